@@ -1,0 +1,98 @@
+"""Multi-head and grouped-query attention: the only caller of `scaled_dot_product_attention`.
+
+Sources: Vaswani et al. 2017 (multi-head), Ainslie et al. 2023 (grouped-query).
+Shapes: B rows, T queries, S keys, C width, H query heads, G key/value heads, D head width.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.cache import KeyValueCache
+from models.config import ConfigError
+
+
+def attend(
+    q_BHTD: Tensor,
+    k_BGSD: Tensor,
+    v_BGSD: Tensor,
+    *,
+    mask: Tensor | None = None,
+    causal: bool = False,
+    dropout: float = 0,
+) -> Tensor:
+    """[B, T, H * D]. `mask` is bool, True where attention is allowed, broadcastable to [B, H, T, S]."""
+    grouped = q_BHTD.shape[1] != k_BGSD.shape[1]
+    out_BHTD = F.scaled_dot_product_attention(
+        q_BHTD, k_BGSD, v_BGSD, attn_mask=mask, is_causal=causal, dropout_p=dropout, enable_gqa=grouped
+    )
+    return out_BHTD.transpose(1, 2).flatten(2)
+
+
+class _Attention(nn.Module):
+    """What self- and cross-attention share: head counts, dropout and the output projection."""
+
+    def __init__(self, width: int, heads: int, kv_heads: int, dropout: float) -> None:
+        super().__init__()
+        if width % heads or heads % kv_heads:
+            raise ConfigError(
+                f"heads {heads} must divide width {width}, and key/value heads {kv_heads} must divide heads"
+            )
+        self.heads, self.kv_heads, self.head_width = heads, kv_heads, width // heads
+        self.dropout = dropout
+        self.output = nn.Linear(width, width)
+
+    def _split(self, x_BTC: Tensor, heads: int) -> Tensor:
+        return x_BTC.unflatten(2, (heads, self.head_width)).transpose(1, 2)
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, causal: bool = False) -> Tensor:
+        dropout = self.dropout if self.training else 0.0
+        return self.output(attend(q, k, v, mask=mask, causal=causal, dropout=dropout))
+
+
+class SelfAttention(_Attention):
+    """Queries, keys and values from the same tokens, in one projection."""
+
+    def __init__(self, width: int, heads: int, *, kv_heads: int | None = None, dropout: float = 0.0) -> None:
+        super().__init__(width, heads, kv_heads or heads, dropout)
+        self.qkv = nn.Linear(width, (heads + 2 * self.kv_heads) * self.head_width)
+
+    def _project(self, x_BTC: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        q, k, v = self.qkv(x_BTC).split(
+            [h * self.head_width for h in (self.heads, self.kv_heads, self.kv_heads)], dim=2
+        )
+        return self._split(q, self.heads), self._split(k, self.kv_heads), self._split(v, self.kv_heads)
+
+    def forward(self, x_BTC: Tensor, *, mask: Tensor | None = None, causal: bool = False) -> Tensor:
+        q, k, v = self._project(x_BTC)
+        return self._attend(q, k, v, mask, causal)
+
+    def prefill(self, x_BTC: Tensor, layer: int, slots_B: Tensor, cache: KeyValueCache) -> Tensor:
+        """Causal pass that leaves keys and values at positions 0 to T - 1 of the slots."""
+        q, k, v = self._project(x_BTC)
+        cache.write_prompt(layer, slots_B, k, v)
+        return self._attend(q, k, v, causal=True)
+
+    def decode(self, x_B1C: Tensor, layer: int, positions_B: Tensor, mask: Tensor, cache: KeyValueCache) -> Tensor:
+        """One token a row, attending to the row's cached tokens and itself."""
+        q, k, v = self._project(x_B1C)
+        cache.write_step(layer, positions_B, k[:, :, 0], v[:, :, 0])
+        return self._attend(q, cache.keys[layer], cache.values[layer], mask)
+
+
+class CrossAttention(_Attention):
+    """Queries from the decoder, keys and values from the encoder's output."""
+
+    def __init__(self, width: int, heads: int, *, dropout: float = 0.0) -> None:
+        super().__init__(width, heads, heads, dropout)
+        self.query = nn.Linear(width, width)
+        self.key_value = nn.Linear(width, 2 * width)
+
+    def project_memory(self, memory_BSC: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values [B, H, S, D]: once a source, then reused at every step."""
+        k, v = self.key_value(memory_BSC).chunk(2, dim=2)
+        return self._split(k, self.heads), self._split(v, self.heads)
+
+    def forward(self, x_BTC: Tensor, k_BHSD: Tensor, v_BHSD: Tensor, mask: Tensor) -> Tensor:
+        return self._attend(self._split(self.query(x_BTC), self.heads), k_BHSD, v_BHSD, mask)

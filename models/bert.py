@@ -1,0 +1,88 @@
+"""The classifier: an encoder-only Transformer (Devlin et al. 2019, BERT) with its pre-training heads.
+
+To the engine it is a generator whose vocabulary is its label set and which ends after one output: a slot holds nothing.
+Shapes: B rows, S tokens, C width, V vocabulary, L labels.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from models.cache import KeyValueCache
+from models.config import BertConfig
+from models.interface import Prompts
+from models.layers import EncoderLayer, TokenEmbedding, activation, final_norm, padding_mask
+
+
+class MaskedWordHead(nn.Module):
+    """Transform, then project onto the token embeddings (tied) plus a bias."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.transform = nn.Linear(config.width, config.width)
+        self.activation = activation(config.activation)
+        self.norm = nn.LayerNorm(config.width, eps=config.norm_epsilon)
+        self.bias = nn.Parameter(torch.zeros(config.vocab_size))
+
+    def forward(self, hidden: Tensor, embedding: TokenEmbedding) -> Tensor:
+        return embedding.logits(self.norm(self.activation(self.transform(hidden)))) + self.bias
+
+
+class Bert(nn.Module):
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embedding = TokenEmbedding(
+            config, positions="learned", max_positions=config.max_positions, scale=False, tied=True
+        )
+        self.segment = nn.Embedding(config.segments, config.width)
+        self.embedding_norm = nn.LayerNorm(config.width, eps=config.norm_epsilon)
+        self.layers = nn.ModuleList(EncoderLayer(config, config.activation) for _ in range(config.layers))
+        self.norm = final_norm(config)
+        self.pooler = nn.Linear(config.width, config.width)
+        self.dropout = nn.Dropout(config.dropout)
+        self.classifier = nn.Linear(config.width, config.labels)
+        self.masked_word_head = MaskedWordHead(config)
+        self.next_sentence_head = nn.Linear(config.width, 2)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Normal with 0.02, biases zero, as BERT does."""
+        for name, parameter in self.named_parameters():
+            if parameter.dim() > 1:
+                nn.init.normal_(parameter, std=0.02)
+            elif name.endswith("bias"):
+                nn.init.zeros_(parameter)
+
+    def forward(self, batch: Prompts) -> Tensor:
+        """Logits [B, L] over the labels."""
+        return self.classifier(self.dropout(self.pool(self.hidden(batch))))
+
+    def hidden(self, batch: Prompts) -> Tensor:
+        """[B, S, C]: the encoder's output."""
+        segments_BS = torch.zeros_like(batch.tokens_BS) if batch.segments_BS is None else batch.segments_BS
+        x_BSC = self.embedding_norm(self.embedding.sequence(batch.tokens_BS) + self.segment(segments_BS))
+        mask = padding_mask(batch.lengths_B, batch.tokens_BS.shape[1])
+        for layer in self.layers:
+            x_BSC = layer(x_BSC, mask)
+        return self.norm(x_BSC)
+
+    def pool(self, hidden_BSC: Tensor) -> Tensor:
+        """[B, C]: the first token, through a dense layer and tanh."""
+        return torch.tanh(self.pooler(hidden_BSC[:, 0]))
+
+    def masked_words(self, hidden: Tensor) -> Tensor:
+        """Logits [..., V] of the words at the given hidden vectors [..., C]."""
+        return self.masked_word_head(hidden, self.embedding)
+
+    def next_sentence(self, hidden_BSC: Tensor) -> Tensor:
+        """Logits [B, 2]: the second text follows the first, or does not."""
+        return self.next_sentence_head(self.pool(hidden_BSC))
+
+    def prefill(self, prompts: Prompts, slots_B: Tensor, cache: KeyValueCache) -> Tensor:
+        """The whole answer: logits [B, L]; nothing is kept in the slots."""
+        return self(prompts)
+
+    def decode(self, tokens_B: Tensor, positions_B: Tensor, cache: KeyValueCache) -> Tensor:
+        raise AssertionError("a classifier ends after its first output: decode is never called")

@@ -1,0 +1,145 @@
+"""The layers the architectures are assembled from: embeddings, feed-forward, encoder layer, decoder layer.
+
+Sources: Vaswani et al. 2017; pre-norm: Xiong et al. 2020; sinusoids in two halves: tensor2tensor.
+Shapes: B rows, T tokens, S source tokens, C width, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.attention import CrossAttention, SelfAttention
+from models.cache import KeyValueCache
+from models.config import Activation, GPTConfig, Positions, Seq2SeqConfig, _Config
+
+Memory = tuple[Tensor, Tensor, Tensor]  # keys [B, H, S, D], values [B, H, S, D], mask [B, 1, 1, S]
+
+
+def activation(name: Activation) -> Callable[[Tensor], Tensor]:
+    return {"relu": F.relu, "gelu": F.gelu, "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"), "silu": F.silu}[name]
+
+
+def padding_mask(lengths_B: Tensor, columns: int) -> Tensor:
+    """[B, 1, 1, columns] bool: True on a row's own tokens."""
+    return (torch.arange(columns, device=lengths_B.device) < lengths_B[:, None])[:, None, None, :]
+
+
+def sinusoids(positions: int, width: int) -> Tensor:
+    """[positions, width]: sines in the first half of a vector, cosines in the second."""
+    half = (width + 1) // 2
+    rates = torch.exp(torch.arange(half) * (-math.log(10_000) / max(half - 1, 1)))
+    angles = torch.arange(positions)[:, None] * rates
+    return torch.cat([angles.sin(), angles.cos()], dim=1)[:, :width]
+
+
+class TokenEmbedding(nn.Module):
+    """Token plus position vectors; also the output projection where that is tied to it."""
+
+    def __init__(self, config: _Config, *, positions: Positions, max_positions: int, scale: bool, tied: bool) -> None:
+        super().__init__()
+        self.scale = math.sqrt(config.width) if scale else 1.0
+        self.dropout = nn.Dropout(config.dropout)
+        self.token = nn.Embedding(config.vocab_size, config.width, padding_idx=config.pad_id)
+        self.position = nn.Embedding(max_positions, config.width) if positions == "learned" else None
+        if positions == "sinusoidal":
+            self.register_buffer("sinusoids", sinusoids(max_positions, config.width), persistent=False)
+        self.output = None if tied else nn.Linear(config.width, config.vocab_size, bias=False)
+
+    def forward(self, tokens_BT: Tensor, positions_BT: Tensor) -> Tensor:
+        """Positions count from 0; -1 (a padding row) reads position 0."""
+        table = self.sinusoids if self.position is None else self.position.weight
+        x_BTC = self.token(tokens_BT) * self.scale + F.embedding(positions_BT.clamp(min=0), table)
+        return self.dropout(x_BTC)
+
+    def sequence(self, tokens_BT: Tensor) -> Tensor:
+        """Vectors of whole sequences, from position 0 on."""
+        return self(tokens_BT, torch.arange(tokens_BT.shape[1], device=tokens_BT.device)[None])
+
+    def logits(self, x_C: Tensor) -> Tensor:
+        """[..., V] from [..., C]."""
+        return F.linear(x_C, self.token.weight) if self.output is None else self.output(x_C)
+
+
+class FeedForward(nn.Module):
+    def __init__(self, config: _Config, name: Activation) -> None:
+        super().__init__()
+        self.inner = nn.Linear(config.width, config.feedforward)
+        self.outer = nn.Linear(config.feedforward, config.width)
+        self.activation = activation(name)
+
+    def forward(self, x_BTC: Tensor) -> Tensor:
+        return self.outer(self.activation(self.inner(x_BTC)))
+
+
+class _Layer(nn.Module):
+    """Residual sublayers in either norm order."""
+
+    def __init__(self, config: _Config, name: Activation) -> None:
+        super().__init__()
+        self.norm_first = config.norm == "pre"
+        self.dropout = nn.Dropout(config.dropout)
+        self.self_attention = SelfAttention(config.width, config.heads, dropout=config.dropout)
+        self.self_norm = self._new_norm(config)
+        self.feedforward = FeedForward(config, name)
+        self.feedforward_norm = self._new_norm(config)
+
+    @staticmethod
+    def _new_norm(config: _Config) -> nn.LayerNorm:
+        return nn.LayerNorm(config.width, eps=config.norm_epsilon)
+
+    def _residual(self, x: Tensor, norm: nn.LayerNorm, sublayer: Callable[[Tensor], Tensor]) -> Tensor:
+        if self.norm_first:
+            return x + self.dropout(sublayer(norm(x)))
+        return norm(x + self.dropout(sublayer(x)))
+
+
+class EncoderLayer(_Layer):
+    def forward(self, x_BSC: Tensor, mask: Tensor) -> Tensor:
+        x_BSC = self._residual(x_BSC, self.self_norm, lambda x: self.self_attention(x, mask=mask))
+        return self._residual(x_BSC, self.feedforward_norm, self.feedforward)
+
+
+class DecoderLayer(_Layer):
+    """Masked self-attention, cross-attention where the model has an encoder, feed-forward."""
+
+    def __init__(self, config: GPTConfig | Seq2SeqConfig, *, cross: bool) -> None:
+        super().__init__(config, config.activation)
+        self.cross_attention = CrossAttention(config.width, config.heads, dropout=config.dropout) if cross else None
+        self.cross_norm = self._new_norm(config) if cross else None
+
+    def forward(self, x_BTC: Tensor, memory: Memory | None = None) -> Tensor:
+        return self._run(x_BTC, lambda x: self.self_attention(x, causal=True), memory)
+
+    def prefill(
+        self, x_BTC: Tensor, layer: int, slots_B: Tensor, cache: KeyValueCache, memory: Memory | None = None
+    ) -> Tensor:
+        return self._run(x_BTC, lambda x: self.self_attention.prefill(x, layer, slots_B, cache), memory)
+
+    def decode(
+        self,
+        x_B1C: Tensor,
+        layer: int,
+        positions_B: Tensor,
+        mask: Tensor,
+        cache: KeyValueCache,
+        memory: Memory | None = None,
+    ) -> Tensor:
+        return self._run(x_B1C, lambda x: self.self_attention.decode(x, layer, positions_B, mask, cache), memory)
+
+    def _run(self, x: Tensor, self_attention: Callable[[Tensor], Tensor], memory: Memory | None) -> Tensor:
+        x = self._residual(x, self.self_norm, self_attention)
+        if self.cross_attention is not None and self.cross_norm is not None:
+            assert memory is not None, "a layer with cross-attention needs the encoder's keys and values"
+            cross = self.cross_attention
+            x = self._residual(x, self.cross_norm, lambda x: cross(x, *memory))
+        return self._residual(x, self.feedforward_norm, self.feedforward)
+
+
+def final_norm(config: _Config) -> nn.Module:
+    """Pre-norm stacks end in a norm of their own; post-norm layers already do."""
+    return nn.LayerNorm(config.width, eps=config.norm_epsilon) if config.norm == "pre" else nn.Identity()

@@ -1,0 +1,89 @@
+"""The translator: an encoder-decoder Transformer (Vaswani et al. 2017).
+
+A slot holds the self-attention keys and values of the target so far, the cross-attention keys and values of the source,
+and the source's length. Shapes: B rows, S source tokens, T target tokens, C width, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from models.cache import KeyValueCache
+from models.config import Seq2SeqConfig
+from models.interface import Prompts, Seq2SeqBatch
+from models.layers import DecoderLayer, EncoderLayer, Memory, TokenEmbedding, final_norm, padding_mask
+
+
+class Seq2Seq(nn.Module):
+    def __init__(self, config: Seq2SeqConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embedding = TokenEmbedding(
+            config,
+            positions=config.positions,
+            max_positions=max(config.max_source, config.max_target),
+            scale=config.scale_embeddings,
+            tied=config.tied_embeddings,
+        )
+        self.encoder = nn.ModuleList(EncoderLayer(config, config.activation) for _ in range(config.encoder_layers))
+        self.encoder_norm = final_norm(config)
+        self.decoder = nn.ModuleList(DecoderLayer(config, cross=True) for _ in range(config.decoder_layers))
+        self.decoder_norm = final_norm(config)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Xavier for matrices (the paper's implementation), width ** -0.5 for embeddings."""
+        for name, parameter in self.named_parameters():
+            if "embedding" in name:
+                nn.init.normal_(parameter, std=self.config.width**-0.5)
+            elif parameter.dim() > 1:
+                nn.init.xavier_uniform_(parameter)
+            elif name.endswith("bias"):
+                nn.init.zeros_(parameter)
+        with torch.no_grad():
+            self.embedding.token.weight[self.config.pad_id].zero_()
+
+    def forward(self, batch: Seq2SeqBatch) -> Tensor:
+        """Logits [B, T, V] of the next target token at each position."""
+        return self.logits(self.hidden(batch))
+
+    def hidden(self, batch: Seq2SeqBatch) -> Tensor:
+        """[B, T, C]: what `logits` projects; training projects only the positions that count."""
+        memory_BSC, mask = self.encode(batch.source_BS, batch.source_lengths_B)
+        x_BTC = self.embedding.sequence(batch.target_BT)
+        for layer in self.decoder:
+            x_BTC = layer(x_BTC, (*layer.cross_attention.project_memory(memory_BSC), mask))
+        return self.decoder_norm(x_BTC)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        return self.embedding.logits(hidden)
+
+    def encode(self, source_BS: Tensor, lengths_B: Tensor) -> tuple[Tensor, Tensor]:
+        """The encoder's output [B, S, C] and its padding mask [B, 1, 1, S]."""
+        mask = padding_mask(lengths_B, source_BS.shape[1])
+        x_BSC = self.embedding.sequence(source_BS)
+        for layer in self.encoder:
+            x_BSC = layer(x_BSC, mask)
+        return self.encoder_norm(x_BSC), mask
+
+    def prefill(self, prompts: Prompts, slots_B: Tensor, cache: KeyValueCache) -> Tensor:
+        """Encode the source, project its keys and values once, run the start token."""
+        memory_BSC, mask = self.encode(prompts.tokens_BS, prompts.lengths_B)
+        cache.write_memory_lengths(slots_B, prompts.lengths_B)
+        start_B1 = torch.full_like(slots_B, self.config.start_id)[:, None]
+        x_B1C = self.embedding.sequence(start_B1)
+        for index, layer in enumerate(self.decoder):
+            k, v = layer.cross_attention.project_memory(memory_BSC)
+            cache.write_memory(index, slots_B, k, v)
+            x_B1C = layer.prefill(x_B1C, index, slots_B, cache, (k, v, mask))
+        return self.logits(self.decoder_norm(x_B1C[:, -1]))
+
+    def decode(self, tokens_B: Tensor, positions_B: Tensor, cache: KeyValueCache) -> Tensor:
+        """One target token a row. The start token has position 0, the first output 1."""
+        mask, memory_mask = cache.step_mask(positions_B), cache.memory_mask()
+        x_B1C = self.embedding(tokens_B[:, None], positions_B[:, None])
+        for index, layer in enumerate(self.decoder):
+            memory: Memory = (cache.memory_keys[index], cache.memory_values[index], memory_mask)
+            x_B1C = layer.decode(x_B1C, index, positions_B, mask, cache, memory)
+        return self.logits(self.decoder_norm(x_B1C[:, 0]))

@@ -1,0 +1,1 @@
+"""The training job. Meets serving only through a checkpoint directory."""

@@ -1,0 +1,1 @@
+"""The service: engine, Ray Serve deployments, HTTP gateway, observability, command line."""

@@ -1,0 +1,105 @@
+"""Settings, read once: from a YAML file, then environment variables (`TRIPTYCH_GATEWAY__MAX_INPUTS`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+SHIPPED_REGISTRY = str(Path(__file__).resolve().parent.parent / "models" / "checkpoints")
+
+Positive = Annotated[int, Field(gt=0)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelSettings(Section):
+    """One served model: its checkpoint and what a replica of it may use."""
+
+    task: Literal["translate", "generate", "classify"]
+    checkpoint: str  # NAME or NAME@VERSION in the registry, or the path of a checkpoint directory
+    min_replicas: Positive = 1
+    max_replicas: Positive = 1  # above min_replicas: Ray Serve autoscales between the two
+    target_ongoing_requests: Positive = 32  # per replica, for autoscaling
+    cpus_per_replica: Annotated[float, Field(ge=0)] = 0.1  # what Ray reserves; threads are set by `threads`
+    gpus_per_replica: Annotated[float, Field(ge=0)] = 0  # a fraction shares a GPU between replicas; 0 with a GPU on the
+    # node still uses it when device is "auto" and Ray makes one visible
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "float32"
+    threads: Positive | None = None  # torch threads of a replica; None: the cores of the node
+    slots: Positive = 64  # sequences that run at once
+    max_prompt_tokens: Positive | None = None  # None: the model's own limit
+    max_new_tokens: Positive | None = None  # None: the model's own limit
+    prefill_tokens: Positive = 4096  # padded prompt tokens a step may prefill
+    max_waiting: Positive = 1024  # requests that may wait; one more is refused with 503
+
+    @model_validator(mode="after")
+    def _replica_bounds(self) -> ModelSettings:
+        if self.max_replicas < self.min_replicas:
+            raise ValueError(f"max_replicas is {self.max_replicas}, below min_replicas {self.min_replicas}")
+        return self
+
+
+class GatewaySettings(Section):
+    """Limits and habits of the HTTP side."""
+
+    replicas: Positive = 1
+    max_body_bytes: Positive = 1 << 20
+    max_inputs: Positive = 256  # texts in one request
+    request_timeout_s: Annotated[float, Field(gt=0)] = 60.0  # deadline of a request that names none
+    batch_size: Positive = 32  # requests handed to a worker in one call, at most
+    batch_wait_ms: Annotated[float, Field(ge=0)] = 1.0  # how long the first of them waits for company
+    max_in_flight: Positive = 2048  # texts being answered at once; one more is refused with 503
+
+
+def _shipped() -> dict[str, ModelSettings]:
+    return {
+        "translator": ModelSettings(task="translate", checkpoint="translator"),
+        "generator": ModelSettings(task="generate", checkpoint="generator"),
+        "classifier": ModelSettings(task="classify", checkpoint="classifier"),
+    }
+
+
+class Settings(BaseSettings):
+    """The whole service. The first model of a task answers that task's route."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        env_prefix="TRIPTYCH_",
+        env_nested_delimiter="__",
+        nested_model_default_partial_update=True,
+    )
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)] = 8000
+    registry: str = SHIPPED_REGISTRY
+    models: dict[str, ModelSettings] = Field(default_factory=_shipped, min_length=1)
+    gateway: GatewaySettings = GatewaySettings()
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return env_settings, init_settings  # the environment wins over the file: that is how containers are configured
+
+    @classmethod
+    def load(cls, path: Path | None = None, **overrides: Any) -> Settings:
+        """Read `path` (YAML) and the environment; `overrides` that are not None win over both."""
+        values = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if path else {}
+        if not isinstance(values, dict):
+            raise ValueError(f"{path} holds a {type(values).__name__}, expected settings by name")
+        settings = cls(**values)
+        changed = {name: value for name, value in overrides.items() if value is not None}
+        return cls.model_validate({**settings.model_dump(), **changed}) if changed else settings

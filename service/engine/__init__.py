@@ -1,0 +1,1 @@
+"""The continuous-batching engine: text in, events out. Knows nothing of HTTP or Ray."""

@@ -1,0 +1,106 @@
+"""Every error a client can see, as one tree: each class has its code and its HTTP status.
+
+    ServiceError                 500 internal
+    ├── BadRequest               400 bad_request             the body is not JSON, or not an object
+    ├── InvalidRequest           422 invalid_request         a field has the wrong type or an impossible value
+    │   ├── EmptyInput           422 empty_input
+    │   ├── UnknownParameter     422 unknown_parameter
+    │   └── InputTooLong         422 input_too_long          more tokens than the model has room for
+    ├── Unauthorized             401 unauthorized
+    ├── NotFound                 404 not_found
+    │   ├── UnknownModel         404 unknown_model
+    │   └── UnknownLanguagePair  404 unknown_language_pair
+    ├── BodyTooLarge             413 body_too_large
+    ├── QuotaExceeded            429 quota_exceeded          *your* limit
+    ├── Overloaded               503 overloaded              *our* saturation, with Retry-After
+    ├── NotReady                 503 not_ready
+    ├── DeadlineExceeded         504 deadline_exceeded
+    └── Cancelled                499 cancelled               the client left; counted, never sent
+
+A message quotes the value and the limit. Errors cross the Ray boundary as `messages.Failure`, never as exceptions.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class ServiceError(Exception):
+    """Base of the tree. `details` are extra fields of the error object, each JSON-serializable."""
+
+    code: ClassVar[str] = "internal"
+    status: ClassVar[int] = 500
+
+    def __init__(self, message: str, **details: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details = details
+
+
+class BadRequest(ServiceError):
+    code, status = "bad_request", 400
+
+
+class InvalidRequest(ServiceError):
+    code, status = "invalid_request", 422
+
+
+class EmptyInput(InvalidRequest):
+    code = "empty_input"
+
+
+class UnknownParameter(InvalidRequest):
+    code = "unknown_parameter"
+
+
+class InputTooLong(InvalidRequest):
+    code = "input_too_long"
+
+
+class Unauthorized(ServiceError):
+    code, status = "unauthorized", 401
+
+
+class NotFound(ServiceError):
+    code, status = "not_found", 404
+
+
+class UnknownModel(NotFound):
+    code = "unknown_model"
+
+
+class UnknownLanguagePair(NotFound):
+    code = "unknown_language_pair"
+
+
+class BodyTooLarge(ServiceError):
+    code, status = "body_too_large", 413
+
+
+class QuotaExceeded(ServiceError):
+    code, status = "quota_exceeded", 429
+
+
+class Overloaded(ServiceError):
+    """`details["retry_after_s"]` is sent as Retry-After."""
+
+    code, status = "overloaded", 503
+
+
+class NotReady(ServiceError):
+    code, status = "not_ready", 503
+
+
+class DeadlineExceeded(ServiceError):
+    code, status = "deadline_exceeded", 504
+
+
+class Cancelled(ServiceError):
+    code, status = "cancelled", 499
+
+
+def _tree(root: type[ServiceError]) -> list[type[ServiceError]]:
+    return [root, *(leaf for child in root.__subclasses__() for leaf in _tree(child))]
+
+
+BY_CODE: dict[str, type[ServiceError]] = {error.code: error for error in _tree(ServiceError)}

@@ -1,0 +1,1 @@
+"""Metrics, logging and tracing: the only folder that imports prometheus_client."""
