@@ -21,7 +21,11 @@ class CacheShape:
     layers: int
     heads: int  # key/value heads
     head_width: int
-    cross: bool = False  # cross-attention memory as well
+    cross: bool = False  # the prompt is a source that decoders attend to across; its keys and values are kept apart
+
+    def prefilled(self, prompt_tokens: int) -> int:
+        """Positions a slot holds after prefill: the start token alone where the prompt went to the memory."""
+        return 1 if self.cross else prompt_tokens
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,123 @@
+"""The command line: `triptych serve | train | publish | registry`. Heavy imports happen inside the commands."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import yaml
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from service.config import SHIPPED_REGISTRY, Settings
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Serve and train the three models of Triptych.")
+registry_commands = typer.Typer(
+    no_args_is_help=True, help="Look at the checkpoints a registry holds, or roll one back."
+)
+app.add_typer(registry_commands, name="registry")
+console = Console(highlight=False)
+
+RegistryOption = Annotated[Path, typer.Option(help="Directory that holds the checkpoints, by name and version.")]
+DataOption = Annotated[Path, typer.Option(envvar="TRIPTYCH_DATA", help="Folder of the text files that recipes name.")]
+
+
+@app.command()
+def serve(
+    config: Annotated[Path | None, typer.Option(help="Settings as YAML; see service/config.py.")] = None,
+    host: Annotated[str | None, typer.Option(help="Interface to listen on; 0.0.0.0 is all.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
+    registry: Annotated[str | None, typer.Option(help="Directory that holds the checkpoints.")] = None,
+    address: Annotated[str | None, typer.Option(help="Ray cluster to join; without it a local Ray is started.")] = None,
+) -> None:
+    """Serve the models over HTTP until Ctrl-C or SIGTERM."""
+    from service.serving import run
+
+    try:
+        settings = Settings.load(config, host=host, port=port, registry=registry)
+    except (OSError, ValueError, ValidationError, yaml.YAMLError) as error:
+        raise _failed(f"the settings cannot be used: {error}") from error
+    raise typer.Exit(run(settings, address, console))
+
+
+@app.command()
+def train(
+    recipe: Annotated[Path, typer.Argument(help="Recipe as YAML, such as models/training/recipes/translator.yaml.")],
+    data: DataOption,
+    runs: Annotated[Path, typer.Option(help="Folder for the state and the result of the run.")] = Path("runs"),
+    resume: Annotated[bool, typer.Option(help="Go on from where an interrupted run stopped.")] = True,
+) -> None:
+    """Train a model; the result is a checkpoint directory, which `publish` scores and adds to a registry."""
+    from models.training.recipe import RecipeError
+    from models.training.run import train as run_training
+
+    try:
+        directory = run_training(recipe, data, runs, resume=resume)
+    except (OSError, RecipeError, ValueError) as error:
+        raise _failed(str(error)) from error
+    console.print(f"Trained: {directory}\nNext: triptych publish {directory} --data {data}")
+
+
+@app.command()
+def publish(
+    directory: Annotated[Path, typer.Argument(help="Checkpoint directory, as `train` leaves it.")],
+    data: DataOption,
+    registry: RegistryOption = Path(SHIPPED_REGISTRY),
+) -> None:
+    """Score a checkpoint on its test files through the serving engine, and publish it with its scores."""
+    from models.registry import Registry, RegistryError
+    from models.training.publishing import publish as publish_checkpoint
+
+    from models.checkpoint import CheckpointError
+    from service.scoring import score
+
+    try:
+        scores = score(directory, data, console)
+        version = publish_checkpoint(directory, Registry(registry), scores)
+    except (OSError, CheckpointError, RegistryError, ValueError) as error:
+        raise _failed(str(error)) from error
+    console.print(json.dumps(scores, indent=2, ensure_ascii=False))
+    console.print(f"Published as {version}")
+
+
+@registry_commands.command("list")
+def list_registry(registry: RegistryOption = Path(SHIPPED_REGISTRY)) -> None:
+    """Names, versions and scores; the current version is marked."""
+    from models.registry import Registry
+
+    table = Table("checkpoint", "current", "scores", box=None)
+    for entry in Registry(registry).list():
+        scores = ", ".join(f"{name} {value}" for name, value in entry.manifest.scores.items())
+        table.add_row(f"{entry.name}@{entry.version}", "*" if entry.current else "", scores)
+    console.print(table)
+
+
+@registry_commands.command()
+def rollback(name: str, registry: RegistryOption = Path(SHIPPED_REGISTRY)) -> None:
+    """Make the version before the current one current again."""
+    from models.registry import Registry, RegistryError
+
+    try:
+        version = Registry(registry).rollback(name)
+    except RegistryError as error:
+        raise _failed(str(error)) from error
+    console.print(f"{name}@{version} is current")
+
+
+def _failed(reason: str) -> typer.Exit:
+    console.print(f"[red]triptych:[/red] {reason}", soft_wrap=True)
+    return typer.Exit(2)
+
+
+def main() -> None:
+    # Ray prints its own notices unless told otherwise before it is imported.
+    os.environ.setdefault("RAY_SERVE_LOG_TO_STDERR", "0")
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""Start the application on a Ray of its own or on a cluster, and stop it again.
+
+Import this only after the environment of `fastpath` is set: Ray Serve reads it once, when it is imported.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+
+import ray
+from ray import serve
+from ray.serve.config import HTTPOptions
+from ray.serve.schema import ApplicationStatus
+
+from service.app import build
+from service.config import Settings
+
+APPLICATION = "triptych"
+STOP_TIMEOUT_S = 9.0
+
+Progress = Callable[[str], None]
+
+
+class StartError(RuntimeError):
+    """The application did not come up; the message says why."""
+
+
+@contextmanager
+def ray_connection(address: str | None, settings: Settings) -> Iterator[None]:
+    """A local Ray for as long as the block lasts, or a connection to the cluster at `address`."""
+    if address is None:
+        reserved = sum(m.max_replicas * m.cpus_per_replica for m in settings.models.values())
+        gateways = settings.gateway.replicas * 0.1
+        ray.init(
+            address="local",
+            namespace=APPLICATION,
+            include_dashboard=False,
+            num_cpus=max(1, round(reserved + gateways + 0.5)),
+            object_store_memory=100 * 2**20,  # messages are small; Ray would take a third of the memory
+            logging_level=logging.WARNING,
+            _node_ip_address="127.0.0.1",
+        )
+    else:
+        ray.init(address=address, namespace=APPLICATION, logging_level=logging.WARNING)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def start(settings: Settings, progress: Progress) -> None:
+    """Deploy and wait until every replica runs. Raises StartError with what Serve has to say."""
+    serve.start(http_options=HTTPOptions(host=settings.host, port=settings.port))
+    deploying: Future[None] = Future()
+
+    def deploy() -> None:
+        try:
+            serve.run(build(settings), name=APPLICATION, route_prefix="/", logging_config={"log_level": "WARNING"})
+            deploying.set_result(None)
+        except BaseException as error:
+            deploying.set_exception(error)
+
+    threading.Thread(target=deploy, name="deploy", daemon=True).start()
+    while not deploying.done():
+        progress(_pending())
+        time.sleep(0.2)
+    if error := deploying.exception():
+        raise StartError(_failure() or str(error)) from error
+
+
+def stop(*, local: bool) -> None:
+    """Finish what runs and end the application; with `local`, Ray Serve too. Returns within `STOP_TIMEOUT_S`."""
+    stopping = threading.Thread(target=serve.shutdown if local else lambda: serve.delete(APPLICATION), daemon=True)
+    stopping.start()
+    stopping.join(STOP_TIMEOUT_S)
+
+
+def _pending() -> str:
+    """The deployments that are not up yet, for a progress line."""
+    application = serve.status().applications.get(APPLICATION)
+    if application is None:
+        return ""
+    return ", ".join(name for name, d in application.deployments.items() if d.status != "HEALTHY")
+
+
+def _failure() -> str:
+    """The last line of what went wrong in a replica: Serve's message carries the whole traceback."""
+    application = serve.status().applications.get(APPLICATION)
+    if application is None or application.status != ApplicationStatus.DEPLOY_FAILED:
+        return ""
+    for name, deployment in application.deployments.items():
+        lines = [line for line in deployment.message.splitlines() if "Error" in line]
+        if lines and deployment.status != "HEALTHY":
+            return f"{name}: {lines[-1].strip()}"
+    return application.message

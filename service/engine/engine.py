@@ -1,0 +1,101 @@
+"""Continuous batching, one step at a time: schedule, run, update. Token ids in, token ids out; single-threaded.
+
+Knows nothing of text, of threads, or of which architecture it drives.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from models.config import CacheShape
+from service.engine.runner import Runner, StepResult
+from service.engine.scheduler import Plan, Scheduler
+from service.engine.sequence import Sequence
+from service.engine.stats import NoObserver, Observer, StepStats
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One token of a sequence, or its end without one. `sequence.outcome` is set on the last output."""
+
+    sequence: Sequence
+    index: int = 0  # of the token: 0, 1, ...
+    token: int | None = None
+    logprob: float | None = None
+    logits: list[float] | None = None
+    last: bool = False
+    error: str | None = None
+
+
+class Engine:
+    def __init__(
+        self, runner: Runner, scheduler: Scheduler, shape: CacheShape, observer: Observer | None = None
+    ) -> None:
+        self.runner, self.scheduler, self.shape = runner, scheduler, shape
+        self.observer = observer or NoObserver()
+
+    def add(self, sequence: Sequence) -> None:
+        sequence.prefilled = self.shape.prefilled(len(sequence.prompt))
+        self.scheduler.add(sequence)
+
+    @property
+    def idle(self) -> bool:
+        return self.scheduler.idle
+
+    def step(self) -> list[Output]:
+        """Advance every running sequence by one token and admit waiting ones. No-op when idle."""
+        plan = self.scheduler.schedule(time.monotonic())
+        result = self.runner.run(plan)
+        return self._update(plan, result)
+
+    def abort(self, reason: str) -> list[Output]:
+        """End everything, waiting and running, with an error: after a step that failed."""
+        sequences = [*self.scheduler.waiting, *self.scheduler.running]
+        self.scheduler.waiting.clear()
+        self.scheduler.release(list(self.scheduler.running))
+        for sequence in sequences:
+            sequence.outcome = "error"
+        return [self._end(s, time.monotonic(), error=reason) for s in sequences]
+
+    def _update(self, plan: Plan, result: StepResult) -> list[Output]:
+        now = time.monotonic()
+        outputs = [self._end(s, now) for s in plan.dropped]
+        for choice in result.choices:
+            sequence = choice.sequence
+            if sequence.started is None:
+                sequence.started = now - result.prefill_s - result.decode_s
+            sequence.accept(choice.token, now)
+            last = sequence.outcome is not None
+            outputs.append(
+                Output(sequence, len(sequence.output) - 1, choice.token, choice.logprob, choice.logits, last)
+            )
+            if last:
+                self.observer.observe_request(sequence.stats(now))
+        self.scheduler.release([c.sequence for c in result.choices if c.sequence.outcome is not None])
+        self._observe(plan, result)
+        return outputs
+
+    def _end(self, sequence: Sequence, now: float, error: str | None = None) -> Output:
+        self.observer.observe_request(sequence.stats(now))
+        return Output(sequence, last=True, error=error)
+
+    def _observe(self, plan: Plan, result: StepResult) -> None:
+        prefill = [s for batch in plan.prefill for s in batch]
+        running = self.scheduler.running
+        self.observer.observe_step(
+            StepStats(
+                prefill_requests=len(prefill),
+                prefill_tokens=sum(len(s.prompt) for s in prefill),
+                padded_tokens=result.padded_tokens,
+                decode_requests=len(plan.decode),
+                abandoned_tokens=sum((c.sequence.cancelled_at or plan.at) < plan.at for c in result.choices),
+                prefill_s=result.prefill_s,
+                decode_s=result.decode_s,
+                running=len(running),
+                waiting=len(self.scheduler.waiting),
+                slots_used=len(running),
+                kv_used_tokens=sum(s.position for s in running) if self.shape.layers else 0,
+                kv_total_tokens=running.capacity * self.runner.cache.length if self.shape.layers else 0,
+            )
+        )

@@ -1,0 +1,57 @@
+"""What the engine tells about itself: plain dataclasses, counted by whoever observes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+Outcome = Literal["eos_token", "length", "stop_sequence", "cancelled", "deadline", "error"]
+Stage = Literal["waiting", "running", "finished"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepStats:
+    """One step. Times in seconds; token counts are of this step."""
+
+    prefill_requests: int
+    prefill_tokens: int  # prompt tokens read
+    padded_tokens: int  # the same, padding included
+    decode_requests: int
+    abandoned_tokens: int  # computed for requests that were cancelled before the step began: should stay 0
+    prefill_s: float
+    decode_s: float
+    running: int  # after the step
+    waiting: int
+    slots_used: int
+    kv_used_tokens: int
+    kv_total_tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestStats:
+    """One request at its end."""
+
+    outcome: Outcome
+    stage: Stage  # where it was when it ended; "finished" for one that got its answer
+    prompt_tokens: int
+    generated_tokens: int
+    queue_s: float | None  # arrival to the first step that included it; None: never got there
+    first_token_s: float | None  # arrival to the first token
+    total_s: float
+    inter_token_s: tuple[float, ...]  # gaps between neighbouring tokens
+
+
+class Observer(Protocol):
+    """Called from the engine's thread."""
+
+    def observe_step(self, stats: StepStats) -> None: ...
+
+    def observe_request(self, stats: RequestStats) -> None: ...
+
+
+class NoObserver:
+    def observe_step(self, stats: StepStats) -> None:
+        pass
+
+    def observe_request(self, stats: RequestStats) -> None:
+        pass

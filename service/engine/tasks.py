@@ -1,0 +1,233 @@
+"""The three tasks as text: a request becomes a token sequence, tokens become events.
+
+One class a task: `prepare` checks a request and tokenizes it, `answer` builds the terminal event. Knows nothing of
+batching, threads, HTTP or Ray.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import dataclass
+from typing import Protocol
+
+from models.checkpoint import Checkpoint
+
+from models import formats
+from models.tokenizer import Tokenizer
+from service.engine.engine import Output
+from service.engine.sequence import Sampling, Sequence
+from service.errors import EmptyInput, InputTooLong, InvalidRequest, UnknownLanguagePair
+from service.messages import (
+    Classification,
+    ClassifyRequest,
+    Completion,
+    Decoding,
+    FinishReason,
+    GenerateRequest,
+    Request,
+    ScoreFunction,
+    Timing,
+    TranslateRequest,
+)
+from service.messages import Task as TaskName
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    max_prompt_tokens: int  # tags and special tokens included
+    max_new_tokens: int
+    max_total_tokens: int | None = None  # prompt and continuation together, where they share the positions
+
+
+class Task(Protocol):
+    def prepare(self, request: Request) -> Sequence:
+        """Raises a ServiceError when the request cannot be served."""
+        ...
+
+    def answer(self, request: Request, output: Output, timing: Timing) -> Completion | Classification:
+        """The terminal event, from the last output of the request's sequence."""
+        ...
+
+
+@dataclass(frozen=True)
+class _TextTask:
+    tokenizer: Tokenizer
+    limits: Limits
+    version: str
+    end_id: int
+
+    def _decoded(self, request: Request, prompt: list[int], decoding: Decoding) -> Sequence:
+        return Sequence(
+            id=request.id,
+            prompt=_within(prompt, self.limits.max_prompt_tokens),
+            max_new_tokens=self._max_new_tokens(len(prompt), decoding.max_new_tokens),
+            end_id=self.end_id,
+            sampling=_sampling(decoding),
+            want_logprobs=request.stream,
+        )
+
+    def _max_new_tokens(self, prompt_tokens: int, asked: int | None) -> int:
+        total = self.limits.max_total_tokens
+        room = self.limits.max_new_tokens if total is None else min(self.limits.max_new_tokens, total - prompt_tokens)
+        if asked is None:
+            return room
+        if asked < 1:
+            raise InvalidRequest(f"max_new_tokens is {asked}, expected at least 1", value=asked, limit=1)
+        if asked > room:
+            after = "" if total is None else f" after a prompt of {prompt_tokens} tokens"
+            raise InvalidRequest(f"max_new_tokens is {asked}, the limit{after} is {room}", value=asked, limit=room)
+        return asked
+
+    def _output_ids(self, sequence: Sequence) -> list[int]:
+        return sequence.output[:-1] if sequence.outcome == "eos_token" else sequence.output
+
+    def _completion(
+        self,
+        request: TranslateRequest | GenerateRequest,
+        sequence: Sequence,
+        timing: Timing,
+        prefix: str = "",
+        pair: tuple[str, str] | tuple[None, None] = (None, None),
+    ) -> Completion:
+        return Completion(
+            request_id=request.id,
+            text=prefix + self.tokenizer.decode(self._output_ids(sequence)),
+            finish_reason=_finish_reason(sequence),
+            prompt_tokens=len(sequence.prompt),
+            generated_tokens=len(sequence.output),
+            seed=sequence.sampling.seed if request.decoding.do_sample else None,
+            source_language=pair[0],
+            target_language=pair[1],
+            timing=timing,
+            model_version=self.version,
+        )
+
+
+@dataclass(frozen=True)
+class Translate(_TextTask):
+    language_pairs: tuple[tuple[str, str], ...]
+
+    def prepare(self, request: Request) -> Sequence:
+        assert isinstance(request, TranslateRequest)
+        _, target = self.pair(request)
+        prompt = formats.translation_source(self.tokenizer, _text(request.text), target)
+        return self._decoded(request, prompt, request.decoding)
+
+    def answer(self, request: Request, output: Output, timing: Timing) -> Completion:
+        assert isinstance(request, TranslateRequest)
+        return self._completion(request, output.sequence, timing, pair=self.pair(request))
+
+    def pair(self, request: TranslateRequest) -> tuple[str, str]:
+        """The one pair that fits the languages given."""
+        asked = (request.source_language, request.target_language)
+        fitting = [
+            pair
+            for pair in self.language_pairs
+            if all(want is None or want == have for want, have in zip(asked, pair, strict=True))
+        ]
+        if len(fitting) == 1:
+            return fitting[0]
+        listed = ", ".join(f"{s}→{t}" for s, t in fitting or self.language_pairs)
+        named = "→".join(language or "?" for language in asked)
+        if fitting:
+            raise InvalidRequest(f"language pair {named} is ambiguous: name src_lang and tgt_lang, one of {listed}")
+        raise UnknownLanguagePair(f"language pair {named} is not served; available are {listed}")
+
+
+@dataclass(frozen=True)
+class Generate(_TextTask):
+    def prepare(self, request: Request) -> Sequence:
+        assert isinstance(request, GenerateRequest)
+        prompt = formats.generation_prompt(self.tokenizer, _text(request.text))
+        return self._decoded(request, prompt, request.decoding)
+
+    def answer(self, request: Request, output: Output, timing: Timing) -> Completion:
+        assert isinstance(request, GenerateRequest)
+        return self._completion(
+            request, output.sequence, timing, prefix=request.text if request.return_full_text else ""
+        )
+
+
+@dataclass(frozen=True)
+class Classify:
+    tokenizer: Tokenizer
+    limits: Limits
+    version: str
+    labels: tuple[str, ...]
+
+    def prepare(self, request: Request) -> Sequence:
+        assert isinstance(request, ClassifyRequest)
+        prompt, segments = formats.classification_prompt(self.tokenizer, _text(request.text), request.text_pair)
+        _within(prompt, self.limits.max_prompt_tokens)
+        return Sequence(id=request.id, prompt=prompt, segments=segments, max_new_tokens=1, want_logits=True)
+
+    def answer(self, request: Request, output: Output, timing: Timing) -> Classification:
+        assert isinstance(request, ClassifyRequest)
+        assert output.logits is not None
+        scores = apply_function(output.logits, request.function_to_apply or "softmax")
+        best = sorted(zip(self.labels, scores, strict=True), key=lambda pair: pair[1], reverse=True)
+        return Classification(
+            request_id=request.id,
+            scores=tuple(best[: request.top_k]),
+            prompt_tokens=len(output.sequence.prompt),
+            timing=timing,
+            model_version=self.version,
+        )
+
+
+def make_task(checkpoint: Checkpoint, limits: Limits) -> Task:
+    """The task that a checkpoint was trained for."""
+    manifest, config = checkpoint.manifest, checkpoint.config
+    version = f"{manifest.name}@{manifest.version}"
+    if manifest.task == "classify":
+        return Classify(checkpoint.tokenizer, limits, version, tuple(manifest.labels))
+    end_id: int = config.end_id  # type: ignore[union-attr]  # every decoder has one
+    if manifest.task == "translate":
+        pairs = tuple((source, target) for source, target in manifest.language_pairs)
+        return Translate(checkpoint.tokenizer, limits, version, end_id, pairs)
+    return Generate(checkpoint.tokenizer, limits, version, end_id)
+
+
+REQUESTS: dict[TaskName, type[Request]] = {
+    "translate": TranslateRequest,
+    "generate": GenerateRequest,
+    "classify": ClassifyRequest,
+}
+
+
+def apply_function(logits: list[float], name: ScoreFunction) -> list[float]:
+    """Scores from logits."""
+    if name == "softmax":
+        highest = max(logits)
+        weights = [math.exp(x - highest) for x in logits]
+        return [w / sum(weights) for w in weights]
+    if name == "sigmoid":
+        return [1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x)) for x in logits]
+    return logits
+
+
+def _text(text: str) -> str:
+    if not text.strip():
+        raise EmptyInput("the text is empty")
+    return text
+
+
+def _within(prompt: list[int], limit: int) -> list[int]:
+    if len(prompt) > limit:
+        raise InputTooLong(f"the text has {len(prompt)} tokens, the limit is {limit}", value=len(prompt), limit=limit)
+    return prompt
+
+
+def _sampling(decoding: Decoding) -> Sampling:
+    if not decoding.do_sample:
+        return Sampling()
+    if not decoding.temperature > 0:
+        raise InvalidRequest(f"temperature is {decoding.temperature}, expected more than 0", value=decoding.temperature)
+    seed = random.SystemRandom().getrandbits(63) if decoding.seed is None else decoding.seed
+    return Sampling(temperature=decoding.temperature, top_k=decoding.top_k, top_p=decoding.top_p, seed=seed)
+
+
+def _finish_reason(sequence: Sequence) -> FinishReason:
+    assert sequence.outcome in ("eos_token", "length", "stop_sequence"), f"{sequence.id} ended in {sequence.outcome}"
+    return sequence.outcome

@@ -1,0 +1,17 @@
+from __future__ import annotations
+
+import pytest
+from torch import nn
+
+from tests.models.tiny import BERTS, CONFIGS, built
+
+
+@pytest.fixture(params=CONFIGS, scope="module")
+def decoder(request: pytest.FixtureRequest) -> nn.Module:
+    """Every architecture that decodes."""
+    return built(CONFIGS[request.param])
+
+
+@pytest.fixture(params=BERTS, scope="module")
+def classifier(request: pytest.FixtureRequest) -> nn.Module:
+    return built(BERTS[request.param])

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from models.attention import SelfAttention, attend
+from models.config import ConfigError
+
+
+def reference(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Equation 1 of Vaswani et al. 2017, written out."""
+    scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
+    weights = scores.masked_fill(~mask, -math.inf).softmax(dim=-1)
+    return (weights @ v).transpose(1, 2).flatten(2)
+
+
+def test_attention_is_the_papers_formula() -> None:
+    torch.manual_seed(0)
+    q, k, v = torch.randn(2, 4, 3, 8), torch.randn(2, 4, 5, 8), torch.randn(2, 4, 5, 8)
+    mask = torch.tensor([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]], dtype=torch.bool)[:, None, None]
+    torch.testing.assert_close(attend(q, k, v, mask=mask), reference(q, k, v, mask), atol=1e-6, rtol=1e-5)
+
+
+def test_causal_attention_sees_no_later_token() -> None:
+    torch.manual_seed(0)
+    attention = SelfAttention(16, 4).eval()
+    x = torch.randn(1, 6, 16)
+    changed = x.clone()
+    changed[:, 4:] = 9
+    torch.testing.assert_close(attention(x, causal=True)[:, :4], attention(changed, causal=True)[:, :4])
+
+
+def test_grouped_query_attention_equals_multi_head_attention_with_repeated_heads() -> None:
+    torch.manual_seed(0)
+    q, k, v = torch.randn(2, 4, 3, 8), torch.randn(2, 2, 5, 8), torch.randn(2, 2, 5, 8)
+    repeated = attend(q, k.repeat_interleave(2, dim=1), v.repeat_interleave(2, dim=1))
+    torch.testing.assert_close(attend(q, k, v), repeated, atol=1e-6, rtol=1e-5)
+
+
+def test_grouped_query_attention_keeps_fewer_keys() -> None:
+    attention = SelfAttention(16, 4, kv_heads=2)
+    assert attention.qkv.out_features == 16 + 2 * 8
+    assert attention(torch.randn(1, 3, 16)).shape == (1, 3, 16)
+
+
+@pytest.mark.parametrize(("heads", "kv_heads"), [(3, 3), (4, 3)])
+def test_head_counts_that_do_not_divide_are_refused_with_the_numbers(heads: int, kv_heads: int) -> None:
+    with pytest.raises(ConfigError, match=f"{heads}.*16.*{kv_heads}"):
+        SelfAttention(16, heads, kv_heads=kv_heads)

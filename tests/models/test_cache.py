@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import torch
+
+from models.cache import KeyValueCache
+from models.config import CacheShape
+
+SHAPE = CacheShape(layers=2, heads=3, head_width=4, cross=True)
+
+
+def make() -> KeyValueCache:
+    return KeyValueCache.allocate(SHAPE, slots=4, length=8, source_length=5)
+
+
+def test_the_computed_size_is_the_allocated_size() -> None:
+    assert make().nbytes == KeyValueCache.size_in_bytes(SHAPE, slots=4, length=8, source_length=5)
+    half = KeyValueCache.allocate(SHAPE, slots=4, length=8, source_length=5, dtype=torch.bfloat16)
+    assert half.nbytes * 2 == make().nbytes
+
+
+def test_a_classifiers_cache_takes_no_memory() -> None:
+    shape = CacheShape(layers=0, heads=3, head_width=4)
+    assert KeyValueCache.allocate(shape, slots=1000, length=1000).nbytes == 0
+
+
+def test_a_window_is_a_view_of_the_same_memory() -> None:
+    cache = make()
+    window = cache.window(2, 4, 3)
+    assert window.keys[0].shape == (2, 3, 5, 4)
+    assert window.memory_keys[0].shape == (2, 3, 3, 4)
+    assert window.keys[0].data_ptr() == cache.keys[0].data_ptr()
+    assert (window.slots, window.length, window.source_length) == (2, 4, 3)
+
+
+def test_the_step_mask_shows_a_row_its_past_and_a_padding_row_the_scrap_column() -> None:
+    mask = make().window(3, 4).step_mask(torch.tensor([0, 2, -1]))[:, 0, 0]
+    assert mask.int().tolist() == [[0, 1, 0, 0, 0], [0, 1, 1, 1, 0], [1, 0, 0, 0, 0]]
+
+
+def test_a_padding_row_writes_to_the_scrap_column_only() -> None:
+    cache = make()
+    ones = torch.ones(4, 3, 4)
+    cache.write_step(0, torch.tensor([-1, 2, -1, -1]), ones, ones)
+    written = cache.keys[0].sum(dim=(1, 3)).nonzero().tolist()
+    assert written == [[0, 0], [1, 3], [2, 0], [3, 0]]
+
+
+def test_a_move_carries_everything_a_slot_holds() -> None:
+    cache = make()
+    for buffer in (*cache.keys, *cache.values, *cache.memory_keys, *cache.memory_values):
+        buffer[3] = 7
+    cache.memory_lengths[3] = 5
+    cache.move(3, 1)
+    assert all((b[1] == 7).all() for b in (*cache.keys, *cache.values, *cache.memory_keys, *cache.memory_values))
+    assert cache.memory_lengths.tolist() == [1, 5, 1, 5]
+
+
+def test_the_memory_mask_never_hides_everything() -> None:
+    assert make().memory_mask()[:, 0, 0].any(dim=1).all()

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import pytest
+
+from models.architectures import config_from_dict
+from models.config import BertConfig, Config, ConfigError, GPTConfig, Seq2SeqConfig
+from tests.models.tiny import BERTS, CONFIGS
+
+
+@pytest.mark.parametrize("config", [*CONFIGS.values(), *BERTS.values()], ids=[*CONFIGS, *BERTS])
+def test_a_config_survives_the_way_through_a_dict(config: Config) -> None:
+    assert config_from_dict(config.to_dict()) == config
+
+
+def test_an_unknown_architecture_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match=r"'rnn'.*seq2seq, gpt, bert"):
+        config_from_dict({"architecture": "rnn"})
+
+
+def test_a_field_the_architecture_does_not_have_is_named() -> None:
+    with pytest.raises(ConfigError, match="'experts'"):
+        config_from_dict({**CONFIGS["gpt-pre"].to_dict(), "experts": 8})
+
+
+def test_a_missing_field_is_named() -> None:
+    with pytest.raises(ConfigError, match="layers"):
+        config_from_dict({"architecture": "gpt", "vocab_size": 10, "width": 4, "heads": 2, "feedforward": 8})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"heads": 5}, "width 32 is not a multiple of heads 5"),
+        ({"dropout": 1.0}, "dropout is 1.0"),
+        ({"norm": "middle"}, "norm is 'middle'"),
+        ({"end_id": 61}, "end_id is 61, outside the vocabulary of 61"),
+        ({"context": 1}, "context is 1, expected at least 2"),
+        ({"vocab_size": 0}, "vocab_size is 0"),
+    ],
+)
+def test_an_impossible_value_is_quoted_with_its_limit(change: dict, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        config_from_dict({**CONFIGS["gpt-pre"].to_dict(), **change})
+
+
+def test_a_slot_holds_what_its_architecture_needs() -> None:
+    shape = {"vocab_size": 9, "width": 4, "heads": 2, "feedforward": 8}
+    assert Seq2SeqConfig(encoder_layers=1, decoder_layers=3, **shape).cache_shape.prefilled(7) == 1
+    assert GPTConfig(layers=3, **shape).cache_shape.prefilled(7) == 7
+    assert BertConfig(layers=3, **shape).cache_shape.layers == 0

@@ -1,0 +1,118 @@
+"""What ties the verbs together: prefill and decode give the outputs of forward, batched or alone, in any slot."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from models.cache import KeyValueCache
+from models.interface import Prompts
+from tests.models.tiny import cache_for, prompts_of, row_of, teacher_forced
+
+OUTPUTS = [[7, 8, 9, 10, 11], [20, 21, 22, 23, 24], [31, 32, 33, 34, 35]]
+
+
+def cached(
+    model: nn.Module, prompts: Prompts, slots: list[int], outputs: list[list[int]], cache: KeyValueCache, rows: int
+) -> Tensor:
+    """Logits [B, T + 1, V] by prefill and decode, in a window of `rows` rows whose other rows are padding."""
+    shape = model.config.cache_shape
+    collected = [model.prefill(prompts, torch.tensor(slots), cache)]
+    for step in range(len(outputs[0])):
+        tokens = torch.zeros(rows, dtype=torch.int64)
+        positions = torch.full((rows,), -1)
+        for slot, output, length in zip(slots, outputs, prompts.lengths_B.tolist(), strict=True):
+            tokens[slot] = output[step]
+            positions[slot] = shape.prefilled(length) + step
+        window = cache.window(rows, int(positions.max()) + 1, int(prompts.lengths_B.max()) if shape.cross else 0)
+        collected.append(model.decode(tokens, positions, window)[slots])
+    return torch.stack(collected, dim=1)
+
+
+@torch.inference_mode()
+def test_cached_decoding_equals_recomputing_the_prefix(decoder: nn.Module) -> None:
+    prompts = prompts_of(5)
+    got = cached(decoder, prompts, [0], OUTPUTS[:1], cache_for(decoder.config), rows=1)
+    torch.testing.assert_close(got[0], teacher_forced(decoder, prompts, OUTPUTS[0]), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("slots", [[0, 1, 2], [2, 0, 1], [4, 1, 3]], ids=str)
+@torch.inference_mode()
+def test_a_batch_of_different_lengths_in_any_slots_equals_each_alone(decoder: nn.Module, slots: list[int]) -> None:
+    prompts = prompts_of(3, 9, 1)
+    got = cached(decoder, prompts, slots, OUTPUTS, cache_for(decoder.config), rows=6)
+    for row, output in enumerate(OUTPUTS):
+        alone = teacher_forced(decoder, row_of(prompts, row), output)
+        torch.testing.assert_close(got[row], alone, atol=1e-5, rtol=1e-5)
+
+
+@torch.inference_mode()
+def test_a_slot_used_again_leaks_nothing_of_its_last_sequence(decoder: nn.Module) -> None:
+    cache = cache_for(decoder.config)
+    cached(decoder, prompts_of(12, seed=5), [1], [[50] * 8], cache, rows=2)
+    prompts = prompts_of(4)
+    reused = cached(decoder, prompts, [1], OUTPUTS[:1], cache, rows=2)
+    fresh = cached(decoder, prompts, [1], OUTPUTS[:1], cache_for(decoder.config), rows=2)
+    torch.testing.assert_close(reused, fresh, atol=0, rtol=0)
+
+
+@torch.inference_mode()
+def test_a_moved_slot_goes_on_where_it_was(decoder: nn.Module) -> None:
+    cache, prompts = cache_for(decoder.config), prompts_of(4)
+    shape = decoder.config.cache_shape
+    decoder.prefill(prompts, torch.tensor([3]), cache)
+    cache.move(3, 0)
+    position = torch.tensor([shape.prefilled(4)])
+    got = decoder.decode(torch.tensor([7]), position, cache.window(1, 24, 24 if shape.cross else 0))
+    torch.testing.assert_close(got[0], teacher_forced(decoder, prompts, [7])[1], atol=1e-5, rtol=1e-5)
+
+
+@torch.inference_mode()
+def test_padding_rows_are_finite_and_change_nobody(decoder: nn.Module) -> None:
+    cache, prompts = cache_for(decoder.config), prompts_of(4)
+    shape = decoder.config.cache_shape
+    decoder.prefill(prompts, torch.tensor([0]), cache)
+    before = [k[1:].clone() for k in cache.keys]
+    tokens, positions = torch.tensor([7, 0, 0]), torch.tensor([shape.prefilled(4), -1, -1])
+    logits = decoder.decode(tokens, positions, cache.window(3, 8, 8 if shape.cross else 0))
+    assert torch.isfinite(logits).all()
+    for old, new in zip(before, cache.keys, strict=True):
+        torch.testing.assert_close(new[1:, :, 1:], old[:, :, 1:], atol=0, rtol=0)
+
+
+@torch.inference_mode()
+def test_the_attended_length_does_not_change_the_result(decoder: nn.Module) -> None:
+    cache, prompts = cache_for(decoder.config), prompts_of(4)
+    shape = decoder.config.cache_shape
+    decoder.prefill(prompts, torch.tensor([0]), cache)
+    position = shape.prefilled(4)
+    results = [
+        decoder.decode(
+            torch.tensor([7]), torch.tensor([position]), cache.window(1, length, length if shape.cross else 0)
+        )
+        for length in (max(position + 1, 4), 16, 24)
+    ]
+    for other in results[1:]:
+        torch.testing.assert_close(other, results[0], atol=1e-5, rtol=1e-5)
+
+
+@torch.inference_mode()
+def test_a_classifier_answers_alike_batched_alone_and_by_prefill(classifier: nn.Module) -> None:
+    prompts = prompts_of(3, 9, 1)
+    batched = classifier(prompts)
+    prefilled = classifier.prefill(prompts, torch.tensor([4, 0, 2]), cache_for(classifier.config))
+    torch.testing.assert_close(prefilled, batched, atol=0, rtol=0)
+    for row in range(3):
+        torch.testing.assert_close(classifier(row_of(prompts, row))[0], batched[row], atol=1e-5, rtol=1e-5)
+
+
+@torch.inference_mode()
+def test_more_padding_changes_no_answer_and_makes_no_nan(decoder: nn.Module) -> None:
+    narrow = prompts_of(3, 5)
+    wide = Prompts(tokens_BS=nn.functional.pad(narrow.tokens_BS, (0, 9)), lengths_B=narrow.lengths_B)
+    slots = torch.tensor([0, 1])
+    got = decoder.prefill(wide, slots, cache_for(decoder.config))
+    assert torch.isfinite(got).all()
+    expected = decoder.prefill(narrow, slots, cache_for(decoder.config))
+    torch.testing.assert_close(got, expected, atol=1e-5, rtol=1e-5)

@@ -1,0 +1,68 @@
+"""Tiny models of every architecture and norm order, with random weights."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from models.architectures import build
+from models.cache import KeyValueCache
+from models.config import BertConfig, Config, GPTConfig, Seq2SeqConfig
+from models.interface import CausalBatch, Prompts, Seq2SeqBatch
+
+CONFIGS: dict[str, Config] = {
+    f"seq2seq-{norm}-{positions}-{'tied' if tied else 'untied'}": Seq2SeqConfig(
+        vocab_size=61, width=32, heads=4, feedforward=48, encoder_layers=2, decoder_layers=2, max_source=24,
+        max_target=24, norm=norm, positions=positions, tied_embeddings=tied,
+    )
+    for norm, positions, tied in (("pre", "sinusoidal", True), ("post", "sinusoidal", True), ("pre", "learned", False))
+}  # fmt: skip
+CONFIGS |= {
+    f"gpt-{norm}": GPTConfig(vocab_size=61, width=32, heads=4, feedforward=48, layers=2, context=24, norm=norm)
+    for norm in ("pre", "post")
+}
+BERTS: dict[str, BertConfig] = {
+    f"bert-{norm}": BertConfig(
+        vocab_size=61, width=32, heads=4, feedforward=48, layers=2, labels=3, max_positions=24, norm=norm
+    )
+    for norm in ("pre", "post")
+}
+
+
+def built(config: Config, seed: int = 0) -> nn.Module:
+    """Random weights large enough that different inputs give clearly different outputs."""
+    torch.manual_seed(seed)
+    model = build(config).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.1)
+    return model
+
+
+def cache_for(config: Config, slots: int = 6) -> KeyValueCache:
+    return KeyValueCache.allocate(config.cache_shape, slots=slots, length=24, source_length=24)
+
+
+def prompts_of(*lengths: int, vocab: int = 61, seed: int = 1) -> Prompts:
+    """Random prompts of the given lengths, padded on the right with 0."""
+    generator = torch.Generator().manual_seed(seed)
+    tokens = torch.randint(3, vocab, (len(lengths), max(lengths)), generator=generator)
+    for row, length in enumerate(lengths):
+        tokens[row, length:] = 0
+    return Prompts(tokens_BS=tokens, lengths_B=torch.tensor(lengths))
+
+
+def row_of(prompts: Prompts, row: int) -> Prompts:
+    """One prompt alone, without its padding."""
+    length = int(prompts.lengths_B[row])
+    return Prompts(tokens_BS=prompts.tokens_BS[row : row + 1, :length], lengths_B=prompts.lengths_B[row : row + 1])
+
+
+def teacher_forced(model: nn.Module, prompt: Prompts, output: list[int]) -> Tensor:
+    """Logits [len(output) + 1, V] of one prompt's first output and of each one after the given tokens, uncached."""
+    if isinstance(model.config, Seq2SeqConfig):
+        target = torch.tensor([[model.config.start_id, *output]])
+        batch = Seq2SeqBatch(source_BS=prompt.tokens_BS, source_lengths_B=prompt.lengths_B, target_BT=target)
+        return model(batch)[0]
+    tokens = torch.cat([prompt.tokens_BS, torch.tensor([output], dtype=torch.int64)], dim=1)
+    return model(CausalBatch(tokens_BT=tokens))[0, prompt.tokens_BS.shape[1] - 1 :]
