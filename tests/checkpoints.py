@@ -1,0 +1,74 @@
+"""Tiny checkpoints with random weights: real in every part but what they know."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from models.architectures import build
+from models.checkpoint import Checkpoint, Manifest, load, save
+from models.config import BertConfig, Config, GPTConfig, Seq2SeqConfig
+from models.tokenizer import SPECIAL_TOKENS, Tokenizer, train_byte_bpe, train_wordpiece
+
+TEXTS = [
+    "Je suis fatigué.", "Où est la gare ?", "I am tired.", "Where is the station?", "나는 피곤하다.", "역이 어디예요?",
+    "정말 재미있는 영화였어요", "배우들의 연기가 아쉽다", "시간 가는 줄 몰랐다 👍", "돈이 아깝다",
+]  # fmt: skip
+SIZE = {"width": 32, "heads": 4, "feedforward": 64}
+
+
+def translator(directory: Path, max_length: int = 48) -> Checkpoint:
+    tokenizer = train_byte_bpe(TEXTS, 320, special_tokens=(*SPECIAL_TOKENS, "<2en>", "<2fr>"))
+    config = Seq2SeqConfig(
+        vocab_size=tokenizer.vocab_size, encoder_layers=2, decoder_layers=2, max_source=max_length,
+        max_target=max_length, **SIZE,
+    )  # fmt: skip
+    pairs = (("fr", "en"), ("en", "fr"), ("ko", "en"))
+    manifest = Manifest(name="translator", architecture="seq2seq", task="translate", version=1, language_pairs=pairs)
+    return _saved(directory, config, tokenizer, manifest)
+
+
+def generator(directory: Path, context: int = 64) -> Checkpoint:
+    tokenizer = train_byte_bpe(TEXTS, 320, control_tokens=("<rating:1>", "<rating:9>"))
+    config = GPTConfig(vocab_size=tokenizer.vocab_size, layers=2, context=context, **SIZE)
+    manifest = Manifest(name="generator", architecture="gpt", task="generate", version=1)
+    return _saved(directory, config, tokenizer, manifest)
+
+
+def classifier(directory: Path, max_positions: int = 64) -> Checkpoint:
+    tokenizer = train_wordpiece(TEXTS, 200)
+    config = BertConfig(
+        vocab_size=tokenizer.vocab_size, layers=2, labels=2, max_positions=max_positions, pad_id=0, **SIZE
+    )
+    manifest = Manifest(
+        name="classifier", architecture="bert", task="classify", version=1, labels=("negative", "positive")
+    )
+    return _saved(directory, config, tokenizer, manifest)
+
+
+def registry(root: Path) -> Path:
+    """A registry that holds all three."""
+    from models.registry import Registry
+
+    for make in (translator, generator, classifier):
+        directory = root / "candidates" / make.__name__
+        make(directory)
+        Registry(root / "registry").publish(make.__name__, directory)
+    return root / "registry"
+
+
+def _saved(directory: Path, config: Config, tokenizer: Tokenizer, manifest: Manifest) -> Checkpoint:
+    torch.manual_seed(0)
+    model = build(config)
+    _shake(model)
+    save(directory, model=model, tokenizer=tokenizer, manifest=manifest, dtype=torch.float32)
+    return load(directory)
+
+
+def _shake(model: nn.Module) -> None:
+    """Spread the weights, so that different texts get clearly different outputs."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.15)

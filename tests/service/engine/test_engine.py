@@ -1,0 +1,160 @@
+"""The engine over a real tiny model: whatever happens around a request, it gets what it would get alone."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+import torch
+
+from models.cache import KeyValueCache
+from models.checkpoint import Checkpoint
+from service.engine.engine import Engine, Output
+from service.engine.runner import Runner
+from service.engine.scheduler import Scheduler
+from service.engine.sequence import Sampling, Sequence
+from service.engine.stats import RequestStats, StepStats
+from tests import checkpoints
+
+
+class Recorder:
+    def __init__(self) -> None:
+        self.steps: list[StepStats] = []
+        self.requests: list[RequestStats] = []
+
+    def observe_step(self, stats: StepStats) -> None:
+        self.steps.append(stats)
+
+    def observe_request(self, stats: RequestStats) -> None:
+        self.requests.append(stats)
+
+
+@pytest.fixture(scope="module", params=["translator", "generator"])
+def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+    directory: Path = tmp_path_factory.mktemp(request.param)
+    return getattr(checkpoints, request.param)(directory)
+
+
+def engine_for(checkpoint: Checkpoint, slots: int = 4, prefill_tokens: int = 64) -> tuple[Engine, Recorder]:
+    config, recorder = checkpoint.config, Recorder()
+    cache = KeyValueCache.allocate(config.cache_shape, slots=slots, length=63, source_length=48)
+    runner = Runner(checkpoint.model, cache, device=torch.device("cpu"), pad_id=0)
+    scheduler = Scheduler(slots=slots, prefill_tokens=prefill_tokens)
+    return Engine(runner, scheduler, config.cache_shape, recorder), recorder
+
+
+def sequence(name: int, greedy: bool = True, max_new_tokens: int | None = None) -> Sequence:
+    """Prompt, length and sampling follow from the name."""
+    chance = random.Random(name)
+    return Sequence(
+        id=str(name),
+        prompt=[chance.randrange(7, 260) for _ in range(chance.randrange(1, 30))],
+        max_new_tokens=max_new_tokens or chance.randrange(1, 30),
+        end_id=2,
+        sampling=Sampling() if greedy else Sampling(temperature=1.2, top_p=0.95, seed=name),
+    )
+
+
+def run(engine: Engine) -> list[Output]:
+    outputs = []
+    while not engine.idle:
+        outputs += engine.step()
+    return outputs
+
+
+def alone(checkpoint: Checkpoint, name: int, greedy: bool = True) -> list[int]:
+    engine, _ = engine_for(checkpoint)
+    one = sequence(name, greedy)
+    engine.add(one)
+    run(engine)
+    return one.output
+
+
+@pytest.mark.parametrize("greedy", [True, False], ids=["greedy", "sampled"])
+def test_every_request_gets_what_it_gets_alone(checkpoint: Checkpoint, greedy: bool) -> None:
+    engine, _ = engine_for(checkpoint, slots=5)
+    sequences = [sequence(name, greedy) for name in range(24)]
+    waiting, outputs = list(sequences), []
+    while waiting or not engine.idle:  # three arrive at each step
+        for new in waiting[:3]:
+            engine.add(new)
+        del waiting[:3]
+        outputs += engine.step()
+    assert {s.id: s.output for s in sequences} == {str(n): alone(checkpoint, n, greedy) for n in range(24)}
+    assert sorted(o.sequence.id for o in outputs if o.last) == sorted(s.id for s in sequences)
+
+
+def test_greedy_decoding_equals_recomputing_the_prefix_each_time(checkpoint: Checkpoint) -> None:
+    from models.interface import Prompts
+    from tests.models.tiny import teacher_forced
+
+    got, prompt = alone(checkpoint, 3), sequence(3).prompt
+    prompts = Prompts(tokens_BS=torch.tensor([prompt]), lengths_B=torch.tensor([len(prompt)]))
+    expected: list[int] = []
+    with torch.inference_mode():
+        while len(expected) < len(got):
+            expected.append(int(teacher_forced(checkpoint.model, prompts, expected)[-1].argmax()))
+    assert got == expected
+
+
+def test_a_sequence_ends_at_its_length_or_at_the_end_token(checkpoint: Checkpoint) -> None:
+    engine, recorder = engine_for(checkpoint)
+    length, end = sequence(1, max_new_tokens=6), sequence(2, max_new_tokens=6)
+    end.end_id = alone(checkpoint, 2)[0]
+    engine.add(length)
+    engine.add(end)
+    run(engine)
+    assert (length.outcome, len(length.output)) == ("length", 6)
+    assert (end.outcome, len(end.output)) == ("eos_token", 1)
+    assert sorted(r.outcome for r in recorder.requests) == ["eos_token", "length"]
+
+
+def test_cancelling_one_leaves_the_others_as_they_were(checkpoint: Checkpoint) -> None:
+    engine, recorder = engine_for(checkpoint, slots=3)
+    sequences = [sequence(name, max_new_tokens=20) for name in range(3)]
+    expected = []
+    for each in sequences:
+        engine_alone, _ = engine_for(checkpoint)
+        copy = sequence(int(each.id), max_new_tokens=20)
+        engine_alone.add(copy)
+        run(engine_alone)
+        expected.append(copy.output)
+        engine.add(each)
+    outputs = engine.step() + engine.step()
+    sequences[0].cancelled_at = 0.0
+    outputs += run(engine)
+    assert [s.output for s in sequences[1:]] == expected[1:]
+    assert (sequences[0].outcome, len(sequences[0].output)) == ("cancelled", 2)
+    assert [o.sequence.id for o in outputs if o.last].count("0") == 1
+    assert sum(s.abandoned_tokens for s in recorder.steps) == 0
+
+
+def test_steps_are_counted_as_they_were(checkpoint: Checkpoint) -> None:
+    engine, recorder = engine_for(checkpoint, slots=2)
+    for name in range(3):
+        engine.add(sequence(name, max_new_tokens=4))
+    run(engine)
+    first = recorder.steps[0]
+    assert (first.prefill_requests, first.decode_requests, first.waiting) == (2, 0, 1)
+    assert first.prefill_tokens <= first.padded_tokens
+    assert max(s.slots_used for s in recorder.steps) == 2
+    last = recorder.steps[-1]
+    assert (last.running, last.waiting, last.slots_used, last.kv_used_tokens) == (0, 0, 0, 0)
+
+
+def test_after_a_failed_step_everyone_is_told_and_the_engine_goes_on(checkpoint: Checkpoint) -> None:
+    engine, _ = engine_for(checkpoint, slots=1)
+    running, waiting = sequence(1, max_new_tokens=9), sequence(2, max_new_tokens=9)
+    engine.add(running)
+    engine.add(waiting)
+    engine.step()
+    outputs = engine.abort("the device is gone")
+    assert {(o.sequence.id, o.last, o.error) for o in outputs} == {
+        ("1", True, "the device is gone"),
+        ("2", True, "the device is gone"),
+    }
+    again = sequence(3)
+    engine.add(again)
+    run(engine)
+    assert again.output == alone(checkpoint, 3)

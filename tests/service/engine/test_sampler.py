@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+import pytest
+import torch
+
+from service.engine.sampler import choose, logprobs
+from service.engine.sequence import Sampling, Sequence
+
+LOGITS = torch.tensor([2.0, 1.0, 0.5, 0.0, -1.0, -3.0])
+
+
+def sequence(seed: int = 0, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None) -> Sequence:
+    sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
+    return Sequence(id=str(seed), prompt=[1], max_new_tokens=1, sampling=sampling)
+
+
+def expected(temperature: float, top_k: int | None, top_p: float | None) -> list[float]:
+    """The distribution, written out token by token."""
+    weights = [math.exp(x / temperature) for x in LOGITS.tolist()]
+    weights = [w if top_k is None or rank < top_k else 0.0 for rank, w in enumerate(weights)]
+    total, before, kept = sum(weights), 0.0, []
+    for weight in weights:
+        kept.append(weight if top_p is None or before / total < top_p else 0.0)
+        before += weight
+    return [w / sum(kept) for w in kept]
+
+
+@pytest.mark.parametrize(
+    ("temperature", "top_k", "top_p"),
+    [(1.0, None, None), (0.5, None, None), (2.0, 3, None), (1.0, None, 0.8), (0.7, 4, 0.9), (1.0, 1, 1.0)],
+)
+def test_tokens_come_with_the_probabilities_of_the_definition(
+    temperature: float, top_k: int | None, top_p: float | None
+) -> None:
+    draws = 4000
+    rows = [sequence(seed, temperature, top_k, top_p) for seed in range(draws)]
+    counts = Counter(choose(LOGITS.expand(draws, -1), rows))
+    for token, probability in enumerate(expected(temperature, top_k, top_p)):
+        error = 4.5 * math.sqrt(max(probability * (1 - probability), 1e-9) / draws)
+        assert abs(counts[token] / draws - probability) <= error, (token, counts[token] / draws, probability)
+
+
+def test_greedy_takes_the_best_token_and_draws_nothing() -> None:
+    greedy = sequence(temperature=0.0)
+    assert choose(LOGITS[None], [greedy]) == [0]
+    assert greedy.random.random() == Sequence(id="", prompt=[1], max_new_tokens=1).random.random()
+
+
+def test_a_rows_choice_does_not_depend_on_its_neighbours() -> None:
+    torch.manual_seed(0)
+    logits = torch.randn(20, 50)
+
+    def draw(rows: list[int]) -> list[int]:
+        sequences = [sequence(seed=row, temperature=0.0 if row % 3 == 0 else 1.3, top_p=0.9) for row in rows]
+        return choose(logits[rows], sequences)
+
+    together = draw(list(range(20)))
+    assert together == [draw([row])[0] for row in range(20)]
+    assert draw([7, 3, 11]) == [together[7], together[3], together[11]]
+
+
+def test_the_seed_decides() -> None:
+    logits = torch.zeros(1, 1000)
+    first, again, other = (choose(logits, [sequence(seed)]) for seed in (1, 1, 2))
+    assert first == again != other
+
+
+def test_a_tiny_top_p_keeps_the_best_token() -> None:
+    assert choose(LOGITS[None], [sequence(top_p=1e-9)]) == [0]
+
+
+def test_log_probabilities_are_of_the_chosen_tokens_and_only_where_wanted() -> None:
+    wanting, other = sequence(1), sequence(2)
+    wanting.want_logprobs = True
+    got = logprobs(LOGITS.expand(2, -1), [1, 1], [wanting, other])
+    assert got[0] == pytest.approx(LOGITS.log_softmax(0)[1].item(), abs=1e-5)
+    assert got[1] is None

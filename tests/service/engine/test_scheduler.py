@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.engine.scheduler import PASS_TOKENS, Plan, Scheduler, batches_by_length
+from service.engine.sequence import Sequence
+
+
+def sequence(name: object, prompt_tokens: int = 4, deadline: float | None = None) -> Sequence:
+    return Sequence(id=str(name), prompt=[1] * prompt_tokens, max_new_tokens=3, deadline=deadline)
+
+
+def scheduler(*sequences: Sequence, slots: int = 4, prefill_tokens: int = 100) -> Scheduler:
+    made = Scheduler(slots=slots, prefill_tokens=prefill_tokens)
+    for each in sequences:
+        made.add(each)
+    return made
+
+
+def prefilled(plan: Plan) -> list[str]:
+    return sorted(s.id for batch in plan.prefill for s in batch)
+
+
+def test_requests_are_admitted_in_the_order_of_their_arrival() -> None:
+    made = scheduler(*map(sequence, range(6)))
+    assert prefilled(made.schedule(0)) == ["0", "1", "2", "3"]
+    assert [s.id for s in made.waiting] == ["4", "5"]
+
+
+def test_a_request_joins_at_the_step_after_one_ends() -> None:
+    made = scheduler(*map(sequence, range(5)))
+    first = made.schedule(0)
+    made.release([first.prefill[0][0]])
+    second = made.schedule(1)
+    assert prefilled(second) == ["4"]
+    assert len(second.decode) == 3
+
+
+def test_prefill_stops_at_its_budget() -> None:
+    made = scheduler(*(sequence(n, prompt_tokens=40) for n in range(4)))
+    assert prefilled(made.schedule(0)) == ["0", "1"]
+    assert prefilled(made.schedule(0)) == ["2", "3"]
+
+
+def test_a_prompt_above_the_budget_is_prefilled_alone_rather_than_never() -> None:
+    made = scheduler(sequence("long", prompt_tokens=500), sequence("short"))
+    assert prefilled(made.schedule(0)) == ["long"]
+    assert prefilled(made.schedule(0)) == ["short"]
+
+
+def test_a_short_request_never_overtakes_a_long_one() -> None:
+    made = scheduler(sequence("first", 60), sequence("long", 60), sequence("short", 1))
+    assert prefilled(made.schedule(0)) == ["first"]
+    assert prefilled(made.schedule(0)) == ["long", "short"]
+
+
+def test_a_cancelled_request_costs_no_step_waiting_or_running() -> None:
+    running, waiting = sequence("running"), sequence("waiting")
+    made = scheduler(running, slots=1)
+    made.schedule(0)
+    made.add(waiting)
+    running.cancelled_at = waiting.cancelled_at = 1.0
+    plan = made.schedule(1)
+    assert {s.id: s.outcome for s in plan.dropped} == {"waiting": "cancelled", "running": "cancelled"}
+    assert (plan.prefill, plan.decode, made.idle) == ([], [], True)
+
+
+def test_a_request_past_its_deadline_is_dropped() -> None:
+    made = scheduler(sequence("late", deadline=5.0), sequence("timely", deadline=50.0))
+    plan = made.schedule(10.0)
+    assert [(s.id, s.outcome) for s in plan.dropped] == [("late", "deadline")]
+    assert prefilled(plan) == ["timely"]
+
+
+@given(st.lists(st.integers(1, 400), min_size=1, max_size=30))
+def test_batches_hold_everyone_once_and_never_pad_more_than_a_pass_costs(lengths: list[int]) -> None:
+    sequences = [sequence(n, length) for n, length in enumerate(lengths)]
+    batches = batches_by_length(sequences)
+    assert sorted(int(s.id) for batch in batches for s in batch) == list(range(len(lengths)))
+    for batch in batches:
+        longest = max(len(s.prompt) for s in batch)
+        assert sum(longest - len(s.prompt) for s in batch) <= PASS_TOKENS

@@ -1,0 +1,221 @@
+"""Requests as text through the engine's own thread: answers, streams, refusals, cancellation, the end."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from service.engine.text_engine import EngineOptions, TextEngine
+from service.messages import (
+    Classification,
+    ClassifyRequest,
+    Completion,
+    Decoding,
+    Event,
+    Failure,
+    GenerateRequest,
+    Request,
+    Token,
+    TranslateRequest,
+)
+from tests import checkpoints
+
+
+@pytest.fixture(scope="module")
+def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, TextEngine]]:
+    root: Path = tmp_path_factory.mktemp("engines")
+    made = {
+        make.__name__: TextEngine(make.__name__, make(root / make.__name__), EngineOptions(slots=4))
+        for make in (checkpoints.translator, checkpoints.generator, checkpoints.classifier)
+    }
+    yield made
+    for engine in made.values():
+        engine.close()
+
+
+def translate(name: str, text: str = "Je suis fatigué.", **fields: object) -> TranslateRequest:
+    return TranslateRequest(
+        id=name, text=text, source_language="fr", target_language="en", decoding=Decoding(max_new_tokens=12), **fields
+    )
+
+
+async def events_of(engine: TextEngine, *requests: Request) -> dict[str, list[Event]]:
+    events: dict[str, list[Event]] = {request.id: [] for request in requests}
+    async for batch in engine.submit(requests):
+        for event in batch:
+            events[event.request_id].append(event)
+    return events
+
+
+async def test_each_task_answers_in_its_own_shape(engines: dict[str, TextEngine]) -> None:
+    translation = await engines["translator"].answer(translate("t"))
+    assert isinstance(translation, Completion)
+    assert (translation.source_language, translation.target_language) == ("fr", "en")
+    generation = await engines["generator"].answer(GenerateRequest(id="g", text="<rating:9>"))
+    assert isinstance(generation, Completion)
+    assert generation.prompt_tokens == 2
+    assert generation.model_version == "generator@1"
+    classification = await engines["classifier"].answer(ClassifyRequest(id="c", text="정말 재미있는 영화였어요"))
+    assert isinstance(classification, Classification)
+    assert {label for label, _ in classification.scores} == {"negative", "positive"}
+    assert sum(score for _, score in classification.scores) == pytest.approx(1)
+
+
+async def test_a_streams_pieces_join_to_the_unstreamed_text(engines: dict[str, TextEngine]) -> None:
+    sampled = Decoding(max_new_tokens=40, do_sample=True, seed=5, temperature=1.5)
+    for name, request in {
+        "translator": translate("s1", stream=True),
+        "generator": GenerateRequest(id="s2", text="배우", stream=True, decoding=sampled),
+    }.items():
+        *tokens, last = (await events_of(engines[name], request))[request.id]
+        assert isinstance(last, Completion)
+        pieces = [event for event in tokens if isinstance(event, Token)]
+        assert [piece.index for piece in pieces] == list(range(last.generated_tokens))
+        assert "".join(piece.text for piece in pieces) == last.text
+        assert all(piece.logprob <= 0 for piece in pieces)
+
+
+async def test_every_request_of_a_call_gets_exactly_one_terminal_event(engines: dict[str, TextEngine]) -> None:
+    requests = [translate(f"m{n}", text="I am tired. " * (n % 4)) for n in range(20)]
+    events = await events_of(engines["translator"], *requests)
+    for number in range(20):
+        kinds = [type(event) for event in events[f"m{number}"]]
+        assert kinds == [Completion if number % 4 else Failure]
+
+
+async def test_the_start_of_the_prompt_is_returned_when_asked_for(engines: dict[str, TextEngine]) -> None:
+    plain = await engines["generator"].answer(GenerateRequest(id="p1", text="배우"))
+    full = await engines["generator"].answer(GenerateRequest(id="p2", text="배우", return_full_text=True))
+    assert isinstance(plain, Completion)
+    assert isinstance(full, Completion)
+    assert full.text == "배우" + plain.text
+
+
+@pytest.mark.parametrize(
+    ("engine", "request_", "code", "message"),
+    [
+        ("translator", translate("r1", text="  "), "empty_input", "empty"),
+        ("translator", translate("r2", text="e" * 500), "input_too_long", r"\d+ tokens, the limit is 48"),
+        (
+            "translator",
+            TranslateRequest(id="r3", text="x", source_language="en", target_language="ko"),
+            "unknown_language_pair",
+            "en→ko.*fr→en, en→fr, ko→en",
+        ),
+        ("translator", TranslateRequest(id="r4", text="x"), "invalid_request", "ambiguous.*fr→en"),
+        (
+            "generator",
+            GenerateRequest(id="r5", text="x", decoding=Decoding(max_new_tokens=63)),
+            "invalid_request",
+            "max_new_tokens is 63, the limit after a prompt of 2 tokens is 62",
+        ),
+        (
+            "generator",
+            GenerateRequest(id="r6", text="x", decoding=Decoding(do_sample=True, temperature=0)),
+            "invalid_request",
+            "temperature is 0",
+        ),
+        ("classifier", translate("r7"), "invalid_request", "classifier answers classify"),
+        ("translator", translate("r8", deadline=1.0), "deadline_exceeded", "deadline"),
+    ],
+    ids=lambda value: value if isinstance(value, str) and "_" in value else "",
+)
+async def test_what_cannot_be_served_is_refused_with_value_and_limit(
+    engines: dict[str, TextEngine], engine: str, request_: Request, code: str, message: str
+) -> None:
+    import re
+
+    failure = await engines[engine].answer(request_)
+    assert isinstance(failure, Failure)
+    assert failure.code == code
+    assert re.search(message, failure.message), failure.message
+
+
+@pytest.mark.parametrize(
+    ("given", "pair"),
+    [((None, "fr"), ("en", "fr")), (("ko", None), ("ko", "en")), (("fr", "en"), ("fr", "en"))],
+)
+async def test_a_language_may_be_left_out_where_one_pair_remains(
+    engines: dict[str, TextEngine], given: tuple[str | None, str | None], pair: tuple[str, str]
+) -> None:
+    request = TranslateRequest(id=f"pair-{given}", text="x", source_language=given[0], target_language=given[1])
+    answer = await engines["translator"].answer(request)
+    assert isinstance(answer, Completion)
+    assert (answer.source_language, answer.target_language) == pair
+
+
+async def test_labels_are_scored_as_asked(engines: dict[str, TextEngine]) -> None:
+    async def scores(**fields: object) -> tuple[tuple[str, float], ...]:
+        answer = await engines["classifier"].answer(ClassifyRequest(id=f"k{fields}", text="돈이 아깝다", **fields))
+        assert isinstance(answer, Classification)
+        return answer.scores
+
+    softmax, sigmoid, raw = [dict(await scores(function_to_apply=f)) for f in ("softmax", "sigmoid", "none")]
+    assert sum(softmax.values()) == pytest.approx(1)
+    import math
+
+    for label, logit in raw.items():
+        assert sigmoid[label] == pytest.approx(1 / (1 + math.exp(-logit)), abs=1e-6)
+    best = await scores(top_k=1)
+    assert best == (max(softmax.items(), key=lambda item: item[1]),)
+
+
+async def test_leaving_a_stream_frees_its_slot(tmp_path: Path) -> None:
+    engine = TextEngine("generator", checkpoints.generator(tmp_path, context=4096), EngineOptions(slots=1))
+    try:
+        endless = GenerateRequest(id="endless", text="x", stream=True, decoding=Decoding(max_new_tokens=4000))
+        stream = engine.submit([endless])
+        await anext(stream)
+        await stream.aclose()  # type: ignore[attr-defined]
+        short = GenerateRequest(id="short", text="x", decoding=Decoding(max_new_tokens=2))
+        answer = await asyncio.wait_for(engine.answer(short), timeout=5)
+        assert isinstance(answer, Completion)
+    finally:
+        engine.close()
+
+
+async def test_a_full_engine_refuses_with_a_time_to_come_back(tmp_path: Path) -> None:
+    engine = TextEngine("generator", checkpoints.generator(tmp_path), EngineOptions(slots=1, max_waiting=2))
+    try:
+        requests = [GenerateRequest(id=str(n), text="x") for n in range(6)]
+        events = await events_of(engine, *requests)
+        refused = [e for es in events.values() for e in es if isinstance(e, Failure)]
+        assert [failure.code for failure in refused] == ["overloaded"] * 3
+        assert "limit is 3" in refused[0].message
+        assert refused[0].details["retry_after_s"] > 0
+    finally:
+        engine.close()
+
+
+async def test_a_deadline_that_passes_on_the_way_ends_the_request(tmp_path: Path) -> None:
+    engine = TextEngine("generator", checkpoints.generator(tmp_path, context=4096), EngineOptions())
+    try:
+        late = GenerateRequest(id="late", text="x", deadline=time.time() + 0.1, decoding=Decoding(max_new_tokens=4000))
+        failure = await asyncio.wait_for(engine.answer(late), timeout=10)
+        assert isinstance(failure, Failure)
+        assert failure.code == "deadline_exceeded"
+    finally:
+        engine.close()
+
+
+async def test_closing_finishes_what_runs_and_refuses_what_comes(tmp_path: Path) -> None:
+    engine = TextEngine("generator", checkpoints.generator(tmp_path), EngineOptions())
+    running = asyncio.create_task(engine.answer(GenerateRequest(id="running", text="x")))
+    await asyncio.sleep(0)
+    await asyncio.to_thread(engine.close)
+    assert isinstance(await running, Completion)
+    assert not engine.running
+    refused = await engine.answer(GenerateRequest(id="later", text="x"))
+    assert isinstance(refused, Failure)
+    assert refused.code == "not_ready"
+
+
+@pytest.mark.parametrize("limit", ["max_prompt_tokens", "max_new_tokens"])
+def test_a_limit_beyond_the_models_own_is_refused_with_both(tmp_path: Path, limit: str) -> None:
+    checkpoint = checkpoints.translator(tmp_path)
+    with pytest.raises(ValueError, match=rf"{limit} is 999, the model's own limit is 4\d"):
+        TextEngine("translator", checkpoint, EngineOptions(**{limit: 999}))
