@@ -10,6 +10,7 @@
     ├── NotFound                 404 not_found
     │   ├── UnknownModel         404 unknown_model
     │   └── UnknownLanguagePair  404 unknown_language_pair
+    ├── MethodNotAllowed         405 method_not_allowed
     ├── BodyTooLarge             413 body_too_large
     ├── QuotaExceeded            429 quota_exceeded          *your* limit
     ├── Overloaded               503 overloaded              *our* saturation, with Retry-After
@@ -71,6 +72,10 @@ class UnknownModel(NotFound):
 
 class UnknownLanguagePair(NotFound):
     code = "unknown_language_pair"
+
+
+class MethodNotAllowed(ServiceError):
+    code, status = "method_not_allowed", 405
 
 
 class BodyTooLarge(ServiceError):

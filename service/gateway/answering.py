@@ -1,0 +1,117 @@
+"""One HTTP call from admitted to answered: waits on its ticket until the answers, the deadline or the client's leaving.
+
+Knows nothing of bodies and of how answers look.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from starlette.types import Receive
+
+from service.errors import Cancelled, DeadlineExceeded, Overloaded
+from service.gateway.admission import Admission
+from service.gateway.batcher import Ticket
+from service.gateway.catalog import ServedModel
+from service.gateway.context import RequestContext
+from service.messages import Classification, Completion, Failure, Request, Token
+from service.observability.metrics import GatewayMetrics
+
+
+@dataclass(slots=True)
+class Answer:
+    """Of one text. `tokens` only where they were asked for."""
+
+    result: Completion | Classification
+    tokens: list[Token] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """What is to be answered, for whom and until when."""
+
+    context: RequestContext
+    model: ServedModel
+    requests: Sequence[Request]
+    timeout_s: float  # since the request arrived
+
+
+class Answering:
+    def __init__(self, admission: Admission, metrics: GatewayMetrics) -> None:
+        self._admission = admission
+        self._metrics = metrics
+
+    @asynccontextmanager
+    async def open(self, call: Call, receive: Receive) -> AsyncIterator[Ticket]:
+        """A ticket for the call's requests that the deadline and the client's leaving interrupt.
+
+        Raises `Overloaded` where there is no room. Leaving the block cancels what is not answered.
+        """
+        reason = "gateway"
+        try:
+            with self._admission.admit(len(call.requests)):
+                reason = "worker"
+                with call.model.batcher.submit(call.requests) as ticket:
+                    async with _interrupting(ticket, call, receive):
+                        yield ticket
+        except Overloaded as error:
+            error.details.setdefault("retry_after_s", self._admission.retry_after_s())
+            self._metrics.refused(reason)
+            raise
+
+    async def all(self, call: Call, receive: Receive) -> list[Answer]:
+        """The answers in the order of the requests; the first failure is raised, and the rest is cancelled."""
+        results: dict[str, Completion | Classification] = {}
+        tokens: dict[str, list[Token]] = {request.id: [] for request in call.requests}
+        async with self.open(call, receive) as ticket:
+            async for events in ticket:
+                for event in events:
+                    if isinstance(event, Token):
+                        tokens[event.request_id].append(event)
+                    elif isinstance(event, Failure):
+                        raise failure_of(event, call)
+                    else:
+                        results[event.request_id] = event
+        self.note(call, list(results.values()))
+        return [Answer(results[request.id], tokens[request.id]) for request in call.requests]
+
+    def note(self, call: Call, results: Sequence[Completion | Classification]) -> None:
+        """Take over what the results say of version and timing."""
+        call.context.note(results)
+        call.model.heard(call.context.model_version)
+
+    def first_token(self, call: Call) -> None:
+        self._metrics.first_token(call.context.route, call.context.seconds())
+
+
+@asynccontextmanager
+async def _interrupting(ticket: Ticket, call: Call, receive: Receive) -> AsyncIterator[None]:
+    late = DeadlineExceeded(f"no answer within {call.timeout_s * 1000:g} ms", timeout_ms=call.timeout_s * 1000)
+    left_s = call.timeout_s - call.context.seconds()
+    timer = asyncio.get_running_loop().call_later(left_s, ticket.interrupt, late)
+    watcher = asyncio.create_task(_watch(ticket, call.context, receive))
+    try:
+        yield
+    finally:
+        timer.cancel()
+        watcher.cancel()
+        await asyncio.gather(watcher, return_exceptions=True)
+
+
+async def _watch(ticket: Ticket, context: RequestContext, receive: Receive) -> None:
+    """Interrupt the call when its client leaves. The body must have been read."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    context.client_left = True
+    ticket.interrupt(Cancelled("the client left"))
+
+
+def failure_of(failure: Failure, call: Call) -> Exception:
+    """The failure as an error that says which of the inputs it is about."""
+    index = [request.id for request in call.requests].index(failure.request_id)
+    error = failure.error()
+    error.details = {**error.details, "index": index}
+    return error

@@ -1,0 +1,81 @@
+"""What is known of one HTTP request while it is being answered: made by the middleware, filled in on the way.
+
+Knows nothing of bodies and models.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from starlette.datastructures import Headers
+from starlette.types import Scope
+
+from service.errors import InvalidRequest
+from service.messages import Classification, Completion
+
+_SANE_ID = re.compile(r"[ -~]{1,128}")
+_SCOPE_KEY = "triptych.context"
+
+
+@dataclass(slots=True)
+class RequestContext:
+    """Becomes the response's headers and the access log's fields."""
+
+    request_id: str
+    route: str
+    started: float = field(default_factory=time.perf_counter)
+    client_left: bool = False
+    texts: int | None = None
+    model: str | None = None
+    model_version: str | None = None
+    queue_ms: float | None = None
+    inference_ms: float | None = None
+
+    @classmethod
+    def enter(cls, scope: Scope, route: str) -> RequestContext:
+        """Make the context of a request and leave it in its scope."""
+        given = Headers(scope=scope).get("x-request-id", "")
+        context = cls(given if _SANE_ID.fullmatch(given) else uuid.uuid4().hex, route)
+        scope[_SCOPE_KEY] = context
+        return context
+
+    @staticmethod
+    def of(scope: Scope) -> RequestContext:
+        context = scope[_SCOPE_KEY]
+        assert isinstance(context, RequestContext)
+        return context
+
+    def seconds(self) -> float:
+        """Since the request arrived."""
+        return time.perf_counter() - self.started
+
+    def note(self, answers: Iterable[Completion | Classification]) -> None:
+        """Take over version and timing; of several answers the slowest counts."""
+        for answer in answers:
+            self.model_version = answer.model_version or self.model_version
+            self.queue_ms = max(self.queue_ms or 0.0, answer.timing.queue_ms)
+            self.inference_ms = max(self.inference_ms or 0.0, answer.timing.inference_ms)
+
+    def headers(self) -> dict[str, str]:
+        known = {
+            "x-request-id": self.request_id,
+            "x-model-version": self.model_version,
+            "x-queue-time-ms": None if self.queue_ms is None else f"{self.queue_ms:.2f}",
+            "x-inference-time-ms": None if self.inference_ms is None else f"{self.inference_ms:.2f}",
+        }
+        return {name: value for name, value in known.items() if value is not None}
+
+
+def timeout_s(headers: Headers, limit_s: float) -> float:
+    """Seconds the client gives us (`x-request-timeout-ms`), at most `limit_s`, which is also the default."""
+    given = headers.get("x-request-timeout-ms")
+    if given is None:
+        return limit_s
+    # isdecimal alone takes other scripts' digits; the length bounds what int() has to read
+    if not (given.isascii() and given.isdecimal() and len(given) <= 12 and int(given) > 0):
+        raise InvalidRequest(f"x-request-timeout-ms is {given[:40]!r}, expected a whole number of milliseconds above 0")
+    return min(int(given) / 1000, limit_s)

@@ -1,0 +1,105 @@
+"""The page /docs: the OpenAPI document as HTML that needs nothing from anywhere else.
+
+Knows nothing of the endpoints but what the document says.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from html import escape
+from typing import Any
+
+# The browser enforces what the page promises: nothing is fetched from other hosts.
+HEADERS = {
+    "content-security-policy": (
+        "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'"
+    )
+}
+
+_STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 56rem; margin: 2rem auto; padding: 0 1rem; }
+h2 { margin-top: 3rem; border-bottom: 1px solid #8888; } code, pre, textarea { font: 14px/1.4 ui-monospace, monospace; }
+pre { background: #8882; padding: .5rem; overflow: auto; white-space: pre-wrap; } textarea { width: 100%; }
+td, th { text-align: left; vertical-align: top; padding: .1rem 1rem .1rem 0; } :root { color-scheme: light dark; }
+"""
+
+_SCRIPT = """
+for (const form of document.forms) form.onsubmit = async (event) => {
+  event.preventDefault();
+  const output = form.querySelector("pre");
+  const body = form.body ? form.body.value : undefined;
+  const headers = body ? { "content-type": "application/json" } : {};
+  const response = await fetch(form.dataset.path, { method: form.dataset.method, headers, body });
+  output.textContent = response.status + "\\n";
+  const text = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  for (let part; !(part = await text.read()).done; ) output.textContent += part.value;
+};
+"""
+
+
+def page(document: dict[str, Any]) -> str:
+    schemas = document.get("components", {}).get("schemas", {})
+    operations = [
+        "".join(_operation(path, method, operation, schemas))
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    ]
+    title = escape(f"{document['info']['title']} {document['info']['version']}")
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
+        f"<h1>{title}</h1><p>{escape(document['info'].get('description', ''))}</p>"
+        f'<p>For programs: <a href="openapi.json">openapi.json</a></p>'
+        f"{''.join(operations)}<script>{_SCRIPT}</script></html>"
+    )
+
+
+def _operation(path: str, method: str, operation: dict[str, Any], schemas: dict[str, Any]) -> Iterator[str]:
+    yield f"<h2><code>{method.upper()} {escape(path)}</code></h2><p>{escape(operation.get('summary', ''))}</p>"
+    content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+    if "schema" in content:
+        yield f"<table>{''.join(_fields(content['schema'], schemas))}</table>"
+    for name, example in content.get("examples", {"": {}}).items():
+        yield _form(path, method, name, example.get("value"))
+    errors = {status: answer for status, answer in operation.get("responses", {}).items() if status >= "400"}
+    if errors:
+        rows = (f"<tr><th>{status}<td>{escape(answer['description'])}" for status, answer in errors.items())
+        yield f"<details><summary>Errors</summary><table>{''.join(rows)}</table></details>"
+
+
+def _fields(schema: dict[str, Any], schemas: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    """A row for each field, those of nested objects below it."""
+    schema = _resolved(schema, schemas)
+    for name, field in schema.get("properties", {}).items():
+        required = " (required)" if name in schema.get("required", ()) else ""
+        yield f"<tr><td><code>{escape(prefix + name)}</code><td>{escape(_type(field, schemas) + required)}"
+        yield f"<td>{escape(field.get('description', ''))}"
+        for part in field.get("anyOf", ()):
+            if "$ref" in part:
+                yield from _fields(part, schemas, f"{prefix}{name}.")
+
+
+def _type(field: dict[str, Any], schemas: dict[str, Any]) -> str:
+    if "anyOf" in field:
+        return " or ".join(kind for part in field["anyOf"] if (kind := _type(part, schemas)) != "null")
+    if "enum" in field:
+        return " | ".join(map(str, field["enum"]))
+    if field.get("type") == "array":
+        return f"list of {_type(field.get('items', {}), schemas)}"
+    return str(_resolved(field, schemas).get("type", "only the neutral value"))
+
+
+def _resolved(schema: dict[str, Any], schemas: dict[str, Any]) -> dict[str, Any]:
+    reference = schema.get("$ref")
+    return schemas[reference.rpartition("/")[2]] if reference else schema
+
+
+def _form(path: str, method: str, name: str, value: Any) -> str:
+    body = ""
+    if value is not None:
+        text = json.dumps(value, ensure_ascii=False, indent=1)
+        body = f'<textarea name="body" rows="{text.count(chr(10)) + 1}">{escape(text)}</textarea>'
+    return (
+        f'<form data-method="{method.upper()}" data-path="{escape(path.lstrip("/"))}"><p>{escape(name)}</p>{body}'
+        f"<button>Send</button><pre></pre></form>"
+    )

@@ -1,0 +1,109 @@
+"""Around every request, in pure ASGI: id and timing headers, metrics, access log, body limit, last resort for errors.
+
+Knows nothing of routes' bodies and of models.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Collection
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.errors import BodyTooLarge, ServiceError
+from service.gateway.context import RequestContext
+from service.gateway.responses import UNEXPECTED, error_response
+from service.observability.metrics import GatewayMetrics
+
+CLIENT_LEFT = 499  # counted and logged, never sent
+_PROBES = frozenset({"/livez", "/readyz", "/metrics"})  # would drown the access log
+
+log = logging.getLogger("triptych.http")
+
+
+class RequestMiddleware:
+    """Gives each request its context; answers 500 where something escaped; counts and logs the end."""
+
+    def __init__(self, app: ASGIApp, *, routes: Collection[str], metrics: GatewayMetrics) -> None:
+        self._app = app
+        self._routes = routes
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        context = RequestContext.enter(scope, path if path in self._routes else "other")
+        status: int | None = None
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message).update(context.headers())
+            await send(message)
+
+        self._metrics.request_started(context.route)
+        try:
+            await self._app(scope, receive, send_with_headers)
+        except asyncio.CancelledError:  # how Ray Serve tells that the client left
+            context.client_left = True
+            raise
+        except Exception:
+            log.exception("unexpected error", extra={"request_id": context.request_id})
+            if status is not None:
+                raise  # too late for a status: the server cuts the connection, which the client notices
+            await error_response(ServiceError(UNEXPECTED), context.request_id)(scope, receive, send_with_headers)
+        finally:
+            final = CLIENT_LEFT if context.client_left else status or 500
+            self._metrics.request_ended(context.route, final, context.seconds())
+            self._log(scope, context, final)
+
+    def _log(self, scope: Scope, context: RequestContext, status: int) -> None:
+        log.log(
+            logging.DEBUG if context.route in _PROBES else logging.INFO,
+            "%s %s %d",
+            scope["method"],
+            # the path is the client's own text: repr keeps line breaks out of the log
+            context.route if context.route != "other" else repr(scope["path"][:200]),
+            status,
+            extra={
+                "request_id": context.request_id,
+                "duration_ms": round(context.seconds() * 1000, 2),
+                "model": context.model,
+                "texts": context.texts,
+                "queue_ms": context.queue_ms,
+                "inference_ms": context.inference_ms,
+            },
+        )
+
+
+class BodyLimitMiddleware:
+    """Stops reading a body at `max_bytes`, announced or not: whoever reads it gets `BodyTooLarge`."""
+
+    def __init__(self, app: ASGIApp, *, max_bytes: int) -> None:
+        self._app = app
+        self._max_bytes = max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        announced = Headers(scope=scope).get("content-length", "")
+        read = 0
+
+        async def receive_within_limit() -> Message:
+            nonlocal read
+            if announced.isdecimal() and int(announced) > self._max_bytes:
+                raise self._too_large(f"{announced} bytes")
+            message = await receive()
+            read += len(message.get("body", b""))
+            if read > self._max_bytes:
+                raise self._too_large(f"at least {read} bytes")
+            return message
+
+        await self._app(scope, receive_within_limit, send)
+
+    def _too_large(self, size: str) -> BodyTooLarge:
+        return BodyTooLarge(f"the body has {size}, the limit is {self._max_bytes}", max_body_bytes=self._max_bytes)

@@ -1,0 +1,92 @@
+"""Bytes of a body to a checked `Body`, and everything that can be wrong with them in words.
+
+Knows nothing of the models.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails, from_json
+from starlette.requests import ClientDisconnect, Request
+
+from service.errors import BadRequest, Cancelled, InvalidRequest, ServiceError, UnknownParameter
+from service.gateway.context import RequestContext
+from service.gateway.schemas import Body
+
+SHOWN = 80  # characters of a client's value that an error quotes
+
+BodyT = TypeVar("BodyT", bound=Body)
+
+
+async def read_body(request: Request, schema: type[BodyT]) -> BodyT:
+    """The request's JSON body; `BadRequest` where it is not JSON, `InvalidRequest` where it is not what we take."""
+    media_type = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    if media_type != "application/json":
+        raise BadRequest(f"content-type is {quoted(media_type)}, expected application/json")
+    try:
+        content = await request.body()
+    except ClientDisconnect:
+        RequestContext.of(request.scope).client_left = True
+        raise Cancelled("the client left before its body was complete") from None
+    return parse_body(content, schema)
+
+
+def parse_body(content: bytes, schema: type[BodyT]) -> BodyT:
+    try:
+        # Not json.loads: that lets pass NaN, and lone surrogates which no answer could be encoded with.
+        value = from_json(content, allow_inf_nan=False)
+    except ValueError as error:
+        raise BadRequest(f"the body is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise BadRequest(f"the body is {quoted(value)}, expected an object with inputs")
+    try:
+        return schema.model_validate(value)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise _in_words(first, schema) from None
+
+
+def quoted(value: Any) -> str:
+    """A client's value as JSON, cut where it is long."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+
+
+def _in_words(error: ErrorDetails, schema: type[BaseModel]) -> ServiceError:
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error["loc"]).lstrip(".")
+    if error["type"] == "extra_forbidden":
+        known = _fields_beside(schema, error["loc"])
+        shown = path if len(path) <= SHOWN else f"{path[:SHOWN]}…"
+        return UnknownParameter(f"{shown} is unknown; known are {', '.join(known)}", parameter=shown, known=known)
+    if error["type"] == "missing":
+        return InvalidRequest(f"{path} is missing")
+    return InvalidRequest(f"{path} is {quoted(error['input'])}: {_expectation(error)}", parameter=path)
+
+
+def _expectation(error: ErrorDetails) -> str:
+    if error["loc"][:1] == ("inputs",):
+        return "expected a text, or a list of texts"
+    if error["type"] in ("model_type", "model_attributes_type"):
+        return "expected an object"
+    message = error["msg"]
+    return message[:1].lower() + message[1:]
+
+
+def _fields_beside(schema: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    """Names of the fields that the object at `location`'s parent has."""
+    fields = schema.model_fields
+    for part in location[:-1]:
+        if isinstance(part, str):
+            fields = _model_in(fields[part].annotation).model_fields
+    return list(fields)
+
+
+def _model_in(annotation: Any) -> type[BaseModel]:
+    """The model somewhere in `Model | None` or `list[Annotated[Model, ...]]`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    found = [_model_in(argument) for argument in getattr(annotation, "__args__", ()) if argument is not type(None)]
+    return found[0]

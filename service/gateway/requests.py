@@ -1,0 +1,123 @@
+"""A checked body and what is known of the model to the requests its worker gets.
+
+Knows nothing of HTTP and of how requests travel.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from service.errors import EmptyInput, InvalidRequest
+from service.gateway.languages import resolve_pair
+from service.gateway.parsing import quoted
+from service.gateway.schemas import (
+    ClassifyBody,
+    ClassifyParameters,
+    DecodingParameters,
+    GenerateBody,
+    GenerateParameters,
+    TaskBody,
+    TranslateBody,
+    TranslateParameters,
+)
+from service.messages import ClassifyRequest, Decoding, GenerateRequest, ModelInfo, TranslateRequest
+
+
+class RequestFactory:
+    """Makes the requests of one HTTP call: their ids, their deadline, and whether they stream."""
+
+    def __init__(self, request_id: str, left_s: float, *, stream: bool = False) -> None:
+        # The client may use its id again while the first request is alive; ours must not collide.
+        self._prefix = f"{request_id}.{secrets.token_hex(4)}"
+        self._deadline = time.time() + left_s
+        self._stream = stream
+
+    def translate(self, body: TranslateBody, info: ModelInfo) -> list[TranslateRequest]:
+        parameters = body.parameters or TranslateParameters()
+        source, target = parameters.src_lang, parameters.tgt_lang
+        if info.language_pairs:
+            source, target = resolve_pair(info.language_pairs, source, target)
+        decoding = _decoding(parameters, info)
+        return [
+            TranslateRequest(
+                text=text, source_language=source, target_language=target, decoding=decoding, **self._common(index)
+            )
+            for index, text in enumerate(body.inputs)
+        ]
+
+    def generate(self, body: GenerateBody, info: ModelInfo) -> list[GenerateRequest]:
+        parameters = body.parameters or GenerateParameters()
+        decoding, full = _decoding(parameters, info), bool(parameters.return_full_text)
+        return [
+            GenerateRequest(text=text, return_full_text=full, decoding=decoding, **self._common(index))
+            for index, text in enumerate(body.inputs)
+        ]
+
+    def classify(self, body: ClassifyBody) -> list[ClassifyRequest]:
+        parameters = body.parameters or ClassifyParameters()
+        return [
+            ClassifyRequest(
+                text=pair.text,
+                text_pair=pair.text_pair,
+                top_k=parameters.top_k,
+                function_to_apply=parameters.function_to_apply,
+                **self._common(index),
+            )
+            for index, pair in enumerate(body.inputs)
+        ]
+
+    def _common(self, index: int) -> dict[str, Any]:
+        return {"id": f"{self._prefix}.{index}", "stream": self._stream, "deadline": self._deadline}
+
+
+def _decoding(parameters: DecodingParameters, info: ModelInfo) -> Decoding:
+    wanted = parameters.max_new_tokens
+    if wanted is not None and wanted > info.max_new_tokens:
+        raise InvalidRequest(
+            f"parameters.max_new_tokens is {wanted}, the model's limit is {info.max_new_tokens}",
+            parameter="parameters.max_new_tokens",
+            limit=info.max_new_tokens,
+        )
+    return Decoding(
+        max_new_tokens=wanted,
+        do_sample=parameters.samples,
+        temperature=1.0 if parameters.temperature is None else parameters.temperature,
+        top_k=parameters.top_k,
+        top_p=parameters.top_p,
+        seed=parameters.seed,
+    )
+
+
+def check_inputs(body: TranslateBody | GenerateBody | ClassifyBody, max_inputs: int) -> None:
+    """What holds for every task: some texts, not too many, none of them empty, and one alone for a stream."""
+    count = len(body.inputs)
+    if not count:
+        raise EmptyInput("inputs is an empty list")
+    if count > max_inputs:
+        raise InvalidRequest(f"inputs has {count} texts, the limit is {max_inputs}", limit=max_inputs)
+    for index, text in _texts(body):
+        if not text.strip():
+            raise EmptyInput(f"inputs[{index}] is {quoted(text)}: there is nothing to work on", index=index)
+    _check_stream(body, count)
+
+
+def _texts(body: TranslateBody | GenerateBody | ClassifyBody) -> Iterator[tuple[int, str]]:
+    if not isinstance(body, ClassifyBody):
+        yield from enumerate(body.inputs)
+        return
+    for index, pair in enumerate(body.inputs):
+        yield index, pair.text
+        if pair.text_pair is not None:
+            yield index, pair.text_pair
+
+
+def _check_stream(body: TaskBody, count: int) -> None:
+    if not body.stream:
+        return
+    if isinstance(body, ClassifyBody):
+        raise InvalidRequest("stream is true: a classification is one event, it cannot be streamed", parameter="stream")
+    if count != 1:
+        raise InvalidRequest(f"stream is true with {count} inputs, the limit is 1", parameter="stream", limit=1)

@@ -1,0 +1,201 @@
+"""Bodies that clients send and answers they get, in Hugging Face's Inference convention.
+
+Knows what a request may look like; knows nothing of the models, whose limits are checked in `requests`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+
+class Body(BaseModel):
+    """Strict: a misspelt field is an error, and so is "5" for 5."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def _as_list(value: Any) -> Any:
+    return value if isinstance(value, list) else [value]
+
+
+def _as_pair(value: Any) -> Any:
+    return {"text": value} if isinstance(value, str) else value
+
+
+def neutral_only(*neutral: Any) -> Callable[[Any, ValidationInfo], Any]:
+    """A check for what clients send by default and we do not do: only values that change nothing."""
+
+    def check(value: Any, info: ValidationInfo) -> Any:
+        if value is not None and value not in neutral:
+            allowed = " or ".join(repr(one) for one in neutral)
+            raise PydanticCustomError(
+                "not_supported",
+                "this parameter is not supported: leave it out{alternative}",
+                {"alternative": f" or send {allowed}" if neutral else ""},
+            )
+        return value
+
+    return check
+
+
+Texts = Annotated[
+    list[str],
+    BeforeValidator(_as_list),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+]
+
+
+class TextPair(Body):
+    """A text, or two for models trained on pairs."""
+
+    text: str
+    text_pair: str | None = None
+
+
+_TEXT_OR_PAIR = {
+    "anyOf": [
+        {"type": "string"},
+        {
+            "type": "object",
+            "properties": {"text": {"type": "string"}, "text_pair": {"type": "string"}},
+            "required": ["text"],
+        },
+    ]
+}
+TextPairs = Annotated[
+    list[Annotated[TextPair, BeforeValidator(_as_pair)]],
+    BeforeValidator(_as_list),
+    WithJsonSchema({"anyOf": [*_TEXT_OR_PAIR["anyOf"], {"type": "array", "items": _TEXT_OR_PAIR}]}),
+]
+
+
+class DecodingParameters(Body):
+    """How tokens are chosen. A temperature other than 1, a top_k or a top_p below 1 implies sampling, as in
+    text-generation-inference, unless do_sample is false."""
+
+    max_new_tokens: int | None = Field(default=None, ge=1, description="default and most: the model's own limit")
+    do_sample: bool | None = Field(default=None, description="default: false, unless a sampling parameter is given")
+    temperature: float | None = Field(default=None, gt=0)
+    top_k: int | None = Field(default=None, ge=1, lt=2**31)
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    seed: int | None = Field(default=None, ge=0, lt=2**63, description="default: drawn for each text")
+
+    @property
+    def samples(self) -> bool:
+        if self.do_sample is not None:
+            return self.do_sample
+        return self.temperature not in (None, 1.0) or self.top_k is not None or self.top_p not in (None, 1.0)
+
+
+class TranslateParameters(DecodingParameters):
+    src_lang: str | None = Field(default=None, description="may be left out where one language pair remains possible")
+    tgt_lang: str | None = Field(default=None, description="may be left out where one language pair remains possible")
+    clean_up_tokenization_spaces: Annotated[Any, AfterValidator(neutral_only(False))] = None
+    truncation: Annotated[Any, AfterValidator(neutral_only("do_not_truncate"))] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _flatten_generate_parameters(cls, value: Any) -> Any:
+        # InferenceClient.translation() has no other way to send max_new_tokens and the like.
+        if isinstance(value, dict) and isinstance(nested := value.get("generate_parameters"), dict | None):
+            rest = {name: given for name, given in value.items() if name != "generate_parameters"}
+            return {**(nested or {}), **rest}
+        return value
+
+
+class GenerateParameters(DecodingParameters):
+    return_full_text: bool | None = Field(default=None, description="true: the text starts with the prompt")
+    details: bool | None = Field(default=None, description="true: finish reason, seed and tokens come along")
+    adapter_id: Annotated[Any, AfterValidator(neutral_only())] = None
+    best_of: Annotated[Any, AfterValidator(neutral_only(1))] = None
+    decoder_input_details: Annotated[Any, AfterValidator(neutral_only(False))] = None
+    frequency_penalty: Annotated[Any, AfterValidator(neutral_only(0))] = None
+    grammar: Annotated[Any, AfterValidator(neutral_only())] = None
+    repetition_penalty: Annotated[Any, AfterValidator(neutral_only(1))] = None
+    stop: Annotated[Any, AfterValidator(neutral_only([]))] = None
+    top_n_tokens: Annotated[Any, AfterValidator(neutral_only(0))] = None
+    truncate: Annotated[Any, AfterValidator(neutral_only())] = None
+    typical_p: Annotated[Any, AfterValidator(neutral_only(1))] = None
+    watermark: Annotated[Any, AfterValidator(neutral_only(False))] = None
+
+
+class ClassifyParameters(Body):
+    top_k: int | None = Field(default=None, ge=1, lt=2**31, description="how many labels, best first; default: all")
+    function_to_apply: Literal["softmax", "sigmoid", "none"] | None = Field(
+        default=None, description="default: the model's own"
+    )
+
+
+class TaskBody(Body):
+    model: str | None = Field(default=None, description="which model, where several serve the task; default: the first")
+    stream: bool | None = Field(default=None, description="true: server-sent events, for exactly one input")
+
+
+class TranslateBody(TaskBody):
+    inputs: Texts
+    parameters: TranslateParameters | None = None
+
+
+class GenerateBody(TaskBody):
+    inputs: Texts
+    parameters: GenerateParameters | None = None
+
+
+class ClassifyBody(TaskBody):
+    inputs: TextPairs
+    parameters: ClassifyParameters | None = None
+
+
+# Answers. They document: what is sent is built as plain dicts, in `rendering`.
+
+
+class Translation(BaseModel):
+    translation_text: str
+
+
+class TokenDetails(BaseModel):
+    id: int
+    text: str
+    logprob: float
+    special: bool
+
+
+class GenerationDetails(BaseModel):
+    finish_reason: Literal["eos_token", "length", "stop_sequence"]
+    generated_tokens: int
+    seed: int | None
+    prefill: list[TokenDetails]
+    tokens: list[TokenDetails]
+
+
+class Generation(BaseModel):
+    generated_text: str
+    details: GenerationDetails | None = None
+
+
+class LabelScore(BaseModel):
+    label: str
+    score: float
+
+
+class ErrorDetails(BaseModel):
+    code: str
+    message: str
+    request_id: str
+
+
+class ErrorAnswer(BaseModel):
+    error: ErrorDetails

@@ -1,0 +1,92 @@
+"""A call answered as server-sent events, in text-generation-inference's shapes.
+
+Knows nothing of bodies; what an event contains is `rendering`'s.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from service.errors import Cancelled, ServiceError
+from service.gateway.answering import Answering, Call, failure_of
+from service.gateway.batcher import Ticket
+from service.gateway.rendering import last_event, token_event
+from service.gateway.responses import UNEXPECTED, error_object
+from service.messages import Completion, Event, Failure, Token
+
+log = logging.getLogger("triptych.http")
+
+
+class EventStream(Response):
+    """Starts with the first event, so that what fails before it is a plain HTTP error with its status."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, answering: Answering, call: Call) -> None:
+        # No super().__init__(): it would announce the length of a body that is not there yet.
+        self.status_code = 200
+        self.background = None
+        self.init_headers({"cache-control": "no-cache", "x-accel-buffering": "no"})
+        self._answering = answering
+        self._call = call
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with self._answering.open(self._call, receive) as ticket:
+            frames = self._frames(ticket)
+            first = await anext(frames)
+            self._answering.first_token(self._call)
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            await send(_chunk(first))
+            async for frame in self._until_error(frames):
+                await send(_chunk(frame))
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _until_error(self, frames: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """The frames; what goes wrong among them becomes the last one: the status is already sent."""
+        request_id = self._call.context.request_id
+        try:
+            async for frame in frames:
+                yield frame
+        except Cancelled:
+            pass  # nobody listens
+        except ServiceError as error:
+            yield _frame(error_object(error, request_id), event="error")
+        except Exception:
+            log.exception("unexpected error in a stream", extra={"request_id": request_id})
+            yield _frame(error_object(ServiceError(UNEXPECTED), request_id), event="error")
+
+    async def _frames(self, ticket: Ticket) -> AsyncIterator[bytes]:
+        last: Token | None = None
+        async for events in ticket:
+            for event, following in zip(events, [*events[1:], None], strict=True):
+                if isinstance(event, Token):
+                    last = event
+                    if not isinstance(following, Completion):  # else it goes with it, as TGI has it
+                        yield _frame(token_event(event))
+                else:
+                    yield _frame(self._end(event, last, alone=len(events) == 1))
+
+    def _end(self, event: Event, last: Token | None, *, alone: bool) -> dict[str, Any]:
+        if isinstance(event, Failure):
+            raise failure_of(event, self._call)
+        assert isinstance(event, Completion)
+        self._answering.note(self._call, [event])
+        if last is None or alone:  # clients read the token of every event: give them one that adds nothing
+            index, token_id = (0, 0) if last is None else (last.index + 1, last.id)
+            last = Token(request_id=event.request_id, index=index, id=token_id, text="", logprob=0.0, special=True)
+        return last_event(last, event)
+
+
+def _frame(content: dict[str, Any], event: str | None = None) -> bytes:
+    name = f"event:{event}\n" if event else ""
+    return f"{name}data:{json.dumps(content, ensure_ascii=False, allow_nan=False)}\n\n".encode()
+
+
+def _chunk(body: bytes) -> dict[str, Any]:
+    return {"type": "http.response.body", "body": body, "more_body": True}

@@ -1,0 +1,36 @@
+"""How the gateway sees the workers that serve a model: one Protocol. Knows nothing of how they are reached."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol
+
+from service.messages import Event, ModelInfo, Request
+
+
+class Worker(Protocol):
+    """One served model, whatever the number of its replicas."""
+
+    name: str
+
+    def submit(self, requests: Sequence[Request]) -> AsyncIterator[list[Event]]:
+        """Events of all these requests as they come, each list what one step brought.
+
+        Each request gets exactly one terminal event, and the iterator ends after the last of them. Closing it
+        (`aclose`, or cancelling the task that waits on it) cancels what is still running.
+        """
+        ...
+
+    async def cancel(self, request_ids: Sequence[str]) -> None:
+        """Give up these requests of some `submit`; ids that are unknown or done are ignored."""
+        ...
+
+    async def describe(self) -> ModelInfo: ...
+
+    async def canary(self) -> None:
+        """Return once the model has answered a real prompt; raise `service.errors.NotReady` otherwise."""
+        ...
+
+    async def metrics(self) -> list[tuple[str, bytes]]:
+        """(replica id, Prometheus text) of each replica."""
+        ...

@@ -1,0 +1,61 @@
+"""Logs to stderr: one JSON object a line, or readable lines on a terminal.
+
+Fields come as `logger.info("...", extra={"request_id": ...})`. Knows nothing of what is logged.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from typing import TextIO
+
+ROOT = "triptych"  # every logger of the project is a child of this one
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line; a value that is not JSON is written as text."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+            **_extra(record),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str, ensure_ascii=False)
+
+
+class ReadableFormatter(logging.Formatter):
+    """`12:00:00 INFO triptych.http: message key=value ...`"""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s", "%H:%M:%S")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        fields = "".join(f" {name}={value}" for name, value in _extra(record).items())
+        return super().formatMessage(record) + fields
+
+
+def _extra(record: logging.LogRecord) -> dict[str, object]:
+    return {name: value for name, value in vars(record).items() if name not in _STANDARD and value is not None}
+
+
+def configure_logging(level: str = "INFO", *, json_lines: bool | None = None, stream: TextIO | None = None) -> None:
+    """Send the project's logs to `stream` (stderr). `json_lines`: None chooses JSON unless it is a terminal.
+
+    Calling it again replaces what the last call set up.
+    """
+    stream = stream or sys.stderr
+    json_lines = not stream.isatty() if json_lines is None else json_lines
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(JsonFormatter() if json_lines else ReadableFormatter())
+    logger = logging.getLogger(ROOT)
+    logger.handlers[:] = [handler]
+    logger.setLevel(level)
+    logger.propagate = False  # the host's own handlers would print each line twice

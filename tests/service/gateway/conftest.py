@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+from fastapi import FastAPI
+
+from service.config import GatewaySettings, ModelSettings, Settings
+from service.gateway.app import create_app
+from service.observability.metrics import GatewayMetrics
+from tests.service.gateway.fakes import FakeWorker
+
+MODELS = {"translator": "translate", "generator": "generate", "second-generator": "generate", "classifier": "classify"}
+
+
+@dataclass
+class Stand:
+    """A gateway over fake workers."""
+
+    limits: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.workers = {name: FakeWorker(name, task) for name, task in MODELS.items()}
+        self.metrics = GatewayMetrics(list(MODELS))
+        models = {name: ModelSettings(task=task, checkpoint=name) for name, task in MODELS.items()}
+        settings = Settings(models=models, gateway=GatewaySettings(**self.limits))
+        self.app: FastAPI = create_app(settings, self.workers, self.metrics)
+
+    @property
+    def translator(self) -> FakeWorker:
+        return self.workers["translator"]
+
+    @property
+    def generator(self) -> FakeWorker:
+        return self.workers["generator"]
+
+    @property
+    def classifier(self) -> FakeWorker:
+        return self.workers["classifier"]
+
+    @asynccontextmanager
+    async def client(self) -> AsyncIterator[httpx.AsyncClient]:
+        transport = httpx.ASGITransport(app=self.app, raise_app_exceptions=False)
+        async with (
+            self.app.router.lifespan_context(self.app),
+            httpx.AsyncClient(transport=transport, base_url="http://gateway") as client,
+        ):
+            yield client
+
+    @contextmanager
+    def server(self) -> Iterator[str]:
+        """A real server on a loopback port, in a thread of its own."""
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            config = uvicorn.Config(self.app, log_level="error", timeout_graceful_shutdown=2)
+            server = uvicorn.Server(config)
+            thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+            thread.start()
+            while not server.started:
+                time.sleep(0.005)
+            try:
+                yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+            finally:
+                server.should_exit = True
+                thread.join(10)
+
+    def sample(self, name: str, **labels: str) -> float:
+        return self.metrics.registry.get_sample_value(name, labels) or 0.0
+
+
+@pytest.fixture
+def stand() -> Stand:
+    return Stand()
+
+
+@pytest.fixture
+async def client(stand: Stand) -> AsyncIterator[httpx.AsyncClient]:
+    async with stand.client() as client:
+        yield client
+
+
+@pytest.fixture
+def server(stand: Stand) -> Iterator[str]:
+    with stand.server() as url:
+        yield url

@@ -1,0 +1,174 @@
+"""A worker that does what a test tells it to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+from service.errors import NotReady, ServiceError
+from service.messages import (
+    Classification,
+    ClassifyRequest,
+    Completion,
+    Event,
+    Failure,
+    GenerateRequest,
+    ModelInfo,
+    Request,
+    Task,
+    Timing,
+    Token,
+)
+
+PAIRS = (("fr", "en"), ("en", "fr"), ("ko", "en"))
+
+
+def model_info(name: str, task: Task, **changes: object) -> ModelInfo:
+    values: dict = {
+        "name": name,
+        "task": task,
+        "version": f"{name}@1",
+        "architecture": "gpt",
+        "parameters": 1000,
+        "device": "cpu",
+        "precision": "float32",
+        "slots": 4,
+        "max_prompt_tokens": 64,
+        "max_new_tokens": 32,
+        "language_pairs": PAIRS if task == "translate" else (),
+        "labels": ("good", "bad") if task == "classify" else (),
+    }
+    return ModelInfo(**(values | changes))
+
+
+class FakeWorker:
+    """Answers each text with itself in capitals, a word a token.
+
+    `holding` texts are answered only after `release()`; `failing` maps texts to the error they get; `breaks` is raised
+    by the iterator in place of answers; `mute` ends it without any.
+    """
+
+    def __init__(self, name: str, task: Task = "generate", **info: object) -> None:
+        self.name = name
+        self.info = model_info(name, task, **info)
+        self.batches: list[list[Request]] = []
+        self.cancelled: list[str] = []
+        self.closed = 0  # submit calls that were closed before their end
+        self.running = 0
+        self.described = 0
+        self.canaries = 0
+        self.holding: set[str] = set()
+        self.holding_after_first: set[str] = set()
+        self.failing: dict[str, ServiceError] = {}
+        self.failing_after_first: dict[str, ServiceError] = {}
+        self.breaks: Exception | None = None
+        self.mute = False
+        self.ready = True
+        self.exposition: list[tuple[str, bytes]] | Exception = []
+        self._released = asyncio.Event()
+
+    @property
+    def seen(self) -> list[Request]:
+        return [request for batch in self.batches for request in batch]
+
+    def release(self) -> None:
+        self._released.set()
+
+    async def submit(self, requests: Sequence[Request]) -> AsyncIterator[list[Event]]:
+        self.batches.append(list(requests))
+        self.running += 1
+        queue: asyncio.Queue[list[Event]] = asyncio.Queue()
+        tasks = {request.id: asyncio.create_task(self._answer(request, queue)) for request in requests}
+        ended: set[str] = set()
+        getting: asyncio.Task[list[Event]] | None = None
+        try:
+            while len(ended) < len(tasks):
+                if self.breaks is not None:
+                    raise self.breaks
+                if self.mute:
+                    return
+                getting = asyncio.create_task(queue.get())
+                await asyncio.wait({getting}, timeout=0.005)
+                if not getting.done():
+                    getting.cancel()
+                else:
+                    events = getting.result()
+                    ended |= {event.request_id for event in events if not isinstance(event, Token)}
+                    yield events
+                for request_id in set(self.cancelled) & tasks.keys() - ended:
+                    tasks[request_id].cancel()
+                    ended.add(request_id)
+        except (GeneratorExit, asyncio.CancelledError):
+            self.closed += 1
+            raise
+        finally:
+            self.running -= 1
+            for task in (*tasks.values(), *([getting] if getting else [])):
+                task.cancel()
+
+    async def _answer(self, request: Request, queue: asyncio.Queue[list[Event]]) -> None:
+        if request.text in self.holding:
+            await self._released.wait()
+        if request.text in self.failing:
+            queue.put_nowait([Failure.of(request.id, self.failing[request.text])])
+            return
+        words = request.text.upper().split(" ")
+        tokens = [
+            Token(request_id=request.id, index=i, id=i + 10, text=word if i == 0 else f" {word}", logprob=-0.5)
+            for i, word in enumerate(words)
+        ]
+        streamed = tokens if request.stream else []
+        for token in streamed[:-1]:
+            queue.put_nowait([token])
+            if request.text in self.failing_after_first:
+                queue.put_nowait([Failure.of(request.id, self.failing_after_first[request.text])])
+                return
+            if request.text in self.holding_after_first:
+                await self._released.wait()
+            await asyncio.sleep(0)
+        queue.put_nowait([*streamed[-1:], self._result(request, tokens)])
+
+    def _result(self, request: Request, tokens: list[Token]) -> Completion | Classification:
+        timing = Timing(queue_ms=1.25, inference_ms=3.5)
+        if isinstance(request, ClassifyRequest):
+            scores = (("good", 0.75), ("bad", 0.25))[: request.top_k]
+            return Classification(
+                request_id=request.id, scores=scores, prompt_tokens=3, timing=timing, model_version=self.info.version
+            )
+        prompt = request.text if isinstance(request, GenerateRequest) and request.return_full_text else ""
+        return Completion(
+            request_id=request.id,
+            text=prompt + request.text.upper(),
+            finish_reason="eos_token",
+            prompt_tokens=3,
+            generated_tokens=len(tokens),
+            seed=request.decoding.seed,
+            timing=timing,
+            model_version=self.info.version,
+        )
+
+    async def cancel(self, request_ids: Sequence[str]) -> None:
+        self.cancelled.extend(request_ids)
+
+    async def describe(self) -> ModelInfo:
+        self.described += 1
+        if not self.ready:
+            raise NotReady("still loading")
+        return self.info
+
+    async def canary(self) -> None:
+        self.canaries += 1
+        if not self.ready:
+            raise NotReady("still loading")
+
+    async def metrics(self) -> list[tuple[str, bytes]]:
+        if isinstance(self.exposition, Exception):
+            raise self.exposition
+        return self.exposition
+
+
+async def eventually(condition, seconds: float = 2.0) -> None:
+    """Return once `condition()` holds; fail after `seconds`."""
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.002)

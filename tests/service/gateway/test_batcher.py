@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from service.errors import NotReady
+from service.gateway.batcher import Batcher, Ticket
+from service.messages import Completion, Failure, GenerateRequest, Token
+from tests.service.gateway.fakes import FakeWorker, eventually
+
+
+def request(text: str, id: str | None = None, stream: bool = False) -> GenerateRequest:
+    return GenerateRequest(id=id or text, text=text, stream=stream)
+
+
+async def results(ticket: Ticket) -> dict[str, Completion | Failure]:
+    return {event.request_id: event async for events in ticket for event in events if not isinstance(event, Token)}
+
+
+async def ask(batcher: Batcher, *texts: str) -> dict[str, Completion | Failure]:
+    with batcher.submit([request(text) for text in texts]) as ticket:
+        return await results(ticket)
+
+
+@pytest.fixture
+def worker() -> FakeWorker:
+    return FakeWorker("generator")
+
+
+@pytest.fixture
+async def batcher(worker):
+    batcher = Batcher(worker, size=4, wait_s=0.03)
+    yield batcher
+    # No task may leak: not even until somebody closes the batcher.
+    await eventually(lambda: asyncio.all_tasks() == {asyncio.current_task()})
+    assert worker.running == 0
+
+
+async def test_an_idle_worker_gets_what_arrives_together_at_once(worker, batcher):
+    began = asyncio.get_running_loop().time()
+    await asyncio.gather(ask(batcher, "a"), ask(batcher, "b"))
+    assert [[r.text for r in batch] for batch in worker.batches] == [["a", "b"]]
+    assert asyncio.get_running_loop().time() - began < 0.025
+
+
+async def test_a_busy_worker_gets_what_gathers_within_the_wait(worker, batcher):
+    worker.holding = {"busy"}
+    busy = asyncio.create_task(ask(batcher, "busy"))
+    await eventually(lambda: worker.batches)
+    first = asyncio.create_task(ask(batcher, "a"))
+    await asyncio.sleep(0.005)
+    second = asyncio.create_task(ask(batcher, "b"))
+    await asyncio.gather(first, second)
+    assert [[r.text for r in batch] for batch in worker.batches] == [["busy"], ["a", "b"]]
+    worker.release()
+    await busy
+
+
+async def test_a_full_batch_does_not_wait(worker, batcher):
+    worker.holding = {"busy"}
+    busy = asyncio.create_task(ask(batcher, "busy"))
+    await eventually(lambda: worker.batches)
+    began = asyncio.get_running_loop().time()
+    await ask(batcher, "a", "b", "c", "d", "e")
+    assert asyncio.get_running_loop().time() - began < 0.025
+    assert [len(batch) for batch in worker.batches] == [1, 4, 1]
+    worker.release()
+    await busy
+
+
+async def test_each_waiter_gets_its_own_events(batcher):
+    one, two = await asyncio.gather(ask(batcher, "a", "b"), ask(batcher, "c"))
+    assert {id: result.text for id, result in one.items()} == {"a": "A", "b": "B"}
+    assert {id: result.text for id, result in two.items()} == {"c": "C"}
+
+
+async def test_a_waiter_that_leaves_is_cancelled_alone(worker, batcher):
+    worker.holding = {"a", "b"}
+    leaving, staying = asyncio.create_task(ask(batcher, "a")), asyncio.create_task(ask(batcher, "b"))
+    await eventually(lambda: worker.batches)
+    leaving.cancel()
+    await eventually(lambda: worker.cancelled == ["a"])
+    worker.release()
+    assert (await staying)["b"].text == "B"
+    assert worker.closed == 0
+
+
+async def test_the_iterator_is_closed_when_all_waiters_have_left(worker, batcher):
+    worker.holding = {"a", "b"}
+    asking = [asyncio.create_task(ask(batcher, text)) for text in "ab"]
+    await eventually(lambda: worker.batches)
+    for task in asking:
+        task.cancel()
+    await eventually(lambda: worker.running == 0)
+    assert worker.closed == 1
+
+
+async def test_a_waiter_that_leaves_before_the_flush_never_reaches_the_worker(worker, batcher):
+    with batcher.submit([request("a")]):
+        pass
+    await ask(batcher, "b")
+    assert [r.text for r in worker.seen] == ["b"]
+
+
+async def test_an_answered_waiter_cancels_nothing(worker, batcher):
+    await ask(batcher, "a")
+    await asyncio.sleep(0.01)
+    assert (worker.cancelled, worker.closed) == ([], 0)
+
+
+@pytest.mark.parametrize(
+    ("breaks", "code"),
+    [(RuntimeError("boom"), "internal"), (NotReady("replica died"), "not_ready"), (None, "internal")],
+)
+async def test_nobody_hangs_when_the_worker_breaks_off(worker, batcher, breaks, code):
+    worker.breaks, worker.mute = breaks, breaks is None
+    for failure in (await asyncio.wait_for(ask(batcher, "a", "b"), 1)).values():
+        assert failure.code == code
+        assert "boom" not in failure.message
+
+
+async def test_nobody_hangs_when_the_batcher_is_closed(worker):
+    batcher = Batcher(worker, size=1, wait_s=0)
+    worker.holding = {"a"}
+    asking = asyncio.create_task(ask(batcher, "a"))
+    await eventually(lambda: worker.batches)
+    await batcher.close()
+    assert (await asyncio.wait_for(asking, 1))["a"].code == "not_ready"
+
+
+async def test_an_interruption_is_raised_to_the_one_who_waits(worker, batcher):
+    worker.holding = {"a"}
+    with batcher.submit([request("a")]) as ticket:
+        ticket.interrupt(NotReady("enough"))
+        with pytest.raises(NotReady, match="enough"):
+            await results(ticket)
+
+
+async def test_what_one_step_brought_stays_together(batcher):
+    with batcher.submit([request("a b", stream=True)]) as ticket:
+        groups = [[type(event).__name__ for event in events] async for events in ticket]
+    assert groups == [["Token"], ["Token", "Completion"]]
+
+
+async def test_a_worker_that_does_not_end_its_iterator_is_dropped(worker, monkeypatch):
+    monkeypatch.setattr("service.gateway.batcher.GRACE_S", 0.02)
+    ended = asyncio.Event()
+
+    async def submit(requests):
+        try:
+            yield [worker._result(request, []) for request in requests]
+            await asyncio.sleep(60)
+        finally:
+            ended.set()
+
+    worker.submit = submit
+    batcher = Batcher(worker, size=4, wait_s=0)
+    assert (await ask(batcher, "a"))["a"].text == "A"
+    await asyncio.wait_for(ended.wait(), 1)
+
+
+async def test_a_thousand_callers_coming_and_going_leave_nothing_behind(worker, batcher):
+    worker.holding = {f"{n}" for n in range(0, 300, 7)}
+    asking = [asyncio.create_task(ask(batcher, str(n))) for n in range(300)]
+    await eventually(lambda: worker.batches)
+    for task in asking[::5]:
+        task.cancel()
+    worker.release()
+    answers = await asyncio.gather(*asking, return_exceptions=True)
+    for n, answer in enumerate(answers):
+        assert isinstance(answer, asyncio.CancelledError) if n % 5 == 0 else answer[str(n)].text == str(n)

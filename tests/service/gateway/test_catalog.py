@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from service.config import ModelSettings, Settings
+from service.errors import NotReady, Overloaded, UnknownModel
+from service.gateway.catalog import Catalog
+from service.messages import Failure, GenerateRequest
+from service.observability.metrics import GatewayMetrics
+from tests.service.gateway.fakes import FakeWorker
+
+
+@pytest.fixture
+def worker() -> FakeWorker:
+    return FakeWorker("generator")
+
+
+@pytest.fixture
+def catalog(worker) -> Catalog:
+    settings = Settings(models={"generator": ModelSettings(task="generate", checkpoint="g")})
+    return Catalog(settings, {"generator": worker}, GatewayMetrics(["generator"]))
+
+
+async def test_many_ask_but_the_worker_is_asked_once(worker, catalog):
+    model = catalog.find("generate", None)
+    await asyncio.gather(*(model.info() for _ in range(20)))
+    assert worker.described == 1
+
+
+async def test_a_worker_that_hangs_is_not_ready_after_a_while(worker, catalog, monkeypatch):
+    monkeypatch.setattr("service.gateway.catalog.DESCRIBE_TIMEOUT_S", 0.02)
+    monkeypatch.setattr("service.gateway.catalog.CANARY_TIMEOUT_S", 0.02)
+    worker.describe = worker.canary = lambda: asyncio.sleep(60)
+    model = catalog.find("generate", None)
+    for asking in [model.info(), model.info(), model.ready()]:
+        with pytest.raises(NotReady, match=r"0\.02 s"):
+            await asking
+
+
+async def test_a_worker_that_cannot_be_reached_is_not_ready_without_its_words(worker, catalog):
+    async def broken():
+        raise RuntimeError("secret")
+
+    worker.describe = worker.canary = broken
+    model = catalog.find("generate", None)
+    for asking in (model.info(), model.ready()):
+        with pytest.raises(NotReady) as caught:
+            await asking
+        assert "secret" not in caught.value.message
+
+
+@pytest.mark.parametrize(("breaks", "canaries"), [(Overloaded("full"), 1), (NotReady("dead"), 2), (OSError(), 2)])
+async def test_a_failure_but_not_an_overload_puts_readiness_in_doubt(worker, catalog, breaks, canaries):
+    model = catalog.find("generate", None)
+    await model.ready()
+    worker.breaks = breaks
+    with model.batcher.submit([GenerateRequest(id="a", text="a")]) as ticket:
+        assert [type(event) async for events in ticket for event in events] == [Failure]
+    await model.ready()
+    assert worker.canaries == canaries
+
+
+def test_a_task_without_models_says_so(catalog):
+    with pytest.raises(UnknownModel, match="no model serves classify; available: none"):
+        catalog.find("classify", None)
+
+
+def test_a_model_without_worker_is_refused_at_the_start():
+    settings = Settings(models={"generator": ModelSettings(task="generate", checkpoint="g")})
+    with pytest.raises(ValueError, match="no worker for"):
+        Catalog(settings, {}, GatewayMetrics([]))

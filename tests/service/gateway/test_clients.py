@@ -1,0 +1,136 @@
+"""The reference clients and clients that leave, over a real server."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+
+import httpx
+import pytest
+from huggingface_hub import AsyncInferenceClient, InferenceClient
+from huggingface_hub.errors import HfHubHTTPError, TextGenerationError
+
+from service.errors import ServiceError
+from tests.service.gateway.conftest import Stand
+
+
+def wait_for(condition, seconds: float = 3.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.01)
+
+
+def test_inference_client_translates(server):
+    client = InferenceClient(model=f"{server}/translate")
+    answer = client.translation("Je suis fatigué.", src_lang="fr", tgt_lang="en")
+    assert answer.translation_text == "JE SUIS FATIGUÉ."
+    answer = client.translation("a", src_lang="fr", tgt_lang="en", generate_parameters={"max_new_tokens": 4})
+    assert answer.translation_text == "A"
+
+
+def test_inference_client_generates(stand, server):
+    client = InferenceClient(model=f"{server}/generate")
+    assert client.text_generation("once upon", max_new_tokens=5) == "ONCE UPON"
+    assert client.text_generation("once", return_full_text=True, do_sample=False, watermark=False) == "onceONCE"
+    answer = client.text_generation("once upon", details=True, seed=4)
+    assert answer.generated_text == "ONCE UPON"
+    assert (answer.details.finish_reason, answer.details.seed) == ("eos_token", 4)
+    assert [token.text for token in answer.details.tokens] == ["ONCE", " UPON"]
+
+
+def test_inference_client_streams(server):
+    client = InferenceClient(model=f"{server}/generate")
+    assert list(client.text_generation("once upon a", stream=True)) == ["ONCE", " UPON", " A"]
+    events = list(client.text_generation("once upon a", stream=True, details=True))
+    assert [event.index for event in events] == [1, 2, 3]
+    assert events[-1].generated_text == "ONCE UPON A"
+    assert events[-1].details.generated_tokens == 3
+
+
+async def test_async_inference_client_streams(server):
+    client = AsyncInferenceClient(model=f"{server}/generate")
+    assert [text async for text in await client.text_generation("a b", stream=True)] == ["A", " B"]
+
+
+def test_inference_client_classifies(server):
+    client = InferenceClient(model=f"{server}/classify")
+    best = client.text_classification("fine", top_k=1, function_to_apply="softmax")
+    assert [(element.label, element.score) for element in best] == [("good", 0.75)]
+    assert len(client.text_classification("fine")) == 2
+
+
+def test_inference_client_hears_of_errors(stand, server):
+    with pytest.raises(HfHubHTTPError) as caught:
+        InferenceClient(model=f"{server}/translate").translation("a", src_lang="de", tgt_lang="en")
+    assert caught.value.response.status_code == 404
+    client = InferenceClient(model=f"{server}/generate")
+    with pytest.raises(HfHubHTTPError, match="not supported"):
+        client.text_generation("a", best_of=2)
+    stand.generator.failing_after_first = {"a b": ServiceError("fell over")}
+    with pytest.raises(TextGenerationError, match="fell over"):
+        list(client.text_generation("a b", stream=True))
+
+
+def test_a_client_that_leaves_a_unary_call_cancels_it(stand, server):
+    stand.generator.holding = {"a"}
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.post(f"{server}/generate", json={"inputs": "a"}, timeout=0.2)
+    wait_for(lambda: stand.generator.closed == 1)
+    wait_for(lambda: stand.sample("triptych_http_cancelled_total", route="/generate") == 1)
+    assert stand.sample("triptych_http_requests_total", route="/generate", status="499") == 1
+
+
+def test_a_client_that_leaves_a_stream_cancels_it(stand, server):
+    stand.generator.holding_after_first = {"a b"}
+    body = {"inputs": "a b", "stream": True}
+    with httpx.stream("POST", f"{server}/generate", json=body) as response:
+        assert next(response.iter_lines()).startswith("data:")
+    wait_for(lambda: stand.generator.closed == 1)
+    wait_for(lambda: stand.sample("triptych_http_cancelled_total", route="/generate") == 1)
+
+
+def test_a_client_that_leaves_does_not_hurt_its_neighbours(stand, server):
+    stand.generator.holding = {"a", "b"}
+
+    async def both() -> httpx.Response:
+        async with httpx.AsyncClient(base_url=server) as client:
+            leaving = asyncio.create_task(client.post("/generate", json={"inputs": "a"}))
+            staying = asyncio.create_task(client.post("/generate", json={"inputs": "b"}))
+            while len(stand.generator.seen) < 2:
+                await asyncio.sleep(0.01)
+            leaving.cancel()
+            await asyncio.sleep(0.1)
+            stand.generator.release()
+            return await staying
+
+    assert asyncio.run(both()).json() == [{"generated_text": "B"}]
+
+
+def test_a_client_that_leaves_in_the_middle_of_its_body_is_no_error(stand, server, caplog):
+    host, port = server.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as connection:
+        connection.sendall(b"POST /generate HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{")
+        time.sleep(0.1)
+    wait_for(lambda: stand.sample("triptych_http_requests_total", route="/generate", status="499") == 1)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+def test_a_body_over_the_limit_is_413_whether_announced_or_not():
+    stand = Stand({"max_body_bytes": 1000})
+    with stand.server() as url:
+        announced = httpx.post(f"{url}/generate", json={"inputs": "a" * 2000})
+        chunks = (b"x" * 300 for _ in range(10))
+        chunked = httpx.post(f"{url}/generate", content=chunks, headers={"content-type": "application/json"})
+        for response in (announced, chunked):
+            assert response.status_code == 413, response.text
+            error = response.json()["error"]
+            assert (error["code"], error["max_body_bytes"]) == ("body_too_large", 1000)
+        assert httpx.post(f"{url}/generate", json={"inputs": "a" * 900}).status_code == 200
+
+
+def test_text_of_every_script_survives(server):
+    text = "日本語 🙂 ‏עברית \x00"
+    answer = httpx.post(f"{server}/generate", json={"inputs": text})
+    assert answer.json() == [{"generated_text": text.upper()}]

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import asyncio
+import json
+
+from service.errors import InputTooLong, ServiceError
+from tests.service.gateway.fakes import eventually
+
+
+def events_of(text: str) -> list[tuple[str, dict]]:
+    """(event name, data) of each server-sent event."""
+    events = []
+    for block in text.strip().split("\n\n"):
+        fields = dict(line.split(":", 1) for line in block.split("\n"))
+        events.append((fields.get("event", "message"), json.loads(fields["data"])))
+    return events
+
+
+async def test_a_stream_has_text_generation_inferences_shape(client):
+    response = await client.post("/generate", json={"inputs": "a b", "parameters": {"seed": 3}, "stream": True})
+    assert (response.status_code, response.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
+    assert "content-length" not in response.headers
+    assert response.headers["x-model-version"] == "generator@1"
+    assert [data for _, data in events_of(response.text)] == [
+        {
+            "index": 1,
+            "token": {"id": 10, "text": "A", "logprob": -0.5, "special": False},
+            "generated_text": None,
+            "details": None,
+        },
+        {
+            "index": 2,
+            "token": {"id": 11, "text": " B", "logprob": -0.5, "special": False},
+            "generated_text": "A B",
+            "details": {"finish_reason": "eos_token", "generated_tokens": 2, "seed": 3, "input_length": 3},
+        },
+    ]
+
+
+async def test_a_translation_streams_too(client):
+    body = {"inputs": ["a b"], "parameters": {"src_lang": "ko"}, "stream": True}
+    events = events_of((await client.post("/translate", json=body)).text)
+    assert events[-1][1]["generated_text"] == "A B"
+
+
+async def test_a_text_whose_end_comes_alone_gets_an_event_that_adds_nothing(stand, client, monkeypatch):
+    original = stand.generator._answer
+
+    async def answer(request, queue):
+        inner = asyncio.Queue()
+        await original(request, inner)
+        while not inner.empty():
+            for event in inner.get_nowait():
+                queue.put_nowait([event])
+
+    monkeypatch.setattr(stand.generator, "_answer", answer)
+    response = await client.post("/generate", json={"inputs": "a b", "stream": True})
+    events = [data for _, data in events_of(response.text)]
+    assert [event["index"] for event in events] == [1, 2, 3]
+    assert "".join(event["token"]["text"] for event in events) == events[-1]["generated_text"] == "A B"
+
+
+async def test_an_error_before_the_first_event_is_a_plain_http_error(stand, client):
+    stand.generator.failing = {"a": InputTooLong("81 tokens, the limit is 64")}
+    response = await client.post("/generate", json={"inputs": "a", "stream": True})
+    assert (response.status_code, response.headers["content-type"]) == (422, "application/json")
+    assert response.json()["error"]["code"] == "input_too_long"
+
+
+async def test_an_error_after_the_first_event_is_an_error_event(stand, client):
+    stand.generator.failing_after_first = {"a b": ServiceError("the model fell over")}
+    response = await client.post("/generate", json={"inputs": "a b", "stream": True})
+    assert response.status_code == 200
+    (_, first), (name, last) = events_of(response.text)
+    assert first["token"]["text"] == "A"
+    assert name == "error"
+    assert last["error"]["code"] == "internal"
+    assert last["error"]["request_id"] == response.headers["x-request-id"]
+
+
+async def test_a_deadline_that_passes_within_a_stream_is_an_error_event_and_cancels(stand, client):
+    stand.generator.holding_after_first = {"a b"}
+    headers = {"x-request-timeout-ms": "60"}
+    response = await client.post("/generate", json={"inputs": "a b", "stream": True}, headers=headers)
+    name, last = events_of(response.text)[-1]
+    assert (name, last["error"]["code"]) == ("error", "deadline_exceeded")
+    await eventually(lambda: stand.generator.running == 0)
+
+
+async def test_an_unexpected_exception_within_a_stream_is_an_error_event_without_its_words(stand, client, monkeypatch):
+    monkeypatch.setattr("service.gateway.streaming.last_event", lambda *_: 1 / 0)
+    response = await client.post("/generate", json={"inputs": "a b", "stream": True})
+    name, last = events_of(response.text)[-1]
+    assert (name, last["error"]["code"]) == ("error", "internal")
+    assert "division" not in response.text
+
+
+async def test_the_time_to_the_first_token_is_counted(stand, client):
+    await client.post("/generate", json={"inputs": "a b", "stream": True})
+    assert stand.sample("triptych_http_time_to_first_token_seconds_count", route="/generate") == 1
+
+
+async def test_a_cancelled_handler_cancels_the_worker_and_is_counted(stand, client):
+    stand.generator.holding_after_first = {"a b"}
+    asking = asyncio.create_task(client.post("/generate", json={"inputs": "a b", "stream": True}))
+    await eventually(lambda: stand.generator.running)
+    asking.cancel()
+    await eventually(lambda: stand.generator.running == 0)
+    assert stand.sample("triptych_http_cancelled_total", route="/generate") == 1
+    assert stand.sample("triptych_http_requests_in_flight", route="/generate") == 0

@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import pickle
+from types import SimpleNamespace
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from service.messages import ModelInfo
+from service.observability.metrics import GatewayMetrics, WorkerMetrics
+
+GATEWAY = {
+    "triptych_admission_refusals_total": ["reason"],
+    "triptych_batch_requests": ["model"],
+    "triptych_http_cancelled_total": ["route"],
+    "triptych_http_request_duration_seconds": ["route"],
+    "triptych_http_requests_in_flight": ["route"],
+    "triptych_http_requests_total": ["route", "status"],
+    "triptych_http_time_to_first_token_seconds": ["route"],
+    "triptych_scrape_failures_total": ["model"],
+}
+WORKER = {
+    "triptych_decode_time_seconds": ["model"],
+    "triptych_generated_tokens_total": ["model"],
+    "triptych_inter_token_latency_seconds": ["model"],
+    "triptych_kv_cache_usage_ratio": ["model"],
+    "triptych_model_info": ["model", "version", "architecture", "device", "precision"],
+    "triptych_prefill_time_seconds": ["model"],
+    "triptych_prompt_tokens_total": ["model"],
+    "triptych_queue_time_seconds": ["model"],
+    "triptych_request_duration_seconds": ["model"],
+    "triptych_requests_cancelled_total": ["model", "stage"],
+    "triptych_requests_finished_total": ["model", "reason"],
+    "triptych_running_requests": ["model"],
+    "triptych_slots_total": ["model"],
+    "triptych_slots_used": ["model"],
+    "triptych_step_batch_size": ["model"],
+    "triptych_step_padded_tokens": ["model"],
+    "triptych_time_to_first_token_seconds": ["model"],
+    "triptych_tokens_after_cancel_total": ["model"],
+    "triptych_waiting_requests": ["model"],
+}
+
+STEP = {
+    "prefill_requests": 2,
+    "prefill_tokens": 30,
+    "padded_tokens": 40,
+    "decode_requests": 3,
+    "abandoned_tokens": 0,
+    "prefill_s": 0.004,
+    "decode_s": 0.001,
+    "running": 5,
+    "waiting": 7,
+    "slots_used": 5,
+    "kv_used_tokens": 25,
+    "kv_total_tokens": 100,
+}
+REQUEST = {
+    "outcome": "eos_token",
+    "stage": "finished",
+    "prompt_tokens": 10,
+    "generated_tokens": 3,
+    "queue_s": 0.001,
+    "first_token_s": 0.003,
+    "total_s": 0.01,
+    "inter_token_s": (0.002, 0.004),
+}
+
+
+def declared(metrics: GatewayMetrics | WorkerMetrics) -> dict[str, list[str]]:
+    names = {}
+    for collector in metrics.registry._collector_to_names:
+        suffix = "_total" if collector._type == "counter" else ""
+        names[collector._name + suffix] = list(collector._labelnames)
+    return names
+
+
+def test_the_names_and_labels_are_these():
+    assert declared(GatewayMetrics(["m"])) == GATEWAY
+    assert declared(WorkerMetrics("m")) == WORKER
+
+
+def test_the_smallest_bucket_is_half_a_millisecond():
+    families = text_string_to_metric_families(WorkerMetrics("m").render().decode())
+    bounds = [s.labels["le"] for f in families if f.name.endswith("seconds") for s in f.samples if "le" in s.labels]
+    assert min(float(bound) for bound in bounds) == 0.0005
+
+
+def test_what_can_be_alerted_on_exists_at_zero():
+    metrics = WorkerMetrics("m")
+    value = metrics.registry.get_sample_value
+    assert value("triptych_tokens_after_cancel_total", {"model": "m"}) == 0
+    assert value("triptych_requests_finished_total", {"model": "m", "reason": "error"}) == 0
+    assert value("triptych_requests_cancelled_total", {"model": "m", "stage": "waiting"}) == 0
+
+
+def test_a_step_is_counted():
+    metrics = WorkerMetrics("m")
+    metrics.observe_step(SimpleNamespace(**STEP))
+    value = metrics.registry.get_sample_value
+    assert value("triptych_step_batch_size_sum", {"model": "m"}) == 5
+    assert value("triptych_step_padded_tokens_sum", {"model": "m"}) == 40
+    assert value("triptych_prefill_time_seconds_sum", {"model": "m"}) == 0.004
+    assert value("triptych_decode_time_seconds_sum", {"model": "m"}) == 0.001
+    assert value("triptych_waiting_requests", {"model": "m"}) == 7
+    assert value("triptych_kv_cache_usage_ratio", {"model": "m"}) == 0.25
+
+
+def test_a_step_without_prefill_or_cache_does_not_count_as_one():
+    metrics = WorkerMetrics("m")
+    metrics.observe_step(SimpleNamespace(**STEP | {"prefill_requests": 0, "kv_used_tokens": 0, "kv_total_tokens": 0}))
+    value = metrics.registry.get_sample_value
+    assert value("triptych_prefill_time_seconds_count", {"model": "m"}) == 0
+    assert value("triptych_kv_cache_usage_ratio", {"model": "m"}) == 0
+
+
+def test_an_answered_request_is_counted():
+    metrics = WorkerMetrics("m")
+    metrics.observe_request(SimpleNamespace(**REQUEST))
+    value = metrics.registry.get_sample_value
+    assert value("triptych_requests_finished_total", {"model": "m", "reason": "eos_token"}) == 1
+    assert value("triptych_request_duration_seconds_sum", {"model": "m"}) == 0.01
+    assert value("triptych_inter_token_latency_seconds_count", {"model": "m"}) == 2
+    assert value("triptych_generated_tokens_total", {"model": "m"}) == 3
+
+
+def test_a_request_given_up_is_counted_by_stage_and_has_no_latency():
+    metrics = WorkerMetrics("m")
+    left = {"outcome": "cancelled", "stage": "waiting", "queue_s": None, "first_token_s": None, "inter_token_s": ()}
+    metrics.observe_request(SimpleNamespace(**REQUEST | left))
+    value = metrics.registry.get_sample_value
+    assert value("triptych_requests_cancelled_total", {"model": "m", "stage": "waiting"}) == 1
+    assert value("triptych_request_duration_seconds_count", {"model": "m"}) == 0
+    assert value("triptych_queue_time_seconds_count", {"model": "m"}) == 0
+
+
+def test_a_reload_leaves_one_version():
+    metrics = WorkerMetrics("m")
+    for version in ("m@1", "m@2"):
+        info = {"name": "m", "task": "generate", "version": version, "architecture": "gpt", "parameters": 1}
+        limits = {"device": "cpu", "precision": "int8", "slots": 8, "max_prompt_tokens": 9, "max_new_tokens": 9}
+        metrics.describe(ModelInfo(**info, **limits))
+    (family,) = [f for f in metrics.registry.collect() if f.name == "triptych_model_info"]
+    assert [sample.labels["version"] for sample in family.samples] == ["m@2"]
+    assert metrics.registry.get_sample_value("triptych_slots_total", {"model": "m"}) == 8
+
+
+def test_the_classes_can_be_sent_to_other_processes():
+    assert pickle.loads(pickle.dumps(WorkerMetrics)) is WorkerMetrics
