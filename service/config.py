@@ -7,7 +7,12 @@ from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    YamlConfigSettingsSource,
+)
 
 SHIPPED_REGISTRY = str(Path(__file__).resolve().parent.parent / "models" / "checkpoints")
 
@@ -92,14 +97,20 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return env_settings, init_settings  # the environment wins over the file: that is how containers are configured
+        """Arguments win over the environment, and that over a file: containers are configured by their environment."""
+        return init_settings, env_settings, YamlConfigSettingsSource(settings_cls)
 
     @classmethod
     def load(cls, path: Path | None = None, **overrides: Any) -> Settings:
-        """Read `path` (YAML) and the environment; `overrides` that are not None win over both."""
-        values = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if path else {}
-        if not isinstance(values, dict):
-            raise ValueError(f"{path} holds a {type(values).__name__}, expected settings by name")
-        settings = cls(**values)
-        changed = {name: value for name, value in overrides.items() if value is not None}
-        return cls.model_validate({**settings.model_dump(), **changed}) if changed else settings
+        """Read `path` (YAML) and the environment; `overrides` that are not None win over both.
+
+        Raises OSError, yaml.YAMLError, ValidationError, and ValueError for a file that holds no settings.
+        """
+        if path is not None and not isinstance(yaml.safe_load(path.read_text(encoding="utf-8")) or {}, dict):
+            raise ValueError(f"{path}: expected settings by name")
+
+        class FromFile(cls):  # type: ignore[misc, valid-type]  # the library takes the path from the class alone
+            model_config = SettingsConfigDict(yaml_file=path, yaml_file_encoding="utf-8")
+
+        given = {name: value for name, value in overrides.items() if value is not None}
+        return cls(**FromFile(**given).model_dump())

@@ -1,0 +1,132 @@
+"""Does the time of a decode step grow with what came before? Cached decoding against recomputing the prefix.
+
+    python -m loadtests.decode_step [--length 256] [--repeats 5]
+
+One run, one process, equal threads, random weights of the shapes below, float32. At each length the two ways are
+measured alternately and the medians compared: a cached step reads the keys and values of the tokens so far; recomputing
+runs the whole prefix (and, for the translator, attends to the same encoded source). That both give the same logits is
+checked. Prints a table; `--json FILE` writes the figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from models.architectures import build
+from models.cache import KeyValueCache
+from models.config import Config, GPTConfig, Seq2SeqConfig
+from models.interface import CausalBatch, Prompts
+
+SHAPE = {"width": 512, "heads": 8, "feedforward": 2048, "vocab_size": 8000}
+SOURCE = 32
+
+
+def configs(length: int) -> dict[str, Config]:
+    """A translator with a six-layer decoder and a generator of six layers, with room for `length` tokens."""
+    return {
+        "translator": Seq2SeqConfig(
+            encoder_layers=6, decoder_layers=6, max_source=SOURCE, max_target=length + 2, **SHAPE
+        ),
+        "generator": GPTConfig(layers=6, context=length + 2, **SHAPE),
+    }
+
+
+class Candidate:
+    """One model with a sequence of tokens in its cache, and the same sequence to recompute."""
+
+    def __init__(self, config: Config, length: int) -> None:
+        torch.manual_seed(0)
+        self.model = build(config).eval()
+        self.cache = KeyValueCache.allocate(config.cache_shape, slots=1, length=length + 2, source_length=SOURCE)
+        self.shape = config.cache_shape
+        self.tokens = torch.randint(3, SHAPE["vocab_size"], (1, length + 1))
+        self.memory: tuple[Tensor, Tensor] | None = None
+        slots = torch.tensor([0])
+        if isinstance(config, Seq2SeqConfig):
+            self.tokens[:, 0] = config.start_id
+            source = torch.randint(3, SHAPE["vocab_size"], (1, SOURCE))
+            prompt = Prompts(tokens_BS=source, lengths_B=torch.tensor([SOURCE]))
+            self.memory = self.model.encode(source, prompt.lengths_B)
+        else:
+            prompt = Prompts(tokens_BS=self.tokens[:, :1], lengths_B=torch.tensor([1]))
+        self.model.prefill(prompt, slots, self.cache)
+        for position in range(1, length + 1):
+            self.cached(position)
+
+    def cached(self, position: int) -> Tensor:
+        """Logits after the token at `position`, by one decode step."""
+        window = self.cache.window(1, position + 1, SOURCE if self.shape.cross else 0)
+        return self.model.decode(self.tokens[:, position], torch.tensor([position]), window)[0]
+
+    def recomputed(self, position: int) -> Tensor:
+        """The same logits by running the whole prefix; the projection onto the vocabulary for the last token only."""
+        prefix = self.tokens[:, : position + 1]
+        if self.memory is None:
+            hidden = self.model.hidden(CausalBatch(tokens_BT=prefix))
+        else:
+            hidden = self.model.embedding.sequence(prefix)
+            for layer in self.model.decoder:
+                hidden = layer(hidden, (*layer.cross_attention.project_memory(self.memory[0]), self.memory[1]))
+            hidden = self.model.decoder_norm(hidden)
+        return self.model.logits(hidden[0, -1])
+
+
+def median_ms(run: Callable[[], object], repeats: int) -> float:
+    times = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        run()
+        times.append((time.perf_counter() - started) * 1000)
+    return statistics.median(times)
+
+
+@torch.inference_mode()
+def measure(length: int, repeats: int) -> list[dict[str, float | str]]:
+    rows: list[dict[str, float | str]] = []
+    for name, config in configs(length).items():
+        candidate = Candidate(config, length)
+        lengths = [n for n in (16, 64, 128, 256, 512, 1024) if n <= length]
+        for position in lengths:
+            torch.testing.assert_close(candidate.cached(position), candidate.recomputed(position), atol=1e-3, rtol=1e-3)
+            samples: dict[str, list[float]] = {"cached": [], "recomputed": []}
+            for _ in range(repeats):  # alternately, so that a slow moment of the machine hits both
+                samples["cached"].append(median_ms(partial(candidate.cached, position), 10))
+                samples["recomputed"].append(median_ms(partial(candidate.recomputed, position), 3))
+            cached, recomputed = (statistics.median(samples[way]) for way in ("cached", "recomputed"))
+            rows.append(
+                {"model": name, "length": position, "cached_ms": cached, "recomputed_ms": recomputed,
+                 "ratio": recomputed / cached}
+            )  # fmt: skip
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--length", type=int, default=256)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    rows = measure(arguments.length, arguments.repeats)
+    table = Table("model", "length", "cached step, ms", "recomputed, ms", "ratio", title="Time of one decode step")
+    for row in rows:
+        table.add_row(
+            str(row["model"]), str(row["length"]), *(f"{row[k]:.2f}" for k in ("cached_ms", "recomputed_ms", "ratio"))
+        )
+    Console().print(table)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

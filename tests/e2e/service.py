@@ -1,0 +1,93 @@
+"""The real service as a child process: what `make serve` starts, on a free port."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+
+START_TIMEOUT_S = 90.0
+STOP_TIMEOUT_S = 30.0
+
+
+class Service:
+    """Started by the constructor; `wait_until_ready`, then `stop`."""
+
+    def __init__(self, *arguments: str, port: int | None = None, environment: dict[str, str] | None = None) -> None:
+        self.port = port or free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.lines: list[str] = []
+        command = [str(Path(sys.executable).with_name("triptych")), "serve", "--port", str(self.port), *arguments]
+        self.process = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})},
+            start_new_session=True,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        self._descendants: dict[int, psutil.Process] = {}
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines.append(line.rstrip("\n"))
+
+    @property
+    def output(self) -> str:
+        return "\n".join(self.lines)
+
+    def wait_until_ready(self) -> Service:
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while "Ctrl-C stops it." not in self.output:
+            self.remember_descendants()
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                self.kill()
+                raise AssertionError(f"the service did not come up:\n{self.output}")
+            time.sleep(0.1)
+        return self
+
+    def remember_descendants(self) -> None:
+        """Orphans are no longer found below the process that started them."""
+        for process in psutil.Process(self.process.pid).children(recursive=True):
+            self._descendants[process.pid] = process
+
+    def stop(self, number: int = signal.SIGTERM) -> float:
+        """Send the signal and wait for the end; seconds it took."""
+        self.remember_descendants()
+        started = time.monotonic()
+        self.process.send_signal(number)
+        try:
+            self.process.wait(STOP_TIMEOUT_S)
+        finally:
+            if self.process.poll() is None:
+                self.kill()
+        self._reader.join(5)
+        return time.monotonic() - started
+
+    def survivors(self) -> list[str]:
+        """Command lines of processes that the service started and that still run."""
+        gone_or_not = [p for p in self._descendants.values() if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+        return [" ".join(p.cmdline()) or p.name() for p in gone_or_not]
+
+    def kill(self) -> None:
+        self.remember_descendants()
+        for process in (*self._descendants.values(), psutil.Process(self.process.pid)):
+            if process.is_running():
+                process.kill()
+        self.process.wait(STOP_TIMEOUT_S)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

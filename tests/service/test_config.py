@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from service.config import SHIPPED_REGISTRY, ModelSettings, Settings
+
+
+def test_the_defaults_serve_the_three_shipped_models_on_loopback() -> None:
+    settings = Settings.load()
+    assert (settings.host, settings.port, settings.registry) == ("127.0.0.1", 8000, SHIPPED_REGISTRY)
+    assert {name: model.task for name, model in settings.models.items()} == {
+        "translator": "translate",
+        "generator": "generate",
+        "classifier": "classify",
+    }
+
+
+def test_a_file_is_read_the_environment_wins_over_it_and_options_over_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "settings.yaml"
+    path.write_text("port: 1111\nhost: 0.0.0.0\ngateway: {max_inputs: 3, batch_size: 5}\n")
+    monkeypatch.setenv("TRIPTYCH_HOST", "127.0.0.2")
+    monkeypatch.setenv("TRIPTYCH_PORT", "2222")
+    monkeypatch.setenv("TRIPTYCH_GATEWAY__MAX_INPUTS", "7")
+    settings = Settings.load(path, port=3333, host=None)
+    assert (settings.host, settings.port) == ("127.0.0.2", 3333)
+    assert (settings.gateway.max_inputs, settings.gateway.batch_size) == (7, 5)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("port: 70000", "70000"),
+        ("ports: 1", "ports"),
+        ("gateway: {max_inputs: 0}", "max_inputs"),
+        ("models: {}", "models"),
+        ("models: {x: {task: sing, checkpoint: x}}", "sing"),
+        ("models: {x: {task: classify, checkpoint: x, min_replicas: 3, max_replicas: 2}}", "max_replicas is 2"),
+        ("- a list", "expected settings by name"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_named(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "settings.yaml"
+    path.write_text(text)
+    with pytest.raises((ValidationError, ValueError), match=message):
+        Settings.load(path)
+
+
+def test_settings_cannot_be_changed_after_reading() -> None:
+    with pytest.raises(ValidationError):
+        Settings.load().gateway.max_inputs = 5  # type: ignore[misc]
+
+
+def test_a_fraction_of_a_gpu_may_be_asked_for() -> None:
+    assert ModelSettings(task="classify", checkpoint="x", gpus_per_replica=0.25).gpus_per_replica == 0.25

@@ -1,0 +1,146 @@
+"""Who may import whom: the table of the design, walked over every file. A new edge must be written here first."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Rule:
+    """The modules below `package` may import these of the project's, and of these third parties; nothing else."""
+
+    package: str
+    ours: tuple[str, ...]
+    theirs: tuple[str, ...]
+
+
+BASE = ("service.errors", "service.messages", "service.config")
+
+# The most specific rule counts. Every package may import its own modules and the standard library.
+RULES = (
+    Rule("models", (), ("torch", "tokenizers", "safetensors", "numpy")),
+    Rule("models.training", ("models",), ("torch", "tokenizers", "safetensors", "numpy", "yaml", "rich", "sacrebleu")),
+    Rule("models.training.distributed", ("models",), ("torch", "ray")),
+    Rule("service.errors", (), ()),
+    Rule("service.messages", ("service.errors",), ()),
+    Rule("service.config", (), ("pydantic", "pydantic_settings", "yaml")),
+    Rule("service.engine", ("models", "service.errors", "service.messages"), ("torch",)),
+    Rule("service.observability", BASE, ("prometheus_client",)),
+    Rule("service.gateway", ("service.observability", *BASE), ("fastapi", "starlette", "pydantic", "pydantic_core")),
+    Rule(
+        "service.deployments",
+        ("models", "service.gateway", "service.engine", "service.observability", "service.app", *BASE),
+        ("ray", "torch", "fastapi"),
+    ),
+    Rule("service.app", ("service.deployments", *BASE), ("ray",)),
+    Rule("service.serving", ("service.deployments", *BASE), ("rich",)),
+    Rule("service.scoring", ("models", "service.engine", *BASE), ("rich",)),
+    Rule("service.cli", ("models", "service"), ("typer", "rich", "pydantic", "yaml", "ray")),
+    Rule(
+        "loadtests", ("models", "service.engine", "service.messages"), ("torch", "rich", "locust", "gevent", "requests")
+    ),
+)
+EXCEPTIONS = {
+    # Annotations of what the engine emits, behind TYPE_CHECKING: nothing is loaded.
+    ("service.observability.metrics", "service.engine.stats"),
+}
+
+
+def within(module: str, packages: tuple[str, ...]) -> bool:
+    return any(module == package or module.startswith(package + ".") for package in packages)
+
+
+def rule_for(module: str) -> Rule:
+    fitting = [rule for rule in RULES if within(module, (rule.package,))]
+    assert fitting, f"{module} has no import rule: add one"
+    return max(fitting, key=lambda rule: len(rule.package))
+
+
+def imports(source: str) -> Iterator[str]:
+    """Absolute names of everything imported, inside functions too."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"relative import of {node.module}: imports are absolute here"
+            assert node.module is not None
+            is_package = (ROOT / Path(*node.module.split(".")) / "__init__.py").exists()
+            yield from (f"{node.module}.{alias.name}" if is_package else node.module for alias in node.names)
+
+
+def violations(module: str, source: str) -> list[str]:
+    rule = rule_for(module)
+    allowed = (rule.package, *rule.ours, *rule.theirs, *sys.stdlib_module_names)
+    # A narrower rule below an allowed package keeps its doors: models.training is no part of "models" for others.
+    return [
+        f"{module} imports {name}"
+        for name in imports(source)
+        if (module, name) not in EXCEPTIONS
+        and (
+            not within(name, allowed)
+            or (
+                within(name, ("models.training",))
+                and not within(rule.package, ("models.training", "service.cli", "service.scoring"))
+            )
+        )
+    ]
+
+
+def files() -> list[tuple[str, Path]]:
+    found = [path for top in ("models", "service", "loadtests") for path in sorted((ROOT / top).rglob("*.py"))]
+    return [(".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"), path) for path in found]
+
+
+FILES = [(name, path) for name, path in files() if name not in ("service", "models", "loadtests")]
+
+
+@pytest.mark.parametrize(("module", "path"), FILES, ids=[name for name, _ in FILES])
+def test_a_module_imports_only_what_its_package_may(module: str, path: Path) -> None:
+    assert violations(module, path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "line"),
+    [
+        ("models.gpt", "import ray"),
+        ("models.gpt", "from service.errors import ServiceError"),
+        ("models.gpt", "from models.training import data"),
+        ("models.training.trainer", "import ray"),
+        ("service.engine.runner", "from fastapi import FastAPI"),
+        ("service.engine.runner", "import pydantic"),
+        ("service.engine.runner", "def f():\n    from prometheus_client import Counter"),
+        ("service.engine.runner", "from service.gateway import app"),
+        ("service.gateway.batcher", "import torch"),
+        ("service.gateway.batcher", "from service.engine.engine import Engine"),
+        ("service.gateway.batcher", "from ray import serve"),
+        ("service.messages", "from service.config import Settings"),
+        ("service.observability.metrics", "import ray"),
+        ("service.deployments.model", "from models.training.data import read_splits"),
+        ("loadtests.locustfile", "from service.gateway.app import create_app"),
+    ],
+)
+def test_an_edge_added_by_hand_is_found(module: str, line: str) -> None:
+    assert len(violations(module, line)) == 1
+
+
+def test_loading_the_gateway_loads_neither_torch_nor_ray() -> None:
+    program = (
+        "import sys, service.gateway.app; print([m for m in ('torch', 'ray', 'service.engine') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_metrics_library_is_imported_in_one_folder() -> None:
+    users = {module for module, path in FILES if "prometheus_client" in path.read_text(encoding="utf-8")}
+    assert users
+    assert all(within(user, ("service.observability",)) for user in users)
