@@ -85,7 +85,8 @@ class EventStream(Response):
 
 def _frame(content: dict[str, Any], event: str | None = None) -> bytes:
     name = f"event:{event}\n" if event else ""
-    return f"{name}data:{json.dumps(content, ensure_ascii=False, allow_nan=False)}\n\n".encode()
+    # ASCII only: clients split lines at every character that Unicode calls a line break (httpx, str.splitlines).
+    return f"{name}data:{json.dumps(content, allow_nan=False)}\n\n".encode()
 
 
 def _chunk(body: bytes) -> dict[str, Any]:

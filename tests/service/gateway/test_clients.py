@@ -49,6 +49,11 @@ def test_inference_client_streams(server):
     assert events[-1].details.generated_tokens == 3
 
 
+def test_inference_client_streams_characters_that_look_like_line_breaks(server):
+    client = InferenceClient(model=f"{server}/generate")
+    assert list(client.text_generation("a\u2028b c\x85d\n", stream=True)) == ["A\u2028B", " C\x85D\n"]
+
+
 async def test_async_inference_client_streams(server):
     client = AsyncInferenceClient(model=f"{server}/generate")
     assert [text async for text in await client.text_generation("a b", stream=True)] == ["A", " B"]
