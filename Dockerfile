@@ -1,0 +1,36 @@
+# docker build -t triptych .                                        CPU (the default)
+# docker build -t triptych --build-arg PIP_EXTRA_INDEX_URL= .       the index's own torch, with CUDA: some gigabytes
+FROM python:3.11-slim-bookworm
+
+# Ray starts many processes, some of which outlive their parent: PID 1 must reap them and pass SIGTERM on.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends tini \
+    && rm -rf /var/lib/apt/lists/*
+
+RUN useradd --create-home --uid 10001 triptych
+WORKDIR /app
+
+# The dependencies alone, so that a change of the code does not install them again.
+ARG PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu
+COPY pyproject.toml constraints.txt ./
+RUN python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" \
+      > /tmp/requirements.txt \
+    && pip install --no-cache-dir --disable-pip-version-check --root-user-action ignore \
+      --constraint constraints.txt --requirement /tmp/requirements.txt \
+    && rm /tmp/requirements.txt
+
+COPY README.md LICENSE ./
+COPY models models
+COPY service service
+# Editable: the shipped checkpoints stay at /app/models/checkpoints, where a registry of your own can be mounted over them.
+RUN pip install --no-cache-dir --disable-pip-version-check --root-user-action ignore --no-deps --editable . \
+    && python -m compileall -q models service
+
+USER triptych
+ENV PYTHONUNBUFFERED=1
+EXPOSE 8000
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=5s --timeout=4s --start-period=90s --retries=3 \
+    CMD ["python", "-ISc", "import os, urllib.request as u; u.urlopen('http://127.0.0.1:%s/readyz' % os.environ.get('TRIPTYCH_PORT', '8000'), timeout=3)"]
+ENTRYPOINT ["tini", "--", "triptych"]
+CMD ["serve", "--host", "0.0.0.0"]
