@@ -77,7 +77,7 @@ class Candidate:
         else:
             hidden = self.model.embedding.sequence(prefix)
             for layer in self.model.decoder:
-                hidden = layer(hidden, (*layer.cross_attention.project_memory(self.memory[0]), self.memory[1]))
+                hidden = layer(hidden, (*layer.project_memory(self.memory[0]), self.memory[1]))
             hidden = self.model.decoder_norm(hidden)
         return self.model.logits(hidden[0, -1])
 

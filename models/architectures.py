@@ -28,4 +28,4 @@ def config_from_dict(values: dict[str, Any]) -> Config:
 
 def build(config: Config) -> nn.Module:
     """A freshly initialized model."""
-    return ARCHITECTURES[config.architecture][1](config)  # type: ignore[arg-type]
+    return ARCHITECTURES[config.architecture][1](config)

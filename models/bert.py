@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from models.cache import KeyValueCache
 from models.config import BertConfig
 from models.interface import Prompts
-from models.layers import EncoderLayer, TokenEmbedding, activation, final_norm, padding_mask
+from models.layers import EncoderLayer, Stack, TokenEmbedding, activation, final_norm, padding_mask
 
 
 class MaskedWordHead(nn.Module):
@@ -38,7 +38,7 @@ class Bert(nn.Module):
         )
         self.segment = nn.Embedding(config.segments, config.width)
         self.embedding_norm = nn.LayerNorm(config.width, eps=config.norm_epsilon)
-        self.layers = nn.ModuleList(EncoderLayer(config, config.activation) for _ in range(config.layers))
+        self.layers: Stack[EncoderLayer] = Stack(EncoderLayer(config, config.activation) for _ in range(config.layers))
         self.norm = final_norm(config)
         self.pooler = nn.Linear(config.width, config.width)
         self.dropout = nn.Dropout(config.dropout)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from models.cache import KeyValueCache
 from models.config import GPTConfig
 from models.interface import CausalBatch, Prompts
-from models.layers import DecoderLayer, TokenEmbedding, final_norm
+from models.layers import DecoderLayer, Stack, TokenEmbedding, final_norm
 
 
 class GPT(nn.Module):
@@ -23,7 +23,7 @@ class GPT(nn.Module):
         self.embedding = TokenEmbedding(
             config, positions="learned", max_positions=config.context, scale=False, tied=config.tied_embeddings
         )
-        self.layers = nn.ModuleList(DecoderLayer(config, cross=False) for _ in range(config.layers))
+        self.layers: Stack[DecoderLayer] = Stack(DecoderLayer(config, cross=False) for _ in range(config.layers))
         self.norm = final_norm(config)
         self.reset_parameters()
 

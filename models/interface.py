@@ -7,7 +7,7 @@ Knows nothing of the engine: who is in a batch, and why, is decided elsewhere.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from torch import Tensor
 
@@ -40,7 +40,7 @@ class CausalBatch:
 class Servable(Protocol):
     """`prefill` then `decode` repeated gives the outputs of `forward`, batched or alone, in any slot."""
 
-    def forward(self, batch) -> Tensor:
+    def forward(self, batch: Any) -> Tensor:
         """Training, teacher-forced: logits [B, T, V]; [B, V] for a classifier, whose batch is `Prompts`."""
         ...
 

@@ -7,7 +7,9 @@ Shapes: B rows, T tokens, S source tokens, C width, V vocabulary.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Generic, TypeVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -17,11 +19,18 @@ from models.attention import CrossAttention, SelfAttention
 from models.cache import KeyValueCache
 from models.config import Activation, GPTConfig, Positions, Seq2SeqConfig, _Config
 
+L = TypeVar("L", bound=nn.Module)
 Memory = tuple[Tensor, Tensor, Tensor]  # keys [B, H, S, D], values [B, H, S, D], mask [B, 1, 1, S]
 
 
 def activation(name: Activation) -> Callable[[Tensor], Tensor]:
-    return {"relu": F.relu, "gelu": F.gelu, "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"), "silu": F.silu}[name]
+    functions: dict[Activation, Callable[[Tensor], Tensor]] = {
+        "relu": F.relu,
+        "gelu": F.gelu,
+        "gelu_tanh": partial(F.gelu, approximate="tanh"),
+        "silu": F.silu,
+    }
+    return functions[name]
 
 
 def padding_mask(lengths_B: Tensor, columns: int) -> Tensor:
@@ -46,6 +55,7 @@ class TokenEmbedding(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.token = nn.Embedding(config.vocab_size, config.width, padding_idx=config.pad_id)
         self.position = nn.Embedding(max_positions, config.width) if positions == "learned" else None
+        self.sinusoids: Tensor
         if positions == "sinusoidal":
             self.register_buffer("sinusoids", sinusoids(max_positions, config.width), persistent=False)
         self.output = None if tied else nn.Linear(config.width, config.vocab_size, bias=False)
@@ -112,6 +122,11 @@ class DecoderLayer(_Layer):
         self.cross_attention = CrossAttention(config.width, config.heads, dropout=config.dropout) if cross else None
         self.cross_norm = self._new_norm(config) if cross else None
 
+    def project_memory(self, memory_BSC: Tensor) -> tuple[Tensor, Tensor]:
+        """Cross-attention's keys and values [B, H, S, D] of the encoder's output."""
+        assert self.cross_attention is not None, "only a layer with cross-attention reads an encoder's output"
+        return self.cross_attention.project_memory(memory_BSC)
+
     def forward(self, x_BTC: Tensor, memory: Memory | None = None) -> Tensor:
         return self._run(x_BTC, lambda x: self.self_attention(x, causal=True), memory)
 
@@ -138,6 +153,13 @@ class DecoderLayer(_Layer):
             cross = self.cross_attention
             x = self._residual(x, self.cross_norm, lambda x: cross(x, *memory))
         return self._residual(x, self.feedforward_norm, self.feedforward)
+
+
+class Stack(nn.ModuleList, Generic[L]):
+    """A ModuleList that knows the type of its layers."""
+
+    def __iter__(self) -> Iterator[L]:
+        return cast(Iterator[L], super().__iter__())
 
 
 def final_norm(config: _Config) -> nn.Module:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from models.cache import KeyValueCache
 from models.config import Seq2SeqConfig
 from models.interface import Prompts, Seq2SeqBatch
-from models.layers import DecoderLayer, EncoderLayer, Memory, TokenEmbedding, final_norm, padding_mask
+from models.layers import DecoderLayer, EncoderLayer, Memory, Stack, TokenEmbedding, final_norm, padding_mask
 
 
 class Seq2Seq(nn.Module):
@@ -26,9 +26,13 @@ class Seq2Seq(nn.Module):
             scale=config.scale_embeddings,
             tied=config.tied_embeddings,
         )
-        self.encoder = nn.ModuleList(EncoderLayer(config, config.activation) for _ in range(config.encoder_layers))
+        self.encoder: Stack[EncoderLayer] = Stack(
+            EncoderLayer(config, config.activation) for _ in range(config.encoder_layers)
+        )
         self.encoder_norm = final_norm(config)
-        self.decoder = nn.ModuleList(DecoderLayer(config, cross=True) for _ in range(config.decoder_layers))
+        self.decoder: Stack[DecoderLayer] = Stack(
+            DecoderLayer(config, cross=True) for _ in range(config.decoder_layers)
+        )
         self.decoder_norm = final_norm(config)
         self.reset_parameters()
 
@@ -53,7 +57,7 @@ class Seq2Seq(nn.Module):
         memory_BSC, mask = self.encode(batch.source_BS, batch.source_lengths_B)
         x_BTC = self.embedding.sequence(batch.target_BT)
         for layer in self.decoder:
-            x_BTC = layer(x_BTC, (*layer.cross_attention.project_memory(memory_BSC), mask))
+            x_BTC = layer(x_BTC, (*layer.project_memory(memory_BSC), mask))
         return self.decoder_norm(x_BTC)
 
     def logits(self, hidden: Tensor) -> Tensor:
@@ -74,7 +78,7 @@ class Seq2Seq(nn.Module):
         start_B1 = torch.full_like(slots_B, self.config.start_id)[:, None]
         x_B1C = self.embedding.sequence(start_B1)
         for index, layer in enumerate(self.decoder):
-            k, v = layer.cross_attention.project_memory(memory_BSC)
+            k, v = layer.project_memory(memory_BSC)
             cache.write_memory(index, slots_B, k, v)
             x_B1C = layer.prefill(x_B1C, index, slots_B, cache, (k, v, mask))
         return self.logits(self.decoder_norm(x_B1C[:, -1]))

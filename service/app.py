@@ -15,8 +15,5 @@ def build(settings: Settings | dict[str, Any]) -> Application:
     """One deployment for the gateway and one for each model. A dict (from a Serve config file) is validated."""
     if not isinstance(settings, Settings):
         settings = Settings(**settings)
-    models = {
-        name: deploy_model(name, model, settings.registry, settings.log_level)
-        for name, model in settings.models.items()
-    }
+    models = {name: deploy_model(name, settings) for name in settings.models}
     return deploy_gateway(settings, models)

@@ -11,6 +11,7 @@ import typer
 import yaml
 from pydantic import ValidationError
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from service.config import SHIPPED_REGISTRY, Settings
@@ -39,7 +40,10 @@ def serve(
 
     try:
         settings = Settings.load(config, host=host, port=port, registry=registry)
-    except (OSError, ValueError, ValidationError, yaml.YAMLError) as error:
+    except ValidationError as error:
+        wrong = [f"{'.'.join(map(str, e['loc']))} is {e['input']!r}: {e['msg']}" for e in error.errors()]
+        raise _failed(f"the settings cannot be used: {'; '.join(wrong)}") from error
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise _failed(f"the settings cannot be used: {error}") from error
     raise typer.Exit(run(settings, address, console))
 
@@ -69,10 +73,9 @@ def publish(
     registry: RegistryOption = Path(SHIPPED_REGISTRY),
 ) -> None:
     """Score a checkpoint on its test files through the serving engine, and publish it with its scores."""
+    from models.checkpoint import CheckpointError
     from models.registry import Registry, RegistryError
     from models.training.publishing import publish as publish_checkpoint
-
-    from models.checkpoint import CheckpointError
     from service.scoring import score
 
     try:
@@ -87,12 +90,17 @@ def publish(
 @registry_commands.command("list")
 def list_registry(registry: RegistryOption = Path(SHIPPED_REGISTRY)) -> None:
     """Names, versions and scores; the current version is marked."""
+    from models.checkpoint import read_manifest
     from models.registry import Registry
 
+    checkpoints = Registry(registry)
     table = Table("checkpoint", "current", "scores", box=None)
-    for entry in Registry(registry).list():
-        scores = ", ".join(f"{name} {value}" for name, value in entry.manifest.scores.items())
-        table.add_row(f"{entry.name}@{entry.version}", "*" if entry.current else "", scores)
+    for entry in checkpoints.list():
+        for version in entry.versions:
+            reference = f"{entry.name}@{version}"
+            scores = read_manifest(checkpoints.resolve(reference)).scores
+            listed = "\n".join(f"{name}: {value}" for name, value in scores.items())
+            table.add_row(reference, "*" if version == entry.current else "", listed)
     console.print(table)
 
 
@@ -109,7 +117,7 @@ def rollback(name: str, registry: RegistryOption = Path(SHIPPED_REGISTRY)) -> No
 
 
 def _failed(reason: str) -> typer.Exit:
-    console.print(f"[red]triptych:[/red] {reason}", soft_wrap=True)
+    console.print(f"[red]triptych:[/red] {escape(reason)}", soft_wrap=True)
     return typer.Exit(2)
 
 

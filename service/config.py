@@ -87,6 +87,7 @@ class Settings(BaseSettings):
     models: dict[str, ModelSettings] = Field(default_factory=_shipped, min_length=1)
     gateway: GatewaySettings = GatewaySettings()
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_json: bool | None = None  # one JSON object a line; None: unless started from a terminal
 
     @classmethod
     def settings_customise_sources(

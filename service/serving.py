@@ -17,6 +17,7 @@ from types import FrameType
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 
 from service.config import Settings
 
@@ -31,10 +32,12 @@ EXAMPLES = {
 
 def run(settings: Settings, address: str | None, console: Console) -> int:
     """Serve until a signal comes. Returns the exit status: 0 after a signal, 1 when the service did not come up."""
+    if settings.log_json is None:
+        settings = settings.model_copy(update={"log_json": not console.is_terminal})
     stopping = threading.Event()
     began = time.monotonic()
-    if reason := port_taken(settings.host, settings.port):
-        console.print(f"[red]triptych:[/red] {reason}", soft_wrap=True)
+    if reason := port_taken(settings.host, settings.port) or checkpoint_missing(settings):
+        _failed(console, reason)
         return 1
     with ExitStack() as stack:
         if address is None:
@@ -52,7 +55,7 @@ def run(settings: Settings, address: str | None, console: Console) -> int:
             _start(lifecycle, settings, console)
             info = _wait_until_ready(settings, stopping)
         except (lifecycle.StartError, TimeoutError) as error:
-            console.print(f"[red]triptych:[/red] {error}", soft_wrap=True, markup=True)
+            _failed(console, str(error))
             lifecycle.stop(local=address is None)
             return 1
         if info is not None:
@@ -62,6 +65,10 @@ def run(settings: Settings, address: str | None, console: Console) -> int:
         lifecycle.stop(local=address is None)
     console.print("Stopped")
     return 0
+
+
+def _failed(console: Console, reason: str) -> None:
+    console.print(f"[red]triptych:[/red] {escape(reason)}", soft_wrap=True)
 
 
 def port_taken(host: str, port: int) -> str | None:
@@ -74,6 +81,19 @@ def port_taken(host: str, port: int) -> str | None:
         except OSError as error:
             another = f"triptych serve --port {port + 1}"
             return f"cannot listen on {host}:{port}: {error.strerror}. Choose another port: {another}"
+    return None
+
+
+def checkpoint_missing(settings: Settings) -> str | None:
+    """Which model has no checkpoint to serve, if so: known before anything is started."""
+    from models.registry import Registry, RegistryError
+
+    registry = Registry(settings.registry)
+    for name, model in settings.models.items():
+        try:
+            registry.resolve(model.checkpoint)
+        except RegistryError as error:
+            return f"{name}: {error}"
     return None
 
 

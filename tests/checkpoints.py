@@ -10,6 +10,7 @@ from torch import nn
 from models.architectures import build
 from models.checkpoint import Checkpoint, Manifest, load, save
 from models.config import BertConfig, Config, GPTConfig, Seq2SeqConfig
+from models.registry import Registry
 from models.tokenizer import SPECIAL_TOKENS, Tokenizer, train_byte_bpe, train_wordpiece
 
 TEXTS = [
@@ -48,14 +49,15 @@ def classifier(directory: Path, max_positions: int = 64) -> Checkpoint:
     return _saved(directory, config, tokenizer, manifest)
 
 
-def registry(root: Path) -> Path:
-    """A registry that holds all three."""
-    from models.registry import Registry
-
-    for make in (translator, generator, classifier):
-        directory = root / "candidates" / make.__name__
-        make(directory)
-        Registry(root / "registry").publish(make.__name__, directory)
+def registry(root: Path, context: int = 64) -> Path:
+    """A registry that holds all three; the generator has room for `context` tokens."""
+    made = {
+        "translator": translator(root / "translator"),
+        "generator": generator(root / "generator", context),
+        "classifier": classifier(root / "classifier"),
+    }
+    for name in made:
+        Registry(root / "registry").publish(name, root / name)
     return root / "registry"
 
 

@@ -42,7 +42,7 @@ RULES = (
         ("ray", "torch", "fastapi"),
     ),
     Rule("service.app", ("service.deployments", *BASE), ("ray",)),
-    Rule("service.serving", ("service.deployments", *BASE), ("rich",)),
+    Rule("service.serving", ("models", "service.deployments", *BASE), ("rich",)),
     Rule("service.scoring", ("models", "service.engine", *BASE), ("rich",)),
     Rule("service.cli", ("models", "service"), ("typer", "rich", "pydantic", "yaml", "ray")),
     Rule(

@@ -1,4 +1,4 @@
-"""The environment in which Ray Serve is fast, quiet and alone. To be set before ray is imported, which it never is here.
+"""The environment in which Ray Serve is fast, quiet and alone: set before ray is imported, which it never is here.
 
 HAProxy with direct ingress and throughput mode take the hop in front of the gateway from milliseconds to less than one.
 HAProxy's files and ports are made this service's own, so that two services on one machine do not meet.
@@ -11,6 +11,8 @@ import secrets
 import socket
 from collections.abc import Mapping
 from contextlib import ExitStack
+
+LOG_LINE = r'^(\{"time"|\d\d:\d\d:\d\d [A-Z]+ triptych)'  # how our log lines begin
 
 
 def environment(directory: str) -> Mapping[str, str]:
@@ -34,6 +36,10 @@ def environment(directory: str) -> Mapping[str, str]:
         "RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S": "0.5",
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0.5",
         "RAY_USAGE_STATS_ENABLED": "0",
+        # What replicas log reaches the terminal as it is; Ray Serve's own notices stay in Ray's log files.
+        "RAY_COLOR_PREFIX": "0",
+        "RAY_DEDUP_LOGS_ALLOW_REGEX": LOG_LINE,
+        "RAY_DEDUP_LOGS_SKIP_REGEX": ".",
         "RAY_AUTH_MODE": "token",  # Ray's own ports listen on every interface: only who knows the token is heard
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # a replica that reserves no GPU still sees one

@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 
-from fastapi import FastAPI
 from ray import serve
 from ray.serve import Application
 from ray.serve.handle import DeploymentHandle
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.config import Settings
+
+
+class OneRequestId:
+    """Ray Serve repeats the x-request-id of each request, or one it made, on the response: ours would be a second."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_without_request_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                del MutableHeaders(scope=message)["x-request-id"]
+            await send(message)
+
+        await self._app(scope, receive, send_without_request_id)
 
 
 @serve.ingress()
@@ -17,16 +34,18 @@ class Gateway:
     def __init__(self, settings: Settings, handles: Mapping[str, DeploymentHandle]) -> None:
         self._settings, self._handles = settings, handles
 
-    def __serve_build_asgi_app__(self) -> FastAPI:
+    def __serve_build_asgi_app__(self) -> ASGIApp:
         """Called by Ray Serve in the replica: metrics hold locks and cannot travel there."""
         from service.deployments.worker import RayWorker
         from service.gateway.app import create_app
         from service.observability.logging import configure_logging
         from service.observability.metrics import GatewayMetrics
 
-        configure_logging(self._settings.log_level)
+        # Not sys.stderr: Ray Serve sends that to a file of its own.
+        configure_logging(self._settings.log_level, json_lines=self._settings.log_json, stream=sys.__stderr__)
         workers = {name: RayWorker(name, handle) for name, handle in self._handles.items()}
-        return create_app(self._settings, workers, GatewayMetrics(list(workers)))
+        replica = serve.get_replica_context().replica_id.unique_id
+        return OneRequestId(create_app(self._settings, workers, GatewayMetrics(list(workers), replica)))
 
 
 def deploy_gateway(settings: Settings, models: Mapping[str, Application]) -> Application:
@@ -38,7 +57,7 @@ def deploy_gateway(settings: Settings, models: Mapping[str, Application]) -> App
         max_ongoing_requests=settings.gateway.max_in_flight * 2,
         ray_actor_options={"num_cpus": 0.1},
         graceful_shutdown_wait_loop_s=0.1,
-        graceful_shutdown_timeout_s=8,
+        graceful_shutdown_timeout_s=6,
         health_check_period_s=5,
     )(Gateway)
     return deployment.bind(settings, dict(models))

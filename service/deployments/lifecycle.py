@@ -47,6 +47,8 @@ def ray_connection(address: str | None, settings: Settings) -> Iterator[None]:
         )
     else:
         ray.init(address=address, namespace=APPLICATION, logging_level=logging.WARNING)
+    for name in ("ray", "ray.serve"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     try:
         yield
     finally:
@@ -75,7 +77,13 @@ def start(settings: Settings, progress: Progress) -> None:
 
 def stop(*, local: bool) -> None:
     """Finish what runs and end the application; with `local`, Ray Serve too. Returns within `STOP_TIMEOUT_S`."""
-    stopping = threading.Thread(target=serve.shutdown if local else lambda: serve.delete(APPLICATION), daemon=True)
+
+    def end() -> None:
+        serve.delete(APPLICATION)  # replicas finish what they have, while the proxy still carries the answers
+        if local:
+            serve.shutdown()
+
+    stopping = threading.Thread(target=end, daemon=True)
     stopping.start()
     stopping.join(STOP_TIMEOUT_S)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 from collections.abc import AsyncIterator, Sequence
 
 from ray import serve
 from ray.serve import Application
 
-from service.config import ModelSettings
+from service.config import Settings
 from service.errors import NotReady
 from service.messages import (
     ClassifyRequest,
@@ -25,30 +27,31 @@ from service.messages import (
 class ModelReplica:
     """What the gateway calls, through a handle. Torch is imported here alone, not where the application is built."""
 
-    def __init__(self, name: str, settings: ModelSettings, registry: str, log_level: str) -> None:
+    def __init__(self, name: str, settings: Settings) -> None:
         import torch
-        from models.registry import Registry
 
         from models.checkpoint import load
+        from models.registry import Registry
         from service.engine.text_engine import EngineOptions, TextEngine
         from service.observability.logging import configure_logging
         from service.observability.metrics import WorkerMetrics
 
-        configure_logging(log_level)
-        if settings.threads is not None:
-            torch.set_num_threads(settings.threads)
+        # Not sys.stderr: Ray Serve sends that to a file of its own.
+        configure_logging(settings.log_level, json_lines=settings.log_json, stream=sys.__stderr__)
+        model = settings.models[name]
+        torch.set_num_threads(model.threads or os.cpu_count() or 1)  # Ray sets one thread for what reserves no core
         self._metrics = WorkerMetrics(name)
         self._engine = TextEngine(
             name,
-            load(Registry(registry).resolve(settings.checkpoint)),
+            load(Registry(settings.registry).resolve(model.checkpoint)),
             EngineOptions(
-                slots=settings.slots,
-                max_prompt_tokens=settings.max_prompt_tokens,
-                max_new_tokens=settings.max_new_tokens,
-                prefill_tokens=settings.prefill_tokens,
-                max_waiting=settings.max_waiting,
-                device=settings.device,
-                precision=settings.precision,
+                slots=model.slots,
+                max_prompt_tokens=model.max_prompt_tokens,
+                max_new_tokens=model.max_new_tokens,
+                prefill_tokens=model.prefill_tokens,
+                max_waiting=model.max_waiting,
+                device=model.device,
+                precision=model.precision,
             ),
             self._metrics,
         )
@@ -98,25 +101,26 @@ def _canary(info: ModelInfo, request_id: str) -> Request:
     return ClassifyRequest(id=request_id, text="1")
 
 
-def deploy_model(name: str, settings: ModelSettings, registry: str, log_level: str) -> Application:
-    """The deployment of one model, bound to its settings."""
-    scaling: dict = {"num_replicas": settings.min_replicas}
-    if settings.max_replicas > settings.min_replicas:
+def deploy_model(name: str, settings: Settings) -> Application:
+    """The deployment of one model, bound to the settings."""
+    model = settings.models[name]
+    scaling: dict = {"num_replicas": model.min_replicas}
+    if model.max_replicas > model.min_replicas:
         scaling = {
             "autoscaling_config": {
-                "min_replicas": settings.min_replicas,
-                "max_replicas": settings.max_replicas,
-                "target_ongoing_requests": settings.target_ongoing_requests,
+                "min_replicas": model.min_replicas,
+                "max_replicas": model.max_replicas,
+                "target_ongoing_requests": model.target_ongoing_requests,
             }
         }
     deployment = serve.deployment(
         name=name,
         # The engine queues and refuses by itself, with better knowledge: Serve must never hold requests back.
-        max_ongoing_requests=settings.slots + settings.max_waiting,
-        ray_actor_options={"num_cpus": settings.cpus_per_replica, "num_gpus": settings.gpus_per_replica},
+        max_ongoing_requests=model.slots + model.max_waiting,
+        ray_actor_options={"num_cpus": model.cpus_per_replica, "num_gpus": model.gpus_per_replica},
         graceful_shutdown_wait_loop_s=0.1,
-        graceful_shutdown_timeout_s=8,
+        graceful_shutdown_timeout_s=6,
         health_check_period_s=5,
         **scaling,
     )(ModelReplica)
-    return deployment.bind(name, settings, registry, log_level)
+    return deployment.bind(name, settings)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from collections.abc import AsyncIterator, Sequence
+from typing import cast
 
 from ray.exceptions import RayError
-from ray.serve.exceptions import RayServeException
-from ray.serve.handle import DeploymentHandle
+from ray.serve.exceptions import BackPressureError
+from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 
-from service.errors import NotReady
+from service.errors import NotReady, Overloaded
 from service.messages import Event, ModelInfo, Request
-
-CANARY_TIMEOUT_S = 10.0
 
 
 class RayWorker:
@@ -24,10 +22,14 @@ class RayWorker:
 
     async def submit(self, requests: Sequence[Request]) -> AsyncIterator[list[Event]]:
         """To one replica; events as they come. Closing the iterator cancels what is still running there."""
-        events = self._submit.remote(list(requests))
+        events = cast(DeploymentResponseGenerator[list[Event]], self._submit.remote(list(requests)))
         try:
             async for batch in events:
                 yield batch
+        except BackPressureError as error:
+            raise Overloaded(f"model {self.name!r} has no room: {error.message}") from error
+        except RayError as error:
+            raise NotReady(f"model {self.name!r} cannot be reached: {type(error).__name__}") from error
         finally:
             events.cancel()  # no effect where the replica has finished
 
@@ -39,14 +41,8 @@ class RayWorker:
         return await self._handle.describe.remote()
 
     async def canary(self) -> None:
-        """Raises NotReady until the model answers a real prompt."""
-        try:
-            call = self._handle.canary.remote(f"canary-{uuid.uuid4().hex}")
-            failure = await asyncio.wait_for(call, CANARY_TIMEOUT_S)
-        except TimeoutError:
-            raise NotReady(f"model {self.name!r} did not answer within {CANARY_TIMEOUT_S:.0f} s") from None
-        except (RayError, RayServeException) as error:
-            raise NotReady(f"model {self.name!r} cannot be reached: {type(error).__name__}") from error
+        """Raises NotReady unless the model answers a real prompt."""
+        failure = await self._handle.canary.remote(f"canary-{uuid.uuid4().hex}")
         if failure is not None:
             raise NotReady(f"model {self.name!r} failed on its canary: {failure.message}")
 

@@ -11,9 +11,8 @@ import random
 from dataclasses import dataclass
 from typing import Protocol
 
-from models.checkpoint import Checkpoint
-
 from models import formats
+from models.checkpoint import Checkpoint
 from models.tokenizer import Tokenizer
 from service.engine.engine import Output
 from service.engine.sequence import Sampling, Sequence

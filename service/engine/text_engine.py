@@ -13,9 +13,8 @@ from collections.abc import Sequence as Many
 from dataclasses import dataclass
 from functools import partial
 
-from models.checkpoint import Checkpoint
-
 from models.cache import KeyValueCache
+from models.checkpoint import Checkpoint
 from models.precision import Precision, resolve_device, resolve_dtype
 from models.tokenizer import IncrementalDetokenizer
 from service.engine.async_engine import AsyncEngine
@@ -66,7 +65,7 @@ class TextEngine:
             device=device,
         )
         model = checkpoint.model.to(device=device, dtype=dtype).eval()
-        runner = Runner(model, cache, device=device, pad_id=config.pad_id)  # type: ignore[arg-type]
+        runner = Runner(model, cache, device=device, pad_id=config.pad_id)
         scheduler = Scheduler(slots=options.slots, prefill_tokens=options.prefill_tokens)
         limits = Limits(max_prompt_tokens=max_prompt, max_new_tokens=max_new, max_total_tokens=total)
         self._task: Task = make_task(checkpoint, limits)

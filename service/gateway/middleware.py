@@ -74,8 +74,8 @@ class RequestMiddleware:
                 "duration_ms": round(context.seconds() * 1000, 2),
                 "model": context.model,
                 "texts": context.texts,
-                "queue_ms": context.queue_ms,
-                "inference_ms": context.inference_ms,
+                "queue_ms": context.queue_ms and round(context.queue_ms, 2),
+                "inference_ms": context.inference_ms and round(context.inference_ms, 2),
             },
         )
 

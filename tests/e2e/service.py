@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -58,11 +59,12 @@ class Service:
 
     def remember_descendants(self) -> None:
         """Orphans are no longer found below the process that started them."""
-        for process in psutil.Process(self.process.pid).children(recursive=True):
-            self._descendants[process.pid] = process
+        with suppress(psutil.NoSuchProcess):  # it has ended
+            for process in psutil.Process(self.process.pid).children(recursive=True):
+                self._descendants[process.pid] = process
 
     def stop(self, number: int = signal.SIGTERM) -> float:
-        """Send the signal and wait for the end; seconds it took."""
+        """Send the signal, unless it has ended by itself, and wait for the end; seconds it took."""
         self.remember_descendants()
         started = time.monotonic()
         self.process.send_signal(number)
@@ -81,9 +83,10 @@ class Service:
 
     def kill(self) -> None:
         self.remember_descendants()
-        for process in (*self._descendants.values(), psutil.Process(self.process.pid)):
-            if process.is_running():
+        for process in self._descendants.values():
+            with suppress(psutil.NoSuchProcess):
                 process.kill()
+        self.process.kill()
         self.process.wait(STOP_TIMEOUT_S)
 
 

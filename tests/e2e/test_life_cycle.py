@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import socket
 import threading
@@ -16,7 +17,7 @@ from tests.e2e.service import Service, free_port
 
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(checkpoints.registry(tmp_path_factory.mktemp("tiny")))
+    return str(checkpoints.registry(tmp_path_factory.mktemp("tiny"), context=2048))
 
 
 def test_it_says_what_it_does_and_ends_on_sigterm_finishing_what_runs(registry: str) -> None:
@@ -26,14 +27,15 @@ def test_it_says_what_it_does_and_ends_on_sigterm_finishing_what_runs(registry: 
     answers: list[int] = []
 
     def ask() -> None:
-        body = {"inputs": "배우", "parameters": {"max_new_tokens": 60}}
+        body = {"inputs": "배우", "parameters": {"max_new_tokens": 1500}}
         answers.append(httpx.post(f"{service.url}/generate", json=body, timeout=30).status_code)
 
     asking = [threading.Thread(target=ask) for _ in range(8)]
     for thread in asking:
         thread.start()
-    while "triptych_running_requests" not in httpx.get(f"{service.url}/metrics").text:
-        pass
+    running = re.compile(r'triptych_running_requests{[^}]*model="generator"[^}]*} 8\.0')
+    while not running.search(httpx.get(f"{service.url}/metrics").text):
+        assert not answers, "the requests were over before they could be interrupted"
     seconds = service.stop(signal.SIGTERM)
     for thread in asking:
         thread.join()
