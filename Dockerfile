@@ -1,5 +1,5 @@
-# docker build -t triptych .                                        CPU (the default)
-# docker build -t triptych --build-arg PIP_EXTRA_INDEX_URL= .       the index's own torch, with CUDA: some gigabytes
+# docker build -t triptych .                                    CPU (the default)
+# docker build -t triptych --build-arg TORCH_INDEX_URL= .       the package index's own torch, with CUDA: some gigabytes
 FROM python:3.11-slim-bookworm
 
 # Ray starts many processes, some of which outlive their parent: PID 1 must reap them and pass SIGTERM on.
@@ -10,20 +10,23 @@ RUN apt-get update \
 RUN useradd --create-home --uid 10001 triptych
 WORKDIR /app
 
-# The dependencies alone, so that a change of the code does not install them again.
-ARG PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
+
+# The dependencies alone, so that a change of the code does not install them again. Torch comes first and by itself: its
+# index is asked for nothing else.
+ARG TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu
 COPY pyproject.toml constraints.txt ./
+RUN pip install --no-deps --constraint constraints.txt ${TORCH_INDEX_URL:+--extra-index-url "$TORCH_INDEX_URL"} torch
 RUN python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" \
       > /tmp/requirements.txt \
-    && pip install --no-cache-dir --disable-pip-version-check --root-user-action ignore \
-      --constraint constraints.txt --requirement /tmp/requirements.txt \
+    && pip install --constraint constraints.txt --requirement /tmp/requirements.txt \
     && rm /tmp/requirements.txt
 
 COPY README.md LICENSE ./
 COPY models models
 COPY service service
 # Editable: the shipped checkpoints stay at /app/models/checkpoints, where a registry of your own can be mounted over them.
-RUN pip install --no-cache-dir --disable-pip-version-check --root-user-action ignore --no-deps --editable . \
+RUN pip install --no-deps --editable . \
     && python -m compileall -q models service
 
 USER triptych

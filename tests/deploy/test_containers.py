@@ -84,6 +84,12 @@ def test_a_change_of_the_code_does_not_install_the_dependencies_again() -> None:
     assert "--constraint constraints.txt" in order[dependencies]
 
 
+def test_compose_and_the_image_take_the_cpu_build_of_torch_from_the_same_place() -> None:
+    name, _, default = last("ARG").partition("=")
+    assert SERVICES["triptych"]["build"]["args"] == {name: f"${{{name}-{default}}}"}
+    assert any("torch" in arguments and f"${name}" in arguments for word, arguments in instructions() if word == "RUN")
+
+
 def test_the_service_does_not_run_as_root_and_owns_none_of_its_code() -> None:
     assert last("USER") not in ("root", "0")
     made = next(arguments for word, arguments in instructions() if word == "RUN" and "useradd" in arguments)
