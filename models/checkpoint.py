@@ -1,0 +1,192 @@
+"""A checkpoint is one directory: config.json, model.safetensors, tokenizer.json and manifest.json.
+
+The manifest says what the model is, what it was trained on, how well it does, and the SHA-256 of every other file, so
+that a damaged or half-written directory is refused instead of served. Nothing is pickled: reading a checkpoint cannot
+run code.
+
+Knows nothing of names and versions on disk; that is `models.registry`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import safetensors
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from models.architectures import build, config_from_dict
+from models.config import Config, ConfigError
+from models.tokenizer import Tokenizer, TokenizerError
+
+FORMAT_VERSION = 1
+CONFIG, WEIGHTS, TOKENIZER, MANIFEST = "config.json", "model.safetensors", "tokenizer.json", "manifest.json"
+FILES = (CONFIG, WEIGHTS, TOKENIZER)  # what the manifest has hashes of
+_TASKS = ("translate", "generate", "classify")
+
+
+class CheckpointError(Exception):
+    """A directory that is not a sound checkpoint of a known architecture; the message names the file."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What manifest.json holds."""
+
+    name: str  # of the model in a registry
+    architecture: str
+    task: Literal["translate", "generate", "classify"]
+    version: int = 0  # in a registry; 0: not published
+    format_version: int = FORMAT_VERSION
+    language_pairs: tuple[tuple[str, str], ...] = ()  # (source, target) of a translator
+    labels: tuple[str, ...] = ()  # of a classifier, in the order of its outputs
+    scores: dict[str, Any] = field(default_factory=dict)  # as measured
+    data: str = ""  # what it was trained on
+    licence: str = ""
+    attribution: str = ""
+    training: dict[str, Any] = field(default_factory=dict)  # recipe, steps, minutes, device
+    versions: dict[str, str] = field(default_factory=dict)  # of the libraries that made it
+    files: dict[str, dict[str, Any]] = field(default_factory=dict)  # name -> sha256, bytes
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), ensure_ascii=False, indent=2, sort_keys=False) + "\n"
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any], path: Path) -> Self:
+        """Raises CheckpointError: a newer format, a field that is missing or unknown."""
+        newest = values.get("format_version")
+        if not isinstance(newest, int) or newest > FORMAT_VERSION:
+            raise CheckpointError(f"{path}: format_version is {newest!r}, this release reads up to {FORMAT_VERSION}")
+        unknown = sorted(values.keys() - {f.name for f in fields(cls)})
+        if unknown:
+            raise CheckpointError(f"{path}: unknown field {', '.join(map(repr, unknown))}")
+        if values.get("task") not in _TASKS:
+            raise CheckpointError(f"{path}: task is {values.get('task')!r}, expected one of {', '.join(_TASKS)}")
+        try:
+            pairs = tuple((source, target) for source, target in values.get("language_pairs", ()))
+            return cls(**{**values, "language_pairs": pairs, "labels": tuple(values.get("labels", ()))})
+        except (TypeError, ValueError) as error:
+            raise CheckpointError(f"{path}: {error}") from error
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    config: Config
+    model: Any  # a torch module that speaks the three verbs of `models.interface.Servable`, in eval mode
+    tokenizer: Tokenizer
+    manifest: Manifest
+
+
+def save(
+    directory: Path, *, model: nn.Module, tokenizer: Tokenizer, manifest: Manifest, dtype: torch.dtype = torch.bfloat16
+) -> Manifest:
+    """Write all four files; the manifest, with its hashes filled in, comes last and is returned.
+
+    `directory` is created. Weights are stored as `dtype` whatever the model computes in.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    config: Config = model.config  # type: ignore[assignment]
+    weights = {
+        name: tensor.detach().to("cpu", dtype if tensor.is_floating_point() else None).contiguous()
+        for name, tensor in model.state_dict().items()
+    }
+    (directory / CONFIG).write_text(json.dumps(config.to_dict(), indent=2) + "\n", encoding="utf-8")
+    save_file(weights, directory / WEIGHTS, metadata={"format": "pt"})
+    (directory / WEIGHTS).chmod(0o644)  # the library leaves it to its owner alone
+    tokenizer.save(directory / TOKENIZER)
+    return write_manifest(directory, manifest)
+
+
+def write_manifest(directory: Path, manifest: Manifest) -> Manifest:
+    """Write manifest.json with the hashes of the other files as they are now."""
+    files = {name: {"sha256": _sha256(directory / name), "bytes": (directory / name).stat().st_size} for name in FILES}
+    manifest = dataclasses.replace(manifest, files=files)
+    (directory / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
+    return manifest
+
+
+def read_manifest(directory: Path) -> Manifest:
+    """Without looking at the other files."""
+    return Manifest.from_dict(_read_json(directory / MANIFEST), directory / MANIFEST)
+
+
+def verify(directory: Path) -> Manifest:
+    """Raises CheckpointError when a file is missing or is not the one the manifest describes."""
+    if not directory.is_dir():
+        raise CheckpointError(f"{directory}: no such checkpoint directory")
+    manifest = read_manifest(directory)
+    for name in FILES:
+        path, expected = directory / name, manifest.files.get(name, {}).get("sha256")
+        if not path.is_file():
+            raise CheckpointError(f"{path}: missing")
+        found = _sha256(path)
+        if found != expected:
+            raise CheckpointError(f"{path}: SHA-256 is {found}, the manifest says {expected}: the file was changed")
+    return manifest
+
+
+def load(directory: Path, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Checkpoint:
+    """Verify, then build. Raises CheckpointError for anything that is wrong with the directory."""
+    directory = Path(directory)
+    manifest = verify(directory)
+    try:
+        config = config_from_dict(_read_json(directory / CONFIG))
+    except ConfigError as error:
+        raise CheckpointError(f"{directory / CONFIG}: {error}") from error
+    if config.architecture != manifest.architecture:
+        raise CheckpointError(
+            f"{directory}: {CONFIG} is of a {config.architecture}, {MANIFEST} of a {manifest.architecture}"
+        )
+    try:
+        tokenizer = Tokenizer.load(directory / TOKENIZER)
+    except TokenizerError as error:
+        raise CheckpointError(str(error)) from error
+    model = build(config)
+    _load_weights(model, directory / WEIGHTS)
+    return Checkpoint(config, model.to(device, dtype).eval(), tokenizer, manifest)
+
+
+def _load_weights(model: nn.Module, path: Path) -> None:
+    try:
+        weights = load_file(path)
+    except (safetensors.SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path}: not a safetensors file: {error}") from error
+    expected = model.state_dict()
+    missing, unexpected = sorted(expected.keys() - weights.keys()), sorted(weights.keys() - expected.keys())
+    if missing or unexpected:
+        raise CheckpointError(
+            f"{path}: not the weights {CONFIG} describes: missing {_some(missing)}, unexpected {_some(unexpected)}"
+        )
+    for name, tensor in weights.items():
+        if tensor.shape != expected[name].shape:
+            raise CheckpointError(
+                f"{path}: {name} has shape {list(tensor.shape)}, {CONFIG} asks for {list(expected[name].shape)}"
+            )
+    model.load_state_dict(weights)
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "") if names else "nothing"
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise CheckpointError(f"{path}: missing")
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{path}: not JSON: {error}") from error
+    if not isinstance(values, dict):
+        raise CheckpointError(f"{path}: holds {type(values).__name__}, expected an object")
+    return values

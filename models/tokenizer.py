@@ -1,0 +1,216 @@
+"""Text to ids and back: a thin wrapper around `tokenizers`, with training and a detokenizer for streams.
+
+Text a user writes can never become a special token: `</s>` typed in a request is encoded as the characters it is made
+of. Control tokens (a generator's `<rating:9>`) are the exception, because they exist for users to write.
+
+Knows nothing of tasks: which special tokens go where is `models.formats`' business.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+import tokenizers
+from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers, trainers
+
+# The first ids of every vocabulary we train. Ids 0 to 3 are what the configs' pad_id, start_id and end_id default to.
+SPECIAL_TOKENS = ("<pad>", "<s>", "</s>", "<unk>")
+WORDPIECE_SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+
+
+class TokenizerError(ValueError):
+    """A tokenizer file that cannot be read, or a token the vocabulary does not have."""
+
+
+class IncrementalDetokenizer(Protocol):
+    """Turns ids into text one at a time; all pieces, `flush` included, join to exactly `Tokenizer.decode(ids)`.
+
+    Never emits half a character: bytes of an unfinished one are held back. The cost of a push does not grow with the
+    length of what came before.
+    """
+
+    def push(self, id: int) -> str: ...
+    def flush(self) -> str: ...
+
+
+class Tokenizer:
+    """`inner` is configured for good here: no truncation, no padding, special tokens in text are plain text."""
+
+    def __init__(self, inner: tokenizers.Tokenizer) -> None:
+        inner.no_truncation()
+        inner.no_padding()
+        inner.encode_special_tokens = True  # a run-time switch that the file does not keep
+        self._inner = inner
+        self._added = frozenset(inner.get_added_tokens_decoder())  # special and control tokens: never part of the text
+
+    @classmethod
+    def load(cls, path: Path | str) -> Tokenizer:
+        """Raises TokenizerError when `path` is missing or is not a tokenizer.json."""
+        if not Path(path).is_file():
+            raise TokenizerError(f"{path}: no such tokenizer file")
+        try:
+            return cls(tokenizers.Tokenizer.from_file(str(path)))
+        except Exception as error:  # the library raises bare Exception
+            raise TokenizerError(f"{path}: not a tokenizer file: {error}") from error
+
+    def save(self, path: Path | str) -> None:
+        self._inner.save(str(path), pretty=False)
+
+    @property
+    def vocab_size(self) -> int:
+        """Ids run from 0 to `vocab_size - 1`, special and control tokens included."""
+        return self._inner.get_vocab_size(with_added_tokens=True)
+
+    def has(self, token: str) -> bool:
+        return self._inner.token_to_id(token) is not None
+
+    def id(self, token: str) -> int:
+        """Raises TokenizerError when the vocabulary does not have `token`."""
+        found = self._inner.token_to_id(token)
+        if found is None:
+            raise TokenizerError(f"the vocabulary of {self.vocab_size} tokens has no token {token!r}")
+        return found
+
+    def encode(self, text: str) -> list[int]:
+        """Adds nothing in front or behind."""
+        return self._inner.encode(text, add_special_tokens=False).ids
+
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        return [encoding.ids for encoding in self._inner.encode_batch_fast(list(texts), add_special_tokens=False)]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Special and control tokens leave no trace; bytes that are not UTF-8 become U+FFFD."""
+        return self._inner.decode([id for id in ids if id not in self._added], skip_special_tokens=False)
+
+    def detokenizer(self) -> IncrementalDetokenizer:
+        return _ByteDetokenizer(self) if self._is_byte_level else _WindowDetokenizer(self)
+
+    @cached_property
+    def _is_byte_level(self) -> bool:
+        decoder = json.loads(self._inner.to_str())["decoder"] or {}
+        return decoder.get("type") == "ByteLevel"
+
+    def _bytes(self, id: int) -> bytes:
+        """The bytes a token of a byte-level vocabulary stands for."""
+        token = None if id in self._added else self._inner.id_to_token(id)
+        if token is None:
+            return b""
+        try:
+            return bytes(_BYTE_OF_CHARACTER[character] for character in token)
+        except KeyError:  # the library, too, takes a token that is not written in the byte alphabet as it is
+            return token.encode()
+
+
+class _ByteDetokenizer:
+    """Byte-level vocabularies: a token is a few bytes, so an incremental UTF-8 decoder is all it takes."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+
+    def push(self, id: int) -> str:
+        return self._decoder.decode(self._tokenizer._bytes(id))
+
+    def flush(self) -> str:
+        return self._decoder.decode(b"", final=True)
+
+
+class _WindowDetokenizer:
+    """Any other vocabulary: decode a small window of ids with and without the new one; what is new is the difference.
+
+    The window starts at the piece before the last one emitted, because decoders treat the first token of a text
+    differently (a leading space). The technique, with its two offsets, is that of Hugging Face's
+    text-generation-inference (`decode_token`; also vLLM's `detokenize_incrementally`).
+    """
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._window: list[int] = []
+        self._read = 0  # ids of the window whose text has been emitted
+
+    def push(self, id: int) -> str:
+        if id in self._tokenizer._added:
+            return ""
+        self._window.append(id)
+        if self._unfinished(id):
+            return ""
+        return self._emit()
+
+    def flush(self) -> str:
+        return self._emit() if self._read < len(self._window) else ""
+
+    def _unfinished(self, id: int) -> bool:
+        # Decoders with byte fallback judge a run of byte tokens as a whole, so its text is open until the run ends.
+        token = self._tokenizer._inner.id_to_token(id) or ""
+        return len(token) == 6 and token.startswith("<0x") and token.endswith(">")
+
+    def _emit(self) -> str:
+        before = self._tokenizer.decode(self._window[: self._read])
+        after = self._tokenizer.decode(self._window)
+        self._window = self._window[self._read :]
+        self._read = len(self._window)
+        return after[len(before) :]
+
+
+def _byte_alphabet() -> dict[str, int]:
+    """GPT-2's printable stand-in for each byte (Radford et al. 2019, `bytes_to_unicode`), turned round."""
+    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    others = [byte for byte in range(256) if byte not in printable]
+    return {chr(byte): byte for byte in printable} | {chr(256 + n): byte for n, byte in enumerate(others)}
+
+
+_BYTE_OF_CHARACTER = _byte_alphabet()
+
+
+def train_byte_bpe(
+    texts: Iterable[str],
+    vocab_size: int,
+    special_tokens: Sequence[str] = SPECIAL_TOKENS,
+    control_tokens: Sequence[str] = (),
+) -> Tokenizer:
+    """Byte-level byte-pair encoding (Sennrich et al. 2016; Radford et al. 2019): any text can be encoded and decoded.
+
+    Special tokens take the first ids, in order; control tokens the last ones. Few or short texts give fewer than
+    `vocab_size` tokens. Raises TokenizerError when `vocab_size` has no room for the bytes and the added tokens.
+    """
+    least = 256 + len(special_tokens) + len(control_tokens)
+    if vocab_size < least:
+        raise TokenizerError(f"vocab_size is {vocab_size}, expected at least {least}: 256 bytes and the added tokens")
+    inner = tokenizers.Tokenizer(models.BPE())
+    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+    inner.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size - len(control_tokens),
+        special_tokens=list(special_tokens),
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        min_frequency=2,
+        show_progress=False,
+    )
+    inner.train_from_iterator(texts, trainer)
+    inner.add_tokens([AddedToken(token, special=False, normalized=False) for token in control_tokens])
+    return Tokenizer(inner)
+
+
+def train_wordpiece(
+    texts: Iterable[str], vocab_size: int, special_tokens: Sequence[str] = WORDPIECE_SPECIAL_TOKENS
+) -> Tokenizer:
+    """WordPiece (Schuster and Nakajima 2012; Devlin et al. 2019), cased. Special tokens take the first ids."""
+    inner = tokenizers.Tokenizer(models.WordPiece(unk_token="[UNK]", max_input_chars_per_word=64))
+    # Stripping accents would take Hangul syllables apart into letters that the vocabulary does not have.
+    inner.normalizer = normalizers.BertNormalizer(lowercase=False, strip_accents=False)
+    inner.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    inner.decoder = decoders.WordPiece(cleanup=False)
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=vocab_size,
+        special_tokens=list(special_tokens),
+        limit_alphabet=max(vocab_size // 3, 1),
+        min_frequency=2,
+        show_progress=False,
+    )
+    inner.train_from_iterator(texts, trainer)
+    return Tokenizer(inner)

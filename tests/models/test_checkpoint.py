@@ -1,0 +1,168 @@
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from models import checkpoint
+from models.architectures import build
+from models.checkpoint import CheckpointError, Manifest
+from models.config import BertConfig, Config, GPTConfig, Seq2SeqConfig
+from models.tokenizer import Tokenizer, train_byte_bpe
+
+SIZE = {"width": 16, "heads": 2, "feedforward": 32}
+TASKS = {"seq2seq": "translate", "gpt": "generate", "bert": "classify"}
+
+
+def config_of(architecture: str, tokenizer: Tokenizer) -> Config:
+    vocabulary = tokenizer.vocab_size
+    if architecture == "seq2seq":
+        return Seq2SeqConfig(vocab_size=vocabulary, encoder_layers=1, decoder_layers=1, **SIZE)
+    if architecture == "gpt":
+        return GPTConfig(vocab_size=vocabulary, layers=1, context=16, **SIZE)
+    return BertConfig(vocab_size=vocabulary, layers=1, labels=2, max_positions=16, **SIZE)
+
+
+@pytest.fixture(params=["seq2seq", "gpt", "bert"])
+def saved(request, tmp_path) -> tuple[Path, torch.nn.Module]:
+    return write(tmp_path / "checkpoint", request.param)
+
+
+@pytest.fixture
+def directory(tmp_path) -> Path:
+    return write(tmp_path / "checkpoint", "gpt")[0]
+
+
+def write(directory: Path, architecture: str) -> tuple[Path, torch.nn.Module]:
+    torch.manual_seed(1)
+    tokenizer = train_byte_bpe(["the cat sat"], 270)
+    model = build(config_of(architecture, tokenizer))
+    about = {"language_pairs": (("fr", "en"),), "labels": ("a", "b")}
+    manifest = Manifest(name="tiny", architecture=architecture, task=TASKS[architecture], **about)
+    checkpoint.save(directory, model=model, tokenizer=tokenizer, manifest=manifest)
+    return directory, model
+
+
+def test_what_is_loaded_is_what_was_saved_in_bfloat16(saved):
+    directory, model = saved
+    loaded = checkpoint.load(directory)
+    assert not loaded.model.training
+    expected = {name: tensor.to(torch.bfloat16).float() for name, tensor in model.state_dict().items()}
+    found = loaded.model.state_dict()
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    assert loaded.config == model.config
+    assert loaded.tokenizer.encode("the cat") == train_byte_bpe(["the cat sat"], 270).encode("the cat")
+
+
+def test_the_manifest_describes_every_other_file(saved):
+    directory, _ = saved
+    manifest = checkpoint.load(directory).manifest
+    assert sorted(manifest.files) == ["config.json", "model.safetensors", "tokenizer.json"]
+    for name, facts in manifest.files.items():
+        content = (directory / name).read_bytes()
+        assert facts == {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+    assert manifest.language_pairs == (("fr", "en"),)
+    assert manifest.labels == ("a", "b")
+
+
+def test_the_manifest_format_is_frozen(directory):
+    assert list(json.loads((directory / "manifest.json").read_text())) == [
+        "name", "architecture", "task", "version", "format_version", "language_pairs", "labels", "scores", "data",
+        "licence", "attribution", "training", "versions", "files",
+    ]  # fmt: skip
+
+
+def test_it_can_be_loaded_for_another_precision(directory):
+    assert next(checkpoint.load(directory, dtype=torch.bfloat16).model.parameters()).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])
+def test_a_damaged_file_is_refused_with_both_hashes(directory, name):
+    before = (directory / name).read_bytes()
+    after = before[:-1] + bytes([before[-1] ^ 1])
+    (directory / name).write_bytes(after)
+    with pytest.raises(CheckpointError) as refusal:
+        checkpoint.load(directory)
+    for part in (name, hashlib.sha256(before).hexdigest(), hashlib.sha256(after).hexdigest()):
+        assert part in str(refusal.value)
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json", "manifest.json"])
+def test_a_missing_file_is_named(directory, name):
+    (directory / name).unlink()
+    with pytest.raises(CheckpointError, match=f"{name}: missing"):
+        checkpoint.load(directory)
+
+
+def test_a_missing_directory_is_named(tmp_path):
+    with pytest.raises(CheckpointError, match="nowhere: no such checkpoint"):
+        checkpoint.load(tmp_path / "nowhere")
+
+
+def rewrite_json(path: Path, **changes: object) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def sign_again(directory: Path) -> None:
+    """Make the hashes right, so that what is wrong lies deeper."""
+    checkpoint.write_manifest(directory, checkpoint.read_manifest(directory))
+
+
+def test_bad_json_is_named(directory):
+    (directory / "manifest.json").write_text("{")
+    with pytest.raises(CheckpointError, match=r"manifest.json: not JSON"):
+        checkpoint.load(directory)
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"format_version": 2}, "format_version is 2, this release reads up to 1"),
+        ({"task": "summarize"}, "task is 'summarize', expected one of translate"),
+        ({"colour": "blue"}, "unknown field 'colour'"),
+        ({"language_pairs": [["fr"]]}, r"manifest\.json: .*unpack"),
+    ],
+)
+def test_a_manifest_that_is_not_ours_is_refused(directory, changes, complaint):
+    rewrite_json(directory / "manifest.json", **changes)
+    with pytest.raises(CheckpointError, match=complaint):
+        checkpoint.load(directory)
+
+
+def test_an_unknown_architecture_is_refused(directory):
+    rewrite_json(directory / "config.json", architecture="perceptron")
+    sign_again(directory)
+    with pytest.raises(CheckpointError, match="architecture is 'perceptron', known are seq2seq"):
+        checkpoint.load(directory)
+
+
+def test_config_and_manifest_must_agree_on_the_architecture(directory):
+    rewrite_json(directory / "manifest.json", architecture="bert")
+    with pytest.raises(CheckpointError, match=r"config.json is of a gpt, manifest.json of a bert"):
+        checkpoint.load(directory)
+
+
+def test_weights_of_another_shape_are_refused(directory):
+    rewrite_json(directory / "config.json", feedforward=64)
+    sign_again(directory)
+    with pytest.raises(CheckpointError, match=r"has shape \[.*\], config.json asks for \["):
+        checkpoint.load(directory)
+
+
+def test_missing_and_unexpected_weights_are_named(directory):
+    weights = load_file(directory / "model.safetensors")
+    weights["spare"] = weights.pop("norm.weight")
+    save_file(weights, directory / "model.safetensors")
+    sign_again(directory)
+    with pytest.raises(CheckpointError, match=r"missing norm.weight, unexpected spare"):
+        checkpoint.load(directory)
+
+
+def test_weights_that_are_no_safetensors_are_refused(directory):
+    (directory / "model.safetensors").write_bytes(b"\x80\x04 a pickle")
+    sign_again(directory)
+    with pytest.raises(CheckpointError, match=r"model.safetensors: not a safetensors file"):
+        checkpoint.load(directory)

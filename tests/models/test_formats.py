@@ -1,0 +1,53 @@
+import pytest
+
+from models import formats
+from models.tokenizer import SPECIAL_TOKENS, TokenizerError, train_byte_bpe, train_wordpiece
+
+TEXTS = ["the cat sat", "고양이가 앉았다"] * 3
+TRANSLATOR = train_byte_bpe(TEXTS, 300, (*SPECIAL_TOKENS, "<2en>", "<2fr>"), ["<rating:9>"])
+CLASSIFIER = train_wordpiece(TEXTS, 80)
+
+
+def test_a_translation_source_is_the_language_tag_the_text_and_the_end():
+    ids = formats.translation_source(TRANSLATOR, "고양이", "en")
+    assert ids == [TRANSLATOR.id("<2en>"), *TRANSLATOR.encode("고양이"), TRANSLATOR.id("</s>")]
+
+
+def test_a_translation_target_is_the_text_and_the_end_without_a_start():
+    assert formats.translation_target(TRANSLATOR, "the cat") == [*TRANSLATOR.encode("the cat"), TRANSLATOR.id("</s>")]
+
+
+def test_a_language_without_a_tag_is_named():
+    with pytest.raises(TokenizerError, match="<2de>"):
+        formats.translation_source(TRANSLATOR, "the cat", "de")
+
+
+def test_a_prompt_is_the_start_and_the_text_with_its_control_tokens():
+    ids = formats.generation_prompt(TRANSLATOR, "<rating:9>고양이")
+    assert ids == [TRANSLATOR.id("<s>"), TRANSLATOR.id("<rating:9>"), *TRANSLATOR.encode("고양이")]
+
+
+def test_an_empty_prompt_is_the_start_alone():
+    assert formats.generation_prompt(TRANSLATOR, "  ") == [TRANSLATOR.id("<s>")]
+
+
+def test_a_pair_has_two_segments():
+    ids, segments = formats.classification_prompt(CLASSIFIER, "the cat", "sat")
+    cls, sep = CLASSIFIER.id("[CLS]"), CLASSIFIER.id("[SEP]")
+    first, second = CLASSIFIER.encode("the cat"), CLASSIFIER.encode("sat")
+    assert ids == [cls, *first, sep, *second, sep]
+    assert segments == [0] * (len(first) + 2) + [1] * (len(second) + 1)
+
+
+def test_a_single_text_has_one_segment():
+    ids, segments = formats.classification_prompt(CLASSIFIER, "the cat")
+    assert len(segments) == len(ids)
+    assert set(segments) == {0}
+
+
+def test_ways_to_write_the_same_text_give_the_same_ids():
+    assert formats.normalize(" ｔｈｅ\u00a0\tcat\n") == "the cat"
+    decomposed = "고양이"
+    assert formats.translation_source(TRANSLATOR, decomposed, "en") == formats.translation_source(
+        TRANSLATOR, "고양이", "en"
+    )

@@ -1,0 +1,140 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer as Inner
+from tokenizers import decoders, models, pre_tokenizers
+
+from models.tokenizer import SPECIAL_TOKENS, Tokenizer, TokenizerError, train_byte_bpe, train_wordpiece
+
+TEXTS = ["the cat sat on the mat", "le chat est sur le tapis", "고양이가 매트 위에 앉았다", "정말 재미있는 영화"] * 3
+SPECIALS = (*SPECIAL_TOKENS, "<2en>", "<2fr>", "<2ko>")
+
+
+def byte_level() -> Tokenizer:
+    return train_byte_bpe(TEXTS, 340, SPECIALS, ["<rating:1>", "<rating:10>"])
+
+
+def byte_fallback() -> Tokenizer:
+    """The shape of Llama's and OPUS-MT's: words begin with a mark, and unknown characters fall back to bytes."""
+    pieces = ["<unk>", *[f"<0x{byte:02X}>" for byte in range(256)], "▁", "▁the", "▁cat", "s", "at", "▁고", "양이"]
+    inner = Inner(models.BPE({piece: n for n, piece in enumerate(pieces)}, [], unk_token="<unk>", byte_fallback=True))
+    inner.pre_tokenizer = pre_tokenizers.Metaspace()
+    inner.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    return Tokenizer(inner)
+
+
+BYTE_LEVEL, BYTE_FALLBACK = byte_level(), byte_fallback()
+WORDPIECE = train_wordpiece(TEXTS, 120)
+
+
+def streamed(tokenizer: Tokenizer, ids: list[int]) -> list[str]:
+    detokenizer = tokenizer.detokenizer()
+    return [*(detokenizer.push(id) for id in ids), detokenizer.flush()]
+
+
+def test_special_tokens_take_the_first_ids_and_control_tokens_the_last():
+    assert [BYTE_LEVEL.id(token) for token in SPECIALS] == [0, 1, 2, 3, 4, 5, 6]
+    assert [BYTE_LEVEL.id("<rating:1>"), BYTE_LEVEL.id("<rating:10>")] == [
+        BYTE_LEVEL.vocab_size - 2,
+        BYTE_LEVEL.vocab_size - 1,
+    ]
+    assert [WORDPIECE.id(token) for token in ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")] == [0, 1, 2, 3, 4]
+
+
+@given(st.text())
+def test_any_text_survives_byte_level_encoding(text: str):
+    assert BYTE_LEVEL.decode(BYTE_LEVEL.encode(text)) == text.encode("utf-8", "replace").decode()
+
+
+def test_special_tokens_written_by_a_user_are_plain_text():
+    ids = BYTE_LEVEL.encode("</s><2en> <pad>")
+    assert min(ids) >= len(SPECIALS)
+    assert BYTE_LEVEL.decode(ids) == "</s><2en> <pad>"
+
+
+def test_special_tokens_are_still_plain_text_after_saving_and_loading(tmp_path):
+    BYTE_LEVEL.save(tmp_path / "tokenizer.json")
+    loaded = Tokenizer.load(tmp_path / "tokenizer.json")
+    for text in ("</s> cat", "<rating:10>고양이"):
+        assert loaded.encode(text) == BYTE_LEVEL.encode(text)
+
+
+def test_control_tokens_are_recognised_in_text():
+    ids = BYTE_LEVEL.encode("<rating:10>고양이")
+    assert ids[0] == BYTE_LEVEL.id("<rating:10>")
+    assert BYTE_LEVEL.decode(ids) == "고양이"
+
+
+def test_decoding_leaves_special_and_control_tokens_out():
+    ids = [1, *BYTE_LEVEL.encode("the cat"), BYTE_LEVEL.id("<rating:1>"), 2, 0]
+    assert BYTE_LEVEL.decode(ids) == "the cat"
+
+
+def test_a_batch_is_encoded_like_its_texts():
+    assert BYTE_LEVEL.encode_batch(TEXTS) == [BYTE_LEVEL.encode(text) for text in TEXTS]
+
+
+def test_an_unknown_token_is_named():
+    assert not BYTE_LEVEL.has("<2de>")
+    with pytest.raises(TokenizerError, match="no token '<2de>'"):
+        BYTE_LEVEL.id("<2de>")
+
+
+def test_a_file_that_is_no_tokenizer_is_named(tmp_path):
+    with pytest.raises(TokenizerError, match=r"tokenizer.json: no such"):
+        Tokenizer.load(tmp_path / "tokenizer.json")
+    (tmp_path / "tokenizer.json").write_text("{}")
+    with pytest.raises(TokenizerError, match=r"tokenizer.json: not a tokenizer"):
+        Tokenizer.load(tmp_path / "tokenizer.json")
+
+
+def test_a_vocabulary_without_room_for_the_bytes_is_refused():
+    with pytest.raises(TokenizerError, match="vocab_size is 100, expected at least 260"):
+        train_byte_bpe(TEXTS, 100)
+
+
+def test_wordpiece_keeps_hangul_syllables_whole():
+    assert WORDPIECE.decode(WORDPIECE.encode("고양이가 앉았다")) == "고양이가 앉았다"
+
+
+@given(st.lists(st.integers(0, BYTE_LEVEL.vocab_size + 2)))
+def test_byte_level_pieces_join_to_the_whole_even_where_the_bytes_are_not_utf8(ids: list[int]):
+    assert "".join(streamed(BYTE_LEVEL, ids)) == BYTE_LEVEL.decode(ids)
+
+
+@given(st.text(alphabet="고양이가 cat é👩‍👧‍👦🇰🇷e\u0301\ufffd", max_size=30), st.integers(0, 40))
+def test_no_piece_holds_half_a_character(text: str, cut: int):
+    ids = BYTE_LEVEL.encode(text)
+    pieces = streamed(BYTE_LEVEL, ids)
+    assert "".join(pieces) == text
+    detokenizer = BYTE_LEVEL.detokenizer()
+    assert text.startswith("".join(detokenizer.push(id) for id in ids[:cut]))
+
+
+@pytest.mark.parametrize("tokenizer", [BYTE_FALLBACK, WORDPIECE], ids=["byte fallback", "wordpiece"])
+@settings(max_examples=150)
+@given(data=st.data())
+def test_pieces_of_other_vocabularies_join_to_the_whole(tokenizer: Tokenizer, data):
+    ids = data.draw(st.lists(st.integers(0, tokenizer.vocab_size - 1)))
+    assert "".join(streamed(tokenizer, ids)) == tokenizer.decode(ids)
+
+
+def test_spaces_between_words_are_streamed_with_the_word_that_follows():
+    ids = [BYTE_FALLBACK.id(token) for token in ("▁the", "▁cat", "s", "▁고", "양이")]
+    assert streamed(BYTE_FALLBACK, ids) == ["the", " cat", "s", " 고", "양이", ""]
+
+
+def test_the_cost_of_a_push_does_not_grow_with_what_came_before(monkeypatch):
+    longest = 0
+    decode = Tokenizer.decode
+
+    def counting(self, ids):
+        nonlocal longest
+        longest = max(longest, len(ids))
+        return decode(self, ids)
+
+    monkeypatch.setattr(Tokenizer, "decode", counting)
+    streamed(BYTE_FALLBACK, [BYTE_FALLBACK.id("▁cat")] * 500)
+    assert 0 < longest <= 2

@@ -1,0 +1,78 @@
+import numpy as np
+import pytest
+import torch
+
+from models.architectures import build
+from models.config import BertConfig, Config, GPTConfig, Seq2SeqConfig
+from models.training.data import Example
+from models.training.objectives import CausalLanguageModel, Classification, MaskedWords, Objective, Translation
+
+SIZE = {"vocab_size": 40, "width": 16, "heads": 2, "feedforward": 32}
+SEPARATOR = 3
+
+
+def example(source: list[int], target: list[int]) -> Example:
+    return Example(np.array(source, np.int32), np.array(target, np.int32))
+
+
+def random() -> np.random.Generator:
+    return np.random.default_rng(1)
+
+
+def test_a_translation_is_shifted_right_behind_the_start_token():
+    batch = Translation(pad_id=0, start_id=1).batch([example([4, 9, 2], [7, 8, 2]), example([4, 2], [9, 2])], random())
+    assert batch.inputs.source_BS.tolist() == [[4, 9, 2], [4, 2, 0]]
+    assert batch.inputs.target_BT.tolist() == [[1, 7, 8], [1, 9, 2]]
+    assert batch.scored.tolist() == [[True, True, True], [True, True, False]]
+    assert batch.targets_N.tolist() == [7, 8, 2, 9, 2]
+
+
+def test_a_language_model_predicts_each_token_of_the_text_but_not_what_steers_it():
+    batch = CausalLanguageModel(pad_id=0).batch([example([1, 30], [7, 8, 2]), example([1, 31], [9, 2])], random())
+    assert batch.inputs.tokens_BT.tolist() == [[1, 30, 7, 8], [1, 31, 9, 2]]
+    assert batch.scored.tolist() == [[False, True, True, True], [False, True, True, False]]
+    assert batch.targets_N.tolist() == [7, 8, 2, 9, 2]
+
+
+def test_control_tokens_are_dropped_at_the_given_rate():
+    examples = [example([1, 30], [7, 2])] * 400
+    batch = CausalLanguageModel(pad_id=0, drop_control=0.25).batch(examples, random())
+    without = (batch.inputs.tokens_BT[:, 1] == 7).float().mean()
+    assert 0.18 < float(without) < 0.32
+
+
+def test_the_second_text_of_a_pair_is_segment_one():
+    batch = Classification(0, SEPARATOR).batch([example([2, 9, 3, 8, 3], [1]), example([2, 9, 3], [0])], random())
+    assert batch.inputs.segments_BS.tolist() == [[0, 0, 0, 1, 1], [0, 0, 0, 0, 0]]
+    assert batch.targets_N.tolist() == [1, 0]
+
+
+def test_about_fifteen_percent_of_the_words_are_masked_and_never_a_special_token():
+    words = np.random.default_rng(2).integers(5, 40, (50, 38))
+    examples = [example([2, *row, 3], [0]) for row in words]
+    batch = MaskedWords(0, SEPARATOR, mask_id=4, vocab_size=40, specials=5).batch(examples, random())
+    scored = batch.scored.numpy()
+    assert 0.12 < scored[:, 1:-1].mean() < 0.18
+    assert not scored[:, [0, -1]].any()
+    assert (batch.targets_N.numpy() == words[scored[:, 1:-1]]).all()
+    seen = batch.inputs.tokens_BS.numpy()[scored]
+    assert 0.7 < (seen == 4).mean() < 0.9
+    assert (batch.inputs.tokens_BS.numpy()[:, 1:-1][~scored[:, 1:-1]] == words[~scored[:, 1:-1]]).all()
+
+
+@pytest.mark.parametrize(
+    ("config", "objective"),
+    [
+        (Seq2SeqConfig(encoder_layers=1, decoder_layers=1, dropout=0, **SIZE), Translation(0, 1)),
+        (GPTConfig(layers=1, context=16, dropout=0, **SIZE), CausalLanguageModel(0)),
+        (BertConfig(layers=1, max_positions=16, dropout=0, **SIZE), Classification(0, SEPARATOR)),
+    ],
+    ids=["seq2seq", "gpt", "bert"],
+)
+def test_scoring_the_positions_that_count_equals_scoring_all_and_choosing(config: Config, objective: Objective):
+    torch.manual_seed(1)
+    model = build(config)
+    batch = objective.batch([example([2, 9, 8, 3], [1, 5]), example([2, 3], [0])], random())
+    everything = model(batch.inputs)
+    expected = everything[batch.scored] if batch.scored.numel() else everything
+    torch.testing.assert_close(objective.logits(model, batch), expected)

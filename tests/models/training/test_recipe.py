@@ -1,0 +1,79 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+import models.training
+from models.training.recipe import Recipe, RecipeError
+
+SHIPPED = sorted((Path(models.training.__file__).parent / "recipes").glob("*.yaml"))
+
+
+def test_there_is_a_recipe_for_each_task():
+    assert {Recipe.load(path).task for path in SHIPPED} == {"translate", "generate", "classify"}
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_a_shipped_recipe_names_its_data_relatively_and_its_licence(path):
+    recipe = Recipe.load(path)
+    assert recipe.name == path.stem
+    assert all((recipe.licence, recipe.data, recipe.attribution))
+    assert not any(Path(corpus.file).is_absolute() for corpus in (*recipe.corpora, *recipe.validation, *recipe.tests))
+
+
+def test_language_pairs_are_those_of_the_corpora(write_recipe, recipes):
+    assert Recipe.load(write_recipe(recipes["translator"])).language_pairs == (("en", "fr"), ("fr", "en"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"colour": "blue"}, "recipe has no field 'colour'; known are name"),
+        ({"task": "summarize"}, "recipe.task is 'summarize', expected one of 'translate'"),
+        ({"corpora": []}, "corpora is empty"),
+        ({"corpora": [{"file": "a.tsv", "columns": ["fr", "en"]}]}, "needs directions"),
+        (
+            {"corpora": [{"file": "a.tsv", "columns": ["fr", "en"], "directions": ["fr-de"]}]},
+            "direction 'fr-de' is not",
+        ),
+        ({"corpora": [{"file": "a.tsv", "columns": "fr"}]}, r"recipe.corpora\[0\].columns is 'fr', expected a list"),
+        ({"corpora": [{"columns": ["fr", "en"]}]}, r"recipe.corpora\[0\]: missing 1 required .* 'file'"),
+        ({"hold_out": 5}, "give either validation files or hold_out"),
+        ({"seed": "one"}, "recipe.seed is 'one', expected int"),
+        ({"training": {"steps": 0}}, "missing"),
+    ],
+)
+def test_a_wrong_field_is_named(tmp_path, recipes, changes, complaint):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump({**recipes["translator"], **changes}))
+    with pytest.raises(RecipeError, match=complaint) as refusal:
+        Recipe.load(path)
+    assert str(path) in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("training", "complaint"),
+    [
+        ({"steps": 0}, "steps is 0, expected at least 1"),
+        ({"label_smoothing": 1.0}, "label_smoothing is 1.0, expected 0 <= label_smoothing < 1"),
+        ({"max_minutes": 0}, "max_minutes is 0.0, expected more than 0"),
+        ({"schedule": "linear"}, "recipe.training.schedule is 'linear', expected one of 'cosine', 'inverse_sqrt'"),
+        ({"learning_rate": "1e-3"}, "learning_rate is '1e-3', expected float"),
+    ],
+)
+def test_a_wrong_training_field_is_named(write_recipe, recipes, training, complaint):
+    with pytest.raises(RecipeError, match=complaint):
+        Recipe.load(write_recipe(recipes["translator"], **training))
+
+
+def test_a_label_that_the_model_does_not_have_is_named(write_recipe, recipes):
+    with pytest.raises(RecipeError, match=r"labels \['negative'\] are not among the recipe's \['positive'\]"):
+        Recipe.load(write_recipe({**recipes["classifier"], "labels": ["positive"]}))
+
+
+def test_a_missing_file_and_bad_yaml_are_named(tmp_path):
+    with pytest.raises(RecipeError, match=r"none.yaml: no such recipe"):
+        Recipe.load(tmp_path / "none.yaml")
+    (tmp_path / "bad.yaml").write_text("a: [")
+    with pytest.raises(RecipeError, match=r"bad.yaml: not YAML"):
+        Recipe.load(tmp_path / "bad.yaml")

@@ -1,0 +1,186 @@
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from models import checkpoint
+from models.registry import Registry
+from models.training import run, trainer
+from models.training.data import DataError
+from models.training.recipe import RecipeError
+from models.training.run import train
+from models.training.state import ResumeError, latest_state
+
+
+def weights(directory: Path) -> bytes:
+    return (directory / "model.safetensors").read_bytes()
+
+
+def quiet(line: str) -> None:
+    pass
+
+
+@pytest.mark.parametrize("name", ["translator", "classifier", "generator"])
+def test_a_run_ends_in_a_sound_checkpoint_and_learns(write_recipe, recipes, data, tmp_path, name):
+    result = train(write_recipe(recipes[name]), data, tmp_path / "runs", say=quiet)
+    loaded = checkpoint.load(result.checkpoint)
+    assert loaded.manifest.name == name
+    assert loaded.manifest.training["steps"] == 12
+    assert loaded.manifest.training["recipe"]["training"]["batch_tokens"] == 200
+    log = [json.loads(line) for line in (tmp_path / "runs" / name / "metrics.jsonl").read_text().splitlines()]
+    assert [entry["step"] for entry in log] == [6, 12, 12]
+    assert log[-1]["loss"] == pytest.approx(result.validation.loss)
+    assert name == "classifier" or log[-1]["loss"] < log[0]["loss"]  # which only guessed words so far
+    assert result.published is None
+
+
+def test_a_long_enough_run_learns_its_task(write_recipe, recipes, data, tmp_path):
+    recipe = write_recipe(recipes["classifier"], steps=60, learning_rate=0.01, masked_words_steps=0)
+    result = train(recipe, data, tmp_path / "runs", registry=tmp_path / "registry", say=quiet)
+    assert result.validation.accuracy == 1
+    manifest = checkpoint.read_manifest(Registry(tmp_path / "registry").resolve("classifier"))
+    assert manifest.scores == {"labelled.test": {"accuracy": 1.0, "texts": 16}}
+
+
+@pytest.mark.parametrize("name", ["translator", "generator"])
+def test_a_published_run_carries_its_scores(write_recipe, recipes, data, tmp_path, name):
+    result = train(write_recipe(recipes[name]), data, tmp_path / "runs", registry=tmp_path / "registry", say=quiet)
+    assert result.published == f"{name}@1"
+    scores = checkpoint.read_manifest(Registry(tmp_path / "registry").resolve(name)).scores
+    if name == "translator":
+        assert scores["test fr-en"]["sentences"] == 4
+        assert "tok:13a" in scores["test fr-en"]["signature"]
+    else:
+        assert 0 < scores["held out"]["bits_per_byte"] < 10
+
+
+class Killed(BaseException):
+    """Stands for kill -9: nothing gets to run."""
+
+
+def stop_after(monkeypatch, step: int, action) -> None:
+    """Do `action` when `step` steps are done."""
+    original = trainer.Trainer._step
+
+    def stepping(self, batch, rate):
+        loss = original(self, batch, rate)
+        if self.progress.step + 1 == step:
+            action()
+        return loss
+
+    monkeypatch.setattr(trainer.Trainer, "_step", stepping)
+
+
+@pytest.mark.parametrize("name", ["translator", "classifier", "generator"])
+def test_killed_and_resumed_equals_uninterrupted(write_recipe, recipes, data, tmp_path, monkeypatch, name):
+    recipe = write_recipe(recipes[name], save_every=0)
+    whole = train(recipe, data, tmp_path / "whole", say=quiet)
+
+    # The library breaks ties at random when it trains a WordPiece vocabulary: both runs start from the same one.
+    (tmp_path / "broken" / name).mkdir(parents=True)
+    shutil.copy(tmp_path / "whole" / name / "tokenizer.json", tmp_path / "broken" / name)
+
+    def die():
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        stop_after(patch, 8, die)
+        with pytest.raises(Killed):
+            train(recipe, data, tmp_path / "broken", say=quiet)
+    lines: list[str] = []
+    resumed = train(recipe, data, tmp_path / "broken", say=lines.append)
+    assert any("going on after step 7" in line for line in lines)
+    assert weights(resumed.checkpoint) == weights(whole.checkpoint)
+    assert resumed.validation == whole.validation
+
+
+def test_a_polite_stop_saves_the_step_it_was_at(write_recipe, recipes, data, tmp_path, monkeypatch):
+    recipe = write_recipe(recipes["generator"], save_every=10_000)
+    whole = train(recipe, data, tmp_path / "whole", say=quiet)
+    before = signal.getsignal(signal.SIGTERM)
+    with monkeypatch.context() as patch:
+        stop_after(patch, 5, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        with pytest.raises(trainer.Interrupted, match="stopped after step 5 of 12; the state is saved"):
+            train(recipe, data, tmp_path / "broken", say=quiet)
+    assert signal.getsignal(signal.SIGTERM) == before
+    resumed = train(recipe, data, tmp_path / "broken", say=quiet)
+    assert weights(resumed.checkpoint) == weights(whole.checkpoint)
+
+
+def test_a_process_killed_in_the_middle_leaves_a_state_to_go_on_from(write_recipe, recipes, data, tmp_path):
+    recipe = write_recipe(recipes["generator"], save_every=0, steps=100_000)
+    code = (
+        "import sys; from pathlib import Path; from models.training.run import train;"
+        "train(*map(Path, sys.argv[1:4]), say=lambda line: None)"
+    )
+    arguments = [sys.executable, "-c", code, str(recipe), str(data), str(tmp_path / "runs")]
+    root = Path(run.__file__).parents[2]
+    process = subprocess.Popen(arguments, cwd=root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 60
+        while latest_state(tmp_path / "runs" / "generator") is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+    finally:
+        process.kill()
+        process.wait()
+    state = latest_state(tmp_path / "runs" / "generator")
+    assert state is not None
+    step = json.loads((state / "progress.json").read_text())["step"]
+    lines: list[str] = []
+    train(write_recipe(recipes["generator"], steps=step + 1), data, tmp_path / "runs", say=lines.append)
+    assert any(f"going on after step {step:,}" in line for line in lines)
+
+
+def test_a_state_of_another_recipe_is_refused_and_can_be_dropped(write_recipe, recipes, data, tmp_path):
+    train(write_recipe(recipes["generator"]), data, tmp_path / "runs", say=quiet)
+    changed = write_recipe(recipes["generator"], learning_rate=0.001)
+    with pytest.raises(ResumeError, match="saved under another recipe"):
+        train(changed, data, tmp_path / "runs", say=quiet)
+    train(changed, data, tmp_path / "runs", resume=False, say=quiet)
+
+
+def test_a_larger_budget_continues_a_finished_run(write_recipe, recipes, data, tmp_path):
+    train(write_recipe(recipes["generator"]), data, tmp_path / "runs", say=quiet)
+    result = train(write_recipe(recipes["generator"], steps=16), data, tmp_path / "runs", say=quiet)
+    assert checkpoint.read_manifest(result.checkpoint).training["steps"] == 16
+
+
+def test_a_run_ends_when_its_minutes_are_spent(write_recipe, recipes, data, tmp_path):
+    recipe = write_recipe(recipes["generator"], steps=1_000_000, max_minutes=0.01)
+    result = train(recipe, data, tmp_path / "runs", say=quiet)
+    training = checkpoint.read_manifest(result.checkpoint).training
+    assert 1 <= training["steps"] < 10_000
+
+
+def test_a_run_may_live_in_a_thread_where_signals_cannot_be_caught(write_recipe, recipes, data, tmp_path):
+    results: list[run.TrainingResult] = []
+    recipe = write_recipe(recipes["generator"], steps=2)
+    thread = threading.Thread(target=lambda: results.append(train(recipe, data, tmp_path / "runs", say=quiet)))
+    thread.start()
+    thread.join()
+    assert len(results) == 1
+
+
+def test_a_loss_that_is_no_number_ends_the_run(write_recipe, recipes, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(trainer, "smoothed_cross_entropy", lambda x, y, s: (x.sum() * 0) + torch.nan)
+    with pytest.raises(trainer.DivergedError, match="the loss is nan at step 0, learning rate"):
+        train(write_recipe(recipes["generator"]), data, tmp_path / "runs", say=quiet)
+
+
+def test_a_model_section_that_fits_no_architecture_names_the_recipe(write_recipe, recipes, data, tmp_path):
+    model = {**recipes["generator"]["model"], "layer": 3}
+    with pytest.raises(RecipeError, match=r"generator.yaml: model: gpt has no field 'layer'"):
+        train(write_recipe({**recipes["generator"], "model": model}), data, tmp_path / "runs", say=quiet)
+
+
+def test_missing_data_is_named(write_recipe, recipes, tmp_path):
+    with pytest.raises(DataError, match=r"rated.tsv: no such file"):
+        train(write_recipe(recipes["generator"]), tmp_path, tmp_path / "runs", say=quiet)
