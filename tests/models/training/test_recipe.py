@@ -1,3 +1,5 @@
+import dataclasses
+import json
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,12 @@ def test_a_shipped_recipe_names_its_data_relatively_and_its_licence(path):
     assert recipe.name == path.stem
     assert all((recipe.licence, recipe.data, recipe.attribution))
     assert not any(Path(corpus.file).is_absolute() for corpus in (*recipe.corpora, *recipe.validation, *recipe.tests))
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_a_recipe_survives_the_manifest(path):
+    recipe = Recipe.load(path)
+    assert Recipe.from_dict(json.loads(json.dumps(dataclasses.asdict(recipe)))) == recipe
 
 
 def test_language_pairs_are_those_of_the_corpora(write_recipe, recipes):
