@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint format loadtest clean
+.PHONY: help serve test lint format bench loadtest clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ lint: $(VENV)/.test  ## ruff and mypy
 format: $(VENV)/.test  ## let ruff rewrite the files
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+bench: $(VENV)/.test  ## time of a decode step, cached against recomputed (ARGS="--length 512")
+	$(BIN)/python -m loadtests.decode_step $(ARGS)
 
 loadtest: $(VENV)/.bench  ## drive a running service with Locust (ARGS="-u 64 -t 60s")
 	$(BIN)/locust -f loadtests/locustfile.py --headless --host http://127.0.0.1:8000 $(ARGS)

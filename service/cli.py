@@ -56,12 +56,13 @@ def train(
     resume: Annotated[bool, typer.Option(help="Go on from where an interrupted run stopped.")] = True,
 ) -> None:
     """Train a model; the result is a checkpoint directory, which `publish` scores and adds to a registry."""
-    from models.training.recipe import RecipeError
     from models.training.run import train as run_training
+    from models.training.state import ResumeError
+    from models.training.trainer import DivergedError, Interrupted
 
     try:
-        directory = run_training(recipe, data, runs, resume=resume)
-    except (OSError, RecipeError, ValueError) as error:
+        directory = run_training(recipe, data, runs, resume=resume, say=console.print).checkpoint
+    except (OSError, ValueError, ResumeError, DivergedError, Interrupted) as error:
         raise _failed(str(error)) from error
     console.print(f"Trained: {directory}\nNext: triptych publish {directory} --data {data}")
 
@@ -74,13 +75,13 @@ def publish(
 ) -> None:
     """Score a checkpoint on its test files through the serving engine, and publish it with its scores."""
     from models.checkpoint import CheckpointError
-    from models.registry import Registry, RegistryError
+    from models.registry import RegistryError
     from models.training.publishing import publish as publish_checkpoint
     from service.scoring import score
 
     try:
         scores = score(directory, data, console)
-        version = publish_checkpoint(directory, Registry(registry), scores)
+        version = publish_checkpoint(directory, registry, scores)
     except (OSError, CheckpointError, RegistryError, ValueError) as error:
         raise _failed(str(error)) from error
     console.print(json.dumps(scores, indent=2, ensure_ascii=False))

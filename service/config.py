@@ -9,12 +9,18 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_settings import (
     BaseSettings,
+    InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     YamlConfigSettingsSource,
 )
 
 SHIPPED_REGISTRY = str(Path(__file__).resolve().parent.parent / "models" / "checkpoints")
+SHIPPED_MODELS = {
+    "translator": {"task": "translate", "checkpoint": "translator"},
+    "generator": {"task": "generate", "checkpoint": "generator"},
+    "classifier": {"task": "classify", "checkpoint": "classifier"},
+}
 
 Positive = Annotated[int, Field(gt=0)]
 
@@ -62,14 +68,6 @@ class GatewaySettings(Section):
     max_in_flight: Positive = 2048  # texts being answered at once; one more is refused with 503
 
 
-def _shipped() -> dict[str, ModelSettings]:
-    return {
-        "translator": ModelSettings(task="translate", checkpoint="translator"),
-        "generator": ModelSettings(task="generate", checkpoint="generator"),
-        "classifier": ModelSettings(task="classify", checkpoint="classifier"),
-    }
-
-
 class Settings(BaseSettings):
     """The whole service. The first model of a task answers that task's route."""
 
@@ -84,7 +82,7 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 8000
     registry: str = SHIPPED_REGISTRY
-    models: dict[str, ModelSettings] = Field(default_factory=_shipped, min_length=1)
+    models: dict[str, ModelSettings] = Field(default_factory=dict, min_length=1)  # none named: the three shipped
     gateway: GatewaySettings = GatewaySettings()
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_json: bool | None = None  # one JSON object a line; None: unless started from a terminal
@@ -99,7 +97,10 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments win over the environment, and that over a file: containers are configured by their environment."""
-        return init_settings, env_settings, YamlConfigSettingsSource(settings_cls)
+        given = [init_settings, env_settings, YamlConfigSettingsSource(settings_cls)]
+        if not any("models" in source() for source in (given[0], given[2])):
+            given.append(InitSettingsSource(settings_cls, {"models": SHIPPED_MODELS}))
+        return tuple(given)
 
     @classmethod
     def load(cls, path: Path | None = None, **overrides: Any) -> Settings:

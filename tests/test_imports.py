@@ -39,7 +39,7 @@ RULES = (
     Rule(
         "service.deployments",
         ("models", "service.gateway", "service.engine", "service.observability", "service.app", *BASE),
-        ("ray", "torch", "fastapi"),
+        ("ray", "torch", "starlette"),
     ),
     Rule("service.app", ("service.deployments", *BASE), ("ray",)),
     Rule("service.serving", ("models", "service.deployments", *BASE), ("rich",)),

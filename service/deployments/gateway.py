@@ -45,7 +45,13 @@ class Gateway:
         configure_logging(self._settings.log_level, json_lines=self._settings.log_json, stream=sys.__stderr__)
         workers = {name: RayWorker(name, handle) for name, handle in self._handles.items()}
         replica = serve.get_replica_context().replica_id.unique_id
-        return OneRequestId(create_app(self._settings, workers, GatewayMetrics(list(workers), replica)))
+        app = create_app(self._settings, workers, GatewayMetrics(list(workers), replica))
+        self._admission = app.state.admission
+        return OneRequestId(app)
+
+    async def drain(self, timeout_s: float) -> int:
+        """Refuse new requests and wait for those being answered; how many texts are left in the end."""
+        return await self._admission.drain(timeout_s)
 
 
 def deploy_gateway(settings: Settings, models: Mapping[str, Application]) -> Application:

@@ -5,6 +5,7 @@ Import this only after the environment of `fastpath` is set: Ray Serve reads it 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 import time
@@ -22,6 +23,9 @@ from service.config import Settings
 
 APPLICATION = "triptych"
 STOP_TIMEOUT_S = 9.0
+DRAIN_S = 5.0
+
+log = logging.getLogger("triptych.lifecycle")
 
 Progress = Callable[[str], None]
 
@@ -78,14 +82,26 @@ def start(settings: Settings, progress: Progress) -> None:
 def stop(*, local: bool) -> None:
     """Finish what runs and end the application; with `local`, Ray Serve too. Returns within `STOP_TIMEOUT_S`."""
 
-    def end() -> None:
-        serve.delete(APPLICATION)  # replicas finish what they have, while the proxy still carries the answers
+    async def end() -> None:
+        # One after the other: whole answers leave while everything that carries them still stands.
+        await _drain_gateways()
+        serve.delete(APPLICATION)
         if local:
+            logging.getLogger("ray.serve").setLevel(logging.ERROR)  # it warns of closing a handle in its own loop
             serve.shutdown()
 
-    stopping = threading.Thread(target=end, daemon=True)
+    # One event loop for all of it: Serve's handles are bound to the loop that first used them.
+    stopping = threading.Thread(target=lambda: asyncio.run(end()), daemon=True)
     stopping.start()
     stopping.join(STOP_TIMEOUT_S)
+
+
+async def _drain_gateways() -> None:
+    try:
+        draining = serve.get_app_handle(APPLICATION).broadcast("drain", DRAIN_S)
+        await draining.results_async(timeout_s=DRAIN_S + 1)
+    except Exception:  # a gateway that is gone already has nothing to drain
+        log.warning("the gateways were not drained", exc_info=True)
 
 
 def _pending() -> str:

@@ -5,13 +5,14 @@ Knows nothing of HTTP and of what the texts are for.
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
-from service.errors import Overloaded
+from service.errors import NotReady, Overloaded
 
 WINDOW_S = 10.0  # the completion rate is measured over this long
 MAX_RETRY_AFTER_S = 60
@@ -24,11 +25,15 @@ class Admission:
         self._limit = limit
         self._clock = clock
         self._in_flight = 0
+        self._open = True
+        self._empty = asyncio.Event()
+        self._empty.set()
         self._leavings: deque[tuple[float, int]] = deque()  # (when, texts) of the last WINDOW_S
 
     @contextmanager
     def admit(self, texts: int) -> Iterator[None]:
-        """Hold room for `texts` texts, or raise `Overloaded`."""
+        """Hold room for `texts` texts, or raise `Overloaded`; `NotReady` once `drain` was called."""
+        self.check_open()
         if self._in_flight + texts > self._limit:
             raise Overloaded(
                 f"{self._in_flight} texts are being answered, {texts} more would exceed the limit of {self._limit}",
@@ -36,12 +41,26 @@ class Admission:
                 limit=self._limit,
             )
         self._in_flight += texts
+        self._empty.clear()
         try:
             yield
         finally:
             self._in_flight -= texts
+            if not self._in_flight:
+                self._empty.set()
             self._leavings.append((self._clock(), texts))
             self._forget_old()
+
+    def check_open(self) -> None:
+        if not self._open:
+            raise NotReady("the service is stopping and takes no new requests")
+
+    async def drain(self, timeout_s: float) -> int:
+        """Refuse what comes from now on, and wait for what is being answered; how many texts are left in the end."""
+        self._open = False
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._empty.wait(), timeout_s)
+        return self._in_flight
 
     def retry_after_s(self, texts: int = 1) -> int:
         """Whole seconds until `texts` texts will have left, at the rate of the last WINDOW_S."""

@@ -26,7 +26,8 @@ from service.observability.metrics import GatewayMetrics
 def create_app(settings: Settings, workers: Mapping[str, Worker], metrics: GatewayMetrics) -> FastAPI:
     """The gateway over `workers`, by the model names of the settings. Needs no running event loop."""
     catalog = Catalog(settings, workers, metrics)
-    answering = Answering(Admission(settings.gateway.max_in_flight), metrics)
+    admission = Admission(settings.gateway.max_in_flight)
+    answering = Answering(admission, metrics)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -44,7 +45,8 @@ def create_app(settings: Settings, workers: Mapping[str, Worker], metrics: Gatew
         exception_handlers={ServiceError: on_service_error, HTTPException: on_http_exception},
     )
     add_task_routes(app, Gateway(settings=settings.gateway, catalog=catalog, answering=answering))
-    add_operation_routes(app, settings.gateway, catalog, metrics)
+    add_operation_routes(app, settings.gateway, catalog, metrics, admission)
+    app.state.admission = admission  # for the host, which drains it before it stops
     routes = frozenset(path for route in app.routes if (path := getattr(route, "path", None)))
     app.add_middleware(BodyLimitMiddleware, max_bytes=settings.gateway.max_body_bytes)
     app.add_middleware(RequestMiddleware, routes=routes, metrics=metrics)  # the last one added is the outermost

@@ -31,6 +31,19 @@ def test_a_file_is_read_the_environment_wins_over_it_and_options_over_both(
     assert (settings.gateway.max_inputs, settings.gateway.batch_size) == (7, 5)
 
 
+def test_a_variable_changes_one_setting_of_a_shipped_model_and_leaves_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRIPTYCH_MODELS__TRANSLATOR__SLOTS", "128")
+    settings = Settings.load()
+    assert settings.models.keys() == {"translator", "generator", "classifier"}
+    assert (settings.models["translator"].slots, settings.models["translator"].checkpoint) == (128, "translator")
+
+
+def test_a_file_that_names_models_serves_those_alone(tmp_path: Path) -> None:
+    path = tmp_path / "settings.yaml"
+    path.write_text("models: {mine: {task: classify, checkpoint: mine@3}}")
+    assert Settings.load(path).models.keys() == {"mine"}
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

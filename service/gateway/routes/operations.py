@@ -16,6 +16,7 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 
 from service.config import GatewaySettings
 from service.errors import NotReady, ServiceError
+from service.gateway.admission import Admission
 from service.gateway.catalog import Catalog, ServedModel
 from service.gateway.docs import HEADERS, page
 from service.gateway.openapi import operation_documentation
@@ -27,13 +28,16 @@ SCRAPE_TIMEOUT_S = 3.0  # Prometheus gives up after 10 by default, and a dead wo
 log = logging.getLogger("triptych.operations")
 
 
-def add_operation_routes(app: FastAPI, settings: GatewaySettings, catalog: Catalog, metrics: GatewayMetrics) -> None:
+def add_operation_routes(
+    app: FastAPI, settings: GatewaySettings, catalog: Catalog, metrics: GatewayMetrics, admission: Admission
+) -> None:
     @app.get("/livez", **operation_documentation("The process answers"))
     async def livez() -> Response:
         return JSONResponse({"status": "alive"})
 
     @app.get("/readyz", **operation_documentation("Each model has answered a canary prompt", may_fail=True))
     async def readyz() -> Response:
+        admission.check_open()
         reasons = await asyncio.gather(*(_why_not_ready(model) for model in catalog.models))
         waiting = {model.name: reason for model, reason in zip(catalog.models, reasons, strict=True) if reason}
         if waiting:

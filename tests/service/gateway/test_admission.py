@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
-from service.errors import Overloaded
+from service.errors import NotReady, Overloaded
 from service.gateway.admission import MAX_RETRY_AFTER_S, WINDOW_S, Admission
 
 
@@ -46,3 +48,20 @@ def test_a_rate_that_is_too_old_is_forgotten():
     assert admission.retry_after_s() == 1
     clock.now += WINDOW_S + 1
     assert admission.retry_after_s() == WINDOW_S
+
+
+async def test_draining_refuses_newcomers_and_waits_for_those_inside():
+    admission = Admission(4)
+    with admission.admit(2):
+        draining = asyncio.create_task(admission.drain(timeout_s=5))
+        await asyncio.sleep(0)
+        with pytest.raises(NotReady, match="stopping"), admission.admit(1):
+            pass
+        assert not draining.done()
+    assert await draining == 0
+
+
+async def test_draining_gives_up_after_its_time_and_says_what_is_left():
+    admission = Admission(4)
+    with admission.admit(3):
+        assert await admission.drain(timeout_s=0.01) == 3
