@@ -36,7 +36,8 @@ def run(settings: Settings, address: str | None, console: Console) -> int:
         settings = settings.model_copy(update={"log_json": not console.is_terminal})
     stopping = threading.Event()
     began = time.monotonic()
-    if reason := port_taken(settings.host, settings.port) or checkpoint_missing(settings):
+    # Not on a cluster: it reads its own disks, and its Serve may well listen on the port already.
+    if address is None and (reason := port_taken(settings.host, settings.port) or checkpoint_missing(settings)):
         _failed(console, reason)
         return 1
     with ExitStack() as stack:

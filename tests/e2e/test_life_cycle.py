@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import socket
+import subprocess
+import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -94,3 +98,34 @@ def test_a_setting_that_makes_no_sense_is_said_plainly(tmp_path: Path) -> None:
     assert "max_inputs" in service.output
     assert "-3" in service.output
     assert "Traceback" not in service.output
+
+
+@pytest.fixture
+def cluster() -> Iterator[str]:
+    """The address of a Ray that somebody else started and that goes on when the service ends."""
+    program = (
+        "import ray, sys; ray.init(address='local', include_dashboard=False, num_cpus=4, object_store_memory=10**8);"
+        "print(ray.get_runtime_context().gcs_address, flush=True); sys.stdin.read()"
+    )
+    environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
+    head = subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    )
+    assert head.stdin is not None
+    assert head.stdout is not None
+    yield next(line for line in head.stdout if re.fullmatch(r"[\d.]+:\d+\n", line)).strip()
+    head.stdin.close()
+    head.wait(30)
+
+
+def test_it_joins_a_cluster_and_leaves_it_running(registry: str, cluster: str) -> None:
+    environment = {"RAY_AUTH_MODE": "disabled"}
+    service = Service("--registry", registry, "--address", cluster, environment=environment).wait_until_ready()
+    assert f"Joining the Ray cluster at {cluster}" in service.output
+    assert httpx.post(f"{service.url}/classify", json={"inputs": "최고"}).status_code == 200
+    assert service.stop() < 10
+    assert service.process.returncode == 0
+    again = Service("--registry", registry, "--address", cluster, port=service.port, environment=environment)
+    again.wait_until_ready()
+    assert httpx.post(f"{again.url}/classify", json={"inputs": "최고"}).status_code == 200
+    again.stop()
