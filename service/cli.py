@@ -95,8 +95,11 @@ def list_registry(registry: RegistryOption = Path(SHIPPED_REGISTRY)) -> None:
     from models.registry import Registry
 
     checkpoints = Registry(registry)
+    entries = checkpoints.list()
+    if not entries:
+        raise _failed(f"no checkpoints in {registry}")
     table = Table("checkpoint", "current", "scores", box=None)
-    for entry in checkpoints.list():
+    for entry in entries:
         for version in entry.versions:
             reference = f"{entry.name}@{version}"
             scores = read_manifest(checkpoints.resolve(reference)).scores

@@ -1,7 +1,7 @@
 """Scores of a trained model on test files, from answers somebody else computes.
 
-`answer` is any function from inputs to outputs: the serving engine, a running service, or `models.training.answers`, so
-that the same measure can be taken of what was trained and of what is served.
+`answer` is any function from inputs to outputs: the serving engine (`service.scoring`), a running service, or another
+system that is compared with.
 """
 
 from __future__ import annotations

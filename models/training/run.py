@@ -1,4 +1,4 @@
-"""One training run from recipe to registry: read, tokenize, train, write, score, publish.
+"""One training run from recipe to checkpoint directory: read, tokenize, train, write.
 
 The only module that ties the others of this folder together.
 """
@@ -25,11 +25,8 @@ from models.checkpoint import Manifest
 from models.config import BertConfig, Config, ConfigError, GPTConfig, Seq2SeqConfig
 from models.precision import resolve_device
 from models.tokenizer import SPECIAL_TOKENS, Tokenizer, train_byte_bpe, train_wordpiece
-from models.training.answers import greedy_translations, likeliest_labels
 from models.training.data import Row, encode, read_splits
-from models.training.evaluation import classification_scores, generation_scores, translation_scores
 from models.training.objectives import CausalLanguageModel, Classification, MaskedWords, Objective, Translation
-from models.training.publishing import publish
 from models.training.recipe import Recipe, RecipeError
 from models.training.trainer import Measurement, Trainer
 
@@ -38,7 +35,6 @@ from models.training.trainer import Measurement, Trainer
 class TrainingResult:
     checkpoint: Path  # a directory `models.checkpoint.load` reads
     validation: Measurement
-    published: str | None  # name@version
 
 
 def train(
@@ -46,16 +42,14 @@ def train(
     data: Path,
     runs: Path,
     *,
-    registry: Path | None = None,
     resume: bool = True,
     device: str = "auto",
     say: Callable[[str], None] = print,
 ) -> TrainingResult:
     """Run a recipe on the files in `data`; everything is written below `runs`/NAME, the checkpoint to .../checkpoint.
 
-    With `registry` the checkpoint is scored on the recipe's test files and published there. With `resume` a run that
-    was interrupted goes on where it was, otherwise it starts over. Raises RecipeError, DataError, ResumeError,
-    Interrupted (after saving its state) and DivergedError.
+    With `resume` a run that was interrupted goes on where it was, otherwise it starts over. Raises RecipeError,
+    DataError, ResumeError, Interrupted (after saving its state) and DivergedError.
     """
     recipe = Recipe.load(recipe_path)
     directory = runs / recipe.name
@@ -98,24 +92,7 @@ def train(
     manifest = _manifest(recipe, trainer, result, target, config)
     checkpoint.save(directory / "checkpoint", model=trainer.model, tokenizer=tokenizer, manifest=manifest)
     say(f"{recipe.name}: written to {directory / 'checkpoint'}")
-    published = None
-    if registry is not None:
-        published = publish(
-            directory / "checkpoint", registry, measure_scores(recipe_path, data, directory / "checkpoint")
-        )
-        say(f"{recipe.name}: published as {published}")
-    return TrainingResult(directory / "checkpoint", result, published)
-
-
-def measure_scores(recipe_path: Path, data: Path, directory: Path, device: str = "auto") -> dict[str, Any]:
-    """Scores of a checkpoint on the recipe's test files, for its manifest; a generator's on its held-out texts."""
-    recipe = Recipe.load(recipe_path)
-    loaded = checkpoint.load(directory, device=resolve_device(device))
-    if recipe.task == "translate":
-        return translation_scores(recipe, data, lambda texts, _, target: greedy_translations(loaded, texts, target))
-    if recipe.task == "classify":
-        return classification_scores(recipe, data, lambda texts: likeliest_labels(loaded, texts))
-    return {"held out": generation_scores(loaded, read_splits(recipe, data).validation)}
+    return TrainingResult(directory / "checkpoint", result)
 
 
 def _tokenizer(recipe: Recipe, rows: list[Row], path: Path) -> Tokenizer:

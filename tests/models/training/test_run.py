@@ -12,7 +12,6 @@ import pytest
 import torch
 
 from models import checkpoint
-from models.registry import Registry
 from models.training import run, trainer
 from models.training.data import DataError
 from models.training.recipe import RecipeError
@@ -39,27 +38,12 @@ def test_a_run_ends_in_a_sound_checkpoint_and_learns(write_recipe, recipes, data
     assert [entry["step"] for entry in log] == [6, 12, 12]
     assert log[-1]["loss"] == pytest.approx(result.validation.loss)
     assert name == "classifier" or log[-1]["loss"] < log[0]["loss"]  # which only guessed words so far
-    assert result.published is None
 
 
 def test_a_long_enough_run_learns_its_task(write_recipe, recipes, data, tmp_path):
     recipe = write_recipe(recipes["classifier"], steps=60, learning_rate=0.01, masked_words_steps=0)
-    result = train(recipe, data, tmp_path / "runs", registry=tmp_path / "registry", say=quiet)
+    result = train(recipe, data, tmp_path / "runs", say=quiet)
     assert result.validation.accuracy == 1
-    manifest = checkpoint.read_manifest(Registry(tmp_path / "registry").resolve("classifier"))
-    assert manifest.scores == {"labelled.test": {"accuracy": 1.0, "texts": 16}}
-
-
-@pytest.mark.parametrize("name", ["translator", "generator"])
-def test_a_published_run_carries_its_scores(write_recipe, recipes, data, tmp_path, name):
-    result = train(write_recipe(recipes[name]), data, tmp_path / "runs", registry=tmp_path / "registry", say=quiet)
-    assert result.published == f"{name}@1"
-    scores = checkpoint.read_manifest(Registry(tmp_path / "registry").resolve(name)).scores
-    if name == "translator":
-        assert scores["test fr-en"]["sentences"] == 4
-        assert "tok:13a" in scores["test fr-en"]["signature"]
-    else:
-        assert 0 < scores["held out"]["bits_per_byte"] < 10
 
 
 class Killed(BaseException):
