@@ -19,7 +19,7 @@ HANGUL = re.compile(r"[가-힣]")
 TRANSLATIONS = [
     ("fr", "en", "Je suis fatigué.", r"(?i)\btired\b"),
     ("en", "fr", "I am tired.", r"(?i)fatigu"),
-    ("ko", "en", "나는 학교에 갑니다.", r"(?i)\bschool\b"),
+    ("ko", "en", "톰은 매우 피곤하다.", r"(?i)\btom is\b.*\btired\b"),
 ]
 
 
