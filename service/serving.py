@@ -25,7 +25,7 @@ READY_TIMEOUT_S = 60.0
 
 EXAMPLES = {
     "translate": '{"inputs": "Je suis fatigué.", "parameters": {"src_lang": "fr", "tgt_lang": "en"}}',
-    "generate": '{"inputs": "<rating:9>", "parameters": {"do_sample": true, "seed": 1}, "stream": true}',
+    "generate": '{"inputs": "<rating:9>", "parameters": {"temperature": 0.8, "top_p": 0.9, "seed": 1}, "stream": true}',
     "classify": '{"inputs": "정말 재미있는 영화였어요"}',
 }
 

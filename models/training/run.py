@@ -161,7 +161,7 @@ def _hash(recipe: Recipe) -> str:
     values = dataclasses.asdict(recipe)
     for name in ("steps", "max_minutes", "validate_every", "save_every"):
         del values["training"][name]
-    for name in ("tests", "licence", "data", "attribution"):
+    for name in ("licence", "data", "attribution"):
         del values[name]
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
