@@ -40,8 +40,8 @@ class _Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TranslateRequest(_Request):
-    source_language: str | None = None  # None: allowed where the pair is unambiguous
-    target_language: str | None = None
+    source_language: str  # the gateway fills in what a client left out
+    target_language: str
     decoding: Decoding = Decoding()
 
 
@@ -91,8 +91,6 @@ class Completion:
     prompt_tokens: int
     generated_tokens: int
     seed: int | None = None  # of a sampled request
-    source_language: str | None = None  # of a translation: as used
-    target_language: str | None = None
     timing: Timing = Timing()
     model_version: str = ""
 

@@ -87,7 +87,6 @@ class _TextTask:
         sequence: Sequence,
         timing: Timing,
         prefix: str = "",
-        pair: tuple[str, str] | tuple[None, None] = (None, None),
     ) -> Completion:
         return Completion(
             request_id=request.id,
@@ -96,8 +95,6 @@ class _TextTask:
             prompt_tokens=len(sequence.prompt),
             generated_tokens=len(sequence.output),
             seed=sequence.sampling.seed if request.decoding.do_sample else None,
-            source_language=pair[0],
-            target_language=pair[1],
             timing=timing,
             model_version=self.version,
         )
@@ -109,29 +106,16 @@ class Translate(_TextTask):
 
     def prepare(self, request: Request) -> Sequence:
         assert isinstance(request, TranslateRequest)
-        _, target = self.pair(request)
-        prompt = formats.translation_source(self.tokenizer, _text(request.text), target)
+        pair = (request.source_language, request.target_language)
+        if pair not in self.language_pairs:
+            served = ", ".join("-".join(each) for each in self.language_pairs)
+            raise UnknownLanguagePair(f"no translation for {'-'.join(pair)}; available: {served}")
+        prompt = formats.translation_source(self.tokenizer, _text(request.text), request.target_language)
         return self._decoded(request, prompt, request.decoding)
 
     def answer(self, request: Request, output: Output, timing: Timing) -> Completion:
         assert isinstance(request, TranslateRequest)
-        return self._completion(request, output.sequence, timing, pair=self.pair(request))
-
-    def pair(self, request: TranslateRequest) -> tuple[str, str]:
-        """The one pair that fits the languages given."""
-        asked = (request.source_language, request.target_language)
-        fitting = [
-            pair
-            for pair in self.language_pairs
-            if all(want is None or want == have for want, have in zip(asked, pair, strict=True))
-        ]
-        if len(fitting) == 1:
-            return fitting[0]
-        listed = ", ".join(f"{s}→{t}" for s, t in fitting or self.language_pairs)
-        named = "→".join(language or "?" for language in asked)
-        if fitting:
-            raise InvalidRequest(f"language pair {named} is ambiguous: name src_lang and tgt_lang, one of {listed}")
-        raise UnknownLanguagePair(f"language pair {named} is not served; available are {listed}")
+        return self._completion(request, output.sequence, timing)
 
 
 @dataclass(frozen=True)

@@ -37,9 +37,7 @@ class RequestFactory:
 
     def translate(self, body: TranslateBody, info: ModelInfo) -> list[TranslateRequest]:
         parameters = body.parameters or TranslateParameters()
-        source, target = parameters.src_lang, parameters.tgt_lang
-        if info.language_pairs:
-            source, target = resolve_pair(info.language_pairs, source, target)
+        source, target = resolve_pair(info.language_pairs, parameters.src_lang, parameters.tgt_lang)
         decoding = _decoding(parameters, info)
         return [
             TranslateRequest(

@@ -137,8 +137,8 @@ def _flat(answer: Any) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     ("route", "body", "status", "said"),
     [
-        ("/translate", {"inputs": "x", "parameters": {"src_lang": "en", "tgt_lang": "ko"}}, 404, "en→ko"),
-        ("/translate", {"inputs": ""}, 422, "empty"),
+        ("/translate", {"inputs": "x", "parameters": {"src_lang": "en", "tgt_lang": "ko"}}, 404, "en.*ko.*fr.*en"),
+        ("/translate", {"inputs": ""}, 422, r'inputs\[0\] is ""'),
         ("/translate", translation("mot " * 2000, "fr", "en"), 422, r"\d+ tokens, the limit is \d+"),
         ("/generate", {"inputs": "x", "parameters": {"max_new_tokens": 100000}}, 422, "100000"),
         ("/generate", {"inputs": "x", "parameters": {"colour": 1}}, 422, "colour"),

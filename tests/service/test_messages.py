@@ -27,7 +27,7 @@ def test_codes_are_unique_and_statuses_are_errors() -> None:
 
 
 def test_messages_survive_pickling() -> None:
-    request = TranslateRequest(id="1", text="x", target_language="en", deadline=1.5)
+    request = TranslateRequest(id="1", text="x", source_language="fr", target_language="en", deadline=1.5)
     assert pickle.loads(pickle.dumps(request)) == request
     answer = Completion(request_id="1", text="y", finish_reason="length", prompt_tokens=1, generated_tokens=2)
     assert pickle.loads(pickle.dumps(answer)) == answer

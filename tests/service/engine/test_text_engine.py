@@ -54,7 +54,7 @@ async def events_of(engine: TextEngine, *requests: Request) -> dict[str, list[Ev
 async def test_each_task_answers_in_its_own_shape(engines: dict[str, TextEngine]) -> None:
     translation = await engines["translator"].answer(translate("t"))
     assert isinstance(translation, Completion)
-    assert (translation.source_language, translation.target_language) == ("fr", "en")
+    assert translation.finish_reason == "length"
     generation = await engines["generator"].answer(GenerateRequest(id="g", text="<rating:9>"))
     assert isinstance(generation, Completion)
     assert generation.prompt_tokens == 2
@@ -104,9 +104,8 @@ async def test_the_start_of_the_prompt_is_returned_when_asked_for(engines: dict[
             "translator",
             TranslateRequest(id="r3", text="x", source_language="en", target_language="ko"),
             "unknown_language_pair",
-            "en→ko.*fr→en, en→fr, ko→en",
+            "en-ko; available: fr-en, en-fr, ko-en",
         ),
-        ("translator", TranslateRequest(id="r4", text="x"), "invalid_request", "ambiguous.*fr→en"),
         (
             "generator",
             GenerateRequest(id="r5", text="x", decoding=Decoding(max_new_tokens=63)),
@@ -133,19 +132,6 @@ async def test_what_cannot_be_served_is_refused_with_value_and_limit(
     assert isinstance(failure, Failure)
     assert failure.code == code
     assert re.search(message, failure.message), failure.message
-
-
-@pytest.mark.parametrize(
-    ("given", "pair"),
-    [((None, "fr"), ("en", "fr")), (("ko", None), ("ko", "en")), (("fr", "en"), ("fr", "en"))],
-)
-async def test_a_language_may_be_left_out_where_one_pair_remains(
-    engines: dict[str, TextEngine], given: tuple[str | None, str | None], pair: tuple[str, str]
-) -> None:
-    request = TranslateRequest(id=f"pair-{given}", text="x", source_language=given[0], target_language=given[1])
-    answer = await engines["translator"].answer(request)
-    assert isinstance(answer, Completion)
-    assert (answer.source_language, answer.target_language) == pair
 
 
 async def test_labels_are_scored_as_asked(engines: dict[str, TextEngine]) -> None:
