@@ -39,7 +39,7 @@ def environment(directory: str) -> Mapping[str, str]:
         # What replicas log reaches the terminal as it is; Ray Serve's own notices stay in Ray's log files.
         "RAY_COLOR_PREFIX": "0",
         "RAY_DEDUP_LOGS_ALLOW_REGEX": LOG_LINE,
-        "RAY_DEDUP_LOGS_SKIP_REGEX": ".",
+        "RAY_DEDUP_LOGS_SKIP_REGEX": "^",
         "RAY_AUTH_MODE": "token",  # Ray's own ports listen on every interface: only who knows the token is heard
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # a replica that reserves no GPU still sees one

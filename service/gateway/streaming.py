@@ -20,6 +20,9 @@ from service.gateway.rendering import last_event, token_event
 from service.gateway.responses import UNEXPECTED, error_object
 from service.messages import Completion, Event, Failure, Token
 
+# What Unicode calls a line break and JSON leaves as it is: clients split lines there (httpx, str.splitlines).
+LINE_BREAKS = {ord(character): f"\\u{ord(character):04x}" for character in "\x85\u2028\u2029"}
+
 log = logging.getLogger("triptych.http")
 
 
@@ -85,8 +88,8 @@ class EventStream(Response):
 
 def _frame(content: dict[str, Any], event: str | None = None) -> bytes:
     name = f"event:{event}\n" if event else ""
-    # ASCII only: clients split lines at every character that Unicode calls a line break (httpx, str.splitlines).
-    return f"{name}data:{json.dumps(content, allow_nan=False)}\n\n".encode()
+    data = json.dumps(content, allow_nan=False, ensure_ascii=False).translate(LINE_BREAKS)
+    return f"{name}data:{data}\n\n".encode()
 
 
 def _chunk(body: bytes) -> dict[str, Any]:
