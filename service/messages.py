@@ -27,6 +27,15 @@ class Decoding:
     temperature: float = 1.0  # > 0; used when do_sample
     top_k: int | None = None  # >= 1; None keeps all
     top_p: float | None = None  # in (0, 1]; None keeps all
+    min_p: float | None = None  # in [0, 1]; None keeps all
+    typical_p: float | None = None  # in (0, 1]; None keeps all
+    repetition_penalty: float = 1.0  # > 0; of prompt and output, for translations of the output
+    presence_penalty: float = 0.0  # of the output
+    frequency_penalty: float = 0.0  # of the output
+    logit_bias: tuple[tuple[int, float], ...] = ()  # (token id, what is added to its logit)
+    min_new_tokens: int = 0  # until then the end token is ruled out
+    stop: tuple[str, ...] = ()  # the text ends before the first of them
+    top_n_tokens: int = 0  # so many best tokens come with each Token of a streamed request
     seed: int | None = None  # None: drawn by the worker and reported in Completion.seed
 
 
@@ -70,6 +79,16 @@ class Timing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TopToken:
+    """One of the most likely tokens of a step."""
+
+    id: int
+    text: str  # of this token alone
+    logprob: float
+    special: bool = False  # True for tokens that leave no trace in the text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Token:
     """One generated token. The `text`s of a stream join to exactly `Completion.text` (without the prompt)."""
 
@@ -79,6 +98,7 @@ class Token:
     text: str  # may be empty: half a character is held back until it is whole
     logprob: float
     special: bool = False  # True for the end token, whose text is empty
+    top_tokens: tuple[TopToken, ...] = ()  # best first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ Knows nothing of text, of threads, or of which architecture it drives.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from models.config import CacheShape
 from service.engine.runner import Runner, StepResult
@@ -23,6 +23,7 @@ class Output:
     index: int = 0  # of the token: 0, 1, ...
     token: int | None = None
     logprob: float | None = None
+    best: list[tuple[int, float]] = field(default_factory=list)  # (token, log-probability), as many as it wants
     logits: list[float] | None = None
     last: bool = False
     error: str | None = None
@@ -68,7 +69,15 @@ class Engine:
             sequence.accept(choice.token, now)
             last = sequence.outcome is not None
             outputs.append(
-                Output(sequence, len(sequence.output) - 1, choice.token, choice.logprob, choice.logits, last)
+                Output(
+                    sequence=sequence,
+                    index=len(sequence.output) - 1,
+                    token=choice.token,
+                    logprob=choice.logprob,
+                    best=choice.best,
+                    logits=choice.logits,
+                    last=last,
+                )
             )
             if last:
                 self.observer.observe_request(sequence.stats(now))

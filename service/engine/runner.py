@@ -13,7 +13,7 @@ from torch import Tensor
 
 from models.cache import KeyValueCache
 from models.interface import Prompts, Servable
-from service.engine.sampler import choose, logprobs
+from service.engine.sampler import best_tokens, choose, logprobs
 from service.engine.scheduler import Plan
 from service.engine.sequence import Sequence
 
@@ -25,6 +25,7 @@ class Choice:
     sequence: Sequence
     token: int
     logprob: float | None
+    best: list[tuple[int, float]]
     logits: list[float] | None
 
 
@@ -81,9 +82,10 @@ class Runner:
     def _choose(self, logits_BV: Tensor, sequences: list[Sequence]) -> list[Choice]:
         tokens = choose(logits_BV, sequences)
         values = logprobs(logits_BV, tokens, sequences)
+        best = best_tokens(logits_BV, sequences)
         return [
-            Choice(sequence, token, value, logits_BV[row].tolist() if sequence.want_logits else None)
-            for row, (sequence, token, value) in enumerate(zip(sequences, tokens, values, strict=True))
+            Choice(sequence, token, value, own, logits_BV[row].tolist() if sequence.want_logits else None)
+            for row, (sequence, token, value, own) in enumerate(zip(sequences, tokens, values, best, strict=True))
         ]
 
     def _prompts(self, sequences: list[Sequence]) -> Prompts:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from service.engine.stats import Outcome, RequestStats, Stage
@@ -12,16 +13,32 @@ from service.engine.stats import Outcome, RequestStats, Stage
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
-    """How the next token is chosen. `temperature` 0 is greedy."""
+    """How the next token is chosen. `temperature` 0 is greedy; None leaves a filter out.
+
+    Bias and penalties hold for greedy decoding, too; the filters only for sampling. Checked in `decoding`.
+    """
 
     temperature: float = 0.0
     top_k: int | None = None
     top_p: float | None = None
+    min_p: float | None = None
+    typical_p: float | None = None
+    repetition_penalty: float = 1.0
+    penalize_prompt: bool = False  # the repetition penalty counts the prompt's tokens, too
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    logit_bias: tuple[tuple[int, float], ...] = ()  # (token, what is added to its logit)
     seed: int = 0
 
     @property
     def greedy(self) -> bool:
         return self.temperature == 0
+
+    @property
+    def plain(self) -> bool:
+        """Nothing but the best token."""
+        penalties = (self.repetition_penalty, self.presence_penalty, self.frequency_penalty)
+        return self.greedy and penalties == (1, 0, 0) and not self.logit_bias
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
@@ -31,10 +48,13 @@ class Sequence:
     id: str
     prompt: list[int]
     max_new_tokens: int
+    min_new_tokens: int = 0  # until then the end token is ruled out; `watch` may end it earlier
     segments: list[int] | None = None  # token types of the prompt, for models that have them
     end_id: int | None = None  # the token that ends it
     sampling: Sampling = Sampling()
     want_logprobs: bool = False
+    top_n_tokens: int = 0  # so many best tokens come with each one
+    watch: Callable[[int], bool] | None = None  # asked after each token but the end token: true ends the sequence
     want_logits: bool = False  # keep the whole output vector of the last step: a classifier's scores
     deadline: float | None = None  # time.monotonic()
 
@@ -47,8 +67,10 @@ class Sequence:
     started: float | None = None  # first step that included it
     token_times: list[float] = field(default_factory=list)
     random: random.Random = field(init=False)
+    plain: bool = field(init=False)  # its next token is the best one: all that most batches ever ask for
 
     def __post_init__(self) -> None:
+        self.plain = self.sampling.plain and not self.min_new_tokens
         self.random = random.Random(self.sampling.seed)
 
     @property
@@ -62,6 +84,8 @@ class Sequence:
         self.token_times.append(now)
         if token == self.end_id:
             self.outcome = "eos_token"
+        elif self.watch is not None and self.watch(token):
+            self.outcome = "stop_sequence"
         elif len(self.output) >= self.max_new_tokens:
             self.outcome = "length"
 

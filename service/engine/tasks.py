@@ -7,15 +7,16 @@ batching, threads, HTTP or Ray.
 from __future__ import annotations
 
 import math
-import random
 from dataclasses import dataclass
 from typing import Protocol
 
 from models import formats
 from models.checkpoint import Checkpoint
 from models.tokenizer import Tokenizer
+from service.engine.decoding import min_new_tokens_of, sampling_of, top_n_tokens_of, watch_of
 from service.engine.engine import Output
-from service.engine.sequence import Sampling, Sequence
+from service.engine.sequence import Sequence
+from service.engine.stopping import before_stop
 from service.errors import EmptyInput, InputTooLong, InvalidRequest, UnknownLanguagePair
 from service.messages import (
     Classification,
@@ -55,15 +56,24 @@ class _TextTask:
     limits: Limits
     version: str
     end_id: int
+    vocabulary: int  # number of the model's tokens
 
-    def _decoded(self, request: Request, prompt: list[int], decoding: Decoding) -> Sequence:
+    def _decoded(
+        self, request: Request, prompt: list[int], decoding: Decoding, *, penalize_prompt: bool = False
+    ) -> Sequence:
+        _within(prompt, self.limits.max_prompt_tokens)
+        max_new_tokens = self._max_new_tokens(len(prompt), decoding.max_new_tokens)
+        top_n_tokens = top_n_tokens_of(decoding)
         return Sequence(
             id=request.id,
-            prompt=_within(prompt, self.limits.max_prompt_tokens),
-            max_new_tokens=self._max_new_tokens(len(prompt), decoding.max_new_tokens),
+            prompt=prompt,
+            max_new_tokens=max_new_tokens,
+            min_new_tokens=min_new_tokens_of(decoding, max_new_tokens),
             end_id=self.end_id,
-            sampling=_sampling(decoding),
+            sampling=sampling_of(decoding, vocabulary=self.vocabulary, penalize_prompt=penalize_prompt),
+            watch=watch_of(decoding, self.tokenizer),
             want_logprobs=request.stream,
+            top_n_tokens=top_n_tokens if request.stream else 0,
         )
 
     def _max_new_tokens(self, prompt_tokens: int, asked: int | None) -> int:
@@ -88,9 +98,10 @@ class _TextTask:
         timing: Timing,
         prefix: str = "",
     ) -> Completion:
+        text = self.tokenizer.decode(self._output_ids(sequence))
         return Completion(
             request_id=request.id,
-            text=prefix + self.tokenizer.decode(self._output_ids(sequence)),
+            text=prefix + before_stop(text, request.decoding.stop),
             finish_reason=_finish_reason(sequence),
             prompt_tokens=len(sequence.prompt),
             generated_tokens=len(sequence.output),
@@ -123,7 +134,8 @@ class Generate(_TextTask):
     def prepare(self, request: Request) -> Sequence:
         assert isinstance(request, GenerateRequest)
         prompt = formats.generation_prompt(self.tokenizer, _text(request.text))
-        return self._decoded(request, prompt, request.decoding)
+        # Prompt and output are one text; a translation's source is another one, which it may well repeat.
+        return self._decoded(request, prompt, request.decoding, penalize_prompt=True)
 
     def answer(self, request: Request, output: Output, timing: Timing) -> Completion:
         assert isinstance(request, GenerateRequest)
@@ -166,10 +178,11 @@ def make_task(checkpoint: Checkpoint, limits: Limits) -> Task:
     if manifest.task == "classify":
         return Classify(checkpoint.tokenizer, limits, version, tuple(manifest.labels))
     end_id: int = config.end_id  # type: ignore[union-attr]  # every decoder has one
+    vocabulary = config.vocab_size
     if manifest.task == "translate":
         pairs = tuple((source, target) for source, target in manifest.language_pairs)
-        return Translate(checkpoint.tokenizer, limits, version, end_id, pairs)
-    return Generate(checkpoint.tokenizer, limits, version, end_id)
+        return Translate(checkpoint.tokenizer, limits, version, end_id, vocabulary, pairs)
+    return Generate(checkpoint.tokenizer, limits, version, end_id, vocabulary)
 
 
 REQUESTS: dict[TaskName, type[Request]] = {
@@ -200,15 +213,6 @@ def _within(prompt: list[int], limit: int) -> list[int]:
     if len(prompt) > limit:
         raise InputTooLong(f"the text has {len(prompt)} tokens, the limit is {limit}", value=len(prompt), limit=limit)
     return prompt
-
-
-def _sampling(decoding: Decoding) -> Sampling:
-    if not decoding.do_sample:
-        return Sampling()
-    if not decoding.temperature > 0:
-        raise InvalidRequest(f"temperature is {decoding.temperature}, expected more than 0", value=decoding.temperature)
-    seed = random.SystemRandom().getrandbits(63) if decoding.seed is None else decoding.seed
-    return Sampling(temperature=decoding.temperature, top_k=decoding.top_k, top_p=decoding.top_p, seed=seed)
 
 
 def _finish_reason(sequence: Sequence) -> FinishReason:

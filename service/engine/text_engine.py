@@ -16,16 +16,17 @@ from functools import partial
 from models.cache import KeyValueCache
 from models.checkpoint import Checkpoint
 from models.precision import Precision, resolve_device, resolve_dtype
-from models.tokenizer import IncrementalDetokenizer
+from models.tokenizer import IncrementalDetokenizer, Tokenizer
 from service.engine.async_engine import AsyncEngine
 from service.engine.engine import Engine, Output
 from service.engine.runner import Runner
 from service.engine.scheduler import Scheduler
 from service.engine.sequence import Sequence
 from service.engine.stats import Observer
+from service.engine.stopping import StopWatch
 from service.engine.tasks import REQUESTS, Limits, Task, make_task
 from service.errors import Cancelled, DeadlineExceeded, InvalidRequest, ServiceError
-from service.messages import Event, Failure, ModelInfo, Request, Timing, Token
+from service.messages import Event, Failure, ModelInfo, Request, Timing, Token, TopToken
 
 log = logging.getLogger("triptych.engine")
 
@@ -158,7 +159,9 @@ class TextEngine:
                     f"the deadline passed {-left * 1000:.0f} ms before the request reached the model"
                 )
             sequence.deadline = sequence.arrived + left
-        detokenizer = self._tokenizer.detokenizer() if request.stream else None
+        watch = sequence.watch
+        pieces = watch.pieces() if isinstance(watch, StopWatch) else self._tokenizer.detokenizer()
+        detokenizer = pieces if request.stream else None
         self._engine.add(sequence, partial(self._forward, request, detokenizer, events))
 
     def _forward(
@@ -167,7 +170,7 @@ class TextEngine:
         """One engine output to its events."""
         sequence = output.sequence
         if detokenizer is not None and output.token is not None:
-            events.put_nowait(_token(request.id, sequence, output, detokenizer))
+            events.put_nowait(_token(request.id, output, detokenizer, self._tokenizer))
         if not output.last:
             return
         if output.token is None:
@@ -176,9 +179,9 @@ class TextEngine:
             events.put_nowait(self._task.answer(request, output, _timing(sequence)))
 
 
-def _token(request_id: str, sequence: Sequence, output: Output, detokenizer: IncrementalDetokenizer) -> Token:
+def _token(request_id: str, output: Output, detokenizer: IncrementalDetokenizer, tokenizer: Tokenizer) -> Token:
     assert output.token is not None
-    special = output.last and sequence.outcome == "eos_token"
+    special = output.last and output.sequence.outcome == "eos_token"
     text = "" if special else detokenizer.push(output.token)
     return Token(
         request_id=request_id,
@@ -187,7 +190,13 @@ def _token(request_id: str, sequence: Sequence, output: Output, detokenizer: Inc
         text=text + (detokenizer.flush() if output.last else ""),
         logprob=output.logprob if output.logprob is not None else 0.0,
         special=special,
+        top_tokens=tuple(_top_token(token, logprob, tokenizer) for token, logprob in output.best),
     )
+
+
+def _top_token(token: int, logprob: float, tokenizer: Tokenizer) -> TopToken:
+    text = tokenizer.decode([token])
+    return TopToken(id=token, text=text, logprob=logprob, special=not text)
 
 
 def _timing(sequence: Sequence) -> Timing:
