@@ -36,9 +36,9 @@ def sampling_of(decoding: Decoding, *, vocabulary: int, penalize_prompt: bool) -
         adjusted,
         temperature=decoding.temperature,
         top_k=decoding.top_k,
-        top_p=decoding.top_p,
-        min_p=decoding.min_p,
-        typical_p=decoding.typical_p,
+        top_p=_unless(1, decoding.top_p),
+        min_p=_unless(0, decoding.min_p),
+        typical_p=_unless(1, decoding.typical_p),
         seed=random.SystemRandom().getrandbits(63) if decoding.seed is None else decoding.seed,
     )
 
@@ -82,6 +82,11 @@ def _check_filters(decoding: Decoding) -> None:
         _within("min_p", decoding.min_p, 0, 1)
     if decoding.typical_p is not None:
         _above_zero("typical_p", decoding.typical_p, 1)
+
+
+def _unless(neutral: float, value: float | None) -> float | None:
+    """A filter that keeps everything is none: it would cost time, and its rounding a token."""
+    return None if value == neutral else value
 
 
 def _within(name: str, value: float, least: float, most: float) -> None:

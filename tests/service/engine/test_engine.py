@@ -10,6 +10,7 @@ import torch
 
 from models.cache import KeyValueCache
 from models.checkpoint import Checkpoint
+from models.quantization import int8_supported, quantize
 from service.engine.engine import Engine, Output
 from service.engine.runner import Runner
 from service.engine.scheduler import Scheduler
@@ -30,10 +31,15 @@ class Recorder:
         self.requests.append(stats)
 
 
-@pytest.fixture(scope="module", params=["translator", "generator"])
+@pytest.fixture(scope="module", params=["translator", "generator", "translator-int8", "generator-int8"])
 def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
-    directory: Path = tmp_path_factory.mktemp(request.param)
-    return getattr(checkpoints, request.param)(directory)
+    name, _, precision = request.param.partition("-")
+    if precision and not int8_supported(torch.device("cpu")):
+        pytest.skip("this CPU has no VNNI instructions")
+    made: Checkpoint = getattr(checkpoints, name)(tmp_path_factory.mktemp(request.param))
+    if precision:
+        quantize(made.model)
+    return made
 
 
 def engine_for(checkpoint: Checkpoint, slots: int = 4, prefill_tokens: int = 64) -> tuple[Engine, Recorder]:
@@ -108,6 +114,54 @@ def test_a_sequence_ends_at_its_length_or_at_the_end_token(checkpoint: Checkpoin
     assert (length.outcome, len(length.output)) == ("length", 6)
     assert (end.outcome, len(end.output)) == ("eos_token", 1)
     assert sorted(r.outcome for r in recorder.requests) == ["eos_token", "length"]
+
+
+def test_a_sequence_ends_at_once_where_its_watch_says_so(checkpoint: Checkpoint) -> None:
+    engine, recorder = engine_for(checkpoint)
+    expected = alone(checkpoint, 5)
+    watched, other, asked = sequence(5), sequence(6), []
+    watched.watch = lambda token: bool(asked.append(token)) or len(asked) == 3
+    engine.add(watched)
+    engine.add(other)
+    run(engine)
+    assert len(expected) > 3
+    assert (watched.outcome, watched.output, asked) == ("stop_sequence", expected[:3], expected[:3])
+    assert other.output == alone(checkpoint, 6)
+    decoded = sum(step.decode_requests for step in recorder.steps)
+    assert decoded == len(watched.output) - 1 + len(other.output) - 1, "no step is spent on it afterwards"
+
+
+def test_whatever_a_request_asks_for_it_gets_what_it_gets_alone(checkpoint: Checkpoint) -> None:
+    def fancy(name: int) -> Sequence:
+        made, chance = sequence(name, max_new_tokens=12), random.Random(name)
+        made.sampling = Sampling(
+            temperature=chance.choice([0.0, 0.8, 1.5]),
+            top_k=chance.choice([None, 40]),
+            top_p=chance.choice([None, 0.9]),
+            min_p=chance.choice([None, 0.01]),
+            typical_p=chance.choice([None, 0.9]),
+            repetition_penalty=chance.choice([1.0, 1.4]),
+            penalize_prompt=chance.choice([True, False]),
+            frequency_penalty=chance.choice([0.0, 0.7]),
+            logit_bias=chance.choice([(), ((9, 3.0), (2, 5.0))]),
+            seed=name,
+        )
+        return Sequence(
+            id=made.id, prompt=made.prompt, max_new_tokens=12, min_new_tokens=chance.choice([0, 6]), end_id=2,
+            sampling=made.sampling,
+        )  # fmt: skip
+
+    together = [fancy(name) for name in range(16)]
+    engine, _ = engine_for(checkpoint, slots=5)
+    for each in together:
+        engine.add(each)
+    run(engine)
+    for name, each in enumerate(together):
+        single, (own, _) = fancy(name), engine_for(checkpoint)
+        own.add(single)
+        run(own)
+        assert each.output == single.output
+        assert len(each.output) >= each.min_new_tokens
 
 
 def test_cancelling_one_leaves_the_others_as_they_were(checkpoint: Checkpoint) -> None:

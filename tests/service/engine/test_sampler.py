@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 import torch
 
-from service.engine.sampler import choose, logprobs
+from service.engine.sampler import best_tokens, choose, logprobs
 from service.engine.sequence import Sampling, Sequence
 
 LOGITS = torch.tensor([2.0, 1.0, 0.5, 0.0, -1.0, -3.0])
@@ -41,6 +41,35 @@ def test_tokens_come_with_the_probabilities_of_the_definition(
     for token, probability in enumerate(expected(temperature, top_k, top_p)):
         error = 4.5 * math.sqrt(max(probability * (1 - probability), 1e-9) / draws)
         assert abs(counts[token] / draws - probability) <= error, (token, counts[token] / draws, probability)
+
+
+def test_the_best_token_is_never_drawn_where_a_filter_drops_it() -> None:
+    draws, weights = 2000, torch.tensor([0.4] + [0.1] * 6)
+    rows = [
+        Sequence(id="", prompt=[1], max_new_tokens=1, sampling=Sampling(temperature=1.0, typical_p=0.45, seed=seed))
+        for seed in range(draws)
+    ]
+    counts = Counter(choose(weights.log().expand(draws, -1), rows))
+    assert sorted(counts) == [1, 2, 3, 4, 5], "the fewest of the typical ones that have the share"
+    assert all(abs(count / draws - 0.2) < 0.04 for count in counts.values())
+
+
+@pytest.mark.parametrize("temperature", [1e-300, 1e-6, 1e300])
+def test_extreme_temperatures_still_draw_a_possible_token(temperature: float) -> None:
+    row = sequence(temperature=temperature)
+    row.min_new_tokens, row.end_id, row.plain = 1, 0, False
+    token = choose(LOGITS[None], [row])[0]
+    assert token == 1 if temperature < 1 else token in range(1, 6)
+
+
+def test_the_best_tokens_come_as_many_as_wanted() -> None:
+    wanting, other = sequence(1), sequence(2)
+    wanting.top_n_tokens = 2
+    got = best_tokens(LOGITS.expand(2, -1), [wanting, other])
+    expected = LOGITS.log_softmax(0).tolist()
+    assert [token for token, _ in got[0]] == [0, 1]
+    assert [logprob for _, logprob in got[0]] == pytest.approx(expected[:2], abs=1e-5)
+    assert got[1] == []
 
 
 def test_greedy_takes_the_best_token_and_draws_nothing() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -79,6 +80,96 @@ async def test_a_streams_pieces_join_to_the_unstreamed_text(engines: dict[str, T
         assert all(piece.logprob <= 0 for piece in pieces)
 
 
+async def generated(engine: TextEngine, stream: bool = False, **decoding: object) -> tuple[Completion, list[Token]]:
+    request = GenerateRequest(id=f"{decoding}", text="배우", stream=stream, decoding=Decoding(**decoding))
+    *tokens, last = (await events_of(engine, request))[request.id]
+    assert isinstance(last, Completion), last
+    return last, [token for token in tokens if isinstance(token, Token)]
+
+
+async def test_the_text_ends_before_a_stop_string_streamed_or_not(engines: dict[str, TextEngine]) -> None:
+    settings = {"max_new_tokens": 40, "do_sample": True, "seed": 5, "temperature": 1.5}
+    whole, _ = await generated(engines["generator"], **settings)
+    middle = len(whole.text) // 2
+    stop = ("not there at all", whole.text[middle : middle + 3])
+    unary, _ = await generated(engines["generator"], stop=stop, **settings)
+    streamed, tokens = await generated(engines["generator"], stream=True, stop=stop, **settings)
+    assert unary.text == whole.text[: whole.text.index(stop[1])]
+    assert unary.finish_reason == "stop_sequence"
+    assert unary.generated_tokens < whole.generated_tokens
+    assert (streamed.text, streamed.finish_reason) == (unary.text, "stop_sequence")
+    assert "".join(token.text for token in tokens) == unary.text
+    assert len(tokens) == streamed.generated_tokens
+
+
+async def test_a_stop_string_that_does_not_come_changes_nothing(engines: dict[str, TextEngine]) -> None:
+    whole, _ = await generated(engines["generator"], max_new_tokens=30)
+    same, tokens = await generated(engines["generator"], stream=True, max_new_tokens=30, stop=("not there at all",))
+    assert (same.text, same.finish_reason) == (whole.text, whole.finish_reason)
+    assert "".join(token.text for token in tokens) == whole.text
+
+
+async def test_a_greedy_request_can_be_biased_and_kept_from_ending(engines: dict[str, TextEngine]) -> None:
+    end = engines["generator"]._tokenizer.id("</s>")
+    ended, _ = await generated(engines["generator"], logit_bias=((end, 100.0),))
+    assert (ended.finish_reason, ended.generated_tokens) == ("eos_token", 1)
+    later, _ = await generated(engines["generator"], logit_bias=((end, 100.0),), min_new_tokens=4)
+    assert (later.finish_reason, later.generated_tokens) == ("eos_token", 5)
+
+
+async def test_a_repetition_penalty_breaks_a_loop(engines: dict[str, TextEngine]) -> None:
+    loop = {"stream": True, "max_new_tokens": 20, "logit_bias": ((270, 50.0),)}
+    _, tokens = await generated(engines["generator"], **loop)
+    assert [token.id for token in tokens] == [270] * 20
+    _, tokens = await generated(engines["generator"], **loop, repetition_penalty=100.0)
+    assert tokens[0].id == 270
+    assert [token.id for token in tokens].count(270) < 10
+
+
+def test_the_prompt_counts_as_repeated_where_it_is_the_same_text(engines: dict[str, TextEngine]) -> None:
+    for name, request in {"generator": GenerateRequest(id="g", text="x"), "translator": translate("t")}.items():
+        assert engines[name]._task.prepare(request).sampling.penalize_prompt is (name == "generator")
+
+
+async def test_the_best_tokens_come_with_each_one(engines: dict[str, TextEngine]) -> None:
+    _, tokens = await generated(engines["generator"], stream=True, max_new_tokens=8, top_n_tokens=3)
+    for token in tokens:
+        assert len(token.top_tokens) == 3
+        assert (token.top_tokens[0].id, token.top_tokens[0].logprob) == (token.id, pytest.approx(token.logprob))
+        assert [best.logprob for best in token.top_tokens] == sorted(
+            (best.logprob for best in token.top_tokens), reverse=True
+        )
+
+
+@pytest.mark.parametrize(
+    ("decoding", "message"),
+    [
+        ({"repetition_penalty": 0}, "repetition_penalty is 0, expected 0.01 to 100"),
+        ({"presence_penalty": -2.5}, "presence_penalty is -2.5, expected -2 to 2"),
+        ({"frequency_penalty": float("nan")}, "frequency_penalty is nan, expected -2 to 2"),
+        ({"logit_bias": ((99999, 1.0),)}, r"a token id in logit_bias is 99999, expected 0 to \d+"),
+        ({"logit_bias": ((5, 101.0),)}, "logit_bias of token 5 is 101.0, expected -100 to 100"),
+        ({"logit_bias": ((5, 1.0),) * 1025}, "the number of tokens in logit_bias is 1025, expected 0 to 1024"),
+        ({"do_sample": True, "top_k": 0}, "top_k is 0, expected at least 1"),
+        ({"do_sample": True, "top_p": 1.5}, "top_p is 1.5, expected more than 0 and at most 1"),
+        ({"do_sample": True, "min_p": -0.1}, "min_p is -0.1, expected 0 to 1"),
+        ({"do_sample": True, "typical_p": 0}, "typical_p is 0, expected more than 0 and at most 1"),
+        ({"min_new_tokens": 9, "max_new_tokens": 8}, "min_new_tokens is 9, expected 0 to 8"),
+        ({"stop": ("",)}, r"the length of stop\[0\] is 0, expected 1 to 256"),
+        ({"stop": ("a",) * 17}, "the number of stop strings is 17, expected 0 to 16"),
+        ({"top_n_tokens": 21}, "top_n_tokens is 21, expected 0 to 20"),
+    ],
+)
+async def test_decoding_outside_the_limits_is_refused_with_value_and_limit(
+    engines: dict[str, TextEngine], decoding: dict, message: str
+) -> None:
+    failure = await engines["generator"].answer(GenerateRequest(id="d", text="x", decoding=Decoding(**decoding)))
+    assert isinstance(failure, Failure)
+    assert failure.code == "invalid_request"
+    assert re.search(message, failure.message), failure.message
+    assert "limit" in failure.details
+
+
 async def test_every_request_of_a_call_gets_exactly_one_terminal_event(engines: dict[str, TextEngine]) -> None:
     requests = [translate(f"m{n}", text="I am tired. " * (n % 4)) for n in range(20)]
     events = await events_of(engines["translator"], *requests)
@@ -126,8 +217,6 @@ async def test_the_start_of_the_prompt_is_returned_when_asked_for(engines: dict[
 async def test_what_cannot_be_served_is_refused_with_value_and_limit(
     engines: dict[str, TextEngine], engine: str, request_: Request, code: str, message: str
 ) -> None:
-    import re
-
     failure = await engines[engine].answer(request_)
     assert isinstance(failure, Failure)
     assert failure.code == code
