@@ -58,7 +58,7 @@ class TokenEmbedding(nn.Module):
         self.sinusoids: Tensor
         if positions == "sinusoidal":
             self.register_buffer("sinusoids", sinusoids(max_positions, config.width), persistent=False)
-        self.output = None if tied else nn.Linear(config.width, config.vocab_size, bias=False)
+        self.output: nn.Module | None = None if tied else nn.Linear(config.width, config.vocab_size, bias=False)
 
     def forward(self, tokens_BT: Tensor, positions_BT: Tensor) -> Tensor:
         """Positions count from 0; -1 (a padding row) reads position 0."""

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from models.config import Config
+from models.quantization import Int8Linear, int8_supported, quantize
+from tests.models.tiny import BERTS, CONFIGS, built, cache_for, prompts_of, row_of
+
+CPU = torch.device("cpu")
+pytestmark = pytest.mark.skipif(not int8_supported(CPU), reason="this CPU has no VNNI instructions")
+
+
+def reference(x: torch.Tensor, linear: nn.Linear) -> torch.Tensor:
+    """The definition in exact integers."""
+    scales_N = linear.weight.abs().amax(1) / 127
+    scales_R = x.abs().amax(1, keepdim=True) / 127
+    weights = (linear.weight / scales_N[:, None]).round().long()
+    inputs = (x * (1 / scales_R)).round().long()
+    return (inputs @ weights.T).float() * scales_R * scales_N + linear.bias
+
+
+@pytest.mark.parametrize(("inputs", "outputs"), [(16, 8), (64, 200), (512, 48), (37, 5)])
+def test_a_linear_layer_is_the_definition(inputs: int, outputs: int) -> None:
+    torch.manual_seed(0)
+    linear, x = nn.Linear(inputs, outputs), torch.randn(9, inputs) * torch.logspace(-3, 3, 9)[:, None]
+    with torch.inference_mode():
+        got, expected = Int8Linear(linear.weight, linear.bias)(x), reference(x, linear)
+    torch.testing.assert_close(got, expected, rtol=2e-5, atol=2e-5)
+
+
+def test_a_row_gets_the_same_numbers_alone_and_beside_any_neighbours() -> None:
+    torch.manual_seed(0)
+    linear = Int8Linear(torch.randn(96, 64), torch.randn(96))
+    x = torch.randn(40, 64)
+    x[7] *= 1e4  # an outlier, which would spoil its neighbours under one scale for all
+    together = linear(x)
+    for row in range(40):
+        assert torch.equal(linear(x[row : row + 1])[0], together[row])
+
+
+def test_rows_and_channels_of_zeros_give_the_bias() -> None:
+    bias = torch.tensor([1.0, 2.0])
+    linear = Int8Linear(torch.zeros(2, 8), bias)
+    assert torch.equal(linear(torch.zeros(3, 8)), bias.expand(3, 2))
+
+
+@pytest.mark.parametrize("config", [*CONFIGS.values(), *BERTS.values()], ids=[*CONFIGS, *BERTS])
+@torch.inference_mode()
+def test_a_quantized_model_stays_close_and_alone_equals_batched(config: Config) -> None:
+    model = built(config)
+    quantized = quantize(copy.deepcopy(model))
+    prompts, slots = prompts_of(3, 9, 1), torch.tensor([0, 1, 2])
+    exact = model.prefill(prompts, slots, cache_for(config))
+    got = quantized.prefill(prompts, slots, cache_for(config))
+    assert not torch.equal(got, exact)
+    error = (got - exact).norm() / exact.norm()
+    assert error < 0.1, error
+    for row in range(3):
+        alone = quantized.prefill(row_of(prompts, row), torch.tensor([0]), cache_for(config))[0]
+        torch.testing.assert_close(alone, got[row], atol=2e-2, rtol=2e-2)
+
+
+def test_only_layers_and_the_vocabulary_projection_are_replaced() -> None:
+    names = {name for name, m in quantize(built(CONFIGS["gpt-pre"])).named_modules() if isinstance(m, Int8Linear)}
+    assert "embedding.output" in names
+    assert "layers.1.feedforward.outer" in names
+    bert = quantize(built(BERTS["bert-post"]))
+    assert isinstance(bert.classifier, nn.Linear)
+    assert bert.embedding.output is None
