@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from service.gateway.answering import Answer
-from service.messages import Classification, Completion, Token
+from service.messages import Classification, Completion, Token, TopToken
 
 
 def translation(answer: Answer) -> dict[str, Any]:
@@ -26,6 +26,7 @@ def generation(answer: Answer, *, details: bool) -> dict[str, Any]:
             "seed": result.seed,
             "prefill": [],
             "tokens": [token_object(token) for token in answer.tokens],
+            **_top_tokens([_best(token) for token in answer.tokens]),
         },
     }
 
@@ -35,13 +36,28 @@ def classification(answer: Answer) -> list[dict[str, Any]]:
     return [{"label": label, "score": score} for label, score in answer.result.scores]
 
 
-def token_object(token: Token) -> dict[str, Any]:
+def token_object(token: Token | TopToken) -> dict[str, Any]:
     return {"id": token.id, "text": token.text, "logprob": token.logprob, "special": token.special}
+
+
+def _best(token: Token) -> list[dict[str, Any]]:
+    return [token_object(one) for one in token.top_tokens]
+
+
+def _top_tokens(best: list[Any]) -> dict[str, Any]:
+    """Only where they were asked for, as text-generation-inference has it."""
+    return {"top_tokens": best} if any(best) else {}
 
 
 def token_event(token: Token) -> dict[str, Any]:
     """One event of a stream, as text-generation-inference sends it; its index counts from 1."""
-    return {"index": token.index + 1, "token": token_object(token), "generated_text": None, "details": None}
+    return {
+        "index": token.index + 1,
+        "token": token_object(token),
+        **_top_tokens(_best(token)),
+        "generated_text": None,
+        "details": None,
+    }
 
 
 def last_event(token: Token, result: Completion) -> dict[str, Any]:

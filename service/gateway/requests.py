@@ -79,12 +79,28 @@ def _decoding(parameters: DecodingParameters, info: ModelInfo) -> Decoding:
             parameter="parameters.max_new_tokens",
             limit=info.max_new_tokens,
         )
+    least, most = parameters.min_new_tokens or 0, wanted or info.max_new_tokens
+    if least > most:
+        raise InvalidRequest(
+            f"parameters.min_new_tokens is {least}, max_new_tokens is {most}",
+            parameter="parameters.min_new_tokens",
+            limit=most,
+        )
     return Decoding(
         max_new_tokens=wanted,
+        min_new_tokens=least,
         do_sample=parameters.samples,
         temperature=1.0 if parameters.temperature is None else parameters.temperature,
         top_k=parameters.top_k,
         top_p=parameters.top_p,
+        min_p=parameters.min_p,
+        typical_p=parameters.typical_p,
+        repetition_penalty=1.0 if parameters.repetition_penalty is None else parameters.repetition_penalty,
+        presence_penalty=parameters.presence_penalty or 0.0,
+        frequency_penalty=parameters.frequency_penalty or 0.0,
+        logit_bias=tuple((parameters.logit_bias or {}).items()),
+        stop=tuple(parameters.stop or ()),
+        top_n_tokens=parameters.top_n_tokens or 0,
         seed=parameters.seed,
     )
 

@@ -5,6 +5,7 @@ Knows what a request may look like; knows nothing of the models, whose limits ar
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
@@ -35,6 +36,16 @@ def _as_pair(value: Any) -> Any:
     return {"text": value} if isinstance(value, str) else value
 
 
+def _token_ids(value: Any, info: ValidationInfo) -> Any:
+    """JSON has names for keys: "15" is token 15."""
+    if not isinstance(value, dict):
+        return value
+    wrong = next((key for key in value if not (isinstance(key, str) and TOKEN_ID.fullmatch(key))), None)
+    if wrong is not None:
+        raise PydanticCustomError("token_id", "{key} is no token id, expected a whole number", {"key": repr(wrong)})
+    return {int(key): bias for key, bias in value.items()}
+
+
 def neutral_only(*neutral: Any) -> Callable[[Any, ValidationInfo], Any]:
     """A check for what clients send by default and we do not do: only values that change nothing."""
 
@@ -55,6 +66,20 @@ Texts = Annotated[
     list[str],
     BeforeValidator(_as_list),
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+]
+
+
+TOKEN_ID = re.compile("0|[1-9][0-9]{0,9}")
+Bias = Annotated[float, Field(ge=-100, le=100)]
+LogitBias = Annotated[
+    dict[int, Bias],
+    Field(max_length=1024),
+    BeforeValidator(_token_ids),
+    WithJsonSchema({"type": "object", "additionalProperties": {"type": "number", "minimum": -100, "maximum": 100}}),
+]
+StopStrings = Annotated[
+    list[Annotated[str, Field(min_length=1, max_length=256)]],
+    Field(max_length=16),
 ]
 
 
@@ -83,21 +108,34 @@ TextPairs = Annotated[
 
 
 class DecodingParameters(Body):
-    """How tokens are chosen. A temperature other than 1, a top_k or a top_p below 1 implies sampling, as in
-    text-generation-inference, unless do_sample is false."""
+    """How tokens are chosen. A temperature other than 1, a top_k, a top_p or typical_p below 1 or a min_p above 0
+    implies sampling, as in text-generation-inference, unless do_sample is false. Bias and penalties hold in any case.
+    """
 
     max_new_tokens: int | None = Field(default=None, ge=1, description="default and most: the model's own limit")
+    min_new_tokens: int | None = Field(default=None, ge=0, description="the end token is ruled out until then")
     do_sample: bool | None = Field(default=None, description="default: false, unless a sampling parameter is given")
     temperature: float | None = Field(default=None, gt=0)
     top_k: int | None = Field(default=None, ge=1, lt=2**31)
     top_p: float | None = Field(default=None, gt=0, le=1)
+    min_p: float | None = Field(default=None, ge=0, le=1, description="share of the best token's probability")
+    typical_p: float | None = Field(default=None, gt=0, le=1)
+    repetition_penalty: float | None = Field(
+        default=None, ge=0.01, le=100, description="1 is none; on prompt and output, for translations on the output"
+    )
+    presence_penalty: float | None = Field(default=None, ge=-2, le=2, description="0 is none; on the output")
+    frequency_penalty: float | None = Field(default=None, ge=-2, le=2, description="0 is none; on the output")
+    logit_bias: LogitBias | None = Field(default=None, description="token id: what is added to its logit")
+    stop: StopStrings | None = Field(default=None, description="the text ends before the first of them")
+    top_n_tokens: int | None = Field(default=None, ge=0, le=20, description="best tokens with each one, where listed")
     seed: int | None = Field(default=None, ge=0, lt=2**63, description="default: drawn for each text")
 
     @property
     def samples(self) -> bool:
         if self.do_sample is not None:
             return self.do_sample
-        return self.temperature not in (None, 1.0) or self.top_k is not None or self.top_p not in (None, 1.0)
+        shares = (self.temperature, self.top_p, self.typical_p)
+        return any(one not in (None, 1.0) for one in shares) or self.top_k is not None or bool(self.min_p)
 
 
 class TranslateParameters(DecodingParameters):
@@ -122,13 +160,8 @@ class GenerateParameters(DecodingParameters):
     adapter_id: Annotated[Any, AfterValidator(neutral_only())] = None
     best_of: Annotated[Any, AfterValidator(neutral_only(1))] = None
     decoder_input_details: Annotated[Any, AfterValidator(neutral_only(False))] = None
-    frequency_penalty: Annotated[Any, AfterValidator(neutral_only(0))] = None
     grammar: Annotated[Any, AfterValidator(neutral_only())] = None
-    repetition_penalty: Annotated[Any, AfterValidator(neutral_only(1))] = None
-    stop: Annotated[Any, AfterValidator(neutral_only([]))] = None
-    top_n_tokens: Annotated[Any, AfterValidator(neutral_only(0))] = None
     truncate: Annotated[Any, AfterValidator(neutral_only())] = None
-    typical_p: Annotated[Any, AfterValidator(neutral_only(1))] = None
     watermark: Annotated[Any, AfterValidator(neutral_only(False))] = None
 
 
@@ -179,6 +212,7 @@ class GenerationDetails(BaseModel):
     seed: int | None
     prefill: list[TokenDetails]
     tokens: list[TokenDetails]
+    top_tokens: list[list[TokenDetails]] | None = None
 
 
 class Generation(BaseModel):

@@ -18,6 +18,7 @@ from service.messages import (
     Task,
     Timing,
     Token,
+    TopToken,
 )
 
 PAIRS = (("fr", "en"), ("en", "fr"), ("ko", "en"))
@@ -42,7 +43,7 @@ def model_info(name: str, task: Task, **changes: object) -> ModelInfo:
 
 
 class FakeWorker:
-    """Answers each text with itself in capitals, a word a token.
+    """Answers each text with itself in capitals, a word a token, up to a stop string.
 
     `holding` texts are answered only after `release()`; `failing` maps texts to the error they get; `breaks` is raised
     by the iterator in place of answers; `mute` ends it without any.
@@ -112,9 +113,16 @@ class FakeWorker:
         if request.text in self.failing:
             queue.put_nowait([Failure.of(request.id, self.failing[request.text])])
             return
-        words = request.text.upper().split(" ")
+        words = _text(request).split(" ")
         tokens = [
-            Token(request_id=request.id, index=i, id=i + 10, text=word if i == 0 else f" {word}", logprob=-0.5)
+            Token(
+                request_id=request.id,
+                index=i,
+                id=i + 10,
+                text=word if i == 0 else f" {word}",
+                logprob=-0.5,
+                top_tokens=_top_tokens(request, i + 10),
+            )
             for i, word in enumerate(words)
         ]
         streamed = tokens if request.stream else []
@@ -138,8 +146,8 @@ class FakeWorker:
         prompt = request.text if isinstance(request, GenerateRequest) and request.return_full_text else ""
         return Completion(
             request_id=request.id,
-            text=prompt + request.text.upper(),
-            finish_reason="eos_token",
+            text=prompt + _text(request),
+            finish_reason="stop_sequence" if _text(request) != request.text.upper() else "eos_token",
             prompt_tokens=3,
             generated_tokens=len(tokens),
             seed=request.decoding.seed,
@@ -165,6 +173,18 @@ class FakeWorker:
         if isinstance(self.exposition, Exception):
             raise self.exposition
         return self.exposition
+
+
+def _text(request: Request) -> str:
+    text = request.text.upper()
+    for stop in () if isinstance(request, ClassifyRequest) else request.decoding.stop:
+        text = text.partition(stop)[0]
+    return text
+
+
+def _top_tokens(request: Request, token: int) -> tuple[TopToken, ...]:
+    count = 0 if isinstance(request, ClassifyRequest) else request.decoding.top_n_tokens
+    return tuple(TopToken(id=token + n, text=str(n), logprob=-0.5 - n) for n in range(count))
 
 
 async def eventually(condition, seconds: float = 2.0) -> None:

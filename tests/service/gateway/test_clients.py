@@ -40,6 +40,40 @@ def test_inference_client_generates(stand, server):
     assert [token.text for token in answer.details.tokens] == ["ONCE", " UPON"]
 
 
+def test_inference_client_decodes_as_it_likes(stand, server):
+    client = InferenceClient(model=f"{server}/generate")
+    asked = {
+        "stop": ["\n\n", " UPON"],
+        "repetition_penalty": 1.2,
+        "frequency_penalty": 0.5,
+        "typical_p": 0.9,
+        "top_n_tokens": 2,
+        "top_k": 5,
+        "top_p": 0.8,
+        "temperature": 0.7,
+        "seed": 3,
+    }
+    answer = client.text_generation("once there upon a", details=True, **asked)
+    assert answer.generated_text == "ONCE THERE"
+    assert answer.details.finish_reason == "stop_sequence"
+    assert [[token["id"] for token in best] for best in answer.details.top_tokens] == [[10, 11], [11, 12]]
+    decoding = stand.generator.seen[0].decoding
+    assert decoding.stop == ("\n\n", " UPON")
+    assert (decoding.repetition_penalty, decoding.frequency_penalty, decoding.typical_p) == (1.2, 0.5, 0.9)
+    assert (decoding.top_n_tokens, decoding.do_sample) == (2, True)
+    events = list(client.text_generation("once there upon a", stream=True, details=True, **asked))
+    assert [[token.text for token in event.top_tokens] for event in events] == [["0", "1"], ["0", "1"]]
+    assert events[-1].details.finish_reason == "stop_sequence"
+
+
+def test_inference_client_translates_as_it_likes(stand, server):
+    client = InferenceClient(model=f"{server}/translate")
+    asked = {"repetition_penalty": 1.1, "stop": ["!"], "min_new_tokens": 2, "logit_bias": {"7": -3.5}}
+    assert client.translation("a! b", src_lang="fr", tgt_lang="en", generate_parameters=asked).translation_text == "A"
+    decoding = stand.translator.seen[0].decoding
+    assert (decoding.repetition_penalty, decoding.min_new_tokens, decoding.logit_bias) == (1.1, 2, ((7, -3.5),))
+
+
 def test_inference_client_streams(server):
     client = InferenceClient(model=f"{server}/generate")
     assert list(client.text_generation("once upon a", stream=True)) == ["ONCE", " UPON", " A"]
