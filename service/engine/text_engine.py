@@ -15,7 +15,7 @@ from functools import partial
 
 from models.cache import KeyValueCache
 from models.checkpoint import Checkpoint
-from models.precision import Precision, resolve_device, resolve_dtype
+from models.precision import Precision, convert, resolve_device, resolve_precision
 from models.tokenizer import IncrementalDetokenizer, Tokenizer
 from service.engine.async_engine import AsyncEngine
 from service.engine.engine import Engine, Output
@@ -51,7 +51,9 @@ class TextEngine:
         """Move the model to its device and allocate the cache. Raises ValueError on a limit the model cannot keep."""
         config, manifest = checkpoint.config, checkpoint.manifest
         device = resolve_device(options.device)
-        dtype = resolve_dtype(options.precision, device)
+        precision = resolve_precision(options.precision, device)
+        parameters = sum(p.numel() for p in checkpoint.model.parameters())
+        model, dtype = convert(checkpoint.model, precision, device)
         max_prompt = _limit("max_prompt_tokens", options.max_prompt_tokens, config.max_prompt)
         max_new = _limit("max_new_tokens", options.max_new_tokens, config.max_output)
         shape = config.cache_shape
@@ -65,7 +67,6 @@ class TextEngine:
             dtype=dtype,
             device=device,
         )
-        model = checkpoint.model.to(device=device, dtype=dtype).eval()
         runner = Runner(model, cache, device=device, pad_id=config.pad_id)
         scheduler = Scheduler(slots=options.slots, prefill_tokens=options.prefill_tokens)
         limits = Limits(max_prompt_tokens=max_prompt, max_new_tokens=max_new, max_total_tokens=total)
@@ -80,9 +81,9 @@ class TextEngine:
             task=manifest.task,
             version=f"{manifest.name}@{manifest.version}",
             architecture=config.architecture,
-            parameters=sum(p.numel() for p in model.parameters()),
+            parameters=parameters,
             device=str(device),
-            precision=str(dtype).removeprefix("torch."),
+            precision=precision,
             slots=options.slots,
             max_prompt_tokens=max_prompt,
             max_new_tokens=max_new,
