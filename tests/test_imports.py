@@ -46,7 +46,9 @@ RULES = (
     Rule("service.scoring", ("models", "service.engine", *BASE), ("rich",)),
     Rule("service.cli", ("models", "service"), ("typer", "rich", "pydantic", "yaml", "ray")),
     Rule(
-        "loadtests", ("models", "service.engine", "service.messages"), ("torch", "rich", "locust", "gevent", "requests")
+        "loadtests",
+        ("models", "service.engine", "service.messages"),
+        ("torch", "numpy", "rich", "locust", "ctranslate2"),
     ),
 )
 EXCEPTIONS = {
