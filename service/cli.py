@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -103,7 +104,7 @@ def list_registry(registry: RegistryOption = Path(SHIPPED_REGISTRY)) -> None:
         for version in entry.versions:
             reference = f"{entry.name}@{version}"
             scores = read_manifest(checkpoints.resolve(reference)).scores
-            listed = "\n".join(f"{name}: {value}" for name, value in scores.items())
+            listed = "\n".join(f"{name}: {_measures(value)}" for name, value in scores.items())
             table.add_row(reference, "*" if version == entry.current else "", listed)
     console.print(table)
 
@@ -118,6 +119,11 @@ def rollback(name: str, registry: RegistryOption = Path(SHIPPED_REGISTRY)) -> No
     except RegistryError as error:
         raise _failed(str(error)) from error
     console.print(f"{name}@{version} is current")
+
+
+def _measures(score: Mapping[str, object]) -> str:
+    """The figures of one test file; its signature and size are in the manifest."""
+    return ", ".join(f"{name} {value}" for name, value in score.items() if isinstance(value, float))
 
 
 def _failed(reason: str) -> typer.Exit:

@@ -33,7 +33,8 @@ def test_a_recipe_becomes_a_scored_version_that_can_be_rolled_back(folder: Path)
         assert f"classifier@{version}" in published.output
     listed = run("registry", "list", "--registry", "registry").output
     assert "classifier@1" in listed
-    assert "accuracy" in listed
+    assert "labelled.test: accuracy " in listed
+    assert "{" not in listed
     assert run("registry", "rollback", "classifier", "--registry", "registry").output == "classifier@1 is current\n"
 
 
