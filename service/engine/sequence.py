@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal
 
 from service.engine.stats import Outcome, RequestStats, Stage
 
@@ -27,6 +28,7 @@ class Sampling:
     penalize_prompt: bool = False  # the repetition penalty counts the prompt's tokens, too
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
+    no_repeat_ngram_size: int = 0  # no n tokens in a row come twice; 0 lets them
     logit_bias: tuple[tuple[int, float], ...] = ()  # (token, what is added to its logit)
     seed: int = 0
 
@@ -38,7 +40,25 @@ class Sampling:
     def plain(self) -> bool:
         """Nothing but the best token."""
         penalties = (self.repetition_penalty, self.presence_penalty, self.frequency_penalty)
-        return self.greedy and penalties == (1, 0, 0) and not self.logit_bias
+        return self.greedy and penalties == (1, 0, 0) and not self.logit_bias and not self.no_repeat_ngram_size
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beams:
+    """How a beam search is done, as `transformers` defines it. Checked in `decoding`."""
+
+    width: int  # beams that run side by side, each in a slot
+    results: int = 1  # how many of the best finished ones come back; at most `width`
+    length_penalty: float = 1.0  # a score is the sum of log-probabilities / number of tokens ** this
+    early_stopping: bool | Literal["never"] = False  # true: as soon as `width` are finished; "never": when none can win
+
+
+@dataclass(frozen=True, slots=True)
+class Hypothesis:
+    """A whole output, its end token included, and its score."""
+
+    tokens: list[int]
+    score: float
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
@@ -52,6 +72,10 @@ class Sequence:
     segments: list[int] | None = None  # token types of the prompt, for models that have them
     end_id: int | None = None  # the token that ends it
     sampling: Sampling = Sampling()
+    beams: Beams | None = None  # beam search instead of one token after the other
+    target_prefix: list[int] = field(default_factory=list)  # the first tokens of a translation, given
+    priority: int = 0  # lower is sooner
+    align_layer: int | None = None  # the layer whose cross-attention becomes `alignment`
     want_logprobs: bool = False
     top_n_tokens: int = 0  # so many best tokens come with each one
     watch: Callable[[int], bool] | None = None  # asked after each token but the end token: true ends the sequence
@@ -62,7 +86,10 @@ class Sequence:
     slot: int | None = None
     cancelled_at: float | None = None  # may be set from any thread; takes effect before the next step
     outcome: Outcome | None = None
-    output: list[int] = field(default_factory=list)
+    output: list[int] = field(default_factory=list)  # without the target prefix; of a beam search: of the best
+    hypotheses: list[Hypothesis] = field(default_factory=list)  # of a beam search at its end, best first
+    logprob: float = 0.0  # of the output, where log-probabilities are wanted
+    alignment: list[list[float]] | None = None  # at the end: a row over the prompt for each output token
     arrived: float = field(default_factory=time.monotonic)
     started: float | None = None  # first step that included it
     token_times: list[float] = field(default_factory=list)
