@@ -10,6 +10,10 @@ from models.quantization import int8_supported, quantize
 
 Precision = Literal["auto", "float32", "bfloat16", "int8"]
 
+# CPU features with which matrix products take bfloat16 as it is. Without one it is unpacked first, and slower.
+BFLOAT16_FEATURES = {"avx512_bf16": "AVX512-BF16", "amx_bf16": "AMX-BF16", "bf16": "ARM's BF16"}
+BFLOAT16_CAPABILITY = (8, 0)  # of a CUDA device: Ampere
+
 
 def resolve_device(name: str) -> torch.device:
     """`auto` is the GPU where there is one. Raises ValueError when CUDA is asked for and absent."""
@@ -20,13 +24,35 @@ def resolve_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def resolve_precision(precision: Precision, device: torch.device) -> Precision:
-    """`auto` is bfloat16 on a GPU and float32 on CPU. Raises ValueError for int8 where the hardware lacks it."""
+def resolve_precision(precision: Precision, device: torch.device) -> tuple[Precision, str]:
+    """The format to compute in, and why. Raises ValueError for int8 where the hardware lacks it.
+
+    `auto` is the fastest that the hardware computes natively; docs/benchmarks.md has the figures it follows.
+    """
     if precision == "auto":
-        return "bfloat16" if device.type == "cuda" else "float32"
+        return _best_on_gpu(device) if device.type == "cuda" else _best_on_cpu(device)
     if precision == "int8" and not int8_supported(device):
         raise ValueError(f"precision is 'int8', which needs a CPU with VNNI instructions; the device is {device}")
-    return precision
+    return precision, "as set"
+
+
+def _best_on_gpu(device: torch.device) -> tuple[Precision, str]:
+    capability = torch.cuda.get_device_capability(device)
+    found = f"compute capability {capability[0]}.{capability[1]}"
+    if capability >= BFLOAT16_CAPABILITY:
+        return "bfloat16", found
+    # Not float16: models trained in wider ranges may overflow in it.
+    return "float32", f"{found}, bfloat16 needs {BFLOAT16_CAPABILITY[0]}.{BFLOAT16_CAPABILITY[1]}"
+
+
+def _best_on_cpu(device: torch.device) -> tuple[Precision, str]:
+    if int8_supported(device):
+        return "int8", "the CPU has VNNI"
+    there = torch.cpu.get_capabilities()
+    for feature, name in BFLOAT16_FEATURES.items():
+        if there.get(feature):
+            return "bfloat16", f"the CPU has {name}, but no VNNI"
+    return "float32", "the CPU has neither VNNI nor bfloat16 products"
 
 
 def convert(model: Any, precision: Precision, device: torch.device) -> tuple[Any, torch.dtype]:

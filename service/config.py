@@ -41,7 +41,7 @@ class ModelSettings(Section):
     gpus_per_replica: Annotated[float, Field(ge=0)] = 0  # a fraction shares a GPU between replicas; 0 with a GPU on the
     # node still uses it when device is "auto" and Ray makes one visible
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    precision: Literal["auto", "float32", "bfloat16", "int8"] = "float32"
+    precision: Literal["auto", "float32", "bfloat16", "int8"] = "auto"  # the fastest the hardware computes natively
     threads: Positive | None = None  # torch threads of a replica; None: the cores of the node
     slots: Positive = 64  # sequences that run at once
     max_prompt_tokens: Positive | None = None  # None: the model's own limit

@@ -44,7 +44,7 @@ class EngineAnswers:
 
     def __init__(self, checkpoint: Checkpoint, console: Console) -> None:
         self._console = console
-        self._engine = TextEngine("score", checkpoint, EngineOptions(max_waiting=1_000_000))
+        self._engine = TextEngine("score", checkpoint, EngineOptions(max_waiting=1_000_000, precision="float32"))
 
     def translations(self, texts: Sequence[str], source: str, target: str) -> list[str]:
         requests = [

@@ -7,26 +7,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from collections.abc import Sequence as Many
 from dataclasses import dataclass
-from functools import partial
 
 from models.cache import KeyValueCache
 from models.checkpoint import Checkpoint
 from models.precision import Precision, convert, resolve_device, resolve_precision
-from models.tokenizer import IncrementalDetokenizer, Tokenizer
 from service.engine.async_engine import AsyncEngine
-from service.engine.engine import Engine, Output
+from service.engine.calls import Call
+from service.engine.engine import Engine
 from service.engine.runner import Runner
 from service.engine.scheduler import Scheduler
-from service.engine.sequence import Sequence
 from service.engine.stats import Observer
-from service.engine.stopping import StopWatch
 from service.engine.tasks import REQUESTS, Limits, Task, make_task
-from service.errors import Cancelled, DeadlineExceeded, InvalidRequest, ServiceError
-from service.messages import Event, Failure, ModelInfo, Request, Timing, Token, TopToken
+from service.errors import InvalidRequest, ServiceError
+from service.messages import Event, Failure, ModelInfo, Request, Token
 
 log = logging.getLogger("triptych.engine")
 
@@ -41,7 +37,7 @@ class EngineOptions:
     prefill_tokens: int = 4096  # prompt tokens a step may prefill
     max_waiting: int = 1024
     device: str = "auto"
-    precision: Precision = "float32"
+    precision: Precision = "auto"
 
 
 class TextEngine:
@@ -51,7 +47,7 @@ class TextEngine:
         """Move the model to its device and allocate the cache. Raises ValueError on a limit the model cannot keep."""
         config, manifest = checkpoint.config, checkpoint.manifest
         device = resolve_device(options.device)
-        precision = resolve_precision(options.precision, device)
+        precision, reason = resolve_precision(options.precision, device)
         parameters = sum(p.numel() for p in checkpoint.model.parameters())
         model, dtype = convert(checkpoint.model, precision, device)
         max_prompt = _limit("max_prompt_tokens", options.max_prompt_tokens, config.max_prompt)
@@ -73,6 +69,7 @@ class TextEngine:
         self._task: Task = make_task(checkpoint, limits)
         self._tokenizer = checkpoint.tokenizer
         self._request_type = REQUESTS[manifest.task]
+        self._calls: dict[str, Call] = {}  # by the request's id, until its terminal event
         self._engine = AsyncEngine(
             Engine(runner, scheduler, shape, observer), max_alive=options.slots + options.max_waiting
         )
@@ -93,11 +90,12 @@ class TextEngine:
             licence=manifest.licence,
         )
         log.info(
-            "%s: %s, %.1f M parameters, %s on %s, %d slots, key/value cache %.1f MiB",
+            "%s: %s, %.1f M parameters, %s (%s) on %s, %d slots, key/value cache %.1f MiB",
             name,
             self.info.version,
             self.info.parameters / 1e6,
-            self.info.precision,
+            precision,
+            reason,
             device,
             options.slots,
             cache.nbytes / 2**20,
@@ -114,7 +112,7 @@ class TextEngine:
         try:
             for request in requests:
                 try:
-                    self._start(request, events)
+                    self._start(request, events.put_nowait)
                     running.add(request.id)
                 except ServiceError as error:
                     events.put_nowait(Failure.of(request.id, error))
@@ -131,8 +129,10 @@ class TextEngine:
             self.cancel(list(running))
 
     def cancel(self, request_ids: Many[str]) -> None:
+        """Unknown or finished ids are ignored: the race is the caller's normal life."""
         for request_id in request_ids:
-            self._engine.cancel(request_id)
+            if request_id in self._calls:
+                self._calls[request_id].cancel()
 
     async def answer(self, request: Request) -> Event:
         """The terminal event of one request."""
@@ -149,70 +149,18 @@ class TextEngine:
     def close(self, timeout_s: float = 10.0) -> None:
         self._engine.close(timeout_s)
 
-    def _start(self, request: Request, events: asyncio.Queue[Event]) -> None:
+    def _start(self, request: Request, emit: Callable[[Event], None]) -> None:
         if not isinstance(request, self._request_type):
             raise InvalidRequest(f"{self.info.name} answers {self.info.task}, not a {type(request).__name__}")
-        sequence = self._task.prepare(request)
-        if request.deadline is not None:
-            left = request.deadline - time.time()
-            if left <= 0:
-                raise DeadlineExceeded(
-                    f"the deadline passed {-left * 1000:.0f} ms before the request reached the model"
-                )
-            sequence.deadline = sequence.arrived + left
-        watch = sequence.watch
-        pieces = watch.pieces() if isinstance(watch, StopWatch) else self._tokenizer.detokenizer()
-        detokenizer = pieces if request.stream else None
-        self._engine.add(sequence, partial(self._forward, request, detokenizer, events))
 
-    def _forward(
-        self, request: Request, detokenizer: IncrementalDetokenizer | None, events: asyncio.Queue[Event], output: Output
-    ) -> None:
-        """One engine output to its events."""
-        sequence = output.sequence
-        if detokenizer is not None and output.token is not None:
-            events.put_nowait(_token(request.id, output, detokenizer, self._tokenizer))
-        if not output.last:
-            return
-        if output.token is None:
-            events.put_nowait(Failure.of(request.id, _error(sequence, output.error)))
-        else:
-            events.put_nowait(self._task.answer(request, output, _timing(sequence)))
+        def forward(event: Event) -> None:
+            if not isinstance(event, Token):
+                del self._calls[request.id]
+            emit(event)
 
-
-def _token(request_id: str, output: Output, detokenizer: IncrementalDetokenizer, tokenizer: Tokenizer) -> Token:
-    assert output.token is not None
-    special = output.last and output.sequence.outcome == "eos_token"
-    text = "" if special else detokenizer.push(output.token)
-    return Token(
-        request_id=request_id,
-        index=output.index,
-        id=output.token,
-        text=text + (detokenizer.flush() if output.last else ""),
-        logprob=output.logprob if output.logprob is not None else 0.0,
-        special=special,
-        top_tokens=tuple(_top_token(token, logprob, tokenizer) for token, logprob in output.best),
-    )
-
-
-def _top_token(token: int, logprob: float, tokenizer: Tokenizer) -> TopToken:
-    text = tokenizer.decode([token])
-    return TopToken(id=token, text=text, logprob=logprob, special=not text)
-
-
-def _timing(sequence: Sequence) -> Timing:
-    started = sequence.started or sequence.arrived
-    ended = sequence.token_times[-1] if sequence.token_times else started
-    return Timing(queue_ms=(started - sequence.arrived) * 1000, inference_ms=(ended - started) * 1000)
-
-
-def _error(sequence: Sequence, reason: str | None) -> ServiceError:
-    if sequence.outcome == "cancelled":
-        return Cancelled("the request was cancelled")
-    if sequence.outcome == "deadline":
-        return DeadlineExceeded("the deadline passed before the answer was complete")
-    log.error("request %s failed: %s", sequence.id, reason)
-    return ServiceError("the model failed on this request")
+        call = Call(request, self._task, self._tokenizer, forward)
+        call.start(self._engine)
+        self._calls[request.id] = call
 
 
 def _limit(name: str, asked: int | None, own: int) -> int:

@@ -3,15 +3,51 @@ from __future__ import annotations
 import pytest
 import torch
 
+from models.cache import KeyValueCache
 from models.precision import convert, resolve_device, resolve_precision
-from tests.models.tiny import CONFIGS, built
+from tests.models.tiny import BERTS, CONFIGS, built, prompts_of
 
 CPU = torch.device("cpu")
+GPU = torch.device("cuda")
 
 
-def test_auto_is_exact_on_cpu_and_half_as_wide_on_a_gpu() -> None:
-    assert resolve_precision("auto", CPU) == "float32"
-    assert resolve_precision("auto", torch.device("cuda")) == "bfloat16"
+@pytest.mark.parametrize(
+    ("features", "precision", "reason"),
+    [
+        ({"avx512_vnni", "avx512_bf16"}, "int8", "VNNI"),
+        ({"avx512_vnni"}, "int8", "VNNI"),
+        ({"avx2", "amx_bf16"}, "bfloat16", "AMX-BF16"),
+        ({"avx2", "avx512_bf16"}, "bfloat16", "AVX512-BF16"),
+        ({"neon", "bf16"}, "bfloat16", "ARM"),
+        ({"avx2"}, "float32", "neither VNNI nor bfloat16"),
+        ({"neon"}, "float32", "neither VNNI nor bfloat16"),
+    ],
+)
+def test_auto_is_the_fastest_format_the_cpu_computes_natively(
+    monkeypatch: pytest.MonkeyPatch, features: set[str], precision: str, reason: str
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: dict.fromkeys(features, True))
+    chosen, why = resolve_precision("auto", CPU)
+    assert chosen == precision
+    assert reason in why
+
+
+@pytest.mark.parametrize(
+    ("capability", "precision", "reason"),
+    [((9, 0), "bfloat16", "9.0"), ((8, 0), "bfloat16", "8.0"), ((7, 5), "float32", "7.5, bfloat16 needs 8.0")],
+)
+def test_auto_is_half_as_wide_on_a_gpu_that_can(
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], precision: str, reason: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    chosen, why = resolve_precision("auto", GPU)
+    assert chosen == precision
+    assert reason in why
+
+
+def test_what_is_asked_for_is_taken() -> None:
+    assert resolve_precision("float32", CPU) == ("float32", "as set")
+    assert resolve_precision("bfloat16", GPU) == ("bfloat16", "as set")
 
 
 def test_a_device_that_is_not_there_is_refused() -> None:
@@ -24,10 +60,21 @@ def test_a_device_that_is_not_there_is_refused() -> None:
 
 def test_int8_is_refused_where_the_hardware_lacks_it(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match=r"VNNI.*cuda"):
-        resolve_precision("int8", torch.device("cuda"))
-    monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: False)
+        resolve_precision("int8", GPU)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
     with pytest.raises(ValueError, match=r"VNNI.*cpu"):
         resolve_precision("int8", CPU)
+
+
+@pytest.mark.parametrize("name", [*CONFIGS, *BERTS])
+def test_a_model_answers_in_what_auto_chooses_on_this_machine(name: str) -> None:
+    config = (CONFIGS | BERTS)[name]
+    precision, _ = resolve_precision("auto", CPU)
+    model, dtype = convert(built(config), precision, CPU)
+    cache = KeyValueCache.allocate(config.cache_shape, slots=2, length=24, source_length=24, dtype=dtype)
+    with torch.inference_mode():
+        logits_BV = model.prefill(prompts_of(5, 7), torch.tensor([0, 1]), cache)
+    assert logits_BV.isfinite().all()
 
 
 def test_bfloat16_halves_the_weights_and_the_cache() -> None:
