@@ -48,7 +48,7 @@ RULES = (
     Rule(
         "loadtests",
         ("models", "service.engine", "service.messages"),
-        ("torch", "numpy", "rich", "locust", "ctranslate2"),
+        ("torch", "numpy", "rich", "locust", "ctranslate2", "transformers"),
     ),
 )
 EXCEPTIONS = {

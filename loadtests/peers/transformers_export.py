@@ -1,0 +1,223 @@
+"""Our models as Hugging Face transformers models with the same weights, so that both compute the same function.
+
+Pre-norm translators are M2M100's architecture, post-norm ones Marian's; generators are GPT-2's, classifiers BERT's.
+The results are in eval mode and float32, share no memory with ours, and `generate` starts and ends with our tokens.
+Norm orders that transformers has no class for raise ValueError.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+from transformers import (
+    BertConfig,
+    BertForSequenceClassification,
+    GPT2Config,
+    GPT2LMHeadModel,
+    M2M100Config,
+    M2M100ForConditionalGeneration,
+    MarianConfig,
+    MarianMTModel,
+    PreTrainedModel,
+)
+
+from models.bert import Bert
+from models.gpt import GPT
+from models.layers import DecoderLayer, TokenEmbedding
+from models.seq2seq import Seq2Seq
+
+ACTIVATIONS = {"relu": "relu", "gelu": "gelu", "gelu_tanh": "gelu_pytorch_tanh", "silu": "silu"}
+Weights = dict[str, Tensor]
+
+
+def seq2seq(model: Seq2Seq) -> PreTrainedModel:
+    """`generate(input_ids, attention_mask=...)` of the result translates like ours."""
+    config = model.config
+    fields: dict[str, Any] = {
+        "vocab_size": config.vocab_size,
+        "d_model": config.width,
+        "encoder_layers": config.encoder_layers,
+        "decoder_layers": config.decoder_layers,
+        "encoder_attention_heads": config.heads,
+        "decoder_attention_heads": config.heads,
+        "encoder_ffn_dim": config.feedforward,
+        "decoder_ffn_dim": config.feedforward,
+        "max_position_embeddings": max(config.max_source, config.max_target),
+        "activation_function": ACTIVATIONS[config.activation],
+        "scale_embedding": config.scale_embeddings,
+        "tie_word_embeddings": config.tied_embeddings,
+        "pad_token_id": config.pad_id,
+        "bos_token_id": config.start_id,
+        "eos_token_id": config.end_id,
+        "decoder_start_token_id": config.start_id,
+        "forced_bos_token_id": None,
+        "forced_eos_token_id": None,
+    }
+    theirs: Any
+    if config.norm == "pre":
+        theirs = M2M100ForConditionalGeneration(M2M100Config(**fields))
+    else:
+        theirs = MarianMTModel(MarianConfig(**fields))
+    core = theirs.model
+    core.shared.weight.data.copy_(model.embedding.token.weight)
+    core.set_input_embeddings(core.shared)  # both sides read it, whether or not the output is tied to it
+    own = model.embedding.output
+    if isinstance(own, nn.Linear):
+        theirs.lm_head.weight.data.copy_(own.weight)
+    for side, layers, norm in (
+        (core.encoder, model.encoder, model.encoder_norm),
+        (core.decoder, model.decoder, model.decoder_norm),
+    ):
+        side.embed_positions = _Positions(_positions(model.embedding))
+        for target, layer in zip(side.layers, layers, strict=True):
+            target.load_state_dict(_seq2seq_layer(layer))
+        if isinstance(norm, nn.LayerNorm):
+            side.layer_norm.load_state_dict(norm.state_dict())
+    for module in theirs.modules():  # their configs have no field for it
+        if isinstance(module, nn.LayerNorm):
+            module.eps = config.norm_epsilon
+    return theirs.eval()
+
+
+def gpt(model: GPT) -> GPT2LMHeadModel:
+    config = model.config
+    _needs(config.norm == "pre", f"GPT-2 is pre-norm, the model's norm is {config.norm!r}")
+    theirs = GPT2LMHeadModel(
+        GPT2Config(
+            vocab_size=config.vocab_size,
+            n_positions=config.context,
+            n_embd=config.width,
+            n_layer=config.layers,
+            n_head=config.heads,
+            n_inner=config.feedforward,
+            activation_function=ACTIVATIONS[config.activation],
+            layer_norm_epsilon=config.norm_epsilon,
+            tie_word_embeddings=config.tied_embeddings,
+            pad_token_id=config.pad_id,
+            bos_token_id=config.start_id,
+            eos_token_id=config.end_id,
+        )
+    )
+    core = theirs.transformer
+    core.wte.weight.data.copy_(model.embedding.token.weight)
+    core.wpe.weight.data.copy_(_positions(model.embedding))
+    own = model.embedding.output
+    if isinstance(own, nn.Linear):
+        theirs.lm_head.weight.data.copy_(own.weight)
+    for target, layer in zip(core.h, model.layers, strict=True):
+        target.load_state_dict(
+            _norm("ln_1", layer.self_norm)
+            | _conv1d("attn.c_attn", layer.self_attention.qkv)
+            | _conv1d("attn.c_proj", layer.self_attention.output)
+            | _norm("ln_2", layer.feedforward_norm)
+            | _conv1d("mlp.c_fc", layer.feedforward.inner)
+            | _conv1d("mlp.c_proj", layer.feedforward.outer)
+        )
+    core.ln_f.load_state_dict(model.norm.state_dict())
+    return theirs.eval()
+
+
+def bert(model: Bert) -> BertForSequenceClassification:
+    config = model.config
+    _needs(config.norm == "post", f"BERT is post-norm, the model's norm is {config.norm!r}")
+    theirs = BertForSequenceClassification(
+        BertConfig(
+            vocab_size=config.vocab_size,
+            hidden_size=config.width,
+            num_hidden_layers=config.layers,
+            num_attention_heads=config.heads,
+            intermediate_size=config.feedforward,
+            hidden_act=ACTIVATIONS[config.activation],
+            max_position_embeddings=config.max_positions,
+            type_vocab_size=config.segments,
+            layer_norm_eps=config.norm_epsilon,
+            pad_token_id=config.pad_id,
+            num_labels=config.labels,
+        )
+    )
+    embeddings = theirs.bert.embeddings
+    embeddings.word_embeddings.weight.data.copy_(model.embedding.token.weight)
+    embeddings.position_embeddings.weight.data.copy_(_positions(model.embedding))
+    embeddings.token_type_embeddings.weight.data.copy_(model.segment.weight)
+    embeddings.LayerNorm.load_state_dict(model.embedding_norm.state_dict())
+    for target, layer in zip(theirs.bert.encoder.layer, model.layers, strict=True):
+        target.load_state_dict(
+            _split(("attention.self.query", "attention.self.key", "attention.self.value"), layer.self_attention.qkv)
+            | _linear("attention.output.dense", layer.self_attention.output)
+            | _norm("attention.output.LayerNorm", layer.self_norm)
+            | _linear("intermediate.dense", layer.feedforward.inner)
+            | _linear("output.dense", layer.feedforward.outer)
+            | _norm("output.LayerNorm", layer.feedforward_norm)
+        )
+    theirs.bert.pooler.dense.load_state_dict(model.pooler.state_dict())
+    theirs.classifier.load_state_dict(model.classifier.state_dict())
+    return theirs.eval()
+
+
+class _Positions(nn.Module):
+    """Our position vectors. Theirs skip positions of padding tokens, ours (and CTranslate2's) count every token."""
+
+    table: Tensor
+
+    def __init__(self, table_TC: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("table", table_TC.clone(), persistent=False)
+
+    def forward(self, tokens: Any, *arguments: Any, position_ids: Tensor | None = None) -> Tensor:
+        """M2M100 passes (ids, vectors) or (ids, vectors, tokens before); Marian (shape) or (shape, tokens before)."""
+        length = (tokens.shape if isinstance(tokens, Tensor) else tokens)[1]
+        before = next((a for a in arguments if isinstance(a, int)), 0)
+        return self.table[before : before + length] if position_ids is None else self.table[position_ids]
+
+
+def _positions(embedding: TokenEmbedding) -> Tensor:
+    return (embedding.sinusoids if embedding.position is None else embedding.position.weight).detach()
+
+
+def _seq2seq_layer(layer: Any) -> Weights:
+    weights = (
+        _split(("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"), layer.self_attention.qkv)
+        | _linear("self_attn.out_proj", layer.self_attention.output)
+        | _norm("self_attn_layer_norm", layer.self_norm)
+        | _linear("fc1", layer.feedforward.inner)
+        | _linear("fc2", layer.feedforward.outer)
+        | _norm("final_layer_norm", layer.feedforward_norm)
+    )
+    if isinstance(layer, DecoderLayer):
+        cross = layer.cross_attention
+        assert cross is not None
+        assert layer.cross_norm is not None
+        weights |= (
+            _linear("encoder_attn.q_proj", cross.query)
+            | _split(("encoder_attn.k_proj", "encoder_attn.v_proj"), cross.key_value)
+            | _linear("encoder_attn.out_proj", cross.output)
+            | _norm("encoder_attn_layer_norm", layer.cross_norm)
+        )
+    return weights
+
+
+def _linear(name: str, linear: nn.Linear) -> Weights:
+    return {f"{name}.weight": linear.weight, f"{name}.bias": linear.bias}
+
+
+def _split(names: tuple[str, ...], linear: nn.Linear) -> Weights:
+    """One projection of ours is several of theirs."""
+    weights, biases = linear.weight.chunk(len(names)), linear.bias.chunk(len(names))
+    return {f"{n}.weight": w for n, w in zip(names, weights, strict=True)} | {
+        f"{n}.bias": b for n, b in zip(names, biases, strict=True)
+    }
+
+
+def _conv1d(name: str, linear: nn.Linear) -> Weights:
+    """GPT-2's Conv1D is a linear layer with its weight transposed."""
+    return {f"{name}.weight": linear.weight.T, f"{name}.bias": linear.bias}
+
+
+def _norm(name: str, norm: nn.LayerNorm) -> Weights:
+    return {f"{name}.weight": norm.weight, f"{name}.bias": norm.bias}
+
+
+def _needs(condition: bool, reason: str) -> None:
+    if not condition:
+        raise ValueError(f"transformers has no such model: {reason}")
