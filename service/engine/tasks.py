@@ -1,4 +1,4 @@
-"""The three tasks as text: a request becomes a token sequence, tokens become events.
+"""The three tasks as text: a request becomes token sequences, their outputs an answer.
 
 One class a task: `prepare` checks a request and tokenizes it, `answer` builds the terminal event. Knows nothing of
 batching, threads, HTTP or Ray.
@@ -41,12 +41,12 @@ class Limits:
 
 
 class Task(Protocol):
-    def prepare(self, request: Request) -> Sequence:
-        """Raises a ServiceError when the request cannot be served."""
+    def prepare(self, request: Request) -> list[Sequence]:
+        """At least one, the first with the request's id. Raises a ServiceError when the request cannot be served."""
         ...
 
-    def answer(self, request: Request, output: Output, timing: Timing) -> Completion | Classification:
-        """The terminal event, from the last output of the request's sequence."""
+    def answer(self, request: Request, ends: list[Output], timing: Timing) -> Completion | Classification:
+        """The terminal event, from the last output of each of the request's sequences, in their order."""
         ...
 
 
@@ -60,11 +60,11 @@ class _TextTask:
 
     def _decoded(
         self, request: Request, prompt: list[int], decoding: Decoding, *, penalize_prompt: bool = False
-    ) -> Sequence:
+    ) -> list[Sequence]:
         _within(prompt, self.limits.max_prompt_tokens)
         max_new_tokens = self._max_new_tokens(len(prompt), decoding.max_new_tokens)
         top_n_tokens = top_n_tokens_of(decoding)
-        return Sequence(
+        sequence = Sequence(
             id=request.id,
             prompt=prompt,
             max_new_tokens=max_new_tokens,
@@ -75,6 +75,7 @@ class _TextTask:
             want_logprobs=request.stream,
             top_n_tokens=top_n_tokens if request.stream else 0,
         )
+        return [sequence]
 
     def _max_new_tokens(self, prompt_tokens: int, asked: int | None) -> int:
         total = self.limits.max_total_tokens
@@ -115,7 +116,7 @@ class _TextTask:
 class Translate(_TextTask):
     language_pairs: tuple[tuple[str, str], ...]
 
-    def prepare(self, request: Request) -> Sequence:
+    def prepare(self, request: Request) -> list[Sequence]:
         assert isinstance(request, TranslateRequest)
         pair = (request.source_language, request.target_language)
         if pair not in self.language_pairs:
@@ -124,23 +125,23 @@ class Translate(_TextTask):
         prompt = formats.translation_source(self.tokenizer, _text(request.text), request.target_language)
         return self._decoded(request, prompt, request.decoding)
 
-    def answer(self, request: Request, output: Output, timing: Timing) -> Completion:
+    def answer(self, request: Request, ends: list[Output], timing: Timing) -> Completion:
         assert isinstance(request, TranslateRequest)
-        return self._completion(request, output.sequence, timing)
+        return self._completion(request, ends[0].sequence, timing)
 
 
 @dataclass(frozen=True)
 class Generate(_TextTask):
-    def prepare(self, request: Request) -> Sequence:
+    def prepare(self, request: Request) -> list[Sequence]:
         assert isinstance(request, GenerateRequest)
         prompt = formats.generation_prompt(self.tokenizer, _text(request.text))
         # Prompt and output are one text; a translation's source is another one, which it may well repeat.
         return self._decoded(request, prompt, request.decoding, penalize_prompt=True)
 
-    def answer(self, request: Request, output: Output, timing: Timing) -> Completion:
+    def answer(self, request: Request, ends: list[Output], timing: Timing) -> Completion:
         assert isinstance(request, GenerateRequest)
         return self._completion(
-            request, output.sequence, timing, prefix=request.text if request.return_full_text else ""
+            request, ends[0].sequence, timing, prefix=request.text if request.return_full_text else ""
         )
 
 
@@ -151,14 +152,15 @@ class Classify:
     version: str
     labels: tuple[str, ...]
 
-    def prepare(self, request: Request) -> Sequence:
+    def prepare(self, request: Request) -> list[Sequence]:
         assert isinstance(request, ClassifyRequest)
         prompt, segments = formats.classification_prompt(self.tokenizer, _text(request.text), request.text_pair)
         _within(prompt, self.limits.max_prompt_tokens)
-        return Sequence(id=request.id, prompt=prompt, segments=segments, max_new_tokens=1, want_logits=True)
+        return [Sequence(id=request.id, prompt=prompt, segments=segments, max_new_tokens=1, want_logits=True)]
 
-    def answer(self, request: Request, output: Output, timing: Timing) -> Classification:
+    def answer(self, request: Request, ends: list[Output], timing: Timing) -> Classification:
         assert isinstance(request, ClassifyRequest)
+        [output] = ends
         assert output.logits is not None
         scores = apply_function(output.logits, request.function_to_apply or "softmax")
         best = sorted(zip(self.labels, scores, strict=True), key=lambda pair: pair[1], reverse=True)

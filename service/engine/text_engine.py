@@ -35,7 +35,8 @@ class EngineOptions:
     max_prompt_tokens: int | None = None
     max_new_tokens: int | None = None
     prefill_tokens: int = 4096  # prompt tokens a step may prefill
-    max_waiting: int = 1024
+    max_waiting: int = 1024  # requests
+    max_waiting_tokens: int = 65536  # of their prompts
     device: str = "auto"
     precision: Precision = "auto"
 
@@ -52,6 +53,11 @@ class TextEngine:
         model, dtype = convert(checkpoint.model, precision, device)
         max_prompt = _limit("max_prompt_tokens", options.max_prompt_tokens, config.max_prompt)
         max_new = _limit("max_new_tokens", options.max_new_tokens, config.max_output)
+        if options.max_waiting_tokens < max_prompt:
+            raise ValueError(
+                f"max_waiting_tokens is {options.max_waiting_tokens}, below max_prompt_tokens {max_prompt}: "
+                "so long a prompt could never wait"
+            )
         shape = config.cache_shape
         shared = shape.layers > 0 and not shape.cross  # prompt and continuation share the positions
         total = min(config.max_prompt + 1, max_prompt + max_new) if shared else None
@@ -71,7 +77,9 @@ class TextEngine:
         self._request_type = REQUESTS[manifest.task]
         self._calls: dict[str, Call] = {}  # by the request's id, until its terminal event
         self._engine = AsyncEngine(
-            Engine(runner, scheduler, shape, observer), max_alive=options.slots + options.max_waiting
+            Engine(runner, scheduler, shape, observer),
+            max_alive=options.slots + options.max_waiting,
+            max_waiting_tokens=options.max_waiting_tokens,
         )
         self.info = ModelInfo(
             name=name,

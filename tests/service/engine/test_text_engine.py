@@ -126,11 +126,6 @@ async def test_a_repetition_penalty_breaks_a_loop(engines: dict[str, TextEngine]
     assert [token.id for token in tokens].count(270) < 10
 
 
-def test_the_prompt_counts_as_repeated_where_it_is_the_same_text(engines: dict[str, TextEngine]) -> None:
-    for name, request in {"generator": GenerateRequest(id="g", text="x"), "translator": translate("t")}.items():
-        assert engines[name]._task.prepare(request).sampling.penalize_prompt is (name == "generator")
-
-
 async def test_the_best_tokens_come_with_each_one(engines: dict[str, TextEngine]) -> None:
     _, tokens = await generated(engines["generator"], stream=True, max_new_tokens=8, top_n_tokens=3)
     for token in tokens:
