@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.cache import KeyValueCache
+from models.cache import Chunk, KeyValueCache, Sharing
 from models.config import ConfigError
 
 
@@ -74,6 +74,11 @@ class SelfAttention(_Attention):
         cache.write_prompt(layer, slots_B, k, v)
         return self._attend(q, k, v, causal=True)
 
+    def extend(self, x_BTC: Tensor, layer: int, chunk: Chunk, cache: KeyValueCache) -> Tensor:
+        """A chunk of prompts, attending to what its slots hold already and causally to itself."""
+        q, k, v = self._project(x_BTC)
+        return self._attend(q, *cache.write_chunk(layer, chunk, k, v), chunk.mask)
+
     def decode(self, x_B1C: Tensor, layer: int, positions_B: Tensor, mask: Tensor, cache: KeyValueCache) -> Tensor:
         """One token a row, attending to the row's cached tokens and itself."""
         q, k, v = self._project(x_B1C)
@@ -94,5 +99,12 @@ class CrossAttention(_Attention):
         k, v = self.key_value(memory_BSC).chunk(2, dim=2)
         return self._split(k, self.heads), self._split(v, self.heads)
 
-    def forward(self, x_BTC: Tensor, k_BHSD: Tensor, v_BHSD: Tensor, mask: Tensor) -> Tensor:
-        return self._attend(self._split(self.query(x_BTC), self.heads), k_BHSD, v_BHSD, mask)
+    def forward(
+        self, x_BTC: Tensor, k_BHSD: Tensor, v_BHSD: Tensor, mask: Tensor, sharing: Sharing | None = None
+    ) -> Tensor:
+        """With `sharing`, the rows [B, 1, C] that read a memory row are its queries: no memory is copied for them."""
+        q_BTC = self.query(x_BTC)
+        if sharing is None:
+            return self._attend(self._split(q_BTC, self.heads), k_BHSD, v_BHSD, mask)
+        q_MHKD = self._split(sharing.gather(q_BTC[:, 0]), self.heads)
+        return self.output(sharing.scatter(attend(q_MHKD, k_BHSD, v_BHSD, mask=mask))[:, None])

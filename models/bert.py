@@ -80,7 +80,9 @@ class Bert(nn.Module):
         """Logits [B, 2]: the second text follows the first, or does not."""
         return self.next_sentence_head(self.pool(hidden_BSC))
 
-    def prefill(self, prompts: Prompts, slots_B: Tensor, cache: KeyValueCache) -> Tensor:
+    def prefill(
+        self, prompts: Prompts, slots_B: Tensor, cache: KeyValueCache, memories_B: Tensor | None = None
+    ) -> Tensor:
         """The whole answer: logits [B, L]; nothing is kept in the slots."""
         return self(prompts)
 

@@ -2,14 +2,17 @@
 
 Buffers are allocated once, as zeros, and never move. A *slot* is a row; the token at position p lives in column p + 1.
 Column 0 is the scrap column: padding rows (position -1) write there and attend to it alone, so they touch nobody's
-data and never produce NaN. Knows nothing of sequences: who owns a slot is decided elsewhere.
+data and never produce NaN. The memory has rows of its own, which several slots may read (`Sharing`): the beams of one
+source. Knows nothing of sequences: who owns a slot is decided elsewhere.
 
-Shapes: B rows, H key/value heads, C columns, S source columns, T tokens, D head width.
+Shapes: L layers, B rows, M memory rows, K rows that share a memory row, H key/value heads, C columns, S source columns,
+T tokens, D head width.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -18,15 +21,53 @@ from models.config import CacheShape
 
 
 @dataclass(frozen=True)
+class Sharing:
+    """Which rows read which memory row, K at most; without it row b reads memory row b."""
+
+    rows_MK: Tensor  # int64: the rows that read a memory row; what is left over names any row
+    places_B: Tensor  # int64: where a row stands in the flattened `rows_MK`
+
+    def gather(self, x_BC: Tensor) -> Tensor:
+        """[M, K, C]: the rows of each memory row."""
+        return x_BC.index_select(0, self.rows_MK.flatten()).unflatten(0, self.rows_MK.shape)
+
+    def scatter(self, x_MKC: Tensor) -> Tensor:
+        """[B, C]: what each row finds at its place."""
+        return x_MKC.flatten(0, 1).index_select(0, self.places_B)
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Tokens that go on where what their slots hold ends, as the cache sees them."""
+
+    slots_B: Tensor
+    positions_BT: Tensor
+    columns_BT: Tensor  # padding goes to the scrap column
+    length: int  # tokens the longest slot holds with its chunk
+    mask: Tensor  # [B, 1, T, C] bool: what lies before a token, and itself
+
+    @classmethod
+    def of(cls, slots_B: Tensor, starts_B: Tensor, lengths_B: Tensor, tokens: int) -> Chunk:
+        """A chunk of `lengths_B` tokens from the positions `starts_B` on, padded to `tokens`."""
+        offsets_T = torch.arange(tokens, device=slots_B.device)
+        positions_BT = starts_B[:, None] + offsets_T
+        columns_BT = (positions_BT + 1) * (offsets_T < lengths_B[:, None])
+        length = int((starts_B + lengths_B).max())
+        # A padding token attends to what a real one in its place would; nobody attends to it.
+        columns_C = torch.arange(length + 1, device=slots_B.device)
+        mask = (columns_C >= 1) & (columns_C <= positions_BT[:, :, None] + 1)
+        return cls(slots_B, positions_BT.clamp(max=length - 1), columns_BT, length, mask[:, None])
+
+
+@dataclass(frozen=True)
 class KeyValueCache:
-    keys: tuple[Tensor, ...]  # per layer [B, H, C, D]
-    values: tuple[Tensor, ...]
-    memory_keys: tuple[Tensor, ...]  # per layer [B, H, S, D]; empty without cross-attention
-    memory_values: tuple[Tensor, ...]
-    memory_lengths: Tensor  # [B] int64, >= 1 so that no row masks everything
+    slots_kv: Tensor  # [2, L, B, H, C, D]: keys, then values
+    memory_kv: Tensor  # [2, L, M, H, S, D]; no layers without cross-attention
+    memory_lengths: Tensor  # [M] int64, >= 1 so that no row masks everything
     rows_B: Tensor  # 0, 1, ..., B - 1
     columns_C: Tensor
     memory_columns_S: Tensor
+    sharing: Sharing | None = None
 
     @classmethod
     def allocate(
@@ -41,16 +82,13 @@ class KeyValueCache:
     ) -> KeyValueCache:
         """Room for `slots` sequences of `length` tokens, each with a memory of `source_length` tokens."""
 
-        def zeros(columns: int, layers: int) -> tuple[Tensor, ...]:
-            size = (slots, shape.heads, columns, shape.head_width)
-            return tuple(torch.zeros(size, dtype=dtype, device=device) for _ in range(layers))
+        def zeros(layers: int, columns: int) -> Tensor:
+            size = (2, layers, slots, shape.heads, columns, shape.head_width)
+            return torch.zeros(size, dtype=dtype, device=device)
 
-        memory_layers = shape.layers if shape.cross else 0
         return cls(
-            keys=zeros(length + 1, shape.layers),
-            values=zeros(length + 1, shape.layers),
-            memory_keys=zeros(source_length, memory_layers),
-            memory_values=zeros(source_length, memory_layers),
+            slots_kv=zeros(shape.layers, length + 1),
+            memory_kv=zeros(shape.layers if shape.cross else 0, source_length),
             memory_lengths=torch.ones(slots, dtype=torch.int64, device=device),
             rows_B=torch.arange(slots, device=device),
             columns_C=torch.arange(length + 1, device=device),
@@ -67,7 +105,25 @@ class KeyValueCache:
 
     @property
     def nbytes(self) -> int:
-        return sum(t.nbytes for t in (*self.keys, *self.values, *self.memory_keys, *self.memory_values))
+        return self.slots_kv.nbytes + self.memory_kv.nbytes
+
+    @cached_property
+    def keys(self) -> tuple[Tensor, ...]:
+        """Per layer [B, H, C, D]."""
+        return self.slots_kv[0].unbind()
+
+    @cached_property
+    def values(self) -> tuple[Tensor, ...]:
+        return self.slots_kv[1].unbind()
+
+    @cached_property
+    def memory_keys(self) -> tuple[Tensor, ...]:
+        """Per layer [M, H, S, D]."""
+        return self.memory_kv[0].unbind()
+
+    @cached_property
+    def memory_values(self) -> tuple[Tensor, ...]:
+        return self.memory_kv[1].unbind()
 
     @property
     def slots(self) -> int:
@@ -82,17 +138,26 @@ class KeyValueCache:
     def source_length(self) -> int:
         return self.memory_columns_S.shape[0]
 
-    def window(self, rows: int, length: int, source_length: int = 0) -> KeyValueCache:
-        """A view of the first `rows` slots, `length` tokens and `source_length` memory tokens; no data is copied."""
+    def window(
+        self,
+        rows: int,
+        length: int,
+        source_length: int = 0,
+        *,
+        memories: int | None = None,
+        sharing: Sharing | None = None,
+    ) -> KeyValueCache:
+        """A view of the first `rows` slots and `length` tokens, and of the first `memories` (as many as rows, unless
+        `sharing` says otherwise) of `source_length` memory tokens; no data is copied."""
+        memories = rows if memories is None else memories
         return KeyValueCache(
-            keys=tuple(k[:rows, :, : length + 1] for k in self.keys),
-            values=tuple(v[:rows, :, : length + 1] for v in self.values),
-            memory_keys=tuple(k[:rows, :, :source_length] for k in self.memory_keys),
-            memory_values=tuple(v[:rows, :, :source_length] for v in self.memory_values),
-            memory_lengths=self.memory_lengths[:rows],
+            slots_kv=self.slots_kv[:, :, :rows, :, : length + 1],
+            memory_kv=self.memory_kv[:, :, :memories, :, :source_length],
+            memory_lengths=self.memory_lengths[:memories],
             rows_B=self.rows_B[:rows],
             columns_C=self.columns_C[: length + 1],
             memory_columns_S=self.memory_columns_S[:source_length],
+            sharing=sharing,
         )
 
     def write_prompt(self, layer: int, slots_B: Tensor, k_BHTD: Tensor, v_BHTD: Tensor) -> None:
@@ -101,19 +166,27 @@ class KeyValueCache:
         self.keys[layer][slots_B, :, columns] = k_BHTD
         self.values[layer][slots_B, :, columns] = v_BHTD
 
+    def write_chunk(self, layer: int, chunk: Chunk, k_BHTD: Tensor, v_BHTD: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns a copy of the keys and values [B, H, C, D] that the slots hold then, for the chunk to attend to."""
+        keys, values = self.keys[layer], self.values[layer]
+        keys[chunk.slots_B[:, None], :, chunk.columns_BT] = k_BHTD.transpose(1, 2)
+        values[chunk.slots_B[:, None], :, chunk.columns_BT] = v_BHTD.transpose(1, 2)
+        columns = slice(0, chunk.length + 1)
+        return keys[chunk.slots_B, :, columns], values[chunk.slots_B, :, columns]
+
     def write_step(self, layer: int, positions_B: Tensor, k_BHD: Tensor, v_BHD: Tensor) -> None:
         """One token for every row, at its position; -1 writes to the scrap column."""
         columns_B = positions_B + 1
         self.keys[layer][self.rows_B, :, columns_B] = k_BHD
         self.values[layer][self.rows_B, :, columns_B] = v_BHD
 
-    def write_memory(self, layer: int, slots_B: Tensor, k_BHSD: Tensor, v_BHSD: Tensor) -> None:
+    def write_memory(self, layer: int, memories_B: Tensor, k_BHSD: Tensor, v_BHSD: Tensor) -> None:
         columns = slice(0, k_BHSD.shape[2])
-        self.memory_keys[layer][slots_B, :, columns] = k_BHSD
-        self.memory_values[layer][slots_B, :, columns] = v_BHSD
+        self.memory_keys[layer][memories_B, :, columns] = k_BHSD
+        self.memory_values[layer][memories_B, :, columns] = v_BHSD
 
-    def write_memory_lengths(self, slots_B: Tensor, lengths_B: Tensor) -> None:
-        self.memory_lengths[slots_B] = lengths_B
+    def write_memory_lengths(self, memories_B: Tensor, lengths_B: Tensor) -> None:
+        self.memory_lengths[memories_B] = lengths_B
 
     def step_mask(self, positions_B: Tensor) -> Tensor:
         """[B, 1, 1, C] bool: a row attends to columns 1 to position + 1; a padding row to the scrap column alone."""
@@ -122,12 +195,16 @@ class KeyValueCache:
         return mask_BC[:, None, None, :]
 
     def memory_mask(self) -> Tensor:
-        """[B, 1, 1, S] bool."""
+        """[M, 1, 1, S] bool."""
         return (self.memory_columns_S < self.memory_lengths[:, None])[:, None, None, :]
 
-    def move(self, source: int, target: int) -> None:
-        """Copy a slot over another: the engine keeps active slots at the front."""
-        for buffers in (self.keys, self.values, self.memory_keys, self.memory_values):
-            for buffer in buffers:
-                buffer[target] = buffer[source]
-        self.memory_lengths[target] = self.memory_lengths[source]
+    def copy(self, source: int, target: int, start: int, stop: int) -> None:
+        """Positions `start` to `stop` - 1 of one slot over another's."""
+        columns = slice(start + 1, stop + 1)
+        self.slots_kv[:, :, target, :, columns] = self.slots_kv[:, :, source, :, columns]
+
+    def move_memory(self, source: int, target: int) -> None:
+        """Copy a memory row over another."""
+        length = int(self.memory_lengths[source])
+        self.memory_kv[:, :, target, :, :length] = self.memory_kv[:, :, source, :, :length]
+        self.memory_lengths[target] = length

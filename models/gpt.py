@@ -10,10 +10,10 @@ import math
 
 from torch import Tensor, nn
 
-from models.cache import KeyValueCache
+from models.cache import Chunk, KeyValueCache
 from models.config import GPTConfig
 from models.interface import CausalBatch, Prompts
-from models.layers import DecoderLayer, Stack, TokenEmbedding, final_norm
+from models.layers import DecoderLayer, Stack, TokenEmbedding, final_norm, last_tokens
 
 
 class GPT(nn.Module):
@@ -50,13 +50,20 @@ class GPT(nn.Module):
     def logits(self, hidden: Tensor) -> Tensor:
         return self.embedding.logits(hidden)
 
-    def prefill(self, prompts: Prompts, slots_B: Tensor, cache: KeyValueCache) -> Tensor:
-        """One causal pass over the prompts; padding on the right comes after every real token: none attends to it."""
-        x_BTC = self.embedding.sequence(prompts.tokens_BS)
-        for index, layer in enumerate(self.layers):
-            x_BTC = layer.prefill(x_BTC, index, slots_B, cache)
-        last_B1C = (prompts.lengths_B - 1)[:, None, None].expand(-1, 1, x_BTC.shape[2])
-        return self.logits(self.norm(x_BTC.gather(1, last_B1C)[:, 0]))
+    def prefill(
+        self, prompts: Prompts, slots_B: Tensor, cache: KeyValueCache, memories_B: Tensor | None = None
+    ) -> Tensor:
+        """One causal pass over the prompts, or over a chunk of each that goes on where the slot's last one ended."""
+        if prompts.starts_B is None:
+            x_BTC = self.embedding.sequence(prompts.tokens_BS)
+            for index, layer in enumerate(self.layers):  # padding comes after every real token: none attends to it
+                x_BTC = layer.prefill(x_BTC, index, slots_B, cache)
+        else:
+            chunk = Chunk.of(slots_B, prompts.starts_B, prompts.lengths_B, prompts.tokens_BS.shape[1])
+            x_BTC = self.embedding(prompts.tokens_BS, chunk.positions_BT)
+            for index, layer in enumerate(self.layers):
+                x_BTC = layer.extend(x_BTC, index, chunk, cache)
+        return self.logits(self.norm(last_tokens(x_BTC, prompts.lengths_B)[:, 0]))
 
     def decode(self, tokens_B: Tensor, positions_B: Tensor, cache: KeyValueCache) -> Tensor:
         """One token a row, at its position counted from the start of the prompt."""

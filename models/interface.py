@@ -21,6 +21,9 @@ class Prompts:
     tokens_BS: Tensor  # int64
     lengths_B: Tensor  # int64, >= 1
     segments_BS: Tensor | None = None  # int64; token types, for models that have them
+    starts_B: Tensor | None = None  # int64: the tokens go on at these positions of their slots; None: at the first
+    prefix_BT: Tensor | None = None  # int64: the first target tokens, given, after the start token; padded on the right
+    prefix_lengths_B: Tensor | None = None  # int64, >= 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +47,11 @@ class Servable(Protocol):
         """Training, teacher-forced: logits [B, T, V]; [B, V] for a classifier, whose batch is `Prompts`."""
         ...
 
-    def prefill(self, prompts: Prompts, slots_B: Tensor, cache: KeyValueCache) -> Tensor:
-        """Read each prompt into its cache slot; logits [B, V] of its first output."""
+    def prefill(
+        self, prompts: Prompts, slots_B: Tensor, cache: KeyValueCache, memories_B: Tensor | None = None
+    ) -> Tensor:
+        """Read each prompt into its cache slot, and a source into its memory row (the slot's, unless given); logits
+        [B, V] of its first output. A prompt may come in chunks: only the last one's logits mean something."""
         ...
 
     def decode(self, tokens_B: Tensor, positions_B: Tensor, cache: KeyValueCache) -> Tensor:

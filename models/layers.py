@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.attention import CrossAttention, SelfAttention
-from models.cache import KeyValueCache
+from models.cache import Chunk, KeyValueCache, Sharing
 from models.config import Activation, GPTConfig, Positions, Seq2SeqConfig, _Config
 
 L = TypeVar("L", bound=nn.Module)
@@ -36,6 +36,11 @@ def activation(name: Activation) -> Callable[[Tensor], Tensor]:
 def padding_mask(lengths_B: Tensor, columns: int) -> Tensor:
     """[B, 1, 1, columns] bool: True on a row's own tokens."""
     return (torch.arange(columns, device=lengths_B.device) < lengths_B[:, None])[:, None, None, :]
+
+
+def last_tokens(x_BTC: Tensor, lengths_B: Tensor) -> Tensor:
+    """[B, 1, C]: each row's last own token."""
+    return x_BTC.gather(1, (lengths_B - 1)[:, None, None].expand(-1, 1, x_BTC.shape[2]))
 
 
 def sinusoids(positions: int, width: int) -> Tensor:
@@ -135,6 +140,9 @@ class DecoderLayer(_Layer):
     ) -> Tensor:
         return self._run(x_BTC, lambda x: self.self_attention.prefill(x, layer, slots_B, cache), memory)
 
+    def extend(self, x_BTC: Tensor, layer: int, chunk: Chunk, cache: KeyValueCache) -> Tensor:
+        return self._run(x_BTC, lambda x: self.self_attention.extend(x, layer, chunk, cache), None)
+
     def decode(
         self,
         x_B1C: Tensor,
@@ -144,14 +152,22 @@ class DecoderLayer(_Layer):
         cache: KeyValueCache,
         memory: Memory | None = None,
     ) -> Tensor:
-        return self._run(x_B1C, lambda x: self.self_attention.decode(x, layer, positions_B, mask, cache), memory)
+        return self._run(
+            x_B1C, lambda x: self.self_attention.decode(x, layer, positions_B, mask, cache), memory, cache.sharing
+        )
 
-    def _run(self, x: Tensor, self_attention: Callable[[Tensor], Tensor], memory: Memory | None) -> Tensor:
+    def _run(
+        self,
+        x: Tensor,
+        self_attention: Callable[[Tensor], Tensor],
+        memory: Memory | None,
+        sharing: Sharing | None = None,
+    ) -> Tensor:
         x = self._residual(x, self.self_norm, self_attention)
         if self.cross_attention is not None and self.cross_norm is not None:
             assert memory is not None, "a layer with cross-attention needs the encoder's keys and values"
             cross = self.cross_attention
-            x = self._residual(x, self.cross_norm, lambda x: cross(x, *memory))
+            x = self._residual(x, self.cross_norm, lambda x: cross(x, *memory, sharing))
         return self._residual(x, self.feedforward_norm, self.feedforward)
 
 

@@ -12,7 +12,16 @@ from torch import Tensor, nn
 from models.cache import KeyValueCache
 from models.config import Seq2SeqConfig
 from models.interface import Prompts, Seq2SeqBatch
-from models.layers import DecoderLayer, EncoderLayer, Memory, Stack, TokenEmbedding, final_norm, padding_mask
+from models.layers import (
+    DecoderLayer,
+    EncoderLayer,
+    Memory,
+    Stack,
+    TokenEmbedding,
+    final_norm,
+    last_tokens,
+    padding_mask,
+)
 
 
 class Seq2Seq(nn.Module):
@@ -71,17 +80,24 @@ class Seq2Seq(nn.Module):
             x_BSC = layer(x_BSC, mask)
         return self.encoder_norm(x_BSC), mask
 
-    def prefill(self, prompts: Prompts, slots_B: Tensor, cache: KeyValueCache) -> Tensor:
-        """Encode the source, project its keys and values once, run the start token."""
+    def prefill(
+        self, prompts: Prompts, slots_B: Tensor, cache: KeyValueCache, memories_B: Tensor | None = None
+    ) -> Tensor:
+        """Encode the source, project its keys and values once, run the start token and the prefix."""
+        memories_B = slots_B if memories_B is None else memories_B
         memory_BSC, mask = self.encode(prompts.tokens_BS, prompts.lengths_B)
-        cache.write_memory_lengths(slots_B, prompts.lengths_B)
-        start_B1 = torch.full_like(slots_B, self.config.start_id)[:, None]
-        x_B1C = self.embedding.sequence(start_B1)
+        cache.write_memory_lengths(memories_B, prompts.lengths_B)
+        target_BT = torch.full_like(slots_B, self.config.start_id)[:, None]
+        if prompts.prefix_BT is not None:
+            target_BT = torch.cat([target_BT, prompts.prefix_BT], dim=1)
+        x_BTC = self.embedding.sequence(target_BT)
         for index, layer in enumerate(self.decoder):
             k, v = layer.project_memory(memory_BSC)
-            cache.write_memory(index, slots_B, k, v)
-            x_B1C = layer.prefill(x_B1C, index, slots_B, cache, (k, v, mask))
-        return self.logits(self.decoder_norm(x_B1C[:, -1]))
+            cache.write_memory(index, memories_B, k, v)
+            x_BTC = layer.prefill(x_BTC, index, slots_B, cache, (k, v, mask))
+        if prompts.prefix_lengths_B is not None:
+            x_BTC = last_tokens(x_BTC, prompts.prefix_lengths_B + 1)
+        return self.logits(self.decoder_norm(x_BTC[:, -1]))
 
     def decode(self, tokens_B: Tensor, positions_B: Tensor, cache: KeyValueCache) -> Tensor:
         """One target token a row. The start token has position 0, the first output 1."""

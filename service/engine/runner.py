@@ -49,7 +49,9 @@ class Runner:
     @torch.inference_mode()
     def run(self, plan: Plan) -> StepResult:
         for move in plan.moves:
-            self.cache.move(move.source, move.target)
+            self.cache.copy(move.source, move.target, 0, self.cache.length)
+            if self.cache.source_length:
+                self.cache.move_memory(move.source, move.target)
         started = time.perf_counter()
         choices: list[Choice] = []
         padded = 0

@@ -15,3 +15,13 @@ def decoder(request: pytest.FixtureRequest) -> nn.Module:
 @pytest.fixture(params=BERTS, scope="module")
 def classifier(request: pytest.FixtureRequest) -> nn.Module:
     return built(BERTS[request.param])
+
+
+@pytest.fixture(params=[name for name in CONFIGS if name.startswith("seq2seq")], scope="module")
+def translator(request: pytest.FixtureRequest) -> nn.Module:
+    return built(CONFIGS[request.param])
+
+
+@pytest.fixture(params=[name for name in CONFIGS if name.startswith("gpt")], scope="module")
+def generator(request: pytest.FixtureRequest) -> nn.Module:
+    return built(CONFIGS[request.param])

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from models.cache import KeyValueCache
+from models.cache import Chunk, KeyValueCache, Sharing
 from models.config import CacheShape
 
 SHAPE = CacheShape(layers=2, heads=3, head_width=4, cross=True)
@@ -45,14 +45,36 @@ def test_a_padding_row_writes_to_the_scrap_column_only() -> None:
     assert written == [[0, 0], [1, 3], [2, 0], [3, 0]]
 
 
-def test_a_move_carries_everything_a_slot_holds() -> None:
+def test_a_copy_carries_the_positions_it_names_and_no_others() -> None:
     cache = make()
-    for buffer in (*cache.keys, *cache.values, *cache.memory_keys, *cache.memory_values):
-        buffer[3] = 7
-    cache.memory_lengths[3] = 5
-    cache.move(3, 1)
-    assert all((b[1] == 7).all() for b in (*cache.keys, *cache.values, *cache.memory_keys, *cache.memory_values))
-    assert cache.memory_lengths.tolist() == [1, 5, 1, 5]
+    cache.slots_kv[:, :, 3] = 7
+    cache.copy(3, 1, 2, 5)
+    copied = cache.slots_kv[:, :, 1] == 7
+    assert copied.all(dim=4).all(dim=2).all(dim=(0, 1)).tolist() == [c in (3, 4, 5) for c in range(9)]
+
+
+def test_a_moved_memory_row_has_its_length_and_its_tokens() -> None:
+    cache = make()
+    cache.memory_kv[:, :, 3] = 7
+    cache.memory_lengths[3] = 4
+    cache.move_memory(3, 1)
+    assert (cache.memory_kv[:, :, 1, :, :4] == 7).all()
+    assert cache.memory_lengths.tolist() == [1, 4, 1, 4]
+
+
+def test_rows_that_share_a_memory_row_are_gathered_there_and_find_their_own_again() -> None:
+    sharing = Sharing(rows_MK=torch.tensor([[2, 0], [1, 1]]), places_B=torch.tensor([1, 2, 0]))
+    x = torch.arange(6.0).view(3, 2)
+    assert sharing.gather(x).tolist() == [[[4, 5], [0, 1]], [[2, 3], [2, 3]]]
+    assert torch.equal(sharing.scatter(sharing.gather(x)), x)
+
+
+def test_a_chunk_attends_to_what_its_slot_holds_and_to_itself() -> None:
+    chunk = Chunk.of(torch.tensor([1, 3]), torch.tensor([2, 0]), torch.tensor([2, 1]), tokens=2)
+    assert chunk.length == 4
+    assert chunk.positions_BT.tolist() == [[2, 3], [0, 1]]
+    assert chunk.columns_BT.tolist() == [[3, 4], [1, 0]], "padding goes to the scrap column"
+    assert chunk.mask[:, 0].int().tolist() == [[[0, 1, 1, 1, 0], [0, 1, 1, 1, 1]], [[0, 1, 0, 0, 0], [0, 1, 1, 0, 0]]]
 
 
 def test_the_memory_mask_never_hides_everything() -> None:

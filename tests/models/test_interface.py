@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.cache import KeyValueCache
+from models.cache import KeyValueCache, Sharing
 from models.interface import Prompts
 from tests.models.tiny import cache_for, prompts_of, row_of, teacher_forced
 
@@ -62,10 +62,64 @@ def test_a_moved_slot_goes_on_where_it_was(decoder: nn.Module) -> None:
     cache, prompts = cache_for(decoder.config), prompts_of(4)
     shape = decoder.config.cache_shape
     decoder.prefill(prompts, torch.tensor([3]), cache)
-    cache.move(3, 0)
+    cache.copy(3, 0, 0, shape.prefilled(4))
+    cache.move_memory(3, 0)
     position = torch.tensor([shape.prefilled(4)])
     got = decoder.decode(torch.tensor([7]), position, cache.window(1, 24, 24 if shape.cross else 0))
     torch.testing.assert_close(got[0], teacher_forced(decoder, prompts, [7])[1], atol=1e-5, rtol=1e-5)
+
+
+@torch.inference_mode()
+def test_rows_that_share_a_memory_row_get_what_rows_of_their_own_would(translator: nn.Module) -> None:
+    cache, prompts = cache_for(translator.config), prompts_of(4, 7)
+    translator.prefill(prompts, torch.tensor([4, 1]), cache, torch.tensor([0, 1]))
+    for target in (0, 3):
+        cache.copy(4, target, 0, 1)  # three rows of the first source, one of the second, and a padding row
+    sharing = Sharing(rows_MK=torch.tensor([[3, 4, 0], [1, 0, 0]]), places_B=torch.tensor([2, 3, 0, 0, 1]))
+    tokens, positions = torch.tensor([7, 8, 9, 0, 10]), torch.tensor([1, 1, -1, 1, 1])
+    tokens[3], tokens[2] = 11, 0
+    got = translator.decode(tokens, positions, cache.window(5, 4, 8, memories=2, sharing=sharing))
+    for row, prompt, token in ((0, 0, 7), (3, 0, 11), (4, 0, 10), (1, 1, 8)):
+        expected = teacher_forced(translator, row_of(prompts, prompt), [token])[1]
+        torch.testing.assert_close(got[row], expected, atol=1e-5, rtol=1e-5)
+
+
+@torch.inference_mode()
+def test_a_target_prefix_is_read_as_if_it_had_been_chosen(translator: nn.Module) -> None:
+    cache, prompts = cache_for(translator.config), prompts_of(5, 3, 4)
+    given = [[7, 8, 9], [], [10]]
+    prefixed = Prompts(
+        tokens_BS=prompts.tokens_BS,
+        lengths_B=prompts.lengths_B,
+        prefix_BT=torch.tensor([row + [0] * (3 - len(row)) for row in given]),
+        prefix_lengths_B=torch.tensor([3, 0, 1]),
+    )
+    logits = [translator.prefill(prefixed, torch.tensor([0, 1, 2]), cache)]
+    logits.append(translator.decode(torch.tensor([20, 21, 22]), torch.tensor([4, 1, 2]), cache.window(3, 8, 8)))
+    for row, (prefix, token) in enumerate(zip(given, (20, 21, 22), strict=True)):
+        expected = teacher_forced(translator, row_of(prompts, row), [*prefix, token])[-2:]
+        torch.testing.assert_close(torch.stack([each[row] for each in logits]), expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("cuts", [[4], [1, 2], [5, 9], [3, 6, 9, 11]], ids=str)
+@torch.inference_mode()
+def test_a_prompt_read_in_chunks_equals_one_read_at_once(generator: nn.Module, cuts: list[int]) -> None:
+    cache, prompt, other = cache_for(generator.config), prompts_of(12), prompts_of(3, seed=9)
+    generator.prefill(prompts_of(20, seed=8), torch.tensor([2]), cache)  # what the slot held before does not matter
+    start = 0
+    for stop in [*cuts, 12]:  # beside it another one is read from its start, padded
+        tokens = torch.zeros(2, max(stop - start, 3), dtype=torch.int64)
+        tokens[0, : stop - start], tokens[1, :3] = prompt.tokens_BS[0, start:stop], other.tokens_BS[0]
+        lengths = torch.tensor([stop - start, 3])
+        chunk = Prompts(tokens_BS=tokens, lengths_B=lengths, starts_B=torch.tensor([start, 0]))
+        logits = generator.prefill(chunk, torch.tensor([2, 4]), cache)
+        start = stop
+    expected = teacher_forced(generator, prompt, [7])
+    torch.testing.assert_close(logits[0], expected[0], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(logits[1], teacher_forced(generator, other, [])[0], atol=1e-5, rtol=1e-5)
+    tokens, positions = torch.tensor([0, 0, 7]), torch.tensor([-1, -1, 12])
+    decoded = generator.decode(tokens, positions, cache.window(3, 16))
+    torch.testing.assert_close(decoded[2], expected[1], atol=1e-5, rtol=1e-5)
 
 
 @torch.inference_mode()
