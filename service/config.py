@@ -48,6 +48,7 @@ class ModelSettings(Section):
     max_new_tokens: Positive | None = None  # None: the model's own limit
     prefill_tokens: Positive = 4096  # padded prompt tokens a step may prefill
     max_waiting: Positive = 1024  # requests that may wait; one more is refused with 503
+    max_waiting_tokens: Positive = 65536  # of their prompts; a request beyond it is refused with 503
 
     @model_validator(mode="after")
     def _replica_bounds(self) -> ModelSettings:

@@ -44,7 +44,8 @@ class EngineAnswers:
 
     def __init__(self, checkpoint: Checkpoint, console: Console) -> None:
         self._console = console
-        self._engine = TextEngine("score", checkpoint, EngineOptions(max_waiting=1_000_000, precision="float32"))
+        options = EngineOptions(max_waiting=10**6, max_waiting_tokens=10**9, precision="float32")
+        self._engine = TextEngine("score", checkpoint, options)
 
     def translations(self, texts: Sequence[str], source: str, target: str) -> list[str]:
         requests = [

@@ -50,6 +50,7 @@ class ModelReplica:
                 max_new_tokens=model.max_new_tokens,
                 prefill_tokens=model.prefill_tokens,
                 max_waiting=model.max_waiting,
+                max_waiting_tokens=model.max_waiting_tokens,
                 device=model.device,
                 precision=model.precision,
             ),

@@ -30,13 +30,17 @@ class _Listener:
 
 
 class AsyncEngine:
-    def __init__(self, engine: Engine, *, max_alive: int) -> None:
-        """`max_alive` bounds the sequences that run or wait; one more is refused."""
-        self.max_alive = max_alive
+    def __init__(self, engine: Engine, *, max_alive: int, max_waiting_tokens: int) -> None:
+        """`max_alive` bounds the sequences that run or wait, `max_waiting_tokens` the prompts of those that wait.
+
+        What would exceed either is refused.
+        """
+        self.max_alive, self.max_waiting_tokens = max_alive, max_waiting_tokens
         self._engine = engine
         self._inbox: queue.SimpleQueue[Sequence | None] = queue.SimpleQueue()
         self._listeners: dict[str, _Listener] = {}
         self._alive: dict[str, Sequence] = {}
+        self._tokens_added = 0  # at least as many as wait: counted anew when they reach the limit
         self._finish_rate = _Rate()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
@@ -54,16 +58,28 @@ class AsyncEngine:
         """Called in an event loop; `sink` gets the outputs in that loop. Raises Overloaded or NotReady."""
         if self._stopping.is_set():
             raise NotReady("the engine is stopping and takes no new requests")
-        if self.alive >= self.max_alive:
-            wait = self._finish_rate.seconds_for(self.alive)
-            raise Overloaded(
-                f"{self.alive} requests are running or waiting, the limit is {self.max_alive}", retry_after_s=wait
-            )
         if sequence.id in self._alive:
             raise ValueError(f"a request with id {sequence.id!r} is already running")
+        self._check_room(len(sequence.prompt))
         self._listeners[sequence.id] = _Listener(asyncio.get_running_loop(), sink)
         self._alive[sequence.id] = sequence
         self._inbox.put(sequence)
+
+    def _check_room(self, tokens: int) -> None:
+        if self.alive >= self.max_alive:
+            raise self._overloaded(f"{self.alive} requests are running or waiting, the limit is {self.max_alive}")
+        if self._tokens_added + tokens > self.max_waiting_tokens:
+            # list(): the engine's thread removes what has ended
+            self._tokens_added = sum(len(s.prompt) for s in list(self._alive.values()) if s.started is None)
+        if self._tokens_added + tokens > self.max_waiting_tokens:
+            raise self._overloaded(
+                f"the waiting requests have prompts of {self._tokens_added} tokens and this one has {tokens}, "
+                f"the limit is {self.max_waiting_tokens}"
+            )
+        self._tokens_added += tokens
+
+    def _overloaded(self, message: str) -> Overloaded:
+        return Overloaded(message, retry_after_s=self._finish_rate.seconds_for(self.alive))
 
     def cancel(self, sequence_id: str) -> None:
         """Ends it before the next step. Unknown or finished ids are ignored: the race is the caller's normal life."""
