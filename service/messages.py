@@ -165,3 +165,4 @@ class ModelInfo:
     labels: tuple[str, ...] = ()  # of a classifier
     scores: dict[str, Any] = field(default_factory=dict)  # as measured and written in the manifest
     licence: str = ""
+    kv_cache_bytes: int = 0  # of a replica's key/value buffers
