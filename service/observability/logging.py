@@ -43,7 +43,9 @@ class ReadableFormatter(logging.Formatter):
 
 
 def _extra(record: logging.LogRecord) -> dict[str, object]:
-    return {name: value for name, value in vars(record).items() if name not in _STANDARD and value is not None}
+    """What the caller gave; names with an underscore are what libraries (Ray) put on every record."""
+    given = {name: value for name, value in vars(record).items() if name not in _STANDARD and name[0] != "_"}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def configure_logging(level: str = "INFO", *, json_lines: bool | None = None, stream: TextIO | None = None) -> None:

@@ -41,7 +41,7 @@ def test_an_exception_is_in_the_line():
 def test_readable_lines_show_the_fields():
     stream = io.StringIO()
     configure_logging(json_lines=False, stream=stream)
-    logging.getLogger("triptych.http").info("hello", extra={"request_id": "r1"})
+    logging.getLogger("triptych.http").info("hello", extra={"request_id": "r1", "_private": "a library's"})
     assert stream.getvalue().endswith("INFO triptych.http: hello request_id=r1\n")
 
 
