@@ -141,7 +141,7 @@ def _announce(settings: Settings, info: dict[str, Any], seconds: float, console:
         size = f"{model['parameters'] / 1e6:.1f} M parameters"
         console.print(
             f"  {model['name']:12} {model['version']:14} {size}, {model['precision']} on {model['device']}, "
-            f"{model['slots']} slots"
+            f"{model['slots']} slots, key/value cache {model['kv_cache_bytes'] / 2**20:.1f} MiB"
         )
     console.print(f"\n[bold green]Ready[/bold green] after {seconds:.0f} s: [bold]{url}[/bold]  (try {url}/docs)\n")
     for task in dict.fromkeys(model["task"] for model in info["models"]):

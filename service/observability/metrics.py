@@ -171,6 +171,7 @@ class WorkerMetrics:
         self._slots_used = self._gauge("triptych_slots_used", "Slots that hold a sequence.")
         self._slots_total = self._gauge("triptych_slots_total", "Slots there are.")
         self._kv_usage = self._gauge("triptych_kv_cache_usage_ratio", "Part of the key/value cache in use, 0 to 1.")
+        self._kv_bytes = self._gauge("triptych_kv_cache_bytes", "Size of the key/value cache.")
         self._info = Gauge(
             "triptych_model_info",
             "Always 1; the labels say what is served.",
@@ -192,6 +193,7 @@ class WorkerMetrics:
         self._info.clear()  # the old version's series would stay at 1 for ever
         self._info.labels(self._model, info.version, info.architecture, info.device, info.precision).set(1)
         self._slots_total.set(info.slots)
+        self._kv_bytes.set(info.kv_cache_bytes)
 
     def observe_step(self, stats: StepStats) -> None:
         self._batch_size.observe(stats.prefill_requests + stats.decode_requests)

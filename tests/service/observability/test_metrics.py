@@ -22,6 +22,7 @@ WORKER = {
     "triptych_decode_time_seconds": ["model"],
     "triptych_generated_tokens_total": ["model"],
     "triptych_inter_token_latency_seconds": ["model"],
+    "triptych_kv_cache_bytes": ["model"],
     "triptych_kv_cache_usage_ratio": ["model"],
     "triptych_model_info": ["model", "version", "architecture", "device", "precision"],
     "triptych_prefill_time_seconds": ["model"],
@@ -138,10 +139,12 @@ def test_a_reload_leaves_one_version():
     for version in ("m@1", "m@2"):
         info = {"name": "m", "task": "generate", "version": version, "architecture": "gpt", "parameters": 1}
         limits = {"device": "cpu", "precision": "int8", "slots": 8, "max_prompt_tokens": 9, "max_new_tokens": 9}
+        limits["kv_cache_bytes"] = 4096
         metrics.describe(ModelInfo(**info, **limits))
     (family,) = [f for f in metrics.registry.collect() if f.name == "triptych_model_info"]
     assert [sample.labels["version"] for sample in family.samples] == ["m@2"]
     assert metrics.registry.get_sample_value("triptych_slots_total", {"model": "m"}) == 8
+    assert metrics.registry.get_sample_value("triptych_kv_cache_bytes", {"model": "m"}) == 4096
 
 
 def test_the_classes_can_be_sent_to_other_processes():

@@ -1,0 +1,198 @@
+"""One checkpoint, ready to answer: its weights converted, its key/value cache allocated, its engine running.
+
+It never changes: a reload makes another one. Knows nothing of who calls it, and of Ray or HTTP.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from models.cache import KeyValueCache
+from models.checkpoint import Checkpoint
+from models.config import CacheShape
+from models.precision import Precision, convert, resolve_device, resolve_precision
+from models.tokenizer import Tokenizer
+from service.engine.async_engine import AsyncEngine
+from service.engine.calls import Call
+from service.engine.engine import Engine
+from service.engine.memory import available_bytes
+from service.engine.runner import Runner
+from service.engine.scheduler import Scheduler
+from service.engine.stats import Observer
+from service.engine.tasks import REQUESTS, Limits, Task, make_task
+from service.errors import InvalidRequest
+from service.messages import Event, ModelInfo, Request
+
+log = logging.getLogger("triptych.engine")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineOptions:
+    """What an operator may choose; None takes the model's own limit."""
+
+    slots: int = 64
+    max_prompt_tokens: int | None = None
+    max_new_tokens: int | None = None
+    prefill_tokens: int = 4096  # prompt tokens a step may prefill
+    max_waiting: int = 1024  # requests
+    max_waiting_tokens: int = 65536  # of their prompts
+    device: str = "auto"
+    precision: Precision = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CacheLayout:
+    """What `KeyValueCache.allocate` is asked for."""
+
+    shape: CacheShape
+    slots: int
+    length: int
+    source_length: int
+    dtype: torch.dtype
+
+    @property
+    def nbytes(self) -> int:
+        return KeyValueCache.size_in_bytes(
+            self.shape, slots=self.slots, length=self.length, source_length=self.source_length, dtype=self.dtype
+        )
+
+    def allocate(self, device: torch.device) -> KeyValueCache:
+        return KeyValueCache.allocate(
+            self.shape,
+            slots=self.slots,
+            length=self.length,
+            source_length=self.source_length,
+            dtype=self.dtype,
+            device=device,
+        )
+
+    def check_fits(self, device: torch.device) -> None:
+        """Raises ValueError with the sizes where the buffers are larger than the memory that is left."""
+        needed, available = self.nbytes, available_bytes(device)
+        if available is not None and needed > available:
+            prompts = f" and prompts of {self.source_length}" if self.source_length else ""
+            raise ValueError(
+                f"the key/value cache of {self.slots} slots for {self.length} tokens{prompts} needs {_mib(needed)}, "
+                f"but {_mib(available)} are available on {device}, enough for {available * self.slots // needed} "
+                "slots: lower slots, max_prompt_tokens or max_new_tokens"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """A checkpoint whose weights are converted and on their device, before anything runs on it."""
+
+    checkpoint: Checkpoint
+    model: Any
+    device: torch.device
+    layout: CacheLayout
+    limits: Limits
+    options: EngineOptions
+    info: ModelInfo
+
+    @classmethod
+    def of(cls, name: str, checkpoint: Checkpoint, options: EngineOptions) -> Loaded:
+        """Takes the checkpoint's model over. Raises ValueError on a setting that model or memory cannot keep."""
+        config, manifest = checkpoint.config, checkpoint.manifest
+        device = resolve_device(options.device)
+        precision, reason = resolve_precision(options.precision, device)
+        max_prompt = _limit("max_prompt_tokens", options.max_prompt_tokens, config.max_prompt)
+        max_new = _limit("max_new_tokens", options.max_new_tokens, config.max_output)
+        if options.max_waiting_tokens < max_prompt:
+            raise ValueError(
+                f"max_waiting_tokens is {options.max_waiting_tokens}, below max_prompt_tokens {max_prompt}: "
+                "so long a prompt could never wait"
+            )
+        parameters = sum(p.numel() for p in checkpoint.model.parameters())
+        model, dtype = convert(checkpoint.model, precision, device)
+        shape = config.cache_shape
+        shared = shape.layers > 0 and not shape.cross  # prompt and continuation share the positions
+        total = min(config.max_prompt + 1, max_prompt + max_new) if shared else None
+        layout = CacheLayout(
+            shape=shape,
+            slots=options.slots,
+            length=total or max_new,
+            source_length=max_prompt if shape.cross else 0,
+            dtype=dtype,
+        )
+        layout.check_fits(device)  # the weights are there already, and count
+        version = f"{manifest.name}@{manifest.version}"
+        log.info(
+            "%s: %s, %.1f M parameters, %s (%s) on %s, %d slots, key/value cache %s",
+            name,
+            version,
+            parameters / 1e6,
+            precision,
+            reason,
+            device,
+            options.slots,
+            _mib(layout.nbytes),
+        )
+        info = ModelInfo(
+            name=name,
+            task=manifest.task,
+            version=version,
+            architecture=config.architecture,
+            parameters=parameters,
+            device=str(device),
+            precision=precision,
+            slots=options.slots,
+            max_prompt_tokens=max_prompt,
+            max_new_tokens=max_new,
+            language_pairs=tuple((s, t) for s, t in manifest.language_pairs),
+            labels=tuple(manifest.labels),
+            scores=dict(manifest.scores),
+            licence=manifest.licence,
+            kv_cache_bytes=layout.nbytes,
+        )
+        limits = Limits(max_prompt_tokens=max_prompt, max_new_tokens=max_new, max_total_tokens=total)
+        return cls(
+            checkpoint=checkpoint,
+            model=model,
+            device=device,
+            layout=layout,
+            limits=limits,
+            options=options,
+            info=info,
+        )
+
+    def start(self, observer: Observer | None) -> Core:
+        """Allocate the cache and start the engine's thread."""
+        cache, options, shape = self.layout.allocate(self.device), self.options, self.layout.shape
+        runner = Runner(self.model, cache, device=self.device, pad_id=self.checkpoint.config.pad_id)
+        scheduler = Scheduler(slots=options.slots, prefill_tokens=options.prefill_tokens)
+        engine = AsyncEngine(
+            Engine(runner, scheduler, shape, observer),
+            max_alive=options.slots + options.max_waiting,
+            max_waiting_tokens=options.max_waiting_tokens,
+        )
+        return Core(self.info, make_task(self.checkpoint, self.limits), self.checkpoint.tokenizer, engine)
+
+
+@dataclass(frozen=True)
+class Core:
+    info: ModelInfo
+    task: Task
+    tokenizer: Tokenizer
+    engine: AsyncEngine
+
+    def call(self, request: Request, emit: Callable[[Event], None]) -> Call:
+        """Not started yet. Raises a ServiceError when the request cannot be served."""
+        if not isinstance(request, REQUESTS[self.info.task]):
+            raise InvalidRequest(f"{self.info.name} answers {self.info.task}, not a {type(request).__name__}")
+        return Call(request, self.task, self.tokenizer, emit)
+
+
+def _limit(name: str, asked: int | None, own: int) -> int:
+    if asked is not None and asked > own:
+        raise ValueError(f"{name} is {asked}, the model's own limit is {own}")
+    return asked or own
+
+
+def _mib(size: int) -> str:
+    return f"{size / 2**20:.1f} MiB"

@@ -1,0 +1,81 @@
+"""A checkpoint as it is made ready to answer: what it takes, and what is refused."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from models.checkpoint import Checkpoint
+from service.engine import core
+from service.engine.core import EngineOptions, Loaded
+from tests import checkpoints
+
+MAKERS = [checkpoints.translator, checkpoints.generator, checkpoints.classifier]
+
+
+@pytest.fixture(params=MAKERS, ids=lambda make: make.__name__)
+def checkpoint(request: pytest.FixtureRequest, tmp_path: Path) -> Checkpoint:
+    made: Checkpoint = request.param(tmp_path)
+    return made
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"precision": "float32"},
+        {"precision": "bfloat16", "slots": 3},
+        {"precision": "auto", "max_prompt_tokens": 20},
+    ],
+    ids=str,
+)
+def test_the_computed_size_of_the_cache_is_what_is_allocated(
+    checkpoint: Checkpoint, options: dict, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    loaded = Loaded.of("it", checkpoint, EngineOptions(**options))
+    cache = loaded.layout.allocate(loaded.device)
+    assert loaded.info.kv_cache_bytes == loaded.layout.nbytes == cache.nbytes
+    assert (cache.nbytes > 0) == (loaded.info.task != "classify")
+    assert f"key/value cache {cache.nbytes / 2**20:.1f} MiB" in caplog.text
+
+
+def test_a_cache_that_does_not_fit_is_refused_with_the_sizes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = checkpoints.generator(tmp_path)
+    slot = Loaded.of("it", made, EngineOptions(slots=1, precision="float32")).layout.nbytes
+    monkeypatch.setattr(core, "available_bytes", lambda device: 100 * slot + slot // 2)
+    with pytest.raises(ValueError, match="key/value cache") as refused:
+        Loaded.of("it", made, EngineOptions(slots=1000, precision="float32"))
+    said = str(refused.value)
+    assert f"needs {1000 * slot / 2**20:.1f} MiB" in said
+    assert f"{100.5 * slot / 2**20:.1f} MiB are available on cpu" in said
+    assert "enough for 100 slots" in said
+    assert all(setting in said for setting in ("slots", "max_prompt_tokens", "max_new_tokens"))
+    assert Loaded.of("it", made, EngineOptions(slots=100, precision="float32")).info.slots == 100
+
+
+def test_a_cache_fits_where_nobody_knows_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(core, "available_bytes", lambda device: None)
+    assert Loaded.of("it", checkpoints.generator(tmp_path), EngineOptions(slots=10**9)).info.slots == 10**9
+
+
+@pytest.mark.parametrize("limit", ["max_prompt_tokens", "max_new_tokens"])
+def test_a_limit_beyond_the_models_own_is_refused_with_both(tmp_path: Path, limit: str) -> None:
+    with pytest.raises(ValueError, match=rf"{limit} is 999, the model's own limit is 4\d"):
+        Loaded.of("it", checkpoints.translator(tmp_path), EngineOptions(**{limit: 999}))
+
+
+def test_a_queue_in_which_a_long_prompt_could_never_wait_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"max_waiting_tokens is 40, below max_prompt_tokens 63"):
+        Loaded.of("it", checkpoints.generator(tmp_path), EngineOptions(max_waiting_tokens=40))
+
+
+@pytest.mark.parametrize(("precision", "said"), [("float32", "float32 (as set)"), ("auto", "on cpu")])
+def test_the_log_says_the_precision_and_why(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, precision: str, said: str
+) -> None:
+    caplog.set_level(logging.INFO)
+    loaded = Loaded.of("it", checkpoints.generator(tmp_path), EngineOptions(precision=precision))
+    assert said in caplog.text
+    assert f"{loaded.info.precision} (" in caplog.text
