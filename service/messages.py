@@ -11,11 +11,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from service.errors import BY_CODE, ServiceError
+from service.errors import BY_CODE, InvalidRequest, ServiceError
 
 Task = Literal["translate", "generate", "classify"]
 FinishReason = Literal["eos_token", "length", "stop_sequence"]
 ScoreFunction = Literal["softmax", "sigmoid", "none"]
+
+MOST_BEAMS = MOST_RESULTS = 16  # of one request: what it costs stays bounded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,13 +39,60 @@ class Decoding:
     stop: tuple[str, ...] = ()  # the text ends before the first of them
     top_n_tokens: int = 0  # so many best tokens come with each Token of a streamed request
     seed: int | None = None  # None: drawn by the worker and reported in Completion.seed
+    no_repeat_ngram_size: int = 0  # so many tokens in a row never come twice; 0 lets them
+    num_beams: int = 1  # more than 1: beam search
+    num_return_sequences: int = 1  # the best of a beam search, or so many samples
+    length_penalty: float = 1.0  # a result's score is its log-probability / its number of tokens ** this
+    early_stopping: bool | Literal["never"] = False  # of a beam search, as in transformers
+
+    def check_results(self, slots: int) -> None:
+        """How many beams and results there are, and what goes with them. Raises InvalidRequest.
+
+        `slots` is how many beams the model can run side by side.
+        """
+        _check_count("num_beams", self.num_beams, min(MOST_BEAMS, slots))
+        _check_count("num_return_sequences", self.num_return_sequences, MOST_RESULTS)
+        if self.num_beams > 1:
+            self._check_beams()
+        elif self.num_return_sequences > 1 and not self.do_sample:
+            raise InvalidRequest(
+                f"num_return_sequences is {self.num_return_sequences}, but greedy decoding has one result: "
+                f"set num_beams to at least {self.num_return_sequences}, or do_sample to true",
+                parameter="num_return_sequences",
+                limit=1,
+            )
+
+    def _check_beams(self) -> None:
+        if self.num_return_sequences > self.num_beams:
+            raise InvalidRequest(
+                f"num_return_sequences is {self.num_return_sequences}, the limit is num_beams, {self.num_beams}",
+                parameter="num_return_sequences",
+                limit=self.num_beams,
+            )
+        reasons = {
+            "sampling": self.do_sample and "the beams are the most likely ones, none is drawn",
+            "stop": self.stop and "a beam ends at its end token or its length",
+            "top_n_tokens": self.top_n_tokens and "the beams are the best tokens",
+        }
+        for name, reason in reasons.items():
+            if reason:
+                raise InvalidRequest(
+                    f"num_beams is {self.num_beams}, which does not go with {name}: {reason}", parameter="num_beams"
+                )
+
+
+def _check_count(name: str, value: int, most: int) -> None:
+    if not 1 <= value <= most:
+        limit = 1 if value < 1 else most
+        raise InvalidRequest(f"{name} is {value}, expected 1 to {most}", parameter=name, value=value, limit=limit)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Request:
     id: str  # unique among the requests alive in the application
     text: str
-    stream: bool = False  # True: Token events come before the terminal one
+    stream: bool = False  # True: Token events of the first result come before the terminal one; a beam search has none
+    priority: int = 0  # -10 to 10; lower is sooner
     deadline: float | None = None  # time.time() after which the answer is worthless
 
 
@@ -52,6 +101,11 @@ class TranslateRequest(_Request):
     source_language: str  # the gateway fills in what a client left out
     target_language: str
     decoding: Decoding = Decoding()
+    target_prefix: str = ""  # what the translation begins with
+    min_length_ratio: float | None = None  # new tokens for each token of the text, at least
+    max_length_ratio: float | None = None  # at most; the end token counts
+    return_alignment: bool = False
+    alignment_layer: int | None = None  # of the decoder, from 0; None: the model's default
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,15 +156,40 @@ class Token:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Alternative:
+    """One more result of a request."""
+
+    text: str
+    score: float
+    seed: int | None = None  # of a sampled one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alignment:
+    """How much each token of a translation looked at each token of its source: cross-attention, mean over the heads.
+
+    The texts of `source_tokens` join to the source as the model read it, those of `target_tokens` to the translation
+    after its `target_prefix`. Tags and end tokens are among them, with an empty text.
+    """
+
+    source_tokens: tuple[str, ...]
+    target_tokens: tuple[str, ...]
+    weights: tuple[tuple[float, ...], ...]  # a row for each target token, over the source tokens; sums to 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:
     """Terminal event of a translation or a generation."""
 
     request_id: str
-    text: str
+    text: str  # of the best result; of several samples, of the one with the request's own seed
     finish_reason: FinishReason
     prompt_tokens: int
     generated_tokens: int
     seed: int | None = None  # of a sampled request
+    score: float | None = None  # where several results were asked for
+    alternatives: tuple[Alternative, ...] = ()  # the other results, best first; samples by their seeds
+    alignment: Alignment | None = None
     timing: Timing = Timing()
     model_version: str = ""
 

@@ -12,11 +12,14 @@ from collections.abc import Callable
 from models.tokenizer import IncrementalDetokenizer, Tokenizer
 from service.engine.async_engine import AsyncEngine
 from service.engine.engine import Output
+from service.engine.results import primed
 from service.engine.sequence import Sequence
 from service.engine.stopping import StopWatch
 from service.engine.tasks import Task
-from service.errors import Cancelled, DeadlineExceeded, ServiceError
+from service.errors import Cancelled, DeadlineExceeded, InvalidRequest, ServiceError
 from service.messages import Event, Failure, Request, Timing, Token, TopToken
+
+PRIORITIES = 10  # to each side of 0
 
 log = logging.getLogger("triptych.engine")
 
@@ -33,13 +36,15 @@ class Call:
         self.request = request
         self.sequences = task.prepare(request)
         self._task, self._tokenizer, self._emit = task, tokenizer, emit
-        self._detokenizer = self._stream_of(self.sequences[0]) if request.stream else None
+        first = self.sequences[0]
+        self._stream = first if request.stream and first.beams is None else None
+        self._detokenizer, self._before = self._text_of(first)
         self._engine: AsyncEngine | None = None
         self._ends: dict[str, Output] = {}  # the last output of each sequence that has ended
         self._failure: ServiceError | None = None
-        deadline = _deadline(request)
+        deadline, priority = _deadline(request), _priority(request)
         for sequence in self.sequences:
-            sequence.deadline = deadline
+            sequence.deadline, sequence.priority = deadline, priority
 
     def start(self, engine: AsyncEngine) -> None:
         """All of the sequences or none: raises what the engine refuses one with, and then there is no event."""
@@ -60,8 +65,8 @@ class Call:
 
     def _take(self, output: Output) -> None:
         """One engine output to its events."""
-        if self._detokenizer is not None and output.token is not None:
-            self._emit(_token(self.request.id, output, self._detokenizer, self._tokenizer))
+        if output.sequence is self._stream and output.token is not None:
+            self._emit(self._token(output))
         if not output.last:
             return
         self._ends[output.sequence.id] = output
@@ -76,12 +81,30 @@ class Call:
         if self._failure is not None:
             return Failure.of(self.request.id, self._failure)
         ends = [self._ends[sequence.id] for sequence in self.sequences]
-        return self._task.answer(self.request, ends, _timing(self.sequences))
+        try:
+            return self._task.answer(self.request, ends, _timing(self.sequences))
+        except Exception:  # our bug, but nobody must wait for ever because of it
+            log.exception("the answer to request %s could not be built", self.request.id)
+            return Failure.of(self.request.id, ServiceError("the answer could not be built"))
 
-    def _stream_of(self, sequence: Sequence) -> IncrementalDetokenizer:
-        assert len(self.sequences) == 1, f"{self.request.id} streams {len(self.sequences)} sequences"
-        watch = sequence.watch
-        return watch.pieces() if isinstance(watch, StopWatch) else self._tokenizer.detokenizer()
+    def _text_of(self, sequence: Sequence) -> tuple[IncrementalDetokenizer, str]:
+        """Says the text of its tokens, and what comes before the first of them."""
+        detokenizer, before = primed(self._tokenizer, sequence.target_prefix)
+        return sequence.watch.pieces() if isinstance(sequence.watch, StopWatch) else detokenizer, before
+
+    def _token(self, output: Output) -> Token:
+        assert output.token is not None
+        special = output.last and output.sequence.outcome == "eos_token"
+        text, self._before = self._before + ("" if special else self._detokenizer.push(output.token)), ""
+        return Token(
+            request_id=self.request.id,
+            index=output.index,
+            id=output.token,
+            text=text + (self._detokenizer.flush() if output.last else ""),
+            logprob=output.logprob if output.logprob is not None else 0.0,
+            special=special,
+            top_tokens=tuple(_top_token(token, logprob, self._tokenizer) for token, logprob in output.best),
+        )
 
 
 def _ignore(event: Event) -> None:
@@ -98,19 +121,14 @@ def _deadline(request: Request) -> float | None:
     return time.monotonic() + left
 
 
-def _token(request_id: str, output: Output, detokenizer: IncrementalDetokenizer, tokenizer: Tokenizer) -> Token:
-    assert output.token is not None
-    special = output.last and output.sequence.outcome == "eos_token"
-    text = "" if special else detokenizer.push(output.token)
-    return Token(
-        request_id=request_id,
-        index=output.index,
-        id=output.token,
-        text=text + (detokenizer.flush() if output.last else ""),
-        logprob=output.logprob if output.logprob is not None else 0.0,
-        special=special,
-        top_tokens=tuple(_top_token(token, logprob, tokenizer) for token, logprob in output.best),
-    )
+def _priority(request: Request) -> int:
+    if not -PRIORITIES <= request.priority <= PRIORITIES:
+        raise InvalidRequest(
+            f"priority is {request.priority}, expected -{PRIORITIES} to {PRIORITIES}",
+            value=request.priority,
+            limit=PRIORITIES if request.priority > 0 else -PRIORITIES,
+        )
+    return request.priority
 
 
 def _top_token(token: int, logprob: float, tokenizer: Tokenizer) -> TopToken:

@@ -7,23 +7,32 @@ batching, threads, HTTP or Ray.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from models import formats
 from models.checkpoint import Checkpoint
 from models.tokenizer import Tokenizer
-from service.engine.decoding import min_new_tokens_of, sampling_of, top_n_tokens_of, watch_of
+from service.engine.decoding import (
+    SEEDS,
+    Lengths,
+    align_layer_of,
+    beams_of,
+    lengths_of,
+    sampling_of,
+    top_n_tokens_of,
+    watch_of,
+    within_tokens,
+)
 from service.engine.engine import Output
+from service.engine.results import alignment_of, finish_reason, primed, scored, text_of
 from service.engine.sequence import Sequence
-from service.engine.stopping import before_stop
-from service.errors import EmptyInput, InputTooLong, InvalidRequest, UnknownLanguagePair
+from service.errors import EmptyInput, UnknownLanguagePair
 from service.messages import (
+    MOST_BEAMS,
     Classification,
     ClassifyRequest,
     Completion,
-    Decoding,
-    FinishReason,
     GenerateRequest,
     Request,
     ScoreFunction,
@@ -38,6 +47,7 @@ class Limits:
     max_prompt_tokens: int  # tags and special tokens included
     max_new_tokens: int
     max_total_tokens: int | None = None  # prompt and continuation together, where they share the positions
+    slots: int = MOST_BEAMS  # beams that run side by side, at most
 
 
 class Task(Protocol):
@@ -58,55 +68,56 @@ class _TextTask:
     end_id: int
     vocabulary: int  # number of the model's tokens
 
-    def _decoded(
-        self, request: Request, prompt: list[int], decoding: Decoding, *, penalize_prompt: bool = False
-    ) -> list[Sequence]:
-        _within(prompt, self.limits.max_prompt_tokens)
-        max_new_tokens = self._max_new_tokens(len(prompt), decoding.max_new_tokens)
-        top_n_tokens = top_n_tokens_of(decoding)
-        sequence = Sequence(
-            id=request.id,
-            prompt=prompt,
-            max_new_tokens=max_new_tokens,
-            min_new_tokens=min_new_tokens_of(decoding, max_new_tokens),
-            end_id=self.end_id,
-            sampling=sampling_of(decoding, vocabulary=self.vocabulary, penalize_prompt=penalize_prompt),
-            watch=watch_of(decoding, self.tokenizer),
-            want_logprobs=request.stream,
-            top_n_tokens=top_n_tokens if request.stream else 0,
-        )
-        return [sequence]
-
-    def _max_new_tokens(self, prompt_tokens: int, asked: int | None) -> int:
-        total = self.limits.max_total_tokens
-        room = self.limits.max_new_tokens if total is None else min(self.limits.max_new_tokens, total - prompt_tokens)
-        if asked is None:
-            return room
-        if asked < 1:
-            raise InvalidRequest(f"max_new_tokens is {asked}, expected at least 1", value=asked, limit=1)
-        if asked > room:
-            after = "" if total is None else f" after a prompt of {prompt_tokens} tokens"
-            raise InvalidRequest(f"max_new_tokens is {asked}, the limit{after} is {room}", value=asked, limit=room)
-        return asked
-
-    def _output_ids(self, sequence: Sequence) -> list[int]:
-        return sequence.output[:-1] if sequence.outcome == "eos_token" else sequence.output
-
-    def _completion(
+    def _sequences(
         self,
         request: TranslateRequest | GenerateRequest,
-        sequence: Sequence,
-        timing: Timing,
-        prefix: str = "",
+        prompt: list[int],
+        lengths: Lengths,
+        *,
+        prefix: list[int],
+        penalize_prompt: bool = False,
+        align_layer: int | None = None,
+    ) -> list[Sequence]:
+        """One, or one for each sample. Whatever they have in common, the first is what it would be alone."""
+        decoding = request.decoding
+        decoding.check_results(self.limits.slots)
+        sampling = sampling_of(decoding, vocabulary=self.vocabulary, penalize_prompt=penalize_prompt)
+        beams, top_n_tokens = beams_of(decoding), top_n_tokens_of(decoding)
+        return [
+            Sequence(
+                id=f"{request.id}+{number}" if number else request.id,
+                prompt=prompt,
+                max_new_tokens=lengths.most,
+                min_new_tokens=lengths.least,
+                end_id=self.end_id,
+                sampling=replace(sampling, seed=(sampling.seed + number) % SEEDS),
+                beams=beams,
+                target_prefix=prefix,
+                align_layer=None if number else align_layer,
+                want_logprobs=request.stream or decoding.num_return_sequences > 1,
+                top_n_tokens=top_n_tokens if request.stream else 0,
+                watch=watch_of(decoding, primed(self.tokenizer, prefix)[0]),
+            )
+            for number in range(1 if beams else decoding.num_return_sequences)
+        ]
+
+    def _completion(
+        self, request: TranslateRequest | GenerateRequest, ends: list[Output], timing: Timing, before: str = ""
     ) -> Completion:
-        text = self.tokenizer.decode(self._output_ids(sequence))
+        """`before` comes in front of every text."""
+        sequences, decoding = [end.sequence for end in ends], request.decoding
+        first = sequences[0]
+        results = scored(self.tokenizer, sequences, decoding) if decoding.num_return_sequences > 1 else []
         return Completion(
             request_id=request.id,
-            text=prefix + before_stop(text, request.decoding.stop),
-            finish_reason=_finish_reason(sequence),
-            prompt_tokens=len(sequence.prompt),
-            generated_tokens=len(sequence.output),
-            seed=sequence.sampling.seed if request.decoding.do_sample else None,
+            text=before + text_of(self.tokenizer, first, first.output, decoding.stop),
+            finish_reason=finish_reason(first),
+            prompt_tokens=len(first.prompt),
+            generated_tokens=len(first.output),
+            seed=first.sampling.seed if decoding.do_sample else None,
+            score=results[0].score if results else None,
+            alternatives=tuple(replace(result, text=before + result.text) for result in results[1:]),
+            alignment=None if first.align_layer is None else alignment_of(self.tokenizer, first),
             timing=timing,
             model_version=self.version,
         )
@@ -115,6 +126,7 @@ class _TextTask:
 @dataclass(frozen=True)
 class Translate(_TextTask):
     language_pairs: tuple[tuple[str, str], ...]
+    layers: int  # of the decoder, with attention to the source
 
     def prepare(self, request: Request) -> list[Sequence]:
         assert isinstance(request, TranslateRequest)
@@ -123,11 +135,25 @@ class Translate(_TextTask):
             served = ", ".join("-".join(each) for each in self.language_pairs)
             raise UnknownLanguagePair(f"no translation for {'-'.join(pair)}; available: {served}")
         prompt = formats.translation_source(self.tokenizer, _text(request.text), request.target_language)
-        return self._decoded(request, prompt, request.decoding)
+        within_tokens("the text", prompt, self.limits.max_prompt_tokens)
+        prefix = formats.translation_target(self.tokenizer, request.target_prefix)[:-1]
+        within_tokens("target_prefix", prefix, self.limits.max_new_tokens - 1)
+        return self._sequences(
+            request,
+            prompt,
+            self._lengths(request, len(prompt) - 2, len(prefix)),
+            prefix=prefix,
+            align_layer=align_layer_of(request, self.layers),
+        )
+
+    def _lengths(self, request: TranslateRequest, source_tokens: int, prefix_tokens: int) -> Lengths:
+        after = f" after a target_prefix of {prefix_tokens} tokens" if prefix_tokens else ""
+        lengths = lengths_of(request.decoding, self.limits.max_new_tokens - prefix_tokens, after)
+        return lengths.within_ratios(source_tokens, request.min_length_ratio, request.max_length_ratio)
 
     def answer(self, request: Request, ends: list[Output], timing: Timing) -> Completion:
         assert isinstance(request, TranslateRequest)
-        return self._completion(request, ends[0].sequence, timing)
+        return self._completion(request, ends, timing)
 
 
 @dataclass(frozen=True)
@@ -135,14 +161,21 @@ class Generate(_TextTask):
     def prepare(self, request: Request) -> list[Sequence]:
         assert isinstance(request, GenerateRequest)
         prompt = formats.generation_prompt(self.tokenizer, _text(request.text))
+        within_tokens("the text", prompt, self.limits.max_prompt_tokens)
         # Prompt and output are one text; a translation's source is another one, which it may well repeat.
-        return self._decoded(request, prompt, request.decoding, penalize_prompt=True)
+        return self._sequences(request, prompt, self._lengths(request, len(prompt)), prefix=[], penalize_prompt=True)
+
+    def _lengths(self, request: GenerateRequest, prompt_tokens: int) -> Lengths:
+        room, total = self.limits.max_new_tokens, self.limits.max_total_tokens
+        if total is None:
+            return lengths_of(request.decoding, room)
+        return lengths_of(
+            request.decoding, min(room, total - prompt_tokens), f" after a prompt of {prompt_tokens} tokens"
+        )
 
     def answer(self, request: Request, ends: list[Output], timing: Timing) -> Completion:
         assert isinstance(request, GenerateRequest)
-        return self._completion(
-            request, ends[0].sequence, timing, prefix=request.text if request.return_full_text else ""
-        )
+        return self._completion(request, ends, timing, before=request.text if request.return_full_text else "")
 
 
 @dataclass(frozen=True)
@@ -155,7 +188,7 @@ class Classify:
     def prepare(self, request: Request) -> list[Sequence]:
         assert isinstance(request, ClassifyRequest)
         prompt, segments = formats.classification_prompt(self.tokenizer, _text(request.text), request.text_pair)
-        _within(prompt, self.limits.max_prompt_tokens)
+        within_tokens("the text", prompt, self.limits.max_prompt_tokens)
         return [Sequence(id=request.id, prompt=prompt, segments=segments, max_new_tokens=1, want_logits=True)]
 
     def answer(self, request: Request, ends: list[Output], timing: Timing) -> Classification:
@@ -183,7 +216,9 @@ def make_task(checkpoint: Checkpoint, limits: Limits) -> Task:
     vocabulary = config.vocab_size
     if manifest.task == "translate":
         pairs = tuple((source, target) for source, target in manifest.language_pairs)
-        return Translate(checkpoint.tokenizer, limits, version, end_id, vocabulary, pairs)
+        shape = config.cache_shape
+        layers = shape.layers if shape.cross else 0
+        return Translate(checkpoint.tokenizer, limits, version, end_id, vocabulary, pairs, layers)
     return Generate(checkpoint.tokenizer, limits, version, end_id, vocabulary)
 
 
@@ -209,14 +244,3 @@ def _text(text: str) -> str:
     if not text.strip():
         raise EmptyInput("the text is empty")
     return text
-
-
-def _within(prompt: list[int], limit: int) -> list[int]:
-    if len(prompt) > limit:
-        raise InputTooLong(f"the text has {len(prompt)} tokens, the limit is {limit}", value=len(prompt), limit=limit)
-    return prompt
-
-
-def _finish_reason(sequence: Sequence) -> FinishReason:
-    assert sequence.outcome in ("eos_token", "length", "stop_sequence"), f"{sequence.id} ended in {sequence.outcome}"
-    return sequence.outcome

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from service.gateway.answering import Answer
-from service.messages import Classification, Completion, Token, TopToken
+from service.messages import Alternative, Classification, Completion, Token, TopToken
 
 
 def translation(answer: Answer) -> dict[str, Any]:
     assert isinstance(answer.result, Completion)
-    return {"translation_text": answer.result.text}
+    return {**_texts("translation_text", answer.result), **_alignment(answer.result)}
 
 
 def generation(answer: Answer, *, details: bool) -> dict[str, Any]:
     assert isinstance(answer.result, Completion)
     result = answer.result
+    texts = _texts("generated_text", result)
     if not details:
-        return {"generated_text": result.text}
+        return texts
     return {
-        "generated_text": result.text,
+        **texts,
         "details": {
             "finish_reason": result.finish_reason,
             "generated_tokens": result.generated_tokens,
@@ -29,6 +31,26 @@ def generation(answer: Answer, *, details: bool) -> dict[str, Any]:
             **_top_tokens([_best(token) for token in answer.tokens]),
         },
     }
+
+
+def _texts(name: str, result: Completion) -> dict[str, Any]:
+    """The text; with score, seed and the others where several results were asked for."""
+    if result.score is None:
+        return {name: result.text}
+    others = [{name: other.text, **_score(other)} for other in result.alternatives]
+    return {name: result.text, **_score(result), "alternatives": others}
+
+
+def _score(result: Completion | Alternative) -> dict[str, Any]:
+    return {"score": result.score, **({} if result.seed is None else {"seed": result.seed})}
+
+
+def _alignment(result: Completion) -> dict[str, Any]:
+    """Four digits of each weight: a long text has many of them."""
+    if result.alignment is None:
+        return {}
+    alignment = asdict(result.alignment)
+    return {"alignment": alignment | {"weights": [[round(w, 4) for w in row] for row in alignment["weights"]]}}
 
 
 def classification(answer: Answer) -> list[dict[str, Any]]:
@@ -65,6 +87,7 @@ def last_event(token: Token, result: Completion) -> dict[str, Any]:
     return {
         **token_event(token),
         "generated_text": result.text,
+        **_alignment(result),
         "details": {
             "finish_reason": result.finish_reason,
             "generated_tokens": result.generated_tokens,

@@ -19,7 +19,7 @@ from service.gateway.schemas import (
     DecodingParameters,
     GenerateBody,
     GenerateParameters,
-    TaskBody,
+    Parameters,
     TranslateBody,
     TranslateParameters,
 )
@@ -41,7 +41,16 @@ class RequestFactory:
         decoding = _decoding(parameters, info)
         return [
             TranslateRequest(
-                text=text, source_language=source, target_language=target, decoding=decoding, **self._common(index)
+                text=text,
+                source_language=source,
+                target_language=target,
+                decoding=decoding,
+                target_prefix=parameters.target_prefix or "",
+                min_length_ratio=parameters.min_length_ratio,
+                max_length_ratio=parameters.max_length_ratio,
+                return_alignment=parameters.aligns,
+                alignment_layer=parameters.alignment_layer,
+                **self._common(index, parameters),
             )
             for index, text in enumerate(body.inputs)
         ]
@@ -50,7 +59,7 @@ class RequestFactory:
         parameters = body.parameters or GenerateParameters()
         decoding, full = _decoding(parameters, info), bool(parameters.return_full_text)
         return [
-            GenerateRequest(text=text, return_full_text=full, decoding=decoding, **self._common(index))
+            GenerateRequest(text=text, return_full_text=full, decoding=decoding, **self._common(index, parameters))
             for index, text in enumerate(body.inputs)
         ]
 
@@ -62,13 +71,18 @@ class RequestFactory:
                 text_pair=pair.text_pair,
                 top_k=parameters.top_k,
                 function_to_apply=parameters.function_to_apply,
-                **self._common(index),
+                **self._common(index, parameters),
             )
             for index, pair in enumerate(body.inputs)
         ]
 
-    def _common(self, index: int) -> dict[str, Any]:
-        return {"id": f"{self._prefix}.{index}", "stream": self._stream, "deadline": self._deadline}
+    def _common(self, index: int, parameters: Parameters) -> dict[str, Any]:
+        return {
+            "id": f"{self._prefix}.{index}",
+            "stream": self._stream,
+            "deadline": self._deadline,
+            "priority": parameters.priority or 0,
+        }
 
 
 def _decoding(parameters: DecodingParameters, info: ModelInfo) -> Decoding:
@@ -86,7 +100,7 @@ def _decoding(parameters: DecodingParameters, info: ModelInfo) -> Decoding:
             parameter="parameters.min_new_tokens",
             limit=most,
         )
-    return Decoding(
+    decoding = Decoding(
         max_new_tokens=wanted,
         min_new_tokens=least,
         do_sample=parameters.samples,
@@ -102,7 +116,14 @@ def _decoding(parameters: DecodingParameters, info: ModelInfo) -> Decoding:
         stop=tuple(parameters.stop or ()),
         top_n_tokens=parameters.top_n_tokens or 0,
         seed=parameters.seed,
+        no_repeat_ngram_size=parameters.no_repeat_ngram_size or 0,
+        num_beams=parameters.num_beams or 1,
+        num_return_sequences=parameters.results,
+        length_penalty=1.0 if parameters.length_penalty is None else parameters.length_penalty,
+        early_stopping=parameters.early_stopping or False,
     )
+    decoding.check_results(info.slots)
+    return decoding
 
 
 def check_inputs(body: TranslateBody | GenerateBody | ClassifyBody, max_inputs: int) -> None:
@@ -112,6 +133,7 @@ def check_inputs(body: TranslateBody | GenerateBody | ClassifyBody, max_inputs: 
         raise EmptyInput("inputs is an empty list")
     if count > max_inputs:
         raise InvalidRequest(f"inputs has {count} texts, the limit is {max_inputs}", limit=max_inputs)
+    _check_results(body, count, max_inputs)
     for index, text in _texts(body):
         if not text.strip():
             raise EmptyInput(f"inputs[{index}] is {quoted(text)}: there is nothing to work on", index=index)
@@ -128,10 +150,38 @@ def _texts(body: TranslateBody | GenerateBody | ClassifyBody) -> Iterator[tuple[
             yield index, pair.text_pair
 
 
-def _check_stream(body: TaskBody, count: int) -> None:
+def _check_results(body: TranslateBody | GenerateBody | ClassifyBody, count: int, most: int) -> None:
+    """Samples cost what texts do; the results of a beam search cost what its beams do."""
+    parameters = None if isinstance(body, ClassifyBody) else body.parameters
+    if parameters is None or (parameters.num_beams or 1) > 1:
+        return
+    samples = count * parameters.results
+    if samples > most:
+        raise InvalidRequest(
+            f"inputs has {count} texts with num_return_sequences {parameters.results}: {samples} results, "
+            f"the limit is {most}",
+            parameter="parameters.num_return_sequences",
+            limit=most,
+        )
+
+
+def _check_stream(body: TranslateBody | GenerateBody | ClassifyBody, count: int) -> None:
     if not body.stream:
         return
     if isinstance(body, ClassifyBody):
         raise InvalidRequest("stream is true: a classification is one event, it cannot be streamed", parameter="stream")
     if count != 1:
         raise InvalidRequest(f"stream is true with {count} inputs, the limit is 1", parameter="stream", limit=1)
+    if body.parameters is None:
+        return
+    beams, results = body.parameters.num_beams or 1, body.parameters.results
+    if beams > 1:
+        raise InvalidRequest(
+            f"stream is true with num_beams {beams}, the limit is 1: a beam search knows its first token at its end",
+            parameter="stream",
+            limit=1,
+        )
+    if results > 1:
+        raise InvalidRequest(
+            f"stream is true with num_return_sequences {results}, the limit is 1", parameter="stream", limit=1
+        )

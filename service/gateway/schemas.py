@@ -21,6 +21,8 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from service.messages import MOST_BEAMS, MOST_RESULTS
+
 
 class Body(BaseModel):
     """Strict: a misspelt field is an error, and so is "5" for 5."""
@@ -77,6 +79,7 @@ LogitBias = Annotated[
     BeforeValidator(_token_ids),
     WithJsonSchema({"type": "object", "additionalProperties": {"type": "number", "minimum": -100, "maximum": 100}}),
 ]
+EarlyStopping = Literal[True, False, "never"]
 StopStrings = Annotated[
     list[Annotated[str, Field(min_length=1, max_length=256)]],
     Field(max_length=16),
@@ -107,7 +110,11 @@ TextPairs = Annotated[
 ]
 
 
-class DecodingParameters(Body):
+class Parameters(Body):
+    priority: int | None = Field(default=None, ge=-10, le=10, description="lower is sooner; default: 0")
+
+
+class DecodingParameters(Parameters):
     """How tokens are chosen. A temperature other than 1, a top_k, a top_p or typical_p below 1 or a min_p above 0
     implies sampling, as in text-generation-inference, unless do_sample is false. Bias and penalties hold in any case.
     """
@@ -125,10 +132,38 @@ class DecodingParameters(Body):
     )
     presence_penalty: float | None = Field(default=None, ge=-2, le=2, description="0 is none; on the output")
     frequency_penalty: float | None = Field(default=None, ge=-2, le=2, description="0 is none; on the output")
+    no_repeat_ngram_size: int | None = Field(
+        default=None, ge=0, lt=2**31, description="so many tokens in a row never come twice; 0 lets them"
+    )
     logit_bias: LogitBias | None = Field(default=None, description="token id: what is added to its logit")
     stop: StopStrings | None = Field(default=None, description="the text ends before the first of them")
     top_n_tokens: int | None = Field(default=None, ge=0, le=20, description="best tokens with each one, where listed")
     seed: int | None = Field(default=None, ge=0, lt=2**63, description="default: drawn for each text")
+    num_beams: int | None = Field(
+        default=None, ge=1, le=MOST_BEAMS, description="above 1: beam search; at most the model's slots"
+    )
+    num_return_sequences: int | None = Field(
+        default=None, ge=1, le=MOST_RESULTS, description="the best of num_beams, or so many samples"
+    )
+    n: int | None = Field(default=None, ge=1, le=MOST_RESULTS, description="the same as num_return_sequences")
+    length_penalty: float | None = Field(
+        default=None, ge=-10, le=10, description="score: log-probability / tokens ** this; default: 1"
+    )
+    early_stopping: EarlyStopping | None = Field(default=None, description="of a beam search; default: false")
+
+    @model_validator(mode="after")
+    def _one_number_of_results(self) -> DecodingParameters:
+        if None not in (self.n, self.num_return_sequences) and self.n != self.num_return_sequences:
+            raise PydanticCustomError(
+                "two_numbers",
+                "n is {n} and num_return_sequences is {other}: they are the same, send one",
+                {"n": self.n, "other": self.num_return_sequences},
+            )
+        return self
+
+    @property
+    def results(self) -> int:
+        return self.num_return_sequences or self.n or 1
 
     @property
     def samples(self) -> bool:
@@ -141,8 +176,23 @@ class DecodingParameters(Body):
 class TranslateParameters(DecodingParameters):
     src_lang: str | None = Field(default=None, description="may be left out where one language pair remains possible")
     tgt_lang: str | None = Field(default=None, description="may be left out where one language pair remains possible")
+    target_prefix: str | None = Field(default=None, description="what the translation begins with")
+    min_length_ratio: float | None = Field(
+        default=None, ge=0, le=100, description="new tokens for each token of the text, at least"
+    )
+    max_length_ratio: float | None = Field(
+        default=None, gt=0, le=100, description="new tokens for each token of the text, at most"
+    )
+    return_alignment: bool | None = Field(
+        default=None, description="which source tokens each token comes from; default: false, unless a layer is chosen"
+    )
+    alignment_layer: int | None = Field(default=None, ge=0, lt=2**31, description="of the decoder, from 0")
     clean_up_tokenization_spaces: Annotated[Any, AfterValidator(neutral_only(False))] = None
     truncation: Annotated[Any, AfterValidator(neutral_only("do_not_truncate"))] = None
+
+    @property
+    def aligns(self) -> bool:
+        return self.alignment_layer is not None if self.return_alignment is None else self.return_alignment
 
     @model_validator(mode="before")
     @classmethod
@@ -165,7 +215,7 @@ class GenerateParameters(DecodingParameters):
     watermark: Annotated[Any, AfterValidator(neutral_only(False))] = None
 
 
-class ClassifyParameters(Body):
+class ClassifyParameters(Parameters):
     top_k: int | None = Field(default=None, ge=1, lt=2**31, description="how many labels, best first; default: all")
     function_to_apply: Literal["softmax", "sigmoid", "none"] | None = Field(
         default=None, description="default: the model's own"
@@ -195,8 +245,26 @@ class ClassifyBody(TaskBody):
 # Answers. They document: what is sent is built as plain dicts, in `rendering`.
 
 
-class Translation(BaseModel):
+class Result(BaseModel):
+    """What several results have beside their text."""
+
+    score: float | None = None
+    seed: int | None = None
+
+
+class TranslationText(Result):
     translation_text: str
+
+
+class AlignmentWeights(BaseModel):
+    source_tokens: list[str]
+    target_tokens: list[str]
+    weights: list[list[float]]
+
+
+class Translation(TranslationText):
+    alternatives: list[TranslationText] | None = None
+    alignment: AlignmentWeights | None = None
 
 
 class TokenDetails(BaseModel):
@@ -215,8 +283,12 @@ class GenerationDetails(BaseModel):
     top_tokens: list[list[TokenDetails]] | None = None
 
 
-class Generation(BaseModel):
+class GeneratedText(Result):
     generated_text: str
+
+
+class Generation(GeneratedText):
+    alternatives: list[GeneratedText] | None = None
     details: GenerationDetails | None = None
 
 

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Sequence
 
 from service.errors import NotReady, ServiceError
 from service.messages import (
+    Alignment,
+    Alternative,
     Classification,
     ClassifyRequest,
     Completion,
@@ -19,6 +21,7 @@ from service.messages import (
     Timing,
     Token,
     TopToken,
+    TranslateRequest,
 )
 
 PAIRS = (("fr", "en"), ("en", "fr"), ("ko", "en"))
@@ -143,14 +146,18 @@ class FakeWorker:
             return Classification(
                 request_id=request.id, scores=scores, prompt_tokens=3, timing=timing, model_version=self.info.version
             )
-        prompt = request.text if isinstance(request, GenerateRequest) and request.return_full_text else ""
+        before = _before(request)
+        results = _results(request, before)
         return Completion(
             request_id=request.id,
-            text=prompt + _text(request),
+            text=before + _text(request),
             finish_reason="stop_sequence" if _text(request) != request.text.upper() else "eos_token",
             prompt_tokens=3,
             generated_tokens=len(tokens),
             seed=request.decoding.seed,
+            score=results[0].score if len(results) > 1 else None,
+            alternatives=tuple(results[1:]),
+            alignment=_alignment(request, tokens),
             timing=timing,
             model_version=self.info.version,
         )
@@ -173,6 +180,37 @@ class FakeWorker:
         if isinstance(self.exposition, Exception):
             raise self.exposition
         return self.exposition
+
+
+def _before(request: TranslateRequest | GenerateRequest) -> str:
+    if isinstance(request, TranslateRequest):
+        return request.target_prefix
+    return request.text if request.return_full_text else ""
+
+
+def _results(request: TranslateRequest | GenerateRequest, before: str) -> list[Alternative]:
+    """The text, then with one mark more for each: scores -1, -2, ..."""
+    decoding = request.decoding
+    return [
+        Alternative(
+            text=before + _text(request) + "!" * n,
+            score=-1.0 - n,
+            seed=(decoding.seed or 0) + n if decoding.do_sample else None,
+        )
+        for n in range(decoding.num_return_sequences)
+    ]
+
+
+def _alignment(request: TranslateRequest | GenerateRequest, tokens: list[Token]) -> Alignment | None:
+    """Each word comes from the word at its place."""
+    if not isinstance(request, TranslateRequest) or not request.return_alignment:
+        return None
+    count = len(tokens)
+    return Alignment(
+        source_tokens=tuple(request.text.split(" ")),
+        target_tokens=tuple(token.text for token in tokens),
+        weights=tuple(tuple(float(row == column) for column in range(count)) for row in range(count)),
+    )
 
 
 def _text(request: Request) -> str:

@@ -316,6 +316,6 @@ async def test_generate_parameters_of_the_translation_client_are_taken(stand, cl
     parameters = {"src_lang": "ko", "generate_parameters": {"max_new_tokens": 3}}
     assert (await client.post("/translate", json={"inputs": "a", "parameters": parameters})).status_code == 200
     assert stand.translator.seen[0].decoding.max_new_tokens == 3
-    parameters = {"src_lang": "ko", "generate_parameters": {"num_beams": 3}}
+    parameters = {"src_lang": "ko", "generate_parameters": {"beams": 3}}
     response = await client.post("/translate", json={"inputs": "a", "parameters": parameters})
     assert error_of(response)["code"] == "unknown_parameter"

@@ -1,0 +1,69 @@
+"""Ended sequences as what a client gets: texts, scores, alternatives, alignments.
+
+A beam search is one sequence with several hypotheses; samples are sequences of their own. Knows nothing of how they
+came about.
+"""
+
+from __future__ import annotations
+
+from models.tokenizer import IncrementalDetokenizer, Tokenizer
+from service.engine.sequence import Hypothesis, Sequence
+from service.engine.stopping import before_stop
+from service.messages import Alignment, Alternative, Decoding, FinishReason
+
+
+def primed(tokenizer: Tokenizer, prefix: list[int]) -> tuple[IncrementalDetokenizer, str]:
+    """A detokenizer that goes on after `prefix`, and the prefix's text."""
+    detokenizer = tokenizer.detokenizer()
+    return detokenizer, "".join([detokenizer.push(token) for token in prefix])
+
+
+def text_of(tokenizer: Tokenizer, sequence: Sequence, tokens: list[int], stop: tuple[str, ...]) -> str:
+    """The target prefix and `tokens`, up to a stop string, which is looked for after the prefix."""
+    prefix = sequence.target_prefix
+    start = len(primed(tokenizer, prefix)[1])
+    text = tokenizer.decode([*prefix, *(tokens[:-1] if tokens[-1:] == [sequence.end_id] else tokens)])
+    return text[:start] + before_stop(text[start:], stop)
+
+
+def finish_reason(sequence: Sequence) -> FinishReason:
+    assert sequence.outcome in ("eos_token", "length", "stop_sequence"), f"{sequence.id} ended in {sequence.outcome}"
+    return sequence.outcome
+
+
+def scored(tokenizer: Tokenizer, sequences: list[Sequence], decoding: Decoding) -> list[Alternative]:
+    """All the results of a request: of a beam search best first, of samples in the order of their seeds."""
+    first = sequences[0]
+    if first.beams is not None:
+        found = [(first, hypothesis) for hypothesis in first.hypotheses]
+    else:
+        found = [(s, Hypothesis(s.output, _score(s, decoding.length_penalty))) for s in sequences]
+    return [
+        Alternative(
+            text=text_of(tokenizer, sequence, hypothesis.tokens, decoding.stop),
+            score=hypothesis.score,
+            seed=sequence.sampling.seed if decoding.do_sample else None,
+        )
+        for sequence, hypothesis in found
+    ]
+
+
+def _score(sequence: Sequence, length_penalty: float) -> float:
+    """As a beam search's (Wu et al. 2016, without its constants; `transformers`' BeamHypotheses)."""
+    return sequence.logprob / len(sequence.output) ** length_penalty
+
+
+def alignment_of(tokenizer: Tokenizer, sequence: Sequence) -> Alignment:
+    assert sequence.alignment is not None, f"{sequence.id} has no alignment"
+    detokenizer, _ = primed(tokenizer, sequence.target_prefix)
+    return Alignment(
+        source_tokens=_pieces(tokenizer.detokenizer(), sequence.prompt),
+        target_tokens=_pieces(detokenizer, sequence.output),
+        weights=tuple(tuple(row) for row in sequence.alignment),
+    )
+
+
+def _pieces(detokenizer: IncrementalDetokenizer, tokens: list[int]) -> tuple[str, ...]:
+    """Each token's part of the text; half a character goes with the token that completes it."""
+    pieces = [detokenizer.push(token) for token in tokens]
+    return (*pieces[:-1], pieces[-1] + detokenizer.flush())
