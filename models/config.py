@@ -23,9 +23,9 @@ class CacheShape:
     head_width: int
     cross: bool = False  # the prompt is a source that decoders attend to across; its keys and values are kept apart
 
-    def prefilled(self, prompt_tokens: int) -> int:
-        """Positions a slot holds after prefill: the start token alone where the prompt went to the memory."""
-        return 1 if self.cross else prompt_tokens
+    def prefilled(self, prompt_tokens: int, prefix_tokens: int = 0) -> int:
+        """Positions a slot holds after prefill: start token and target prefix where the prompt went to the memory."""
+        return 1 + prefix_tokens if self.cross else prompt_tokens
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,8 @@ import time
 from dataclasses import dataclass, field
 
 from models.config import CacheShape
-from service.engine.runner import Runner, StepResult
+from service.engine.beams import Continuation
+from service.engine.runner import Choice, Runner, StepResult
 from service.engine.scheduler import Plan, Scheduler
 from service.engine.sequence import Sequence
 from service.engine.stats import NoObserver, Observer, StepStats
@@ -37,7 +38,7 @@ class Engine:
         self.observer = observer or NoObserver()
 
     def add(self, sequence: Sequence) -> None:
-        sequence.prefilled = self.shape.prefilled(len(sequence.prompt))
+        sequence.prefilled = self.shape.prefilled(len(sequence.prompt), len(sequence.target_prefix))
         self.scheduler.add(sequence)
 
     @property
@@ -53,58 +54,77 @@ class Engine:
     def abort(self, reason: str) -> list[Output]:
         """End everything, waiting and running, with an error: after a step that failed."""
         sequences = [*self.scheduler.waiting, *self.scheduler.running]
-        self.scheduler.waiting.clear()
-        self.scheduler.release(list(self.scheduler.running))
         for sequence in sequences:
             sequence.outcome = "error"
+        self.scheduler.clear()
         return [self._end(s, time.monotonic(), error=reason) for s in sequences]
 
     def _update(self, plan: Plan, result: StepResult) -> list[Output]:
         now = time.monotonic()
         outputs = [self._end(s, now) for s in plan.dropped]
-        for choice in result.choices:
-            sequence = choice.sequence
-            if sequence.started is None:
-                sequence.started = now - result.prefill_s - result.decode_s
-            sequence.accept(choice.token, now)
-            last = sequence.outcome is not None
-            outputs.append(
-                Output(
-                    sequence=sequence,
-                    index=len(sequence.output) - 1,
-                    token=choice.token,
-                    logprob=choice.logprob,
-                    best=choice.best,
-                    logits=choice.logits,
-                    last=last,
-                )
-            )
-            if last:
-                self.observer.observe_request(sequence.stats(now))
-        self.scheduler.release([c.sequence for c in result.choices if c.sequence.outcome is not None])
+        for batch in plan.prefill:
+            for chunk in batch:
+                if chunk.sequence.started is None:
+                    chunk.sequence.started = plan.at
+        outputs += [self._accept(choice, now) for choice in result.choices]
+        for sequence, continuations in result.continuations.items():
+            outputs += self._advance(sequence, continuations, now)
+        ended = [output.sequence for output in outputs if output.last and output.sequence.slot is not None]
+        for sequence in ended:
+            self.observer.observe_request(sequence.stats(now))
+        self.scheduler.release(ended)
         self._observe(plan, result)
         return outputs
+
+    def _accept(self, choice: Choice, now: float) -> Output:
+        sequence = choice.sequence
+        sequence.accept(choice.token, now)
+        sequence.logprob += choice.logprob or 0.0
+        return Output(
+            sequence=sequence,
+            index=len(sequence.output) - 1,
+            token=choice.token,
+            logprob=choice.logprob,
+            best=choice.best,
+            logits=choice.logits,
+            last=sequence.outcome is not None,
+        )
+
+    def _advance(self, sequence: Sequence, continuations: list[list[Continuation]], now: float) -> list[Output]:
+        """A beam search tells nothing before its end."""
+        search = sequence.search
+        assert search is not None
+        beams = [row.tokens for row in sequence.rows[: len(continuations)]]
+        branches = search.advance(beams, continuations)
+        if branches:
+            self.scheduler.branch(sequence, branches)
+            return []
+        sequence.finish(search.results(beams), now)
+        return [Output(sequence, last=True)]
 
     def _end(self, sequence: Sequence, now: float, error: str | None = None) -> Output:
         self.observer.observe_request(sequence.stats(now))
         return Output(sequence, last=True, error=error)
 
     def _observe(self, plan: Plan, result: StepResult) -> None:
-        prefill = [s for batch in plan.prefill for s in batch]
-        running = self.scheduler.running
+        prefill = [chunk for batch in plan.prefill for chunk in batch]
+        worked = [choice.sequence for choice in result.choices] + list(result.continuations)
+        rows = self.scheduler.rows
         self.observer.observe_step(
             StepStats(
                 prefill_requests=len(prefill),
-                prefill_tokens=sum(len(s.prompt) for s in prefill),
+                prefill_tokens=sum(map(len, prefill)),
                 padded_tokens=result.padded_tokens,
                 decode_requests=len(plan.decode),
-                abandoned_tokens=sum((c.sequence.cancelled_at or plan.at) < plan.at for c in result.choices),
+                abandoned_tokens=sum((s.cancelled_at or plan.at) < plan.at for s in worked),
+                prefix_query_tokens=plan.queried,
+                prefix_hit_tokens=plan.found,
                 prefill_s=result.prefill_s,
                 decode_s=result.decode_s,
-                running=len(running),
+                running=len(self.scheduler.running),
                 waiting=len(self.scheduler.waiting),
-                slots_used=len(running),
-                kv_used_tokens=sum(s.position for s in running) if self.shape.layers else 0,
-                kv_total_tokens=running.capacity * self.runner.cache.length if self.shape.layers else 0,
+                slots_used=len(rows),
+                kv_used_tokens=sum(row.filled for row in rows) if self.shape.layers else 0,
+                kv_total_tokens=rows.capacity * self.runner.cache.length if self.shape.layers else 0,
             )
         )

@@ -1,21 +1,22 @@
 """Carries out a plan on the model: builds tensors, runs prefill and decode, chooses tokens. Never decides who runs.
 
-Shapes: B rows, S prompt tokens, V vocabulary.
+Shapes: B rows, S prompt tokens, M sequences, K beams, V vocabulary.
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from models.cache import KeyValueCache
+from models.cache import KeyValueCache, Sharing
 from models.interface import Prompts, Servable
-from service.engine.sampler import best_tokens, choose, logprobs
-from service.engine.scheduler import Plan
-from service.engine.sequence import Sequence
+from service.engine.beams import Continuation
+from service.engine.sampler import best_tokens, choose, continuations, logprobs
+from service.engine.scheduler import Chunk, Plan
+from service.engine.sequence import Row, Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +30,13 @@ class Choice:
     logits: list[float] | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class StepResult:
-    choices: list[Choice]
-    padded_tokens: int
-    prefill_s: float
-    decode_s: float
+    choices: list[Choice] = field(default_factory=list)
+    continuations: dict[Sequence, list[list[Continuation]]] = field(default_factory=dict)  # of each of its beams
+    padded_tokens: int = 0
+    prefill_s: float = 0.0
+    decode_s: float = 0.0
 
 
 def bucket(count: int, step: int, limit: int) -> int:
@@ -48,61 +50,101 @@ class Runner:
 
     @torch.inference_mode()
     def run(self, plan: Plan) -> StepResult:
-        for move in plan.moves:
-            self.cache.copy(move.source, move.target, 0, self.cache.length)
-            if self.cache.source_length:
+        for copy in plan.copies:
+            self.cache.copy(copy.source, copy.target, copy.start, copy.stop)
+        if self.cache.source_length:
+            for move in plan.memory_moves:
                 self.cache.move_memory(move.source, move.target)
+        result = StepResult()
         started = time.perf_counter()
-        choices: list[Choice] = []
-        padded = 0
         for batch in plan.prefill:
             prompts = self._prompts(batch)
-            padded += prompts.tokens_BS.numel()
-            slots_B = self._tensor([s.slot or 0 for s in batch])
-            choices += self._choose(self.model.prefill(prompts, slots_B, self.cache), batch)
+            result.padded_tokens += prompts.tokens_BS.numel()
+            logits_BV = self._prefill(prompts, [chunk.sequence for chunk in batch])
+            ended = [index for index, chunk in enumerate(batch) if chunk.sequence.ready]
+            if ended:
+                rows = [batch[index].sequence.rows[0] for index in ended]
+                self._choose(logits_BV if len(ended) == len(batch) else logits_BV[ended], rows, result)
         prefilled = time.perf_counter()
         if plan.decode:
-            choices += self._choose(self._decode(plan.decode), plan.decode)
-        return StepResult(
-            choices=choices,
-            padded_tokens=padded,
-            prefill_s=prefilled - started,
-            decode_s=time.perf_counter() - prefilled,
-        )
+            self._choose(self._decode(plan.decode), plan.decode, result)
+        result.prefill_s, result.decode_s = prefilled - started, time.perf_counter() - prefilled
+        return result
 
-    def _decode(self, sequences: list[Sequence]) -> Tensor:
-        count = len(sequences)
-        rows = count if count <= 8 else bucket(count, 4, self.cache.slots)
-        padding = rows - count
-        tokens_B = self._tensor([s.output[-1] for s in sequences] + [self.pad_id] * padding)
-        positions_B = self._tensor([s.position for s in sequences] + [-1] * padding)
-        length = bucket(max(s.position for s in sequences) + 1, 32, self.cache.length)
+    def _prefill(self, prompts: Prompts, sequences: list[Sequence]) -> Tensor:
+        slots_B = self._tensor([s.rows[0].slot or 0 for s in sequences])
+        memories_B = self._tensor([s.slot or 0 for s in sequences])
+        return self.model.prefill(prompts, slots_B, self.cache, memories_B)
+
+    def _decode(self, rows: list[Row]) -> Tensor:
+        slots = [row.slot or 0 for row in rows]
+        used = slots[-1] + 1  # what lies between them is still being prefilled: padding
+        count = used if used <= 8 else bucket(used, 4, self.cache.slots)
+        tokens, positions = [self.pad_id] * count, [-1] * count
+        for slot, row in zip(slots, rows, strict=True):
+            tokens[slot], positions[slot] = row.tokens[-1], row.position
+        length = bucket(max(positions) + 1, 32, self.cache.length)
+        logits_BV = self.model.decode(self._tensor(tokens), self._tensor(positions), self._window(rows, count, length))
+        return logits_BV[: len(rows)] if used == len(rows) else logits_BV[slots]
+
+    def _window(self, rows: list[Row], count: int, length: int) -> KeyValueCache:
+        if not self.cache.source_length:
+            return self.cache.window(count, length)
+        sequences = {row.sequence: None for row in rows}
         source = bucket(max(len(s.prompt) for s in sequences), 16, self.cache.source_length)
-        window = self.cache.window(rows, length, source)
-        return self.model.decode(tokens_B, positions_B, window)[:count]
+        if all(row.slot == row.sequence.slot for row in rows):
+            return self.cache.window(count, length, source)
+        width = max(s.width for s in sequences)
+        memories = max(s.slot or 0 for s in sequences) + 1
+        readers, places = [0] * (memories * width), [0] * count
+        for sequence in sequences:
+            for beam, row in enumerate(sequence.rows):
+                place = (sequence.slot or 0) * width + beam
+                readers[place], places[row.slot or 0] = row.slot or 0, place
+        sharing = Sharing(self._tensor(readers).view(memories, width), self._tensor(places))
+        return self.cache.window(count, length, source, memories=memories, sharing=sharing)
 
-    def _choose(self, logits_BV: Tensor, sequences: list[Sequence]) -> list[Choice]:
-        tokens = choose(logits_BV, sequences)
-        values = logprobs(logits_BV, tokens, sequences)
-        best = best_tokens(logits_BV, sequences)
-        return [
-            Choice(sequence, token, value, own, logits_BV[row].tolist() if sequence.want_logits else None)
-            for row, (sequence, token, value, own) in enumerate(zip(sequences, tokens, values, best, strict=True))
-        ]
+    def _choose(self, logits_BV: Tensor, rows: list[Row], result: StepResult) -> None:
+        beams = [index for index, row in enumerate(rows) if row.sequence.search]
+        if beams:
+            self._continue(_some(logits_BV, beams), [rows[index] for index in beams], result)
+            others = [index for index, row in enumerate(rows) if not row.sequence.search]
+            logits_BV, rows = _some(logits_BV, others), [rows[index] for index in others]
+        if rows:
+            tokens = choose(logits_BV, rows)
+            values = logprobs(logits_BV, tokens, rows)
+            best = best_tokens(logits_BV, rows)
+            result.choices += [
+                Choice(row.sequence, token, value, own, logits_BV[i].tolist() if row.sequence.want_logits else None)
+                for i, (row, token, value, own) in enumerate(zip(rows, tokens, values, best, strict=True))
+            ]
 
-    def _prompts(self, sequences: list[Sequence]) -> Prompts:
-        lengths = [len(s.prompt) for s in sequences]
-        longest = max(lengths)
+    def _continue(self, logits_BV: Tensor, rows: list[Row], result: StepResult) -> None:
+        most = max(row.sequence.search.candidates for row in rows if row.sequence.search)
+        found = dict(zip(rows, continuations(logits_BV, rows, most), strict=True))
+        for sequence in {row.sequence: None for row in rows}:
+            result.continuations[sequence] = [found[row] for row in sequence.rows if row in found]
 
-        def padded(rows: list[list[int]], fill: int) -> Tensor:
-            return self._tensor([row + [fill] * (longest - len(row)) for row in rows])
-
-        segments = [s.segments for s in sequences if s.segments is not None]
+    def _prompts(self, chunks: list[Chunk]) -> Prompts:
+        pieces = [chunk.tokens for chunk in chunks]
+        segments = [c.sequence.segments for c in chunks if c.sequence.segments is not None]
+        prefixes = [c.sequence.target_prefix for c in chunks]
         return Prompts(
-            tokens_BS=padded([s.prompt for s in sequences], self.pad_id),
-            lengths_B=self._tensor(lengths),
-            segments_BS=padded(segments, 0) if len(segments) == len(sequences) else None,
+            tokens_BS=self._padded(pieces, self.pad_id),
+            lengths_B=self._tensor([len(piece) for piece in pieces]),
+            segments_BS=self._padded(segments, 0) if len(segments) == len(chunks) else None,
+            starts_B=self._tensor([c.start for c in chunks]) if chunks[0].start else None,
+            prefix_BT=self._padded(prefixes, self.pad_id) if any(prefixes) else None,
+            prefix_lengths_B=self._tensor([len(prefix) for prefix in prefixes]) if any(prefixes) else None,
         )
+
+    def _padded(self, rows: list[list[int]], fill: int) -> Tensor:
+        longest = max(map(len, rows))
+        return self._tensor([row + [fill] * (longest - len(row)) for row in rows])
 
     def _tensor(self, values: list[int] | list[list[int]]) -> Tensor:
         return torch.tensor(values, dtype=torch.int64, device=self.device)
+
+
+def _some(logits_BV: Tensor, rows: list[int]) -> Tensor:
+    return logits_BV if len(rows) == logits_BV.shape[0] else logits_BV[rows]

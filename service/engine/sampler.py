@@ -12,83 +12,132 @@ import torch
 from torch import Tensor
 
 from service.engine import transforms
-from service.engine.sequence import Sampling, Sequence
+from service.engine.beams import Continuation
+from service.engine.sequence import Row, Sampling
 
-Adjustment = Callable[[Tensor, list[Sequence]], Tensor]
+Adjustment = Callable[[Tensor, list[Row]], Tensor]
 Filter = Callable[[Tensor, Tensor], Tensor]
 
 # As float32 these stay clear of 0 and infinity, so that no logit becomes NaN; beyond them nothing changes any more.
 COLDEST, HOTTEST = 1e-5, 1e5
+BLOCK = 128  # logits that share a maximum in the search for the best ones
 
 
-def choose(logits_BV: Tensor, sequences: list[Sequence]) -> list[int]:
-    """The next token of each row; draws one random number from each sampled sequence."""
+def choose(logits_BV: Tensor, rows: list[Row]) -> list[int]:
+    """The next token of each row; draws one random number for each that samples."""
     tokens = logits_BV.argmax(dim=1).tolist()
-    rows = [row for row, sequence in enumerate(sequences) if not sequence.plain]
-    if rows:
-        others = [sequences[row] for row in rows]
-        logits_KV = adjust(logits_BV[rows].float(), others)
-        for row, token in zip(rows, _pick(logits_KV, others), strict=True):
-            tokens[row] = token
+    picky = [index for index, row in enumerate(rows) if not row.sequence.plain]
+    if picky:
+        others = [rows[index] for index in picky]
+        logits_KV = adjust(logits_BV[picky].float(), others)
+        for index, token in zip(picky, _pick(logits_KV, others), strict=True):
+            tokens[index] = token
     return tokens
 
 
-def _pick(logits_KV: Tensor, sequences: list[Sequence]) -> list[int]:
+def continuations(logits_BV: Tensor, rows: list[Row], count: int) -> list[list[Continuation]]:
+    """The `count` best tokens of each row and their log-probabilities, best first.
+
+    What a sequence asks for is done to the log-probabilities and they are not normalized again, as in `transformers`.
+    """
+    logits_BV = logits_BV.float()
+    picky = [index for index, row in enumerate(rows) if not row.sequence.plain]
+    totals_B1 = logits_BV.logsumexp(dim=1, keepdim=True)
+    if picky:
+        logits_BV = logits_BV.clone()
+        logits_BV[picky] = adjust(logits_BV[picky] - totals_B1[picky], [rows[index] for index in picky])
+        totals_B1[picky] = 0
+    best_BN, tokens_BN = top(logits_BV, min(count, logits_BV.shape[1]))
+    logprobs = (best_BN - totals_B1).tolist()
+    return [list(zip(ids, own, strict=True)) for ids, own in zip(tokens_BN.tolist(), logprobs, strict=True)]
+
+
+def top(logits_BV: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """`topk`, many times quicker on the CPU: the best ones lie in the `count` blocks with the highest maxima."""
+    blocks, rest = divmod(logits_BV.shape[1], BLOCK)
+    if blocks <= count:
+        return logits_BV.topk(count, dim=1)
+    whole_BMN = logits_BV[:, : blocks * BLOCK].unflatten(1, (blocks, BLOCK))
+    chosen_BK = whole_BMN.amax(dim=2).topk(count, dim=1).indices
+    columns_BN = (chosen_BK[:, :, None] * BLOCK + torch.arange(BLOCK, device=logits_BV.device)).flatten(1)
+    if rest:
+        tail = torch.arange(blocks * BLOCK, blocks * BLOCK + rest, device=logits_BV.device)
+        columns_BN = torch.cat([columns_BN, tail.expand(logits_BV.shape[0], -1)], dim=1)
+    best = logits_BV.gather(1, columns_BN).topk(count, dim=1)
+    return best.values, columns_BN.gather(1, best.indices)
+
+
+def _pick(logits_KV: Tensor, rows: list[Row]) -> list[int]:
     tokens = logits_KV.argmax(dim=1).tolist()
-    rows = [row for row, sequence in enumerate(sequences) if not sequence.sampling.greedy]
-    if rows:
-        sampled = sample(logits_KV[rows], [sequences[row] for row in rows]).tolist()
-        for row, token in zip(rows, sampled, strict=True):
-            tokens[row] = token
+    random = [index for index, row in enumerate(rows) if not row.sequence.sampling.greedy]
+    if random:
+        sampled = sample(logits_KV[random], [rows[index] for index in random]).tolist()
+        for index, token in zip(random, sampled, strict=True):
+            tokens[index] = token
     return tokens
 
 
-def adjust(logits_KV: Tensor, sequences: list[Sequence]) -> Tensor:
-    """The logits after bias, penalties and the end token's ban; changes `logits_KV` in place."""
+def adjust(logits_KV: Tensor, rows: list[Row]) -> Tensor:
+    """The logits after bias, penalties and what is ruled out; changes `logits_KV` in place."""
+    settings = [row.sequence.sampling for row in rows]
+    ends = [row.sequence.end_id is not None and len(row.tokens) < row.sequence.min_new_tokens for row in rows]
     steps: tuple[tuple[Adjustment, list[bool]], ...] = (
-        (_bias, [bool(s.sampling.logit_bias) for s in sequences]),
-        (_repetition, [s.sampling.repetition_penalty != 1 for s in sequences]),
-        (_output, [bool(s.sampling.presence_penalty or s.sampling.frequency_penalty) for s in sequences]),
-        (_end, [s.end_id is not None and len(s.output) < s.min_new_tokens for s in sequences]),
+        (_bias, [bool(each.logit_bias) for each in settings]),
+        (_repetition, [each.repetition_penalty != 1 for each in settings]),
+        (_output, [bool(each.presence_penalty or each.frequency_penalty) for each in settings]),
+        (_ngrams, [bool(each.no_repeat_ngram_size) for each in settings]),
+        (_end, ends),
     )
     for adjustment, uses in steps:
-        rows = [row for row, used in enumerate(uses) if used]
-        if rows:
-            logits_KV[rows] = adjustment(logits_KV[rows], [sequences[row] for row in rows])
+        some = [index for index, used in enumerate(uses) if used]
+        if some:
+            logits_KV[some] = adjustment(logits_KV[some], [rows[index] for index in some])
     return logits_KV
 
 
-def _bias(logits_KV: Tensor, sequences: list[Sequence]) -> Tensor:
-    return transforms.add_bias(logits_KV, [s.sampling.logit_bias for s in sequences])
+def _seen(row: Row) -> list[int]:
+    """The text so far: a translation's is not its prompt's."""
+    sequence = row.sequence
+    return (sequence.prompt if sequence.sampling.penalize_prompt else sequence.target_prefix) + row.tokens
 
 
-def _repetition(logits_KV: Tensor, sequences: list[Sequence]) -> Tensor:
-    seen = [s.prompt + s.output if s.sampling.penalize_prompt else s.output for s in sequences]
-    penalty_K1 = _column([s.sampling.repetition_penalty for s in sequences], logits_KV)
-    return transforms.penalize_repetition(logits_KV, transforms.count_tokens(seen, logits_KV), penalty_K1)
+def _bias(logits_KV: Tensor, rows: list[Row]) -> Tensor:
+    return transforms.add_bias(logits_KV, [row.sequence.sampling.logit_bias for row in rows])
 
 
-def _output(logits_KV: Tensor, sequences: list[Sequence]) -> Tensor:
-    counts_KV = transforms.count_tokens([s.output for s in sequences], logits_KV)
-    presence_K1 = _column([s.sampling.presence_penalty for s in sequences], logits_KV)
-    frequency_K1 = _column([s.sampling.frequency_penalty for s in sequences], logits_KV)
+def _repetition(logits_KV: Tensor, rows: list[Row]) -> Tensor:
+    counts_KV = transforms.count_tokens([_seen(row) for row in rows], logits_KV)
+    penalty_K1 = _column([row.sequence.sampling.repetition_penalty for row in rows], logits_KV)
+    return transforms.penalize_repetition(logits_KV, counts_KV, penalty_K1)
+
+
+def _output(logits_KV: Tensor, rows: list[Row]) -> Tensor:
+    counts_KV = transforms.count_tokens([row.tokens for row in rows], logits_KV)
+    presence_K1 = _column([row.sequence.sampling.presence_penalty for row in rows], logits_KV)
+    frequency_K1 = _column([row.sequence.sampling.frequency_penalty for row in rows], logits_KV)
     return transforms.penalize_output(logits_KV, counts_KV, presence_K1, frequency_K1)
 
 
-def _end(logits_KV: Tensor, sequences: list[Sequence]) -> Tensor:
-    ends = [s.end_id or 0 for s in sequences]
+def _ngrams(logits_KV: Tensor, rows: list[Row]) -> Tensor:
+    sizes = [row.sequence.sampling.no_repeat_ngram_size for row in rows]
+    return transforms.forbid_ngrams(logits_KV, [_seen(row) for row in rows], sizes)
+
+
+def _end(logits_KV: Tensor, rows: list[Row]) -> Tensor:
+    ends = [row.sequence.end_id or 0 for row in rows]
     return transforms.forbid(logits_KV, torch.tensor(ends, device=logits_KV.device)[:, None])
 
 
-def sample(logits_KV: Tensor, sequences: list[Sequence]) -> Tensor:
+def sample(logits_KV: Tensor, rows: list[Row]) -> Tensor:
     """[K] tokens by inversion of the cumulative distribution over tokens sorted by probability."""
-    temperatures = [min(max(s.sampling.temperature, COLDEST), HOTTEST) for s in sequences]
-    drawn_K1 = _column([s.random.random() for s in sequences], logits_KV)
+    settings = [row.sequence.sampling for row in rows]
+    temperatures = [min(max(each.temperature, COLDEST), HOTTEST) for each in settings]
+    drawn_K1 = _column([row.sequence.random.random() for row in rows], logits_KV)
 
     highest_K1 = logits_KV.amax(dim=1, keepdim=True)
     scaled_KV = (logits_KV - highest_K1) / _column(temperatures, logits_KV)
     sorted_KV, tokens_KV = scaled_KV.sort(dim=1, descending=True, stable=True)
-    weights_KV = _filtered(sorted_KV.softmax(dim=1), [s.sampling for s in sequences])
+    weights_KV = _filtered(sorted_KV.softmax(dim=1), settings)
     cumulative_KV = weights_KV.cumsum(dim=1)
     target_K1 = drawn_K1 * cumulative_KV[:, -1:]
     # Rounding may put the target at the very end of the distribution: stay on the last token that was kept.
@@ -113,30 +162,30 @@ def _filtered(weights_KV: Tensor, settings: list[Sampling]) -> Tensor:
     return weights_KV
 
 
-def logprobs(logits_BV: Tensor, tokens: list[int], sequences: list[Sequence]) -> list[float | None]:
+def logprobs(logits_BV: Tensor, tokens: list[int], rows: list[Row]) -> list[float | None]:
     """Log-probability of each chosen token under the untransformed logits, for the sequences that want it."""
-    result: list[float | None] = [None] * len(sequences)
-    rows = [row for row, sequence in enumerate(sequences) if sequence.want_logprobs]
-    if rows:
-        logits_KV = logits_BV[rows].float()
-        chosen_K1 = torch.tensor([tokens[row] for row in rows], device=logits_BV.device)[:, None]
+    result: list[float | None] = [None] * len(rows)
+    wanted = [index for index, row in enumerate(rows) if row.sequence.want_logprobs]
+    if wanted:
+        logits_KV = logits_BV[wanted].float()
+        chosen_K1 = torch.tensor([tokens[index] for index in wanted], device=logits_BV.device)[:, None]
         values = (logits_KV.gather(1, chosen_K1)[:, 0] - logits_KV.logsumexp(dim=1)).tolist()
-        for row, value in zip(rows, values, strict=True):
-            result[row] = value
+        for index, value in zip(wanted, values, strict=True):
+            result[index] = value
     return result
 
 
-def best_tokens(logits_BV: Tensor, sequences: list[Sequence]) -> list[list[tuple[int, float]]]:
+def best_tokens(logits_BV: Tensor, rows: list[Row]) -> list[list[tuple[int, float]]]:
     """The n best (token, log-probability) of each row under the untransformed logits; n is the sequence's own."""
-    result: list[list[tuple[int, float]]] = [[] for _ in sequences]
-    rows = [row for row, sequence in enumerate(sequences) if sequence.top_n_tokens]
-    if rows:
-        logits_KV = logits_BV[rows].float()
-        most = min(max(sequences[row].top_n_tokens for row in rows), logits_KV.shape[1])
-        best = logits_KV.topk(most, dim=1)
-        values = (best.values - logits_KV.logsumexp(dim=1, keepdim=True)).tolist()
-        for row, ids, own in zip(rows, best.indices.tolist(), values, strict=True):
-            result[row] = list(zip(ids, own, strict=True))[: sequences[row].top_n_tokens]
+    result: list[list[tuple[int, float]]] = [[] for _ in rows]
+    wanted = [index for index, row in enumerate(rows) if row.sequence.top_n_tokens]
+    if wanted:
+        logits_KV = logits_BV[wanted].float()
+        most = min(max(rows[index].sequence.top_n_tokens for index in wanted), logits_KV.shape[1])
+        best_KN, tokens_KN = top(logits_KV, most)
+        values = (best_KN - logits_KV.logsumexp(dim=1, keepdim=True)).tolist()
+        for index, ids, own in zip(wanted, tokens_KN.tolist(), values, strict=True):
+            result[index] = list(zip(ids, own, strict=True))[: rows[index].sequence.top_n_tokens]
     return result
 
 

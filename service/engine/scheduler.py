@@ -1,19 +1,51 @@
 """Decides what the next step does: who is dropped, who is prefilled, who decodes. Never sees a tensor.
 
-First come, first served. A request joins at the next step with a free slot, within a budget of prompt tokens that keeps
-long prompts from stalling the running ones, and leaves at the end of the step that ends it.
+First come, first served, but for priorities: one level is worth `LEVEL_S` seconds of waiting, so that nobody waits for
+ever. A request joins at the next step with enough free slots, within a budget of padded prompt tokens that keeps long
+prompts from stalling the running ones, and leaves at the end of the step that ends it.
 """
 
 from __future__ import annotations
 
+from bisect import insort
 from collections import deque
 from dataclasses import dataclass, field
 
-from service.engine.sequence import Sequence
+from service.engine.beams import Branch
+from service.engine.prefixes import Held, PrefixStore, common_prefix
+from service.engine.sequence import Row, Sequence
 from service.engine.slots import Move, SlotTable
 
 # A prefill pass of its own costs about as much as this many padded tokens in a shared one.
 PASS_TOKENS = 128
+LEVEL_S = 5.0
+SHORTEST_CHUNK = 16  # a shorter one is not worth a pass
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A piece of a prompt, or all of it."""
+
+    sequence: Sequence
+    start: int
+    stop: int
+
+    @property
+    def tokens(self) -> list[int]:
+        return self.sequence.prompt[self.start : self.stop]
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """Positions `start` to `stop` - 1 of slot `source` go to slot `target`."""
+
+    source: int
+    target: int
+    start: int
+    stop: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,20 +54,30 @@ class Plan:
 
     at: float = 0.0  # time.monotonic() of the decision
     dropped: list[Sequence] = field(default_factory=list)  # cancelled or expired: no further computation
-    moves: list[Move] = field(default_factory=list)
-    prefill: list[list[Sequence]] = field(default_factory=list)  # batches of similar prompt lengths
-    decode: list[Sequence] = field(default_factory=list)  # in the order of their slots, from slot 0
+    copies: list[Copy] = field(default_factory=list)
+    memory_moves: list[Move] = field(default_factory=list)
+    prefill: list[list[Chunk]] = field(default_factory=list)  # batches of similar lengths
+    decode: list[Row] = field(default_factory=list)  # in the order of their slots
+    queried: int = 0  # prompt tokens that were looked for in the prefix store
+    found: int = 0  # and those that were there
 
 
 class Scheduler:
-    def __init__(self, *, slots: int, prefill_tokens: int) -> None:
-        self.prefill_tokens = prefill_tokens
+    def __init__(
+        self, *, slots: int, prefill_tokens: int, chunked: bool = False, prefixes: PrefixStore | None = None
+    ) -> None:
+        """`chunked`: the model can read a prompt in pieces, and go on from a copied prefix."""
+        self.prefill_tokens, self.chunked = prefill_tokens, chunked
         self.waiting: deque[Sequence] = deque()
-        self.running = SlotTable(slots)
-        self._moves: list[Move] = []
+        self.rows: SlotTable[Row] = SlotTable(slots)
+        self.running: SlotTable[Sequence] = SlotTable(slots)  # their slots are those of the memory
+        self.prefixes = prefixes or PrefixStore(range(0))
+        self._copies: list[Copy] = []
+        self._memory_moves: list[Move] = []
 
     def add(self, sequence: Sequence) -> None:
-        self.waiting.append(sequence)
+        assert sequence.width <= self.rows.capacity, f"{sequence.width} beams, but {self.rows.capacity} slots"
+        insort(self.waiting, sequence, key=_turn)
 
     @property
     def idle(self) -> bool:
@@ -43,14 +85,55 @@ class Scheduler:
 
     def schedule(self, now: float) -> Plan:
         dropped = self._drop(now)
-        decode = list(self.running)
-        admitted = self._admit()
-        moves, self._moves = self._moves, []
-        return Plan(at=now, dropped=dropped, moves=moves, prefill=batches_by_length(admitted), decode=decode)
+        decode = [row for row in self.rows if row.tokens]
+        batches, queried, found = self._prefill()
+        copies, self._copies = self._copies, []
+        memory_moves, self._memory_moves = self._memory_moves, []
+        return Plan(
+            at=now,
+            dropped=dropped,
+            copies=copies,
+            memory_moves=memory_moves,
+            prefill=batches,
+            decode=decode,
+            queried=queried,
+            found=found,
+        )
+
+    def branch(self, sequence: Sequence, branches: list[Branch]) -> None:
+        """Lay out the beams of the next step: the first that continues a beam stays in its slot, the others copy what
+        they have not in common with it to the slots of beams that ended."""
+        rows = sequence.rows
+        before = [row.tokens for row in rows]
+        parents = {branch.parent for branch in branches}
+        spare = [row for index, row in enumerate(rows) if index not in parents]
+        placed: list[Row] = []
+        for branch in branches:
+            row, history = rows[branch.parent], before[branch.parent]
+            if row in placed:
+                source, row = row, spare.pop()
+                start = sequence.prefilled + common_prefix(row.tokens, history) if row.tokens else 0
+                self._copy(source, row, start, sequence.prefilled + len(history))
+            placed.append(row)
+        for row, branch in zip(placed, branches, strict=True):
+            row.tokens = [*before[branch.parent], branch.token]
+        for row in spare:
+            row.tokens = []
+        sequence.rows = placed + spare
 
     def release(self, finished: list[Sequence]) -> None:
         """Free the slots of sequences that ended in this step."""
-        self._moves += self.running.remove(finished)
+        for sequence in finished:
+            self._keep_prefix(sequence)
+        for row, move in self.rows.remove([row for sequence in finished for row in sequence.rows]):
+            self._copies.append(Copy(move.source, move.target, 0, row.filled))
+        self._memory_moves += [move for _, move in self.running.remove(finished)]
+
+    def clear(self) -> None:
+        """Forget everyone, and what the slots hold."""
+        self.waiting.clear()
+        self.release(list(self.running))
+        self.prefixes.clear()
 
     def _drop(self, now: float) -> list[Sequence]:
         dead = [
@@ -66,25 +149,88 @@ class Scheduler:
         self.release([s for s in dead if s.slot is not None])
         return dead
 
-    def _admit(self) -> list[Sequence]:
-        admitted: list[Sequence] = []
-        budget = self.prefill_tokens
-        while self.waiting and self.running.free and (len(self.waiting[0].prompt) <= budget or not admitted):
-            sequence = self.waiting.popleft()
-            budget -= len(sequence.prompt)
+    def _prefill(self) -> tuple[list[list[Chunk]], int, int]:
+        """The batches of prompts to read now; the first piece is read whatever it costs. Then the tokens looked for
+        in the prefix store, and those found."""
+        batches: list[list[Chunk]] = []
+        queried = found = 0
+        for sequence in self.running:
+            if not sequence.ready:
+                batches = self._with(sequence, batches) or batches
+        while self.waiting and self.rows.free >= self.waiting[0].width:
+            sequence = self.waiting[0]
+            slot, common = self._find_prefix(sequence)
+            sequence.read = common
+            larger = self._with(sequence, batches)
+            if larger is None:
+                sequence.read = 0
+                break
+            self.waiting.popleft()
             self.running.add(sequence)
-            admitted.append(sequence)
-        return admitted
+            for row in sequence.rows:
+                self.rows.add(row)
+            if self.chunked:
+                queried, found = queried + len(sequence.prompt), found + common
+            if common:
+                self._copies.append(Copy(slot, sequence.rows[0].slot or 0, 0, common))
+            batches = larger
+        for batch in batches:
+            for chunk in batch:
+                chunk.sequence.read = chunk.stop
+        return batches, queried, found
+
+    def _with(self, sequence: Sequence, batches: list[list[Chunk]]) -> list[list[Chunk]] | None:
+        """The batches with the sequence's next piece, or None where the budget has no room for it."""
+        planned = [chunk for batch in batches for chunk in batch]
+        left = len(sequence.prompt) - sequence.read
+        if self.chunked:
+            room = self.prefill_tokens - padded_tokens(batches)
+            if room < min(left, SHORTEST_CHUNK) and planned:
+                return None
+            left = min(left, max(room, SHORTEST_CHUNK))
+        larger = batches_by_length([*planned, Chunk(sequence, sequence.read, sequence.read + left)])
+        return larger if not planned or padded_tokens(larger) <= self.prefill_tokens else None
+
+    def _find_prefix(self, sequence: Sequence) -> tuple[int, int]:
+        if not self.chunked:
+            return -1, 0
+        running = (Held(s.rows[0].slot or 0, s.prompt) for s in self.running if s.ready)
+        return self.prefixes.find(sequence.prompt, running)
+
+    def _keep_prefix(self, sequence: Sequence) -> None:
+        if not self.chunked or not sequence.ready or sequence.outcome == "error":
+            return
+        row = sequence.rows[0]
+        tokens = sequence.prompt if sequence.search else sequence.prompt + row.tokens[:-1]
+        place = self.prefixes.keep(tokens)
+        if place is not None:
+            slot, start = place
+            self._copies.append(Copy(row.slot or 0, slot, start, len(tokens)))
+
+    def _copy(self, source: Row, target: Row, start: int, stop: int) -> None:
+        assert source.slot is not None
+        assert target.slot is not None
+        self._copies.append(Copy(source.slot, target.slot, start, stop))
 
 
-def batches_by_length(sequences: list[Sequence]) -> list[list[Sequence]]:
-    """Cut where padding would cost more than a pass of its own."""
-    batches: list[list[Sequence]] = []
-    longest = padding = 0
-    for sequence in sorted(sequences, key=lambda s: len(s.prompt), reverse=True):
-        padding += longest - len(sequence.prompt)
-        if not batches or padding > PASS_TOKENS:
-            batches.append([])
-            longest, padding = len(sequence.prompt), 0
-        batches[-1].append(sequence)
+def _turn(sequence: Sequence) -> float:
+    return sequence.arrived + LEVEL_S * sequence.priority
+
+
+def batches_by_length(chunks: list[Chunk]) -> list[list[Chunk]]:
+    """Cut where padding would cost more than a pass of its own, and between what starts a prompt and what goes on."""
+    batches: list[list[Chunk]] = []
+    for some in ([c for c in chunks if not c.start], [c for c in chunks if c.start]):
+        longest = padding = 0
+        for chunk in sorted(some, key=len, reverse=True):
+            padding += longest - len(chunk)
+            if not longest or padding > PASS_TOKENS:
+                batches.append([])
+                longest, padding = len(chunk), 0
+            batches[-1].append(chunk)
     return batches
+
+
+def padded_tokens(batches: list[list[Chunk]]) -> int:
+    """The longest comes first in a batch."""
+    return sum(len(batch) * len(batch[0]) for batch in batches)

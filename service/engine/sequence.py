@@ -7,8 +7,8 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
 
+from service.engine.beams import Beams, BeamSearch, Hypothesis
 from service.engine.stats import Outcome, RequestStats, Stage
 
 
@@ -43,27 +43,29 @@ class Sampling:
         return self.greedy and penalties == (1, 0, 0) and not self.logit_bias and not self.no_repeat_ngram_size
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Beams:
-    """How a beam search is done, as `transformers` defines it. Checked in `decoding`."""
+@dataclass(eq=False, slots=True)
+class Row:
+    """A cache slot at work: the one of a greedy or sampled sequence, or that of a beam."""
 
-    width: int  # beams that run side by side, each in a slot
-    results: int = 1  # how many of the best finished ones come back; at most `width`
-    length_penalty: float = 1.0  # a score is the sum of log-probabilities / number of tokens ** this
-    early_stopping: bool | Literal["never"] = False  # true: as soon as `width` are finished; "never": when none can win
+    sequence: Sequence
+    tokens: list[int] = field(default_factory=list)  # what it has given so far
+    slot: int | None = None
 
+    @property
+    def filled(self) -> int:
+        """Positions the slot holds. The newest token is fed by the next step."""
+        return self.sequence.filled + max(len(self.tokens) - 1, 0)
 
-@dataclass(frozen=True, slots=True)
-class Hypothesis:
-    """A whole output, its end token included, and its score."""
-
-    tokens: list[int]
-    score: float
+    @property
+    def position(self) -> int:
+        """Of the newest token."""
+        return self.sequence.prefilled + len(self.tokens) - 1
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
 class Sequence:
-    """Its phase is derived: waiting without a slot, running with one, finished with an outcome."""
+    """Its phase is derived: waiting without a slot, prefilling until its prompt is read, running, finished with an
+    outcome."""
 
     id: str
     prompt: list[int]
@@ -83,7 +85,9 @@ class Sequence:
     deadline: float | None = None  # time.monotonic()
 
     prefilled: int = 0  # positions its slot holds after prefill; set by the engine
-    slot: int | None = None
+    read: int = 0  # prompt tokens that were read so far
+    rows: list[Row] = field(init=False)  # one, or one a beam; best first
+    slot: int | None = None  # of the memory of its source
     cancelled_at: float | None = None  # may be set from any thread; takes effect before the next step
     outcome: Outcome | None = None
     output: list[int] = field(default_factory=list)  # without the target prefix; of a beam search: of the best
@@ -95,15 +99,29 @@ class Sequence:
     token_times: list[float] = field(default_factory=list)
     random: random.Random = field(init=False)
     plain: bool = field(init=False)  # its next token is the best one: all that most batches ever ask for
+    search: BeamSearch | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.plain = self.sampling.plain and not self.min_new_tokens
         self.random = random.Random(self.sampling.seed)
+        self.rows = [Row(self, self.output), *(Row(self) for _ in range(self.width - 1))]
+        if self.beams is not None:
+            self.search = BeamSearch(self.beams, end_id=self.end_id, max_new_tokens=self.max_new_tokens)
 
     @property
-    def position(self) -> int:
-        """Of the newest token, which the next decode step feeds."""
-        return self.prefilled + len(self.output) - 1
+    def width(self) -> int:
+        """Slots it takes while it runs."""
+        return 1 if self.beams is None else self.beams.width
+
+    @property
+    def ready(self) -> bool:
+        """Its prompt is read: it decodes from now on."""
+        return self.read == len(self.prompt)
+
+    @property
+    def filled(self) -> int:
+        """Positions its slots hold of prompt and prefix."""
+        return self.prefilled if self.ready else self.read
 
     def accept(self, token: int, now: float) -> None:
         """Take the next token and notice the end."""
@@ -115,6 +133,13 @@ class Sequence:
             self.outcome = "stop_sequence"
         elif len(self.output) >= self.max_new_tokens:
             self.outcome = "length"
+
+    def finish(self, results: list[Hypothesis], now: float) -> None:
+        """Take the results of its beam search, best first."""
+        self.hypotheses = results
+        self.output = results[0].tokens
+        self.token_times.append(now)
+        self.outcome = "eos_token" if self.end_id is not None and self.output[-1:] == [self.end_id] else "length"
 
     def stats(self, now: float) -> RequestStats:
         assert self.outcome is not None, "statistics are taken at the end"

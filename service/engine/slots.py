@@ -1,50 +1,56 @@
-"""Who holds which cache slot. Running sequences stay at the front, so that a decode batch is a prefix of the cache."""
+"""Who holds which cache slot. What runs stays at the front, so that a decode batch is a prefix of the cache."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
-from service.engine.sequence import Sequence
+
+class Holder(Protocol):
+    slot: int | None
+
+
+H = TypeVar("H", bound=Holder)
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """Copy what slot `source` holds to slot `target`."""
+    """What slot `source` holds goes to slot `target`."""
 
     source: int
     target: int
 
 
-class SlotTable:
+class SlotTable(Generic[H]):
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
-        self._sequences: list[Sequence] = []  # the index is the slot
+        self._holders: list[H] = []  # the index is the slot
 
     def __len__(self) -> int:
-        return len(self._sequences)
+        return len(self._holders)
 
-    def __iter__(self) -> Iterator[Sequence]:
-        return iter(self._sequences)
+    def __iter__(self) -> Iterator[H]:
+        return iter(self._holders)
 
     @property
     def free(self) -> int:
         return self.capacity - len(self)
 
-    def add(self, sequence: Sequence) -> None:
+    def add(self, holder: H) -> None:
         assert self.free > 0, f"all {self.capacity} slots are taken"
-        sequence.slot = len(self._sequences)
-        self._sequences.append(sequence)
+        holder.slot = len(self._holders)
+        self._holders.append(holder)
 
-    def remove(self, sequences: list[Sequence]) -> list[Move]:
-        """Free their slots. The moves that close the gaps must be carried out in order, before the next step."""
+    def remove(self, holders: list[H]) -> list[tuple[H, Move]]:
+        """Free their slots. Who moves where to close the gaps, to be carried out in order before the next step."""
         moves = []
-        for sequence in sorted(sequences, key=lambda s: s.slot or 0, reverse=True):
-            hole, last = sequence.slot, self._sequences.pop()
-            assert hole is not None, f"{sequence.id} holds no slot"
-            if last is not sequence:
-                moves.append(Move(len(self._sequences), hole))
-                self._sequences[hole] = last
+        for holder in sorted(holders, key=lambda each: each.slot or 0, reverse=True):
+            hole, last = holder.slot, self._holders.pop()
+            assert hole is not None, "only who holds a slot can give it back"
+            if last is not holder:
+                moves.append((last, Move(len(self._holders), hole)))
+                self._holders[hole] = last
                 last.slot = hole
-            sequence.slot = None
+            holder.slot = None
         return moves

@@ -16,7 +16,7 @@ class StepStats:
     prefill_requests: int
     prefill_tokens: int  # prompt tokens read
     padded_tokens: int  # the same, padding included
-    decode_requests: int
+    decode_requests: int  # rows: a beam search has one a beam
     abandoned_tokens: int  # computed for requests that were cancelled before the step began: should stay 0
     prefill_s: float
     decode_s: float
@@ -25,6 +25,8 @@ class StepStats:
     slots_used: int
     kv_used_tokens: int
     kv_total_tokens: int
+    prefix_query_tokens: int = 0  # prompt tokens of admitted requests that were looked for among prefixes read before
+    prefix_hit_tokens: int = 0  # and were there: not computed again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,9 +1,9 @@
 """What a request's settings do to its logits and probabilities, row by row.
 
-First on the logits of every request, greedy ones too: `add_bias`, `penalize_repetition`, `penalize_output`, `forbid`;
-then on the probabilities of those that sample: `top_k`, `top_p`, `min_p`, `typical_p`, each on what the ones before
-left. Definitions and order are those of `transformers`' generate; presence and frequency penalties, which it does not
-have, stand where vLLM has them. No row sees another one.
+First on the logits of every request, greedy ones too: `add_bias`, `penalize_repetition`, `penalize_output`,
+`forbid_ngrams`, `forbid`; then on the probabilities of those that sample: `top_k`, `top_p`, `min_p`, `typical_p`, each
+on what the ones before left. Definitions and order are those of `transformers`' generate; presence and frequency
+penalties, which it does not have, stand where vLLM has them. No row sees another one.
 
 Shapes: K rows that use the transform, V vocabulary; a setting is a column [K, 1]. The filters take weights >= 0 in
 descending order, of any positive sum, and return them with zeros for what falls away; something always stays.
@@ -53,6 +53,23 @@ def penalize_output(logits_KV: Tensor, counts_KV: Tensor, presence_K1: Tensor, f
 def forbid(logits_KV: Tensor, token_K1: Tensor) -> Tensor:
     """Rule out one token of each row: the end token, while `min_new_tokens` are not there."""
     return logits_KV.scatter(1, token_K1, float("-inf"))
+
+
+def forbid_ngrams(logits_KV: Tensor, tokens: list[list[int]], sizes: list[int]) -> Tensor:
+    """Rule out each token that would complete a run of `size` tokens that the row has had before."""
+    banned = [
+        (row, token) for row, (ids, size) in enumerate(zip(tokens, sizes, strict=True)) for token in _after(ids, size)
+    ]
+    if not banned:
+        return logits_KV
+    rows, ids = (torch.tensor(each, device=logits_KV.device) for each in zip(*banned, strict=True))
+    return logits_KV.index_put((rows, ids), logits_KV.new_tensor(float("-inf")))
+
+
+def _after(tokens: list[int], size: int) -> set[int]:
+    """What has followed the last `size` - 1 tokens before."""
+    last = tokens[len(tokens) - size + 1 :]
+    return {tokens[end] for end in range(size - 1, len(tokens)) if tokens[end - size + 1 : end] == last}
 
 
 def top_k(weights_KV: Tensor, k_K1: Tensor) -> Tensor:

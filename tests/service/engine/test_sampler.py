@@ -5,8 +5,11 @@ from collections import Counter
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from service.engine.sampler import best_tokens, choose, logprobs
+from service.engine.beams import Beams
+from service.engine.sampler import best_tokens, choose, continuations, logprobs, top
 from service.engine.sequence import Sampling, Sequence
 
 LOGITS = torch.tensor([2.0, 1.0, 0.5, 0.0, -1.0, -3.0])
@@ -36,7 +39,7 @@ def test_tokens_come_with_the_probabilities_of_the_definition(
     temperature: float, top_k: int | None, top_p: float | None
 ) -> None:
     draws = 4000
-    rows = [sequence(seed, temperature, top_k, top_p) for seed in range(draws)]
+    rows = [sequence(seed, temperature, top_k, top_p).rows[0] for seed in range(draws)]
     counts = Counter(choose(LOGITS.expand(draws, -1), rows))
     for token, probability in enumerate(expected(temperature, top_k, top_p)):
         error = 4.5 * math.sqrt(max(probability * (1 - probability), 1e-9) / draws)
@@ -49,7 +52,7 @@ def test_the_best_token_is_never_drawn_where_a_filter_drops_it() -> None:
         Sequence(id="", prompt=[1], max_new_tokens=1, sampling=Sampling(temperature=1.0, typical_p=0.45, seed=seed))
         for seed in range(draws)
     ]
-    counts = Counter(choose(weights.log().expand(draws, -1), rows))
+    counts = Counter(choose(weights.log().expand(draws, -1), [each.rows[0] for each in rows]))
     assert sorted(counts) == [1, 2, 3, 4, 5], "the fewest of the typical ones that have the share"
     assert all(abs(count / draws - 0.2) < 0.04 for count in counts.values())
 
@@ -58,14 +61,14 @@ def test_the_best_token_is_never_drawn_where_a_filter_drops_it() -> None:
 def test_extreme_temperatures_still_draw_a_possible_token(temperature: float) -> None:
     row = sequence(temperature=temperature)
     row.min_new_tokens, row.end_id, row.plain = 1, 0, False
-    token = choose(LOGITS[None], [row])[0]
+    token = choose(LOGITS[None], row.rows)[0]
     assert token == 1 if temperature < 1 else token in range(1, 6)
 
 
 def test_the_best_tokens_come_as_many_as_wanted() -> None:
     wanting, other = sequence(1), sequence(2)
     wanting.top_n_tokens = 2
-    got = best_tokens(LOGITS.expand(2, -1), [wanting, other])
+    got = best_tokens(LOGITS.expand(2, -1), [*wanting.rows, *other.rows])
     expected = LOGITS.log_softmax(0).tolist()
     assert [token for token, _ in got[0]] == [0, 1]
     assert [logprob for _, logprob in got[0]] == pytest.approx(expected[:2], abs=1e-5)
@@ -74,7 +77,7 @@ def test_the_best_tokens_come_as_many_as_wanted() -> None:
 
 def test_greedy_takes_the_best_token_and_draws_nothing() -> None:
     greedy = sequence(temperature=0.0)
-    assert choose(LOGITS[None], [greedy]) == [0]
+    assert choose(LOGITS[None], greedy.rows) == [0]
     assert greedy.random.random() == Sequence(id="", prompt=[1], max_new_tokens=1).random.random()
 
 
@@ -84,7 +87,7 @@ def test_a_rows_choice_does_not_depend_on_its_neighbours() -> None:
 
     def draw(rows: list[int]) -> list[int]:
         sequences = [sequence(seed=row, temperature=0.0 if row % 3 == 0 else 1.3, top_p=0.9) for row in rows]
-        return choose(logits[rows], sequences)
+        return choose(logits[rows], [s.rows[0] for s in sequences])
 
     together = draw(list(range(20)))
     assert together == [draw([row])[0] for row in range(20)]
@@ -93,17 +96,43 @@ def test_a_rows_choice_does_not_depend_on_its_neighbours() -> None:
 
 def test_the_seed_decides() -> None:
     logits = torch.zeros(1, 1000)
-    first, again, other = (choose(logits, [sequence(seed)]) for seed in (1, 1, 2))
+    first, again, other = (choose(logits, sequence(seed).rows) for seed in (1, 1, 2))
     assert first == again != other
 
 
 def test_a_tiny_top_p_keeps_the_best_token() -> None:
-    assert choose(LOGITS[None], [sequence(top_p=1e-9)]) == [0]
+    assert choose(LOGITS[None], sequence(top_p=1e-9).rows) == [0]
 
 
 def test_log_probabilities_are_of_the_chosen_tokens_and_only_where_wanted() -> None:
     wanting, other = sequence(1), sequence(2)
     wanting.want_logprobs = True
-    got = logprobs(LOGITS.expand(2, -1), [1, 1], [wanting, other])
+    got = logprobs(LOGITS.expand(2, -1), [1, 1], [*wanting.rows, *other.rows])
     assert got[0] == pytest.approx(LOGITS.log_softmax(0)[1].item(), abs=1e-5)
     assert got[1] is None
+
+
+@given(
+    vocabulary=st.sampled_from([5, 127, 128, 129, 1000, 4096, 32001]), count=st.integers(1, 40), seed=st.integers(0, 99)
+)
+def test_the_best_of_many_are_those_of_a_plain_topk(vocabulary: int, count: int, seed: int) -> None:
+    logits = torch.randn(3, vocabulary, generator=torch.Generator().manual_seed(seed))
+    count = min(count, vocabulary)
+    values, tokens = top(logits, count)
+    expected = logits.topk(count, dim=1)
+    assert torch.equal(values, expected.values)
+    assert torch.equal(logits.gather(1, tokens), expected.values)
+
+
+def test_continuations_are_the_best_log_probabilities_after_what_each_asks_for() -> None:
+    logits = torch.randn(2, 300, generator=torch.Generator().manual_seed(1))
+    plain = Sequence(id="plain", prompt=[1], max_new_tokens=9, beams=Beams(width=2))
+    picky = Sequence(
+        id="picky", prompt=[1], max_new_tokens=9, beams=Beams(width=2), min_new_tokens=3, end_id=int(logits[1].argmax())
+    )
+    expected = logits.log_softmax(1)
+    expected[1, picky.end_id] = -math.inf  # ruled out, and the others are not made more likely by that
+    for row, got in zip(expected, continuations(logits, [plain.rows[0], picky.rows[0]], 4), strict=True):
+        best = row.topk(4)
+        assert [token for token, _ in got] == best.indices.tolist()
+        assert [logprob for _, logprob in got] == pytest.approx(best.values.tolist(), abs=1e-5)

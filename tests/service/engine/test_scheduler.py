@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.engine.scheduler import PASS_TOKENS, Plan, Scheduler, batches_by_length
+from service.engine.scheduler import PASS_TOKENS, Chunk, Plan, Scheduler, batches_by_length
 from service.engine.sequence import Sequence
 
 
@@ -19,7 +19,7 @@ def scheduler(*sequences: Sequence, slots: int = 4, prefill_tokens: int = 100) -
 
 
 def prefilled(plan: Plan) -> list[str]:
-    return sorted(s.id for batch in plan.prefill for s in batch)
+    return sorted(chunk.sequence.id for batch in plan.prefill for chunk in batch)
 
 
 def test_requests_are_admitted_in_the_order_of_their_arrival() -> None:
@@ -31,7 +31,10 @@ def test_requests_are_admitted_in_the_order_of_their_arrival() -> None:
 def test_a_request_joins_at_the_step_after_one_ends() -> None:
     made = scheduler(*map(sequence, range(5)))
     first = made.schedule(0)
-    made.release([first.prefill[0][0]])
+    for batch in first.prefill:
+        for chunk in batch:
+            chunk.sequence.rows[0].tokens.append(7)
+    made.release([first.prefill[0][0].sequence])
     second = made.schedule(1)
     assert prefilled(second) == ["4"]
     assert len(second.decode) == 3
@@ -52,7 +55,8 @@ def test_a_prompt_above_the_budget_is_prefilled_alone_rather_than_never() -> Non
 def test_a_short_request_never_overtakes_a_long_one() -> None:
     made = scheduler(sequence("first", 60), sequence("long", 60), sequence("short", 1))
     assert prefilled(made.schedule(0)) == ["first"]
-    assert prefilled(made.schedule(0)) == ["long", "short"]
+    assert prefilled(made.schedule(0)) == ["long"], "padded, the two would cost 120 tokens"
+    assert prefilled(made.schedule(0)) == ["short"]
 
 
 def test_a_cancelled_request_costs_no_step_waiting_or_running() -> None:
@@ -75,9 +79,10 @@ def test_a_request_past_its_deadline_is_dropped() -> None:
 
 @given(st.lists(st.integers(1, 400), min_size=1, max_size=30))
 def test_batches_hold_everyone_once_and_never_pad_more_than_a_pass_costs(lengths: list[int]) -> None:
-    sequences = [sequence(n, length) for n, length in enumerate(lengths)]
-    batches = batches_by_length(sequences)
-    assert sorted(int(s.id) for batch in batches for s in batch) == list(range(len(lengths)))
+    chunks = [Chunk(sequence(n, length), 0, length) for n, length in enumerate(lengths)]
+    batches = batches_by_length(chunks)
+    assert sorted(int(c.sequence.id) for batch in batches for c in batch) == list(range(len(lengths)))
     for batch in batches:
-        longest = max(len(s.prompt) for s in batch)
-        assert sum(longest - len(s.prompt) for s in batch) <= PASS_TOKENS
+        longest = max(map(len, batch))
+        assert sum(longest - len(chunk) for chunk in batch) <= PASS_TOKENS
+        assert len(batch[0]) == longest

@@ -162,6 +162,7 @@ settings_of_a_request = st.builds(
     logit_bias=st.dictionaries(st.integers(0, VOCABULARY - 1), st.floats(-100, 100), max_size=3).map(
         lambda biases: tuple(biases.items())
     ),
+    no_repeat_ngram_size=st.sampled_from([0, 0, 1, 2, 3]),
     seed=st.integers(0, 100),
 )
 END = 2
@@ -174,7 +175,7 @@ def requests(draw: st.DrawFn) -> Callable[[], Sequence]:
 
     def make() -> Sequence:
         made = Sequence(id="", prompt=prompt, max_new_tokens=20, min_new_tokens=least, end_id=END, sampling=sampling)
-        made.output = list(output)
+        made.output += output
         return made
 
     return make
@@ -192,9 +193,9 @@ def test_a_request_gets_the_same_token_in_any_batch(makes: list[Callable[[], Seq
         )
     )
     untouched = logits.clone()
-    together = choose(logits, [make() for make in makes])
+    together = choose(logits, [make().rows[0] for make in makes])
     assert torch.equal(logits, untouched), "the logits are still to be reported as they were"
-    assert together == [choose(logits[row : row + 1], [make()])[0] for row, make in enumerate(makes)]
+    assert together == [choose(logits[row : row + 1], make().rows)[0] for row, make in enumerate(makes)]
     for token, make in zip(together, makes, strict=True):
         sequence = make()
         assert 0 <= token < VOCABULARY
@@ -208,6 +209,7 @@ def test_all_adjustments_together_are_their_definitions_in_order(
     sequence = make()
     own = sequence.sampling
     seen = sequence.output + (sequence.prompt if own.penalize_prompt else [])
+    seen_in_order = (sequence.prompt if own.penalize_prompt else []) + sequence.output
     expected = []
     for token, logit in enumerate(row):
         logit += dict(own.logit_bias).get(token, 0.0)
@@ -215,7 +217,11 @@ def test_all_adjustments_together_are_their_definitions_in_order(
             logit = logit / own.repetition_penalty if logit > 0 else logit * own.repetition_penalty
         logit -= own.presence_penalty * (token in sequence.output)
         logit -= own.frequency_penalty * sequence.output.count(token)
+        size = own.no_repeat_ngram_size
+        runs = [tuple(seen_in_order[end - size : end]) for end in range(size, len(seen_in_order) + 1)]
+        if size and (*seen_in_order[len(seen_in_order) - size + 1 :], token) in runs:
+            logit = -math.inf
         if token == END and len(sequence.output) < sequence.min_new_tokens:
             logit = -math.inf
         expected.append(logit)
-    assert adjust(torch.tensor([row]), [sequence])[0].tolist() == pytest.approx(expected, rel=1e-4, abs=1e-3)
+    assert adjust(torch.tensor([row]), sequence.rows)[0].tolist() == pytest.approx(expected, rel=1e-4, abs=1e-3)

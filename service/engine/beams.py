@@ -1,0 +1,98 @@
+"""Beam search as bookkeeping: from the best continuations of each beam to the beams of the next step.
+
+Batch-independent and plain Python; equal to `transformers`' `generate` in which candidates it keeps, how it scores
+finished ones (sum of log-probabilities / tokens ** length penalty; Wu et al. 2016 without the coverage term) and when
+it stops. Knows nothing of tensors, slots or of other requests.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+Continuation = tuple[int, float]  # a token, and its log-probability after a beam
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beams:
+    """How a beam search is done, as `transformers` defines it. Checked in `decoding`."""
+
+    width: int  # beams that run side by side, each in a slot
+    results: int = 1  # how many of the best finished ones come back; at most `width`
+    length_penalty: float = 1.0  # a score is the sum of log-probabilities / number of tokens ** this
+    early_stopping: bool | Literal["never"] = False  # true: as soon as `width` are finished; "never": when none can win
+
+
+@dataclass(frozen=True, slots=True)
+class Hypothesis:
+    """A whole output, its end token included, and its score."""
+
+    tokens: list[int]
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """A beam of the next step: which of the last step's it continues, and with what."""
+
+    parent: int
+    token: int
+    total: float  # sum of log-probabilities
+
+
+class BeamSearch:
+    def __init__(self, settings: Beams, *, end_id: int | None, max_new_tokens: int) -> None:
+        self.settings, self.end_id, self.max_new_tokens = settings, end_id, max_new_tokens
+        self.finished: list[Hypothesis] = []  # best first, at most `width`
+        self._totals = [0.0]  # of the beams, best first; one until the first step
+        self._length = 0  # of the beams, in tokens
+
+    @property
+    def candidates(self) -> int:
+        """Continuations of each beam that `advance` needs, so that it can go on when every beam's best is its end."""
+        return 2 * self.settings.width
+
+    def advance(self, beams: list[list[int]], continuations: list[list[Continuation]]) -> list[Branch]:
+        """The next step's beams, best first; none when the search is over.
+
+        `beams` are the tokens of each beam so far, `continuations` the best of each: `candidates` many, or all.
+        """
+        width = self.settings.width
+        possible = [
+            Branch(parent, token, total + logprob)
+            for parent, (total, row) in enumerate(zip(self._totals, continuations, strict=True))
+            for token, logprob in row
+            if logprob > -math.inf  # ruled out
+        ]
+        candidates = sorted(possible, key=lambda branch: branch.total, reverse=True)[: self.candidates]
+        self._length += 1
+        full = self._length >= self.max_new_tokens
+        # Only the best `width` may finish: those after them are there for the search to go on with.
+        ended = [branch for branch in candidates[:width] if full or branch.token == self.end_id]
+        self.finished += [
+            Hypothesis([*beams[branch.parent], branch.token], self._score(branch.total, self._length))
+            for branch in ended
+        ]
+        self.finished = sorted(self.finished, key=lambda hypothesis: hypothesis.score, reverse=True)[:width]
+        going_on = [] if full else [branch for branch in candidates if branch.token != self.end_id][:width]
+        self._totals = [branch.total for branch in going_on]
+        return going_on if self._open() else []
+
+    def results(self, beams: list[list[int]]) -> list[Hypothesis]:
+        """As many of the finished ones as were asked for; the best beam as it stands where none could go on."""
+        return self.finished[: self.settings.results] or [Hypothesis(beams[0], -math.inf)]
+
+    def _open(self) -> bool:
+        """Whether a running beam may still become one of the results."""
+        if not self._totals or len(self.finished) < self.settings.width:
+            return bool(self._totals)
+        if self.settings.early_stopping is True:
+            return False
+        # With a positive penalty a score may grow with the length: "never" reckons with the longest there can be.
+        hopeful = self.settings.early_stopping == "never" and self.settings.length_penalty > 0
+        length = self.max_new_tokens if hopeful else self._length
+        return self._score(self._totals[0], length) > self.finished[-1].score
+
+    def _score(self, total: float, length: int) -> float:
+        return total / length**self.settings.length_penalty
