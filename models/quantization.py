@@ -14,41 +14,65 @@ from torch import Tensor, nn
 from models.layers import DecoderLayer, EncoderLayer, TokenEmbedding
 
 LARGEST = 127  # of a quantized value; symmetric, so that zero stays zero
+SMALLEST = 1e-12  # what stands in for the largest value of a row or channel of zeros: any scale will do
+
+# Where `_int_mm` is quicker than the packed kernel, whose calls cost 15 microseconds more: a single row always, so many
+# rows of a layer no larger than this, and never a projection onto a vocabulary.
+FEW_ROWS = 32
+SMALL_LAYER = 1536
+LARGE_LAYER = 8192
 
 
 class Int8Linear(nn.Module):
-    """Replaces a linear layer; needs a CPU with VNNI, where 8-bit products are summed in 32 bits without saturation."""
+    """Replaces a linear layer; needs a CPU with VNNI, where 8-bit products are summed in 32 bits without saturation.
 
-    packed: Tensor
-    scales_N: Tensor
-    zeros_N: Tensor
-    bias_N: Tensor
+    Two kernels share the work by shape. Their sums are exact integers, and what follows is the same operations in the
+    same order, so that which one ran cannot be told from the result.
+    """
 
     def __init__(self, weight_NK: Tensor, bias_N: Tensor | None) -> None:
         super().__init__()
         weight_NK = weight_NK.detach().float()
-        # A channel of zeros has no largest value to divide by: any scale will do.
-        scales_N = weight_NK.abs().amax(dim=1).clamp(min=1e-12) / LARGEST
+        outputs, inputs = weight_NK.shape
+        scales_N = weight_NK.abs().amax(dim=1).clamp(min=SMALLEST) / LARGEST
         quantized_NK = (weight_NK / scales_N[:, None]).round().to(torch.int8)
-        outputs = weight_NK.shape[0]
-        self.register_buffer("packed", torch.ops.onednn.qlinear_prepack(quantized_NK, None), persistent=False)
-        self.register_buffer("scales_N", scales_N, persistent=False)
-        self.register_buffer("zeros_N", torch.zeros(outputs, dtype=torch.int64), persistent=False)
-        bias = torch.zeros(outputs) if bias_N is None else bias_N.detach().float().clone()
-        self.register_buffer("bias_N", bias, persistent=False)
+        # Plain attributes: as buffers, each would be looked up in Python four times a call, and none is ever moved.
+        self._packed = torch.ops.onednn.qlinear_prepack(quantized_NK, None)
+        self._plain_KN = quantized_NK.t() if max(inputs, outputs) <= LARGE_LAYER else None
+        self._few_rows = FEW_ROWS if max(inputs, outputs) <= SMALL_LAYER else 1
+        self._scales_N = scales_N / LARGEST  # the rows' own division by 127, done beforehand
+        self._zeros_N = torch.zeros(outputs, dtype=torch.int64)
+        self._bias_N = torch.zeros(outputs) if bias_N is None else bias_N.detach().float().clone()
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., N] float32 from [..., K] float32."""
         rows_RK = x.flatten(0, -2)
         # abs().amax(): torch's infinity norm along rows is not vectorized and takes ten times as long.
-        largest_R1 = rows_RK.abs().amax(dim=1, keepdim=True).clamp_(min=1e-12)
-        quantized_RK = (rows_RK * (LARGEST / largest_R1)).round_().to(torch.int8)
-        # The kernel wants unsigned inputs with zero at 128: flipping the sign bit adds just that.
-        unsigned_RK = quantized_RK.view(torch.uint8).bitwise_xor_(128)
-        sums_RN = torch.ops.onednn.qlinear_pointwise(
-            unsigned_RK, 1.0, 128, self.packed, self.scales_N, self.zeros_N, None, 1.0, 0, torch.float32, "none", [], ""
+        largest_R1 = rows_RK.abs().amax(1, True).clamp_(SMALLEST)
+        values_RK = (rows_RK * (LARGEST / largest_R1)).round_()
+        sums_RN = self._multiply(values_RK)
+        return torch.addcmul(self._bias_N, sums_RN, largest_R1, out=sums_RN).unflatten(0, x.shape[:-1])
+
+    def _multiply(self, values_RK: Tensor) -> Tensor:
+        """Sums of integers times the channels' scales; may overwrite its input."""
+        if self._plain_KN is not None and values_RK.shape[0] <= self._few_rows:
+            return torch._int_mm(values_RK.to(torch.int8), self._plain_KN).to(torch.float32).mul_(self._scales_N)
+        # This kernel wants unsigned inputs with zero at 128: signed ones fall back to a reference implementation.
+        return torch.ops.onednn.qlinear_pointwise.default(
+            values_RK.add_(128).to(torch.uint8),
+            1.0,
+            128,
+            self._packed,
+            self._scales_N,
+            self._zeros_N,
+            None,
+            1.0,
+            0,
+            torch.float32,
+            "none",
+            [],
+            "",
         )
-        return torch.addcmul(self.bias_N, sums_RN, largest_R1 / LARGEST).unflatten(0, x.shape[:-1])
 
 
 def int8_supported(device: torch.device) -> bool:

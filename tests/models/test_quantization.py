@@ -32,14 +32,35 @@ def test_a_linear_layer_is_the_definition(inputs: int, outputs: int) -> None:
     torch.testing.assert_close(got, expected, rtol=2e-5, atol=2e-5)
 
 
-def test_a_row_gets_the_same_numbers_alone_and_beside_any_neighbours() -> None:
+# Inputs and outputs of each class of layer: small, wide, deep, a vocabulary, and sizes no vector width divides.
+LAYERS = [(64, 96), (512, 1536), (512, 2048), (2048, 512), (768, 3072), (32, 9001), (37, 5), (100, 1537)]
+
+
+@pytest.mark.parametrize(("inputs", "outputs"), LAYERS)
+def test_a_row_gets_the_same_numbers_alone_and_beside_any_neighbours(inputs: int, outputs: int) -> None:
     torch.manual_seed(0)
-    linear = Int8Linear(torch.randn(96, 64), torch.randn(96))
-    x = torch.randn(40, 64)
-    x[7] *= 1e4  # an outlier, which would spoil its neighbours under one scale for all
-    together = linear(x)
-    for row in range(40):
-        assert torch.equal(linear(x[row : row + 1])[0], together[row])
+    linear = Int8Linear(torch.randn(outputs, inputs), torch.randn(outputs))
+    x = torch.randn(150, inputs)
+    x[1] *= 1e4  # an outlier, which would spoil its neighbours under one scale for all
+    alone = torch.cat([linear(x[row : row + 1]) for row in range(3)])
+    for rows in (2, 3, 8, 31, 32, 33, 150):
+        together = linear(x[:rows])[:3]
+        assert torch.equal(together, alone[: len(together)]), rows
+    assert torch.equal(linear(x[:3].reshape(3, 1, inputs))[:, 0], alone)
+
+
+@pytest.mark.parametrize("inputs", [64, 2048, 8192])
+@pytest.mark.parametrize("rows", [1, 7, 40])
+def test_both_kernels_give_the_same_numbers(inputs: int, rows: int) -> None:
+    """Also where a sum needs more digits than a float32 has: 8192 products of 127 by 127 and an odd one."""
+    torch.manual_seed(0)
+    linear = Int8Linear(torch.randn(50, inputs).sign() * torch.rand(50, 1), None)
+    values = torch.cat([torch.full((rows, inputs - 1), 127.0), torch.randint(-127, 128, (rows, 1)).float()], 1)
+    for signs in (torch.ones(rows, inputs), torch.randn(rows, inputs).sign()):
+        linear._few_rows = rows
+        plain = linear._multiply(values * signs)
+        linear._few_rows = 0
+        assert torch.equal(linear._multiply(values * signs), plain)
 
 
 def test_rows_and_channels_of_zeros_give_the_bias() -> None:
