@@ -11,6 +11,7 @@
     │   ├── UnknownModel         404 unknown_model
     │   └── UnknownLanguagePair  404 unknown_language_pair
     ├── MethodNotAllowed         405 method_not_allowed
+    ├── ReloadFailed             409 reload_failed           the old weights go on serving
     ├── BodyTooLarge             413 body_too_large
     ├── QuotaExceeded            429 quota_exceeded          *your* limit
     ├── Overloaded               503 overloaded              *our* saturation, with Retry-After
@@ -76,6 +77,10 @@ class UnknownLanguagePair(NotFound):
 
 class MethodNotAllowed(ServiceError):
     code, status = "method_not_allowed", 405
+
+
+class ReloadFailed(ServiceError):
+    code, status = "reload_failed", 409
 
 
 class BodyTooLarge(ServiceError):

@@ -7,107 +7,44 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Callable
 from collections.abc import Sequence as Many
-from dataclasses import dataclass
 
-from models.cache import KeyValueCache
-from models.checkpoint import Checkpoint
-from models.precision import Precision, convert, resolve_device, resolve_precision
-from service.engine.async_engine import AsyncEngine
+from models.checkpoint import Checkpoint, CheckpointError
+from models.registry import RegistryError
+from service.engine import canary
 from service.engine.calls import Call
-from service.engine.engine import Engine
-from service.engine.runner import Runner
-from service.engine.scheduler import Scheduler
+from service.engine.core import Core, EngineOptions, Loaded
+from service.engine.holding import Held, Holding
 from service.engine.stats import Observer
-from service.engine.tasks import REQUESTS, Limits, Task, make_task
-from service.errors import InvalidRequest, ServiceError
+from service.errors import NotReady, ReloadFailed, ServiceError
 from service.messages import Event, Failure, ModelInfo, Request, Token
 
 log = logging.getLogger("triptych.engine")
 
-
-@dataclass(frozen=True, kw_only=True)
-class EngineOptions:
-    """What an operator may choose; None takes the model's own limit."""
-
-    slots: int = 64
-    max_prompt_tokens: int | None = None
-    max_new_tokens: int | None = None
-    prefill_tokens: int = 4096  # prompt tokens a step may prefill
-    max_waiting: int = 1024  # requests
-    max_waiting_tokens: int = 65536  # of their prompts
-    device: str = "auto"
-    precision: Precision = "auto"
+PATIENCE_S = 30.0
 
 
 class TextEngine:
+    """All but the constructor and `close` is called in one event loop."""
+
     def __init__(
         self, name: str, checkpoint: Checkpoint, options: EngineOptions, observer: Observer | None = None
     ) -> None:
-        """Move the model to its device and allocate the cache. Raises ValueError on a limit the model cannot keep."""
-        config, manifest = checkpoint.config, checkpoint.manifest
-        device = resolve_device(options.device)
-        precision, reason = resolve_precision(options.precision, device)
-        parameters = sum(p.numel() for p in checkpoint.model.parameters())
-        model, dtype = convert(checkpoint.model, precision, device)
-        max_prompt = _limit("max_prompt_tokens", options.max_prompt_tokens, config.max_prompt)
-        max_new = _limit("max_new_tokens", options.max_new_tokens, config.max_output)
-        if options.max_waiting_tokens < max_prompt:
-            raise ValueError(
-                f"max_waiting_tokens is {options.max_waiting_tokens}, below max_prompt_tokens {max_prompt}: "
-                "so long a prompt could never wait"
-            )
-        shape = config.cache_shape
-        shared = shape.layers > 0 and not shape.cross  # prompt and continuation share the positions
-        total = min(config.max_prompt + 1, max_prompt + max_new) if shared else None
-        cache = KeyValueCache.allocate(
-            shape,
-            slots=options.slots,
-            length=total or max_new,
-            source_length=max_prompt if shape.cross else 0,
-            dtype=dtype,
-            device=device,
-        )
-        runner = Runner(model, cache, device=device, pad_id=config.pad_id)
-        scheduler = Scheduler(slots=options.slots, prefill_tokens=options.prefill_tokens)
-        limits = Limits(max_prompt_tokens=max_prompt, max_new_tokens=max_new, max_total_tokens=total)
-        self._task: Task = make_task(checkpoint, limits)
-        self._tokenizer = checkpoint.tokenizer
-        self._request_type = REQUESTS[manifest.task]
+        """Move the model to its device and allocate the cache.
+
+        Raises ValueError on a setting that the model or the memory cannot keep.
+        """
+        self._name, self._options, self._observer = name, options, observer
         self._calls: dict[str, Call] = {}  # by the request's id, until its terminal event
-        self._engine = AsyncEngine(
-            Engine(runner, scheduler, shape, observer),
-            max_alive=options.slots + options.max_waiting,
-            max_waiting_tokens=options.max_waiting_tokens,
-        )
-        self.info = ModelInfo(
-            name=name,
-            task=manifest.task,
-            version=f"{manifest.name}@{manifest.version}",
-            architecture=config.architecture,
-            parameters=parameters,
-            device=str(device),
-            precision=precision,
-            slots=options.slots,
-            max_prompt_tokens=max_prompt,
-            max_new_tokens=max_new,
-            language_pairs=tuple((s, t) for s, t in manifest.language_pairs),
-            labels=tuple(manifest.labels),
-            scores=dict(manifest.scores),
-            licence=manifest.licence,
-        )
-        log.info(
-            "%s: %s, %.1f M parameters, %s (%s) on %s, %d slots, key/value cache %.1f MiB",
-            name,
-            self.info.version,
-            self.info.parameters / 1e6,
-            precision,
-            reason,
-            device,
-            options.slots,
-            cache.nbytes / 2**20,
-        )
+        self._holding = Holding(options.max_waiting, observer)
+        self._reloading = self._closed = False
+        self._core: Core = Loaded.of(name, checkpoint, options).start(observer)
+
+    @property
+    def info(self) -> ModelInfo:
+        return self._core.info
 
     async def submit(self, requests: Many[Request]) -> AsyncIterator[list[Event]]:
         """Events as they come, several at a time; exactly one terminal event for each request.
@@ -139,6 +76,7 @@ class TextEngine:
     def cancel(self, request_ids: Many[str]) -> None:
         """Unknown or finished ids are ignored: the race is the caller's normal life."""
         for request_id in request_ids:
+            self._holding.cancel(request_id)
             if request_id in self._calls:
                 self._calls[request_id].cancel()
 
@@ -150,28 +88,117 @@ class TextEngine:
                     return event
         raise AssertionError("submit ended without a terminal event")
 
+    async def canary(self, request_id: str) -> None:
+        """Return once a real prompt was answered; raises ServiceError where it is not."""
+        await canary.ask(self.info, request_id, self._start)
+
+    async def reload(self, read: Callable[[], Checkpoint], patience_s: float = PATIENCE_S) -> ModelInfo:
+        """Replace the weights by those that `read` returns, without failing a request; what is served now.
+
+        Everything that can go wrong with a checkpoint goes wrong before anybody is interrupted: `read` and the
+        conversion run in a thread beside the running model. Then what comes is held, what runs finishes on the old
+        weights, for which a reload waits `patience_s` at most, and the new ones answer a canary. Until the end there
+        must be memory for both. Not to be cancelled halfway: shield it.
+
+        Raises ReloadFailed, and the old weights go on serving, where any of it fails.
+        """
+        if self._reloading:
+            raise ReloadFailed(f"{self._name} is being reloaded already")
+        self._reloading = True
+        old = self._core
+        try:
+            loaded = await asyncio.to_thread(lambda: self._load(read))
+            self._holding.close()
+            try:
+                await self._finish_running(patience_s)
+                self._core = await self._proved(loaded)
+            finally:
+                self._holding.open(self._resume)
+        except Exception as error:
+            reason = str(error) if isinstance(error, _EXPECTED) else f"{type(error).__name__}: {error}"
+            log.warning("%s was not reloaded: %s", self._name, reason, exc_info=not isinstance(error, _EXPECTED))
+            raise ReloadFailed(f"{self._name} goes on with {old.info.version}: {reason}") from error
+        finally:
+            self._reloading = False
+        log.info("%s: %s replaced %s", self._name, self.info.version, old.info.version)
+        await asyncio.to_thread(old.engine.close)
+        return self.info
+
+    def _load(self, read: Callable[[], Checkpoint]) -> Loaded:
+        checkpoint = read()
+        loaded = Loaded.of(self._name, checkpoint, self._options)
+        _check_replaces(self.info, loaded.info)
+        return loaded
+
+    async def _finish_running(self, patience_s: float) -> None:
+        """Wait until the engine is idle: it computes nothing while another one starts."""
+        until = time.monotonic() + patience_s
+        while running := self._core.engine.alive:
+            if time.monotonic() > until:
+                raise TimeoutError(f"{running} requests are not finished after {patience_s:g} s")
+            await asyncio.sleep(0.002)
+
+    async def _proved(self, loaded: Loaded) -> Core:
+        """Running, and with an answer to a canary."""
+        core = await asyncio.to_thread(loaded.start, self._observer)
+        try:
+            await canary.ask(
+                core.info, "canary-of-a-reload", lambda request, emit: core.call(request, emit).start(core.engine)
+            )
+            if self._closed:
+                raise NotReady("the engine is stopping")
+        except BaseException:
+            await asyncio.to_thread(core.engine.close)
+            raise
+        return core
+
     @property
     def running(self) -> bool:
-        return self._engine.running
+        return self._core.engine.running
 
     def close(self, timeout_s: float = 10.0) -> None:
-        self._engine.close(timeout_s)
+        """Take no new requests, finish what runs; what is left after `timeout_s` is cancelled. From any thread."""
+        self._closed = True
+        self._core.engine.close(timeout_s)
 
     def _start(self, request: Request, emit: Callable[[Event], None]) -> None:
-        if not isinstance(request, self._request_type):
-            raise InvalidRequest(f"{self.info.name} answers {self.info.task}, not a {type(request).__name__}")
+        """Raises a ServiceError when the request is refused; then there is no event."""
+        if self._holding.closed:
+            self._holding.hold(request, emit)
+        else:
+            self._begin(request, emit, time.monotonic())
 
+    def _resume(self, held: Held) -> None:
+        self._begin(held.request, held.emit, held.arrived)
+
+    def _begin(self, request: Request, emit: Callable[[Event], None], arrived: float) -> None:
         def forward(event: Event) -> None:
             if not isinstance(event, Token):
                 del self._calls[request.id]
             emit(event)
 
-        call = Call(request, self._task, self._tokenizer, forward)
-        call.start(self._engine)
+        call = self._core.call(request, forward)
+        for sequence in call.sequences:
+            sequence.arrived = arrived
+        call.start(self._core.engine)
         self._calls[request.id] = call
 
 
-def _limit(name: str, asked: int | None, own: int) -> int:
-    if asked is not None and asked > own:
-        raise ValueError(f"{name} is {asked}, the model's own limit is {own}")
-    return asked or own
+_EXPECTED = (CheckpointError, RegistryError, ServiceError, ValueError, OSError)
+
+
+def _check_replaces(old: ModelInfo, new: ModelInfo) -> None:
+    """What clients could ask for stays possible. Raises ValueError."""
+    if new.task != old.task:
+        raise ValueError(f"{new.version} is made to {new.task}, this model to {old.task}")
+    for what, before, after in (
+        ("language pair", old.language_pairs, new.language_pairs),
+        ("label", old.labels, new.labels),
+    ):
+        if lost := [each if isinstance(each, str) else "-".join(each) for each in before if each not in after]:
+            raise ValueError(f"{new.version} lacks the {what} {', '.join(lost)}, which {old.version} has")
+    for limit in ("max_prompt_tokens", "max_new_tokens"):
+        if getattr(new, limit) < getattr(old, limit):
+            raise ValueError(
+                f"{new.version} has room for {limit} {getattr(new, limit)}, {old.version} for {getattr(old, limit)}"
+            )

@@ -110,7 +110,7 @@ async def test_a_stop_string_that_does_not_come_changes_nothing(engines: dict[st
 
 
 async def test_a_greedy_request_can_be_biased_and_kept_from_ending(engines: dict[str, TextEngine]) -> None:
-    end = engines["generator"]._tokenizer.id("</s>")
+    end = engines["generator"]._core.tokenizer.id("</s>")
     ended, _ = await generated(engines["generator"], logit_bias=((end, 100.0),))
     assert (ended.finish_reason, ended.generated_tokens) == ("eos_token", 1)
     later, _ = await generated(engines["generator"], logit_bias=((end, 100.0),), min_new_tokens=4)
@@ -282,10 +282,3 @@ async def test_closing_finishes_what_runs_and_refuses_what_comes(tmp_path: Path)
     refused = await engine.answer(GenerateRequest(id="later", text="x"))
     assert isinstance(refused, Failure)
     assert refused.code == "not_ready"
-
-
-@pytest.mark.parametrize("limit", ["max_prompt_tokens", "max_new_tokens"])
-def test_a_limit_beyond_the_models_own_is_refused_with_both(tmp_path: Path, limit: str) -> None:
-    checkpoint = checkpoints.translator(tmp_path)
-    with pytest.raises(ValueError, match=rf"{limit} is 999, the model's own limit is 4\d"):
-        TextEngine("translator", checkpoint, EngineOptions(**{limit: 999}))

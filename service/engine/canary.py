@@ -1,0 +1,64 @@
+"""A real prompt that shows whether a model works: it answers, and with numbers."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+
+from service.errors import ServiceError
+from service.messages import (
+    Classification,
+    ClassifyRequest,
+    Decoding,
+    Event,
+    Failure,
+    GenerateRequest,
+    ModelInfo,
+    Request,
+    Token,
+    TranslateRequest,
+)
+
+TIMEOUT_S = 30.0
+
+Start = Callable[[Request, Callable[[Event], None]], object]
+
+
+async def ask(info: ModelInfo, request_id: str, start: Start) -> None:
+    """Raises ServiceError where the model does not answer in `TIMEOUT_S`, or not with numbers.
+
+    `start` begins a request and sends its events to the function it is given, in this event loop.
+    """
+    answered: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
+
+    def take(event: Event) -> None:
+        unsound = isinstance(event, Token) and not math.isfinite(event.logprob)
+        if not answered.done() and (unsound or not isinstance(event, Token)):
+            answered.set_result(event)
+
+    start(_request(info, request_id), take)
+    try:
+        async with asyncio.timeout(TIMEOUT_S):
+            event = await answered
+    except TimeoutError:
+        raise ServiceError(f"no answer to the canary in {TIMEOUT_S:g} s") from None
+    if isinstance(event, Failure):
+        raise event.error()
+    if isinstance(event, Token):
+        raise ServiceError(f"the canary's token {event.index} has the log-probability {event.logprob}")
+    if isinstance(event, Classification) and not all(math.isfinite(score) for _, score in event.scores):
+        raise ServiceError(f"the canary's scores are {dict(event.scores)}")
+
+
+def _request(info: ModelInfo, request_id: str) -> Request:
+    # Streamed, because the log-probabilities come with the stream; two tokens, of which the second is decoded.
+    decoding = Decoding(max_new_tokens=min(2, info.max_new_tokens))
+    if info.task == "translate":
+        source, target = info.language_pairs[0]
+        return TranslateRequest(
+            id=request_id, text="1", stream=True, source_language=source, target_language=target, decoding=decoding
+        )
+    if info.task == "generate":
+        return GenerateRequest(id=request_id, text="1", stream=True, decoding=decoding)
+    return ClassifyRequest(id=request_id, text="1")
