@@ -71,7 +71,7 @@ class Scheduler:
         self.waiting: deque[Sequence] = deque()
         self.rows: SlotTable[Row] = SlotTable(slots)
         self.running: SlotTable[Sequence] = SlotTable(slots)  # their slots are those of the memory
-        self.prefixes = prefixes or PrefixStore(range(0))
+        self.prefixes = PrefixStore(range(0)) if prefixes is None else prefixes
         self._copies: list[Copy] = []
         self._memory_moves: list[Move] = []
 

@@ -10,7 +10,9 @@ import torch
 from models.cache import KeyValueCache
 from models.checkpoint import Checkpoint
 from models.quantization import int8_supported, quantize
+from service.engine.beams import Beams
 from service.engine.engine import Engine, Output
+from service.engine.prefixes import PrefixStore
 from service.engine.runner import Runner
 from service.engine.scheduler import Scheduler
 from service.engine.sequence import Sampling, Sequence
@@ -41,12 +43,16 @@ def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     return made
 
 
-def engine_for(checkpoint: Checkpoint, slots: int = 4, prefill_tokens: int = 64) -> tuple[Engine, Recorder]:
+def engine_for(
+    checkpoint: Checkpoint, slots: int = 4, prefill_tokens: int = 64, prefix_slots: int = 0
+) -> tuple[Engine, Recorder]:
     config, recorder = checkpoint.config, Recorder()
-    cache = KeyValueCache.allocate(config.cache_shape, slots=slots, length=63, source_length=48)
+    shape = config.cache_shape
+    cache = KeyValueCache.allocate(shape, slots=slots + prefix_slots, length=63, source_length=48)
     runner = Runner(checkpoint.model, cache, device=torch.device("cpu"), pad_id=0)
-    scheduler = Scheduler(slots=slots, prefill_tokens=prefill_tokens)
-    return Engine(runner, scheduler, config.cache_shape, recorder), recorder
+    prefixes = PrefixStore(range(slots, slots + prefix_slots))
+    scheduler = Scheduler(slots=slots, prefill_tokens=prefill_tokens, chunked=not shape.cross, prefixes=prefixes)
+    return Engine(runner, scheduler, shape, recorder), recorder
 
 
 def sequence(name: int, greedy: bool = True, max_new_tokens: int | None = None) -> Sequence:
@@ -211,3 +217,89 @@ def test_after_a_failed_step_everyone_is_told_and_the_engine_goes_on(checkpoint:
     engine.add(again)
     run(engine)
     assert again.output == alone(checkpoint, 3)
+
+
+@pytest.fixture(scope="module")
+def generator(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+    return checkpoints.generator(tmp_path_factory.mktemp("generator"))
+
+
+def test_a_long_prompt_is_read_in_chunks_while_the_others_go_on(generator: Checkpoint) -> None:
+    engine, recorder = engine_for(generator, prefill_tokens=16)
+    stream, long = sequence(1, max_new_tokens=20), sequence(2, max_new_tokens=5)
+    long.prompt = [7 + token % 200 for token in range(50)]
+    copy = Sequence(id="alone", prompt=long.prompt, max_new_tokens=5, end_id=2)
+    engine.add(stream)
+    engine.step()
+    while stream.read < len(stream.prompt):
+        engine.step()
+    engine.add(long)
+    for _ in range(4):
+        before = len(stream.output)
+        engine.step()
+        assert len(stream.output) == before + 1, "a stream gets its token in every step"
+    assert [s.prefill_tokens for s in recorder.steps[-4:]] == [16, 16, 16, 2]
+    run(engine)
+    own, _ = engine_for(generator, prefill_tokens=64)
+    own.add(copy)
+    run(own)
+    assert long.output == copy.output
+    undisturbed, _ = engine_for(generator)
+    same = sequence(1, max_new_tokens=20)
+    undisturbed.add(same)
+    run(undisturbed)
+    assert stream.output == same.output
+
+
+def test_prompts_read_in_chunks_give_everyone_what_they_get_alone(generator: Checkpoint) -> None:
+    engine, _ = engine_for(generator, slots=5, prefill_tokens=7)
+    sequences = [sequence(name) for name in range(16)]
+    for each in sequences:
+        engine.add(each)
+    run(engine)
+    assert {s.id: s.output for s in sequences} == {str(n): alone(generator, n) for n in range(16)}
+
+
+def test_a_prefix_that_was_read_before_is_not_read_again(generator: Checkpoint) -> None:
+    engine, recorder = engine_for(generator, slots=3, prefix_slots=2)
+    chance = random.Random(0)
+    shared = [chance.randrange(7, 260) for _ in range(24)]
+    prompts = [shared + [chance.randrange(7, 260) for _ in range(1 + n % 3)] for n in range(9)]
+    asked = [
+        Sequence(id=str(n), prompt=prompt, max_new_tokens=6, end_id=2, beams=Beams(width=2) if n % 4 == 3 else None)
+        for n, prompt in enumerate(prompts)
+    ]
+    engine.add(asked[0])
+    run(engine)
+    for each in asked[1:]:
+        engine.add(each)
+    run(engine)
+    for each in asked:
+        own, _ = engine_for(generator)
+        copy = Sequence(id="", prompt=each.prompt, max_new_tokens=6, end_id=2, beams=each.beams)
+        own.add(copy)
+        run(own)
+        assert each.output == copy.output
+    assert sum(s.prefix_query_tokens for s in recorder.steps) == sum(map(len, prompts))
+    assert sum(s.prefix_hit_tokens for s in recorder.steps) >= 8 * 24
+    assert sum(s.prefill_tokens for s in recorder.steps) == sum(
+        s.prefix_query_tokens - s.prefix_hit_tokens for s in recorder.steps
+    )
+
+
+def test_a_conversation_goes_on_from_its_own_last_answer(generator: Checkpoint) -> None:
+    engine, recorder = engine_for(generator, slots=1, prefix_slots=1)
+    first = sequence(4, max_new_tokens=10)
+    first.prompt, first.end_id = [9] * 18, None
+    engine.add(first)
+    run(engine)
+    second = Sequence(id="second", prompt=[*first.prompt, *first.output, 11, 12], max_new_tokens=5)
+    engine.add(second)
+    engine.step()
+    assert recorder.steps[-1].prefix_hit_tokens == 18 + 9, "the last output was never fed"
+    run(engine)
+    own, _ = engine_for(generator)
+    copy = Sequence(id="", prompt=second.prompt, max_new_tokens=5)
+    own.add(copy)
+    run(own)
+    assert second.output == copy.output

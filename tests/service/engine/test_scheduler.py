@@ -3,7 +3,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.engine.scheduler import PASS_TOKENS, Chunk, Plan, Scheduler, batches_by_length
+from service.engine.beams import Beams
+from service.engine.scheduler import LEVEL_S, PASS_TOKENS, Chunk, Plan, Scheduler, batches_by_length
 from service.engine.sequence import Sequence
 
 
@@ -86,3 +87,39 @@ def test_batches_hold_everyone_once_and_never_pad_more_than_a_pass_costs(lengths
         longest = max(map(len, batch))
         assert sum(longest - len(chunk) for chunk in batch) <= PASS_TOKENS
         assert len(batch[0]) == longest
+
+
+def test_a_higher_priority_goes_first_but_nobody_waits_for_ever() -> None:
+    def arriving(name: str, arrived: float, priority: int) -> Sequence:
+        made = sequence(name)
+        made.arrived, made.priority = arrived, priority
+        return made
+
+    patient = arriving("patient", 0.0, 0)
+    urgent = [arriving(f"urgent {n}", LEVEL_S * n / 2 + 0.1, -1) for n in range(6)]
+    made = scheduler(*reversed(urgent), patient, slots=1)
+    order = [s.id for s in made.waiting]
+    assert order[0] == "urgent 0"
+    assert order.index("patient") == 2, "who came a level's worth of time later does not pass any more"
+
+
+def test_a_wide_request_is_not_passed_by_narrow_ones_for_ever() -> None:
+    made = scheduler(sequence("narrow"), slots=4)
+    made.schedule(0)
+    wide = Sequence(id="wide", prompt=[1], max_new_tokens=3, beams=Beams(width=4))
+    made.add(wide)
+    made.add(sequence("late"))
+    assert made.schedule(1).prefill == [], "it waits for the slots it needs, and the others wait behind it"
+
+
+def test_an_endless_stream_of_prompts_does_not_stop_a_chunked_one() -> None:
+    made = Scheduler(slots=8, prefill_tokens=32, chunked=True)
+    made.add(sequence("long", prompt_tokens=100))
+    for n in range(7):
+        made.add(sequence(n, prompt_tokens=30))
+    read = []
+    for _ in range(4):
+        plan = made.schedule(0)
+        read.append([(c.sequence.id, len(c)) for batch in plan.prefill for c in batch])
+    assert read[:3] == [[("long", 32)], [("long", 32)], [("long", 32)]]
+    assert read[3] == [("0", 28), ("long", 4)]
