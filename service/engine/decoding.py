@@ -10,7 +10,8 @@ import random
 from dataclasses import dataclass, replace
 
 from models.tokenizer import IncrementalDetokenizer
-from service.engine.sequence import Beams, Sampling
+from service.engine.beams import Beams
+from service.engine.sequence import Sampling
 from service.engine.stopping import StopWatch
 from service.errors import InputTooLong, InvalidRequest
 from service.messages import Decoding, TranslateRequest

@@ -7,7 +7,8 @@ came about.
 from __future__ import annotations
 
 from models.tokenizer import IncrementalDetokenizer, Tokenizer
-from service.engine.sequence import Hypothesis, Sequence
+from service.engine.beams import Hypothesis
+from service.engine.sequence import Sequence
 from service.engine.stopping import before_stop
 from service.messages import Alignment, Alternative, Decoding, FinishReason
 

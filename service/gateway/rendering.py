@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from math import isfinite
 from typing import Any
 
 from service.gateway.answering import Answer
@@ -42,7 +43,9 @@ def _texts(name: str, result: Completion) -> dict[str, Any]:
 
 
 def _score(result: Completion | Alternative) -> dict[str, Any]:
-    return {"score": result.score, **({} if result.seed is None else {"seed": result.seed})}
+    # Infinitely bad is the one beam of a search in which every token came to be ruled out; JSON has no infinity.
+    score = result.score if result.score is not None and isfinite(result.score) else None
+    return {"score": score, **({} if result.seed is None else {"seed": result.seed})}
 
 
 def _alignment(result: Completion) -> dict[str, Any]:

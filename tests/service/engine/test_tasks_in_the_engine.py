@@ -1,0 +1,153 @@
+"""Beams, samples, prefixes and length ratios, asked of a whole engine."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from service.engine.text_engine import EngineOptions, TextEngine
+from service.messages import Completion, Decoding, Failure, GenerateRequest, Token, TranslateRequest
+from tests import checkpoints
+
+IDS = map(str, itertools.count())
+SAMPLED = Decoding(max_new_tokens=12, do_sample=True, seed=5, temperature=1.5)
+
+
+@pytest.fixture(scope="module")
+def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, TextEngine]]:
+    root: Path = tmp_path_factory.mktemp("engines")
+    options = EngineOptions(slots=4, precision="float32")
+    made = {
+        make.__name__: TextEngine(make.__name__, make(root / make.__name__), options)
+        for make in (checkpoints.translator, checkpoints.generator)
+    }
+    yield made
+    for engine in made.values():
+        engine.close()
+
+
+async def translated(engine: TextEngine, decoding: Decoding | None = None, **fields: object) -> Completion:
+    request = TranslateRequest(
+        id=next(IDS),
+        text="Je suis fatigué.",
+        source_language="fr",
+        target_language="en",
+        decoding=decoding or Decoding(max_new_tokens=12),
+        **fields,
+    )
+    answer = await engine.answer(request)
+    assert isinstance(answer, Completion), answer
+    return answer
+
+
+async def generated(engine: TextEngine, decoding: Decoding, stream: bool = False) -> Completion:
+    answer = await engine.answer(GenerateRequest(id=next(IDS), text="배우", decoding=decoding, stream=stream))
+    assert isinstance(answer, Completion), answer
+    return answer
+
+
+async def test_each_sample_is_what_its_seed_gives_alone(engines: dict[str, TextEngine]) -> None:
+    engine = engines["generator"]
+    together = await generated(engine, replace(SAMPLED, num_return_sequences=6))  # more than there are slots
+    alone = [await generated(engine, replace(SAMPLED, seed=5 + number)) for number in range(6)]
+    assert [together.text, *(other.text for other in together.alternatives)] == [one.text for one in alone]
+    assert [together.seed, *(other.seed for other in together.alternatives)] == [5, 6, 7, 8, 9, 10]
+    assert len({one.text for one in alone}) > 1
+    assert all(one.score is None and not one.alternatives for one in alone)
+
+
+async def test_a_samples_score_is_its_mean_log_probability(engines: dict[str, TextEngine]) -> None:
+    engine = engines["generator"]
+    asked = replace(SAMPLED, num_return_sequences=2)
+    whole = await generated(engine, asked)
+    logprobs: list[float] = []
+    async for events in engine.submit([GenerateRequest(id="s", text="배우", decoding=asked, stream=True)]):
+        logprobs += [event.logprob for event in events if isinstance(event, Token)]
+    assert len(logprobs) == whole.generated_tokens
+    assert whole.score == pytest.approx(sum(logprobs) / len(logprobs), abs=1e-5)
+
+
+async def test_the_best_beams_come_in_the_order_of_their_scores(engines: dict[str, TextEngine]) -> None:
+    asked = Decoding(max_new_tokens=8, num_beams=4, num_return_sequences=3)
+    for answer in (await translated(engines["translator"], asked), await generated(engines["generator"], asked)):
+        scores = [answer.score, *(other.score for other in answer.alternatives)]
+        assert len(scores) == 3
+        assert scores == sorted(scores, reverse=True)
+        assert all(other.seed is None for other in answer.alternatives)
+        assert answer.timing.inference_ms > 0
+
+
+async def test_a_beam_search_alone_and_in_company_gives_the_same(engines: dict[str, TextEngine]) -> None:
+    engine = engines["translator"]
+    beams = Decoding(max_new_tokens=8, num_beams=2, num_return_sequences=2)
+    alone = await translated(engine, beams)
+    company = [translated(engine, beams, priority=number % 3) for number in range(4)]
+    greedy = [translated(engine, priority=-number) for number in range(4)]
+    together = await asyncio.gather(*company, *greedy)
+    for answer in together[:4]:
+        assert (answer.text, answer.score) == (alone.text, pytest.approx(alone.score, abs=1e-5))
+
+
+async def test_a_translation_begins_with_its_prefix_and_streams_to_the_same(engines: dict[str, TextEngine]) -> None:
+    engine = engines["translator"]
+    for decoding in (None, Decoding(max_new_tokens=8, num_beams=3)):
+        answer = await translated(engine, decoding, target_prefix="I am")
+        assert answer.text.startswith("I am")
+        assert answer.text != "I am"
+    streamed = await translated(engine, target_prefix="I am", stream=True)
+    assert streamed.text == (await translated(engine, target_prefix="I am")).text
+
+
+async def test_length_ratios_hold_the_translation_between_them(engines: dict[str, TextEngine]) -> None:
+    engine = engines["translator"]
+    source = (await translated(engine)).prompt_tokens - 2  # without tag and end token
+    end_bias = Decoding(logit_bias=((2, 100.0),))  # it would end at once
+    longer = await translated(engine, end_bias, min_length_ratio=0.5)
+    assert longer.generated_tokens == -(-source // 2) + 1  # the end token
+    shorter = await translated(engine, Decoding(logit_bias=((2, -100.0),)), max_length_ratio=0.5)
+    assert (shorter.generated_tokens, shorter.finish_reason) == (source // 2, "length")
+
+
+async def test_no_ngram_comes_twice_even_where_the_best_tokens_do(engines: dict[str, TextEngine]) -> None:
+    loop = Decoding(max_new_tokens=12, logit_bias=((270, 50.0), (271, 49.0), (2, -100.0)), no_repeat_ngram_size=2)
+    tokens: list[int] = []
+    async for events in engines["generator"].submit(
+        [GenerateRequest(id="loop", text="배우", decoding=loop, stream=True)]
+    ):
+        tokens += [event.id for event in events if isinstance(event, Token)]
+    pairs = list(itertools.pairwise(tokens))
+    assert tokens[:2] == [270, 270]
+    assert len(pairs) == len(set(pairs)) == 11
+
+
+async def test_leaving_a_call_ends_all_of_its_samples(tmp_path: Path) -> None:
+    engine = TextEngine("generator", checkpoints.generator(tmp_path, context=4096), EngineOptions(slots=2))
+    try:
+        endless = replace(SAMPLED, max_new_tokens=4000, num_return_sequences=2, logit_bias=((2, -100.0),))
+        stream = engine.submit([GenerateRequest(id="endless", text="x", stream=True, decoding=endless)])
+        await anext(stream)
+        await stream.aclose()  # type: ignore[attr-defined]
+        short = GenerateRequest(id="short", text="x", decoding=Decoding(max_new_tokens=2, num_beams=2))
+        assert isinstance(await asyncio.wait_for(engine.answer(short), timeout=5), Completion)
+    finally:
+        engine.close()
+
+
+async def test_samples_beyond_the_room_are_refused_together(tmp_path: Path) -> None:
+    engine = TextEngine("generator", checkpoints.generator(tmp_path), EngineOptions(slots=1, max_waiting=2))
+    try:
+        asked = replace(SAMPLED, num_return_sequences=4)
+        refused = await engine.answer(GenerateRequest(id="many", text="x", decoding=asked))
+        assert isinstance(refused, Failure)
+        assert (refused.code, "limit is 3" in refused.message) == ("overloaded", True)
+        fitting = replace(asked, num_return_sequences=3)
+        while isinstance(answer := await engine.answer(GenerateRequest(id="m", text="x", decoding=fitting)), Failure):
+            await asyncio.sleep(0.01)  # the refused call's samples leave before the next step
+        assert len(answer.alternatives) == 2
+    finally:
+        engine.close()
