@@ -6,6 +6,8 @@ Shapes: B rows, T queries, S keys, C width, H query heads, G key/value heads, D 
 
 from __future__ import annotations
 
+import math
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -108,3 +110,9 @@ class CrossAttention(_Attention):
             return self._attend(self._split(q_BTC, self.heads), k_BHSD, v_BHSD, mask)
         q_MHKD = self._split(sharing.gather(q_BTC[:, 0]), self.heads)
         return self.output(sharing.scatter(attend(q_MHKD, k_BHSD, v_BHSD, mask=mask))[:, None])
+
+    def weights(self, x_BTC: Tensor, k_BHSD: Tensor, mask: Tensor) -> Tensor:
+        """[B, T, S]: how much each query looks at each source token, as the mean of the heads."""
+        q_BHTD = self._split(self.query(x_BTC), self.heads)
+        scores_BHTS = (q_BHTD @ k_BHSD.transpose(2, 3)).float() / math.sqrt(self.head_width)
+        return scores_BHTS.masked_fill(~mask, -math.inf).softmax(dim=3).mean(dim=1)

@@ -60,3 +60,11 @@ class Servable(Protocol):
         `positions_B` counts a row's tokens so far; -1 marks a padding row, whose output means nothing.
         """
         ...
+
+
+class Aligning(Protocol):
+    """What a model with cross-attention can do besides."""
+
+    def alignment(self, batch: Seq2SeqBatch, layer: int) -> Tensor:
+        """[B, T, S]: the attention that predicts each target position's next token pays to the source."""
+        ...

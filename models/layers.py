@@ -135,6 +135,13 @@ class DecoderLayer(_Layer):
     def forward(self, x_BTC: Tensor, memory: Memory | None = None) -> Tensor:
         return self._run(x_BTC, lambda x: self.self_attention(x, causal=True), memory)
 
+    def alignment(self, x_BTC: Tensor, memory: Memory) -> Tensor:
+        """[B, T, S]: the cross-attention's weights, as the mean of its heads, for the inputs of `forward`."""
+        assert self.cross_attention is not None and self.cross_norm is not None  # noqa: PT018
+        keys, _, mask = memory
+        x_BTC = self._residual(x_BTC, self.self_norm, lambda x: self.self_attention(x, causal=True))
+        return self.cross_attention.weights(self.cross_norm(x_BTC) if self.norm_first else x_BTC, keys, mask)
+
     def prefill(
         self, x_BTC: Tensor, layer: int, slots_B: Tensor, cache: KeyValueCache, memory: Memory | None = None
     ) -> Tensor:

@@ -80,6 +80,18 @@ class Seq2Seq(nn.Module):
             x_BSC = layer(x_BSC, mask)
         return self.encoder_norm(x_BSC), mask
 
+    def alignment(self, batch: Seq2SeqBatch, layer: int) -> Tensor:
+        """[B, T, S]: how much decoder layer `layer` (from 0) looks at each source token when it predicts what comes
+        after each target position, as the mean of its heads. A row sums to 1."""
+        memory_BSC, mask = self.encode(batch.source_BS, batch.source_lengths_B)
+        x_BTC = self.embedding.sequence(batch.target_BT)
+        for index, each in enumerate(self.decoder):
+            memory = (*each.project_memory(memory_BSC), mask)
+            if index == layer:
+                return each.alignment(x_BTC, memory)
+            x_BTC = each(x_BTC, memory)
+        raise IndexError(f"layer is {layer}, there are {len(self.decoder)} decoder layers")
+
     def prefill(
         self, prompts: Prompts, slots_B: Tensor, cache: KeyValueCache, memories_B: Tensor | None = None
     ) -> Tensor:

@@ -71,6 +71,8 @@ class Engine:
             outputs += self._advance(sequence, continuations, now)
         ended = [output.sequence for output in outputs if output.last and output.sequence.slot is not None]
         for sequence in ended:
+            if sequence.align_layer is not None:
+                sequence.alignment = self.runner.align(sequence, sequence.align_layer)
             self.observer.observe_request(sequence.stats(now))
         self.scheduler.release(ended)
         self._observe(plan, result)

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from typing import cast
 
 import torch
 from torch import Tensor
 
 from models.cache import KeyValueCache, Sharing
-from models.interface import Prompts, Servable
+from models.interface import Aligning, Prompts, Seq2SeqBatch, Servable
 from service.engine.beams import Continuation
 from service.engine.sampler import best_tokens, choose, continuations, logprobs
 from service.engine.scheduler import Chunk, Plan
@@ -70,6 +71,19 @@ class Runner:
             self._choose(self._decode(plan.decode), plan.decode, result)
         result.prefill_s, result.decode_s = prefilled - started, time.perf_counter() - prefilled
         return result
+
+    @torch.inference_mode()
+    def align(self, sequence: Sequence, layer: int) -> list[list[float]]:
+        """A row over the prompt for each output token, by one pass over the whole translation."""
+        start_id: int = self.model.config.start_id  # type: ignore[attr-defined]  # only a translator is asked
+        target = [start_id, *sequence.target_prefix, *sequence.output[:-1]]
+        batch = Seq2SeqBatch(
+            source_BS=self._tensor([sequence.prompt]),
+            source_lengths_B=self._tensor([len(sequence.prompt)]),
+            target_BT=self._tensor([target]),
+        )
+        weights_TS = cast(Aligning, self.model).alignment(batch, layer)[0]
+        return weights_TS[len(sequence.target_prefix) :].tolist()
 
     def _prefill(self, prompts: Prompts, sequences: list[Sequence]) -> Tensor:
         slots_B = self._tensor([s.rows[0].slot or 0 for s in sequences])

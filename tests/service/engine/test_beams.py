@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 from loadtests.peers import transformers_export
 from models.cache import KeyValueCache
 from models.config import GPTConfig, Seq2SeqConfig
+from models.interface import Seq2SeqBatch
 from service.engine.beams import Beams, BeamSearch
 from service.engine.engine import Engine
 from service.engine.runner import Runner
@@ -191,3 +192,31 @@ def test_where_nothing_can_go_on_the_best_beam_is_the_result() -> None:
     nothing = [[(3, float("-inf"))], [(4, float("-inf"))]]
     assert search.advance([[7], [8]], nothing) == []
     assert [h.tokens for h in search.results([[7], [8]])] == [[7]]
+
+
+def test_a_translation_comes_with_its_alignment_where_that_is_asked_for() -> None:
+    model = built(CONFIGS[MODELS[0]])
+    engine = engine_for(model, slots=6)
+    asked = [
+        Sequence(id="greedy", prompt=[9, 8, 7], target_prefix=[20, 21], max_new_tokens=4, align_layer=1),
+        Sequence(id="beams", prompt=[5] * 9, max_new_tokens=3, beams=Beams(width=3), align_layer=0),
+        Sequence(id="none", prompt=[5], max_new_tokens=3),
+    ]
+    for each in asked:
+        engine.add(each)
+    while not engine.idle:
+        engine.step()
+    assert [None if s.alignment is None else (len(s.alignment), len(s.alignment[0])) for s in asked] == [
+        (4, 3),
+        (3, 9),
+        None,
+    ]
+    first = asked[0]
+    batch = Seq2SeqBatch(
+        source_BS=torch.tensor([first.prompt]),
+        source_lengths_B=torch.tensor([3]),
+        target_BT=torch.tensor([[START, 20, 21, *first.output[:-1]]]),
+    )
+    with torch.inference_mode():
+        expected = model.alignment(batch, 1)[0, 2:]
+    torch.testing.assert_close(torch.tensor(first.alignment), expected)
