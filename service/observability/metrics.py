@@ -9,7 +9,7 @@ Knows nothing of HTTP, Ray or torch: it counts the plain numbers it is given.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -28,6 +28,7 @@ GIVEN_UP = ("cancelled", "deadline")
 FINISHED_REASONS = (*ANSWERED, *GIVEN_UP, "error")
 STAGES = ("waiting", "running", "finished")
 REFUSALS = ("gateway", "worker")
+RELOADS = ("success", "failure")
 
 
 class GatewayMetrics:
@@ -125,6 +126,7 @@ class WorkerMetrics:
         self._model = model
         self._declare_requests()
         self._declare_steps()
+        self._declare_model()
 
     def _declare_requests(self) -> None:
         self._queue = self._histogram("triptych_queue_time_seconds", "From arrival to the first step.", SECONDS)
@@ -169,8 +171,16 @@ class WorkerMetrics:
         self._running = self._gauge("triptych_running_requests", "Requests in the running batch.")
         self._waiting = self._gauge("triptych_waiting_requests", "Requests waiting for a slot.")
         self._slots_used = self._gauge("triptych_slots_used", "Slots that hold a sequence.")
-        self._slots_total = self._gauge("triptych_slots_total", "Slots there are.")
         self._kv_usage = self._gauge("triptych_kv_cache_usage_ratio", "Part of the key/value cache in use, 0 to 1.")
+        self._prefix_queries = self._counter(
+            "triptych_prefix_cache_queries_tokens_total", "Prompt tokens that were looked for in the prefix cache."
+        )
+        self._prefix_hits = self._counter(
+            "triptych_prefix_cache_hit_tokens_total", "Prompt tokens that were there and not computed again."
+        )
+
+    def _declare_model(self) -> None:
+        self._slots_total = self._gauge("triptych_slots_total", "Slots there are.")
         self._kv_bytes = self._gauge("triptych_kv_cache_bytes", "Size of the key/value cache.")
         self._info = Gauge(
             "triptych_model_info",
@@ -178,6 +188,14 @@ class WorkerMetrics:
             ["model", "version", "architecture", "device", "precision"],
             registry=self.registry,
         )
+        self._reloads = Counter(
+            "triptych_reloads_total",
+            "Reloads of the model's weights, by outcome; after a failure the old ones go on serving.",
+            ["model", "outcome"],
+            registry=self.registry,
+        )
+        for outcome in RELOADS:
+            self._reloads.labels(self._model, outcome)
 
     def _histogram(self, name: str, documentation: str, buckets: Sequence[float]) -> Histogram:
         return Histogram(name, documentation, ["model"], buckets=buckets, registry=self.registry).labels(self._model)
@@ -195,6 +213,9 @@ class WorkerMetrics:
         self._slots_total.set(info.slots)
         self._kv_bytes.set(info.kv_cache_bytes)
 
+    def reloaded(self, outcome: Literal["success", "failure"]) -> None:
+        self._reloads.labels(self._model, outcome).inc()
+
     def observe_step(self, stats: StepStats) -> None:
         self._batch_size.observe(stats.prefill_requests + stats.decode_requests)
         if stats.prefill_requests:
@@ -203,6 +224,8 @@ class WorkerMetrics:
         if stats.decode_requests:
             self._decode.observe(stats.decode_s)
         self._tokens_after_cancel.inc(stats.abandoned_tokens)
+        self._prefix_queries.inc(stats.prefix_query_tokens)
+        self._prefix_hits.inc(stats.prefix_hit_tokens)
         self._running.set(stats.running)
         self._waiting.set(stats.waiting)
         self._slots_used.set(stats.slots_used)

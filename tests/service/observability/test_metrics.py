@@ -26,8 +26,11 @@ WORKER = {
     "triptych_kv_cache_usage_ratio": ["model"],
     "triptych_model_info": ["model", "version", "architecture", "device", "precision"],
     "triptych_prefill_time_seconds": ["model"],
+    "triptych_prefix_cache_hit_tokens_total": ["model"],
+    "triptych_prefix_cache_queries_tokens_total": ["model"],
     "triptych_prompt_tokens_total": ["model"],
     "triptych_queue_time_seconds": ["model"],
+    "triptych_reloads_total": ["model", "outcome"],
     "triptych_request_duration_seconds": ["model"],
     "triptych_requests_cancelled_total": ["model", "stage"],
     "triptych_requests_finished_total": ["model", "reason"],
@@ -47,6 +50,8 @@ STEP = {
     "padded_tokens": 40,
     "decode_requests": 3,
     "abandoned_tokens": 0,
+    "prefix_query_tokens": 30,
+    "prefix_hit_tokens": 20,
     "prefill_s": 0.004,
     "decode_s": 0.001,
     "running": 5,
@@ -92,6 +97,10 @@ def test_what_can_be_alerted_on_exists_at_zero():
     assert value("triptych_tokens_after_cancel_total", {"model": "m"}) == 0
     assert value("triptych_requests_finished_total", {"model": "m", "reason": "error"}) == 0
     assert value("triptych_requests_cancelled_total", {"model": "m", "stage": "waiting"}) == 0
+    assert value("triptych_reloads_total", {"model": "m", "outcome": "failure"}) == 0
+    metrics.reloaded("failure")
+    assert value("triptych_reloads_total", {"model": "m", "outcome": "failure"}) == 1
+    assert value("triptych_reloads_total", {"model": "m", "outcome": "success"}) == 0
 
 
 def test_a_step_is_counted():
@@ -103,6 +112,8 @@ def test_a_step_is_counted():
     assert value("triptych_prefill_time_seconds_sum", {"model": "m"}) == 0.004
     assert value("triptych_decode_time_seconds_sum", {"model": "m"}) == 0.001
     assert value("triptych_waiting_requests", {"model": "m"}) == 7
+    assert value("triptych_prefix_cache_queries_tokens_total", {"model": "m"}) == 30
+    assert value("triptych_prefix_cache_hit_tokens_total", {"model": "m"}) == 20
     assert value("triptych_kv_cache_usage_ratio", {"model": "m"}) == 0.25
 
 
