@@ -93,10 +93,19 @@ def translation(texts: str | list[str], source: str, target: str, *, stream: boo
     return {"inputs": texts, "parameters": {"src_lang": source, "tgt_lang": target}, "stream": stream}
 
 
-def generation(prompt: str, seed: int, max_new_tokens: int, *, stream: bool = False) -> dict[str, Any]:
+def beam_search(text: str, source: str, target: str, beams: int) -> dict[str, Any]:
+    """A body for /translate that asks for all of its `beams`, 2 or more."""
+    body = translation(text, source, target)
+    body["parameters"] |= {"num_beams": beams, "num_return_sequences": beams}
+    return body
+
+
+def generation(
+    prompt: str, seed: int, max_new_tokens: int, *, stream: bool = False, results: int = 1
+) -> dict[str, Any]:
     """A body for /generate."""
     parameters = {"max_new_tokens": max_new_tokens, "do_sample": True, "temperature": 0.9, "top_k": 40, "seed": seed}
-    return {"inputs": prompt, "parameters": parameters, "stream": stream}
+    return {"inputs": prompt, "parameters": {**parameters, "num_return_sequences": results}, "stream": stream}
 
 
 def classification(texts: str | list[str]) -> dict[str, Any]:
@@ -115,6 +124,17 @@ def check_texts(answer: Any, count: int, field: str) -> None:
     for result in answer:
         if not isinstance(result, dict) or not isinstance(result.get(field), str):
             raise ValueError(f"expected a text in {field}, got {result!r:.200}")
+
+
+def check_results(answer: Any, count: int, field: str) -> None:
+    """One object whose text has a score and, beside it, at most `count - 1` others, or ValueError."""
+    check_texts(answer, 1, field)
+    others = answer[0]["alternatives"]
+    if len(others) >= count:
+        raise ValueError(f"expected at most {count - 1} alternatives, got {len(others)}")
+    check_texts(others, len(others), field)
+    if not all(isinstance(result["score"], float) for result in (answer[0], *others)):
+        raise ValueError(f"expected scores, got {answer!r:.200}")
 
 
 def check_labels(answer: Any, count: int) -> None:
@@ -234,7 +254,7 @@ class TriptychUser(FastHttpUser):
 
 
 class Translating(TriptychUser):
-    """Chat-like single sentences, some as streams, and now and then a batch."""
+    """Chat-like single sentences, some as streams, and now and then a batch or a beam search (so: 2 slots or more)."""
 
     weight = 5
     task_name = "translate"
@@ -242,7 +262,7 @@ class Translating(TriptychUser):
     def on_start(self) -> None:
         super().on_start()
         self.pairs = [(source, target) for source, target in self.model["language_pairs"] if source in TEXTS]
-        if not self.pairs:
+        if not self.pairs or self.model["slots"] < 2:
             raise StopUser
 
     @task(6)
@@ -252,6 +272,13 @@ class Translating(TriptychUser):
     @task(1)
     def several_texts(self) -> None:
         self._ask("/translate [list]", lambda source: self.random.choices(TEXTS[source], k=self.random.randint(2, 12)))
+
+    @task(1)
+    def beams(self) -> None:
+        source, target = self.random.choice(self.pairs)
+        beams = min(4, self.model["slots"])
+        body = beam_search(self.random.choice(TEXTS[source]), source, target, beams)
+        self.ask("/translate [beams]", body, lambda answer: check_results(answer, beams, "translation_text"))
 
     @task(2)
     def stream(self) -> None:
@@ -280,9 +307,14 @@ class Generating(TriptychUser):
     def whole(self) -> None:
         self.ask("/generate", self._body(), lambda answer: check_texts(answer, 1, "generated_text"))
 
-    def _body(self, *, stream: bool = False) -> dict[str, Any]:
+    @task(1)
+    def samples(self) -> None:
+        body = self._body(results=3)
+        self.ask("/generate [samples]", body, lambda answer: check_results(answer, 3, "generated_text"))
+
+    def _body(self, **asked: Any) -> dict[str, Any]:
         wanted = min(self.random.choice((10, 20, 40, 60)), self.model["max_new_tokens"])
-        return generation(self.random.choice(PROMPTS), self.random.randrange(2**31), wanted, stream=stream)
+        return generation(self.random.choice(PROMPTS), self.random.randrange(2**31), wanted, **asked)
 
 
 class Classifying(TriptychUser):

@@ -83,7 +83,7 @@ def _type(field: dict[str, Any], schemas: dict[str, Any]) -> str:
     if "anyOf" in field:
         return " or ".join(kind for part in field["anyOf"] if (kind := _type(part, schemas)) != "null")
     if "enum" in field:
-        return " | ".join(map(str, field["enum"]))
+        return " | ".join(one if isinstance(one, str) else json.dumps(one) for one in field["enum"])
     if field.get("type") == "array":
         return f"list of {_type(field.get('items', {}), schemas)}"
     return str(_resolved(field, schemas).get("type", "only the neutral value"))

@@ -36,6 +36,14 @@ _EXAMPLES: dict[Task, dict[str, Any]] = {
     "translate": {
         "One text": {"inputs": "Je suis fatigué.", "parameters": {"src_lang": "fr", "tgt_lang": "en"}},
         "Several": {"inputs": ["Bonjour.", "Merci."], "parameters": {"src_lang": "fr", "tgt_lang": "en"}},
+        "The best of a beam search": {
+            "inputs": "Je suis fatigué.",
+            "parameters": {"src_lang": "fr", "tgt_lang": "en", "num_beams": 4, "num_return_sequences": 3},
+        },
+        "With a given beginning, and where each word comes from": {
+            "inputs": "Je suis fatigué.",
+            "parameters": {"src_lang": "fr", "tgt_lang": "en", "target_prefix": "I feel", "return_alignment": True},
+        },
         "A stream": {"inputs": "Bonjour.", "parameters": {"src_lang": "fr", "tgt_lang": "en"}, "stream": True},
     },
     "generate": {
@@ -43,6 +51,14 @@ _EXAMPLES: dict[Task, dict[str, Any]] = {
         "Sampled": {
             "inputs": "Once upon a time",
             "parameters": {"do_sample": True, "temperature": 0.8, "top_p": 0.95, "seed": 7, "details": True},
+        },
+        "Several samples": {
+            "inputs": "Once upon a time",
+            "parameters": {"do_sample": True, "temperature": 0.8, "n": 3, "max_new_tokens": 20},
+        },
+        "A beam search": {
+            "inputs": "Once upon a time",
+            "parameters": {"num_beams": 4, "no_repeat_ngram_size": 3, "max_new_tokens": 20},
         },
         "A stream": {"inputs": "Once upon a time", "parameters": {"max_new_tokens": 20}, "stream": True},
     },

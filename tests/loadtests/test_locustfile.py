@@ -46,8 +46,10 @@ def test_the_gateway_accepts_every_body_the_users_can_send() -> None:
         f"pairs = {PAIRS!r}\n"
         "print(json.dumps({"
         "'translate': [translation(t, s, g, stream=f) for s, g in pairs for t in TEXTS[s] for f in (True, False)]"
-        " + [translation(list(TEXTS[s]), s, g) for s, g in pairs],"
-        "'generate': [generation(p, 2**31 - 1, 10, stream=f) for p in PROMPTS for f in (True, False)],"
+        " + [translation(list(TEXTS[s]), s, g) for s, g in pairs]"
+        " + [beam_search(t, s, g, 4) for s, g in pairs for t in TEXTS[s]],"
+        "'generate': [generation(p, 2**31 - 1, 10, stream=f) for p in PROMPTS for f in (True, False)]"
+        " + [generation(p, 2**31 - 1, 10, results=3) for p in PROMPTS],"
         "'classify': [classification(t) for t in (*REVIEWS, list(REVIEWS))]}))"
     )
     assert isinstance(bodies, dict)
@@ -68,6 +70,7 @@ def test_a_run_drives_every_kind_of_request_and_times_the_first_token_of_streams
     assert done.returncode == 0, done.stdout + done.stderr
     asked = {("POST", f"/{task}{kind}") for task in ("translate", "classify") for kind in ("", " [list]")}
     asked |= {("POST", "/generate"), ("POST", "/generate [stream]"), ("POST", "/translate [stream]")}
+    asked |= {("POST", "/generate [samples]"), ("POST", "/translate [beams]")}
     timed = {("TTFT", "/generate [stream]"), ("TTFT", "/translate [stream]"), ("ITL", "/translate [stream]")}
     assert asked | timed <= rows.keys()
     stream = rows["POST", "/translate [stream]"]

@@ -74,6 +74,17 @@ def test_inference_client_translates_as_it_likes(stand, server):
     assert (decoding.repetition_penalty, decoding.min_new_tokens, decoding.logit_bias) == (1.1, 2, ((7, -3.5),))
 
 
+def test_inference_client_takes_several_translations_for_the_best(stand, server):
+    client = InferenceClient(model=f"{server}/translate")
+    asked = {"num_beams": 4, "num_return_sequences": 2, "early_stopping": True, "return_alignment": True}
+    answer = client.translation("a b", src_lang="fr", tgt_lang="en", generate_parameters=asked)
+    assert (answer.translation_text, answer.score) == ("A B", -1.0)
+    assert answer.alternatives == [{"translation_text": "A B!", "score": -2.0}]
+    assert answer.alignment["target_tokens"] == ["A", " B"]
+    decoding = stand.translator.seen[0].decoding
+    assert (decoding.num_beams, decoding.num_return_sequences, decoding.early_stopping) == (4, 2, True)
+
+
 def test_inference_client_streams(server):
     client = InferenceClient(model=f"{server}/generate")
     assert list(client.text_generation("once upon a", stream=True)) == ["ONCE", " UPON", " A"]
