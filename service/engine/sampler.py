@@ -25,7 +25,7 @@ BLOCK = 128  # logits that share a maximum in the search for the best ones
 
 def choose(logits_BV: Tensor, rows: list[Row]) -> list[int]:
     """The next token of each row; draws one random number for each that samples."""
-    tokens = logits_BV.argmax(dim=1).tolist()
+    tokens = best(logits_BV).tolist()
     picky = [index for index, row in enumerate(rows) if not row.sequence.plain]
     if picky:
         others = [rows[index] for index in picky]
@@ -40,16 +40,30 @@ def continuations(logits_BV: Tensor, rows: list[Row], count: int) -> list[list[C
 
     What a sequence asks for is done to the log-probabilities and they are not normalized again, as in `transformers`.
     """
-    logits_BV = logits_BV.float()
+    logprobs_BV = logits_BV.float().log_softmax(dim=1)
     picky = [index for index, row in enumerate(rows) if not row.sequence.plain]
-    totals_B1 = logits_BV.logsumexp(dim=1, keepdim=True)
     if picky:
-        logits_BV = logits_BV.clone()
-        logits_BV[picky] = adjust(logits_BV[picky] - totals_B1[picky], [rows[index] for index in picky])
-        totals_B1[picky] = 0
-    best_BN, tokens_BN = top(logits_BV, min(count, logits_BV.shape[1]))
-    logprobs = (best_BN - totals_B1).tolist()
-    return [list(zip(ids, own, strict=True)) for ids, own in zip(tokens_BN.tolist(), logprobs, strict=True)]
+        logprobs_BV[picky] = adjust(logprobs_BV[picky], [rows[index] for index in picky])
+    best_BN, tokens_BN = top(logprobs_BV, min(count, logits_BV.shape[1]))
+    return [list(zip(ids, own, strict=True)) for ids, own in zip(tokens_BN.tolist(), best_BN.tolist(), strict=True)]
+
+
+def best(logits_BV: Tensor) -> Tensor:
+    """`argmax` by blocks: vectorized maxima first, then the place in one block. Of equals, the first."""
+    logits_BV = logits_BV.float()  # maxima of bfloat16 are not vectorized
+    blocks = logits_BV.shape[1] // BLOCK
+    if logits_BV.shape[0] < 4 or blocks < 2:
+        return logits_BV.argmax(dim=1)
+    whole_BMN = logits_BV[:, : blocks * BLOCK].unflatten(1, (blocks, BLOCK))
+    maxima_BM = whole_BMN.amax(dim=2)
+    block_B = maxima_BM.argmax(dim=1)
+    rows_B = torch.arange(logits_BV.shape[0], device=logits_BV.device)
+    token_B = block_B * BLOCK + whole_BMN[rows_B, block_B].argmax(dim=1)
+    rest_BN = logits_BV[:, blocks * BLOCK :]
+    if rest_BN.shape[1]:
+        highest_B, place_B = rest_BN.max(dim=1)
+        token_B = torch.where(highest_B > maxima_BM[rows_B, block_B], blocks * BLOCK + place_B, token_B)
+    return token_B
 
 
 def top(logits_BV: Tensor, count: int) -> tuple[Tensor, Tensor]:

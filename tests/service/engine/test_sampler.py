@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.engine.beams import Beams
-from service.engine.sampler import best_tokens, choose, continuations, logprobs, top
+from service.engine.sampler import best, best_tokens, choose, continuations, logprobs, top
 from service.engine.sequence import Sampling, Sequence
 
 LOGITS = torch.tensor([2.0, 1.0, 0.5, 0.0, -1.0, -3.0])
@@ -122,6 +122,15 @@ def test_the_best_of_many_are_those_of_a_plain_topk(vocabulary: int, count: int,
     expected = logits.topk(count, dim=1)
     assert torch.equal(values, expected.values)
     assert torch.equal(logits.gather(1, tokens), expected.values)
+
+
+@given(rows=st.integers(1, 6), vocabulary=st.sampled_from([5, 128, 256, 300, 32001]), seed=st.integers(0, 99))
+def test_the_best_token_is_that_of_a_plain_argmax_the_first_among_equals(rows: int, vocabulary: int, seed: int) -> None:
+    logits = torch.randint(
+        0, 9 if seed % 2 else 99_999, (rows, vocabulary), generator=torch.Generator().manual_seed(seed)
+    )
+    assert torch.equal(best(logits.float()), logits.float().argmax(dim=1))
+    assert torch.equal(best(logits.bfloat16()), logits.bfloat16().argmax(dim=1))
 
 
 def test_continuations_are_the_best_log_probabilities_after_what_each_asks_for() -> None:
