@@ -169,7 +169,8 @@ class Alignment:
     """How much each token of a translation looked at each token of its source: cross-attention, mean over the heads.
 
     The texts of `source_tokens` join to the source as the model read it, those of `target_tokens` to the translation
-    after its `target_prefix`. Tags and end tokens are among them, with an empty text.
+    after its `target_prefix`. Tags and end tokens are among them, with an empty text; tokens that only together make a
+    character are one.
     """
 
     source_tokens: tuple[str, ...]

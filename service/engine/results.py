@@ -6,6 +6,8 @@ came about.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from models.tokenizer import IncrementalDetokenizer, Tokenizer
 from service.engine.beams import Hypothesis
 from service.engine.sequence import Sequence
@@ -57,14 +59,34 @@ def _score(sequence: Sequence, length_penalty: float) -> float:
 def alignment_of(tokenizer: Tokenizer, sequence: Sequence) -> Alignment:
     assert sequence.alignment is not None, f"{sequence.id} has no alignment"
     detokenizer, _ = primed(tokenizer, sequence.target_prefix)
+    source = _units(tokenizer, tokenizer.detokenizer(), sequence.prompt)
+    target = _units(tokenizer, detokenizer, sequence.output)
+    rows = [[sum(row[unit.places]) for unit in source] for row in sequence.alignment]
     return Alignment(
-        source_tokens=_pieces(tokenizer.detokenizer(), sequence.prompt),
-        target_tokens=_pieces(detokenizer, sequence.output),
-        weights=tuple(tuple(row) for row in sequence.alignment),
+        source_tokens=tuple(unit.text for unit in source),
+        target_tokens=tuple(unit.text for unit in target),
+        weights=tuple(tuple(_mean(column) for column in zip(*rows[unit.places], strict=True)) for unit in target),
     )
 
 
-def _pieces(detokenizer: IncrementalDetokenizer, tokens: list[int]) -> tuple[str, ...]:
-    """Each token's part of the text; half a character goes with the token that completes it."""
-    pieces = [detokenizer.push(token) for token in tokens]
-    return (*pieces[:-1], pieces[-1] + detokenizer.flush())
+@dataclass(frozen=True, slots=True)
+class _Unit:
+    """A token, or those that only together make a character."""
+
+    text: str
+    places: slice
+
+
+def _units(tokenizer: Tokenizer, detokenizer: IncrementalDetokenizer, tokens: list[int]) -> list[_Unit]:
+    units: list[_Unit] = []
+    start = 0
+    for stop, token in enumerate(tokens, 1):
+        text = detokenizer.push(token) + (detokenizer.flush() if stop == len(tokens) else "")
+        if text or stop == len(tokens) or not tokenizer.decode([token]):  # the last: a special token is without text
+            units.append(_Unit(text, slice(start, stop)))
+            start = stop
+    return units
+
+
+def _mean(values: tuple[float, ...]) -> float:
+    return sum(values) / len(values)

@@ -103,6 +103,23 @@ async def test_a_translation_begins_with_its_prefix_and_streams_to_the_same(engi
     assert streamed.text == (await translated(engine, target_prefix="I am")).text
 
 
+@pytest.mark.parametrize("decoding", [Decoding(max_new_tokens=6), Decoding(max_new_tokens=6, num_beams=3)])
+async def test_an_alignment_has_a_row_for_each_token_after_the_prefix(
+    engines: dict[str, TextEngine], decoding: Decoding
+) -> None:
+    rows = []
+    for layer in (0, 1, None):
+        answer = await translated(
+            engines["translator"], decoding, target_prefix="I am", return_alignment=True, alignment_layer=layer
+        )
+        assert answer.alignment is not None
+        assert "".join(answer.alignment.source_tokens) == "Je suis fatigué."
+        assert "I am" + "".join(answer.alignment.target_tokens) == answer.text
+        assert all(sum(row) == pytest.approx(1, abs=1e-5) for row in answer.alignment.weights)
+        rows.append(answer.alignment.weights)
+    assert rows[0] != rows[1] == rows[2]
+
+
 async def test_length_ratios_hold_the_translation_between_them(engines: dict[str, TextEngine]) -> None:
     engine = engines["translator"]
     source = (await translated(engine)).prompt_tokens - 2  # without tag and end token
