@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import httpx
 import pytest
 from hypothesis import given
@@ -10,7 +12,13 @@ from pydantic import ValidationError
 
 from service.errors import InvalidRequest
 from service.gateway.requests import RequestFactory
-from service.gateway.schemas import GenerateBody, GenerateParameters, TranslateBody
+from service.gateway.schemas import (
+    ClassifyParameters,
+    GenerateBody,
+    GenerateParameters,
+    TranslateBody,
+    TranslateParameters,
+)
 from service.messages import MOST_BEAMS, Decoding
 from tests.service.gateway.conftest import Stand
 from tests.service.gateway.fakes import model_info
@@ -183,3 +191,9 @@ def test_left_out_is_what_the_worker_does_by_itself() -> None:
     body = TranslateBody.model_validate({"inputs": "a", "parameters": {"src_lang": "fr"}})
     (translation,) = factory.translate(body, model_info("t", "translate"))
     assert (translation.decoding, translation.target_prefix, translation.return_alignment) == (Decoding(), "", False)
+
+
+def test_every_parameter_is_documented() -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs" / "api.md").read_text(encoding="utf-8")
+    for parameters in (TranslateParameters, GenerateParameters, ClassifyParameters):
+        assert {name for name in parameters.model_fields if f"`{name}`" not in page} == set()
