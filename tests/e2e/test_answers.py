@@ -42,6 +42,55 @@ def test_translations_make_sense(service: Service, source: str, target: str, tex
     assert re.search(expected, answer.translation_text), answer.translation_text
 
 
+def test_the_best_beams_are_translations_with_falling_scores(service: Service) -> None:
+    source, target, text, expected = TRANSLATIONS[0]
+    asked = {"num_beams": 4, "num_return_sequences": 3}
+    client = InferenceClient(model=f"{service.url}/translate")
+    best = client.translation(text, src_lang=source, tgt_lang=target, generate_parameters=asked)
+    texts = [best.translation_text, *(other["translation_text"] for other in best.alternatives)]
+    scores = [best.score, *(other["score"] for other in best.alternatives)]
+    assert re.search(expected, best.translation_text), best
+    assert len(set(texts)) == 3
+    assert scores == sorted(scores, reverse=True)
+    assert scores[0] > -1  # the mean log-probability of a translation that makes sense
+
+
+def test_a_translation_goes_on_from_its_prefix_and_says_where_its_words_come_from(service: Service) -> None:
+    body = translation("Tom a acheté une voiture rouge.", "fr", "en")
+    body["parameters"] |= {"target_prefix": "Yesterday", "return_alignment": True, "num_beams": 2}
+    (answer,) = post(service, "/translate", body).json()
+    text, alignment = answer["translation_text"], answer["alignment"]
+    assert re.match(r"Yesterday.*\bred car\b", text), text
+    source, target = alignment["source_tokens"], alignment["target_tokens"]
+    assert ("".join(source), "Yesterday" + "".join(target)) == (body["inputs"], text)
+    row = alignment["weights"][target.index(" red")]
+    assert source[max(range(len(row)), key=row.__getitem__)] == " rouge"
+    body["parameters"].pop("num_beams")
+    *_, last = events(post(service, "/translate", {**body, "stream": True}).text)
+    assert last["generated_text"].startswith("Yesterday")
+    assert "".join(last["alignment"]["target_tokens"]) == last["generated_text"].removeprefix("Yesterday")
+
+
+def test_a_translation_keeps_to_its_length_ratios(service: Service) -> None:
+    body = translation("Nous avons mangé du pain et du fromage hier soir.", "fr", "en")
+    (whole,) = post(service, "/translate", body).json()
+    body["parameters"]["max_length_ratio"] = 0.3
+    (short,) = post(service, "/translate", body).json()
+    assert whole["translation_text"].startswith(short["translation_text"])
+    assert len(short["translation_text"]) < len(whole["translation_text"]) / 2
+
+
+def test_each_of_several_samples_can_be_had_again_by_its_seed(service: Service) -> None:
+    parameters = {"do_sample": True, "seed": 11, "max_new_tokens": 20}
+    several = {"inputs": "<rating:9>", "parameters": {**parameters, "n": 3}}
+    (answer,) = post(service, "/generate", several).json()
+    samples = [answer, *answer["alternatives"]]
+    assert [sample["seed"] for sample in samples] == [11, 12, 13]
+    for sample in samples:
+        again = {"inputs": "<rating:9>", "parameters": {**parameters, "seed": sample["seed"]}}
+        assert post(service, "/generate", again).json() == [{"generated_text": sample["generated_text"]}]
+
+
 def test_a_review_is_generated_for_a_rating(service: Service) -> None:
     client = InferenceClient(model=f"{service.url}/generate")
     text = client.text_generation("<rating:9>", do_sample=True, seed=1, max_new_tokens=40)
@@ -93,7 +142,11 @@ def test_sixty_four_clients_at_once_get_what_each_gets_alone(service: Service) -
     for number in range(64):
         stream = number % 3 == 0
         match number % 4:
-            case 0 | 1:
+            case 0:
+                body = translation(texts[number % 6], "fr", "en")
+                body["parameters"] |= {"num_beams": 2 + number % 3, "n": 2, "priority": number % 5 - 2}
+                mix.append(("/translate", body))
+            case 1:
                 mix.append(("/translate", {**translation(texts[number % 6], "fr", "en"), "stream": stream}))
             case 2:
                 parameters = {"max_new_tokens": 10 + number % 30}
@@ -126,8 +179,17 @@ def test_sixty_four_clients_at_once_get_what_each_gets_alone(service: Service) -
             assert [s["label"] for s in _flat(got)] == [s["label"] for s in _flat(expected)]
             for a, b in zip(_flat(got), _flat(expected), strict=True):
                 assert a["score"] == pytest.approx(b["score"], abs=1e-5)
+        elif "num_beams" in body.get("parameters", {}):
+            check_beams(got[0], expected[0])
         else:
             assert got == expected, body
+
+
+def check_beams(got: dict[str, Any], expected: dict[str, Any]) -> None:
+    """Equal but for the last digits of the scores, which are sums."""
+    for ours, theirs in zip([got, *got["alternatives"]], [expected, *expected["alternatives"]], strict=True):
+        assert ours["translation_text"] == theirs["translation_text"]
+        assert ours["score"] == pytest.approx(theirs["score"], abs=1e-3)
 
 
 def _flat(answer: Any) -> list[dict[str, Any]]:
@@ -142,6 +204,9 @@ def _flat(answer: Any) -> list[dict[str, Any]]:
         ("/translate", translation("mot " * 2000, "fr", "en"), 422, r"\d+ tokens, the limit is \d+"),
         ("/generate", {"inputs": "x", "parameters": {"max_new_tokens": 100000}}, 422, "100000"),
         ("/generate", {"inputs": "x", "parameters": {"colour": 1}}, 422, "colour"),
+        ("/generate", {"inputs": "x", "parameters": {"num_beams": 17}}, 422, "num_beams is 17.*16"),
+        ("/generate", {"inputs": "x", "parameters": {"num_beams": 2}, "stream": True}, 422, "num_beams 2"),
+        ("/generate", {"inputs": "x", "parameters": {"n": 2}}, 422, "num_return_sequences is 2.*one result"),
         ("/classify", {"inputs": 7}, 422, ""),
         ("/nothing", {}, 404, "/nothing"),
     ],
