@@ -1,6 +1,6 @@
 """Carries out a plan on the model: builds tensors, runs prefill and decode, chooses tokens. Never decides who runs.
 
-Shapes: B rows, S prompt tokens, M sequences, K beams, V vocabulary.
+Shapes: B rows, S prompt tokens, V vocabulary.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from models.cache import KeyValueCache, Sharing
+from models.cache import KeyValueCache
 from models.interface import Aligning, Prompts, Seq2SeqBatch, Servable
 from service.engine.beams import Continuation
 from service.engine.sampler import best_tokens, choose, continuations, logprobs
 from service.engine.scheduler import Chunk, Plan
 from service.engine.sequence import Row, Sequence
+from service.engine.steps import StepInputs, StepShape, make_step
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +41,10 @@ class StepResult:
     decode_s: float = 0.0
 
 
-def bucket(count: int, step: int, limit: int) -> int:
-    """`count` rounded up to a multiple of `step`, at most `limit`: few shapes, so that kernels are reused."""
-    return min(-(-count // step) * step, limit)
-
-
 class Runner:
     def __init__(self, model: Servable, cache: KeyValueCache, *, device: torch.device, pad_id: int) -> None:
         self.model, self.cache, self.device, self.pad_id = model, cache, device, pad_id
+        self._step = make_step(model, cache, device)
 
     @torch.inference_mode()
     def run(self, plan: Plan) -> StepResult:
@@ -91,32 +88,33 @@ class Runner:
         return self.model.prefill(prompts, slots_B, self.cache, memories_B)
 
     def _decode(self, rows: list[Row]) -> Tensor:
-        slots = [row.slot or 0 for row in rows]
-        used = slots[-1] + 1  # what lies between them is still being prefilled: padding
-        count = used if used <= 8 else bucket(used, 4, self.cache.slots)
-        tokens, positions = [self.pad_id] * count, [-1] * count
-        for slot, row in zip(slots, rows, strict=True):
-            tokens[slot], positions[slot] = row.tokens[-1], row.position
-        length = bucket(max(positions) + 1, 32, self.cache.length)
-        logits_BV = self.model.decode(self._tensor(tokens), self._tensor(positions), self._window(rows, count, length))
-        return logits_BV[: len(rows)] if used == len(rows) else logits_BV[slots]
+        sequences = list({row.sequence: None for row in rows})
+        used = (rows[-1].slot or 0) + 1
+        shape = self._step.round_up(self._shape(rows, sequences, used))
+        tokens, positions = [self.pad_id] * shape.rows, [-1] * shape.rows
+        readers, places = [0] * (shape.memories * shape.width), [0] * (shape.rows if shape.width else 0)
+        for row in rows:
+            tokens[row.slot or 0], positions[row.slot or 0] = row.tokens[-1], row.position
+        if shape.width:
+            for sequence in sequences:
+                for beam, row in enumerate(sequence.rows):
+                    place = (sequence.slot or 0) * shape.width + beam
+                    readers[place], places[row.slot or 0] = row.slot or 0, place
+        inputs = StepInputs(tokens=tokens, positions=positions, readers=readers, places=places)
+        logits_BV = self._step.run(shape, inputs)
+        # Rows without a token, whose prompt is still being read, may lie between the others.
+        return logits_BV[:used] if used == len(rows) else logits_BV[[row.slot or 0 for row in rows]]
 
-    def _window(self, rows: list[Row], count: int, length: int) -> KeyValueCache:
+    def _shape(self, rows: list[Row], sequences: list[Sequence], used: int) -> StepShape:
+        length = max(row.position for row in rows) + 1
         if not self.cache.source_length:
-            return self.cache.window(count, length)
-        sequences = {row.sequence: None for row in rows}
-        source = bucket(max(len(s.prompt) for s in sequences), 16, self.cache.source_length)
+            return StepShape(rows=used, length=length)
+        source = max(len(sequence.prompt) for sequence in sequences)
         if all(row.slot == row.sequence.slot for row in rows):
-            return self.cache.window(count, length, source)
-        width = max(s.width for s in sequences)
-        memories = max(s.slot or 0 for s in sequences) + 1
-        readers, places = [0] * (memories * width), [0] * count
-        for sequence in sequences:
-            for beam, row in enumerate(sequence.rows):
-                place = (sequence.slot or 0) * width + beam
-                readers[place], places[row.slot or 0] = row.slot or 0, place
-        sharing = Sharing(self._tensor(readers).view(memories, width), self._tensor(places))
-        return self.cache.window(count, length, source, memories=memories, sharing=sharing)
+            return StepShape(rows=used, length=length, source=source)
+        memories = max(sequence.slot or 0 for sequence in sequences) + 1
+        width = max(sequence.width for sequence in sequences)
+        return StepShape(rows=used, length=length, source=source, memories=memories, width=width)
 
     def _choose(self, logits_BV: Tensor, rows: list[Row], result: StepResult) -> None:
         beams = [index for index, row in enumerate(rows) if row.sequence.search]
