@@ -11,6 +11,7 @@ T tokens, D head width.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -125,6 +126,11 @@ class KeyValueCache:
     def memory_values(self) -> tuple[Tensor, ...]:
         return self.memory_kv[1].unbind()
 
+    @cached_property
+    def _steps(self) -> tuple[Tensor, ...]:
+        """Per layer [B, C, 2, H, D]: what a step writes is one index away, keys and values at once."""
+        return self.slots_kv.permute(1, 2, 4, 0, 3, 5).unbind()
+
     @property
     def slots(self) -> int:
         return self.rows_B.shape[0]
@@ -174,11 +180,9 @@ class KeyValueCache:
         columns = slice(0, chunk.length + 1)
         return keys[chunk.slots_B, :, columns], values[chunk.slots_B, :, columns]
 
-    def write_step(self, layer: int, positions_B: Tensor, k_BHD: Tensor, v_BHD: Tensor) -> None:
+    def write_step(self, layer: int, positions_B: Tensor, kv_B2HD: Tensor) -> None:
         """One token for every row, at its position; -1 writes to the scrap column."""
-        columns_B = positions_B + 1
-        self.keys[layer][self.rows_B, :, columns_B] = k_BHD
-        self.values[layer][self.rows_B, :, columns_B] = v_BHD
+        self._steps[layer][self.rows_B, positions_B + 1] = kv_B2HD
 
     def write_memory(self, layer: int, memories_B: Tensor, k_BHSD: Tensor, v_BHSD: Tensor) -> None:
         columns = slice(0, k_BHSD.shape[2])
@@ -189,14 +193,23 @@ class KeyValueCache:
         self.memory_lengths[memories_B] = lengths_B
 
     def step_mask(self, positions_B: Tensor) -> Tensor:
-        """[B, 1, 1, C] bool: a row attends to columns 1 to position + 1; a padding row to the scrap column alone."""
+        """A row attends to columns 1 to position + 1; a padding row to the scrap column alone. See `_ready`."""
         last_B1 = positions_B[:, None] + 1
-        mask_BC = (self.columns_C <= last_B1) & (self.columns_C >= last_B1.clamp(max=1))
-        return mask_BC[:, None, None, :]
+        return self._ready((self.columns_C <= last_B1) & (self.columns_C >= last_B1.clamp(max=1)), self.slots_kv)
 
     def memory_mask(self) -> Tensor:
-        """[M, 1, 1, S] bool."""
-        return (self.memory_columns_S < self.memory_lengths[:, None])[:, None, None, :]
+        """Every memory row's own tokens. See `_ready`."""
+        return self._ready(self.memory_columns_S < self.memory_lengths[:, None], self.memory_kv)
+
+    @staticmethod
+    def _ready(mask_BC: Tensor, kv: Tensor) -> Tensor:
+        """The mask as attention takes it: [B, 1, 1, C] bool on a GPU; on the CPU [B, H, 1, C] of 0 and -inf to be added
+        to the scores, made once a step rather than once a layer."""
+        mask_B11C = mask_BC[:, None, None]
+        if mask_BC.device.type != "cpu":
+            return mask_B11C
+        size = (mask_BC.shape[0], kv.shape[3], 1, mask_BC.shape[1])
+        return torch.zeros(size, dtype=kv.dtype).masked_fill_(~mask_B11C, -math.inf)
 
     def copy(self, source: int, target: int, start: int, stop: int) -> None:
         """Positions `start` to `stop` - 1 of one slot over another's."""

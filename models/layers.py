@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.attention import CrossAttention, SelfAttention
-from models.cache import Chunk, KeyValueCache, Sharing
+from models.cache import Chunk, KeyValueCache
 from models.config import Activation, GPTConfig, Positions, Seq2SeqConfig, _Config
 
 L = TypeVar("L", bound=nn.Module)
@@ -107,16 +107,25 @@ class _Layer(nn.Module):
     def _new_norm(config: _Config) -> nn.LayerNorm:
         return nn.LayerNorm(config.width, eps=config.norm_epsilon)
 
-    def _residual(self, x: Tensor, norm: nn.LayerNorm, sublayer: Callable[[Tensor], Tensor]) -> Tensor:
-        if self.norm_first:
-            return x + self.dropout(sublayer(norm(x)))
-        return norm(x + self.dropout(sublayer(x)))
+    def _enter(self, x: Tensor, norm: nn.LayerNorm) -> Tensor:
+        """What a sublayer reads."""
+        return norm(x) if self.norm_first else x
+
+    def _leave(self, x: Tensor, out: Tensor, norm: nn.LayerNorm) -> Tensor:
+        """What goes on, of a sublayer's input and output."""
+        x = x + (self.dropout(out) if self.training else out)
+        return x if self.norm_first else norm(x)
+
+    def _feed_forward(self, x: Tensor) -> Tensor:
+        norm = self.feedforward_norm
+        return self._leave(x, self.feedforward(self._enter(x, norm)), norm)
 
 
 class EncoderLayer(_Layer):
     def forward(self, x_BSC: Tensor, mask: Tensor) -> Tensor:
-        x_BSC = self._residual(x_BSC, self.self_norm, lambda x: self.self_attention(x, mask=mask))
-        return self._residual(x_BSC, self.feedforward_norm, self.feedforward)
+        norm = self.self_norm
+        x_BSC = self._leave(x_BSC, self.self_attention(self._enter(x_BSC, norm), mask=mask), norm)
+        return self._feed_forward(x_BSC)
 
 
 class DecoderLayer(_Layer):
@@ -133,22 +142,29 @@ class DecoderLayer(_Layer):
         return self.cross_attention.project_memory(memory_BSC)
 
     def forward(self, x_BTC: Tensor, memory: Memory | None = None) -> Tensor:
-        return self._run(x_BTC, lambda x: self.self_attention(x, causal=True), memory)
+        norm = self.self_norm
+        x_BTC = self._leave(x_BTC, self.self_attention(self._enter(x_BTC, norm), causal=True), norm)
+        return self._feed_forward(self._read(x_BTC, memory))
 
     def alignment(self, x_BTC: Tensor, memory: Memory) -> Tensor:
         """[B, T, S]: the cross-attention's weights, as the mean of its heads, for the inputs of `forward`."""
         assert self.cross_attention is not None and self.cross_norm is not None  # noqa: PT018
         keys, _, mask = memory
-        x_BTC = self._residual(x_BTC, self.self_norm, lambda x: self.self_attention(x, causal=True))
-        return self.cross_attention.weights(self.cross_norm(x_BTC) if self.norm_first else x_BTC, keys, mask)
+        norm = self.self_norm
+        x_BTC = self._leave(x_BTC, self.self_attention(self._enter(x_BTC, norm), causal=True), norm)
+        return self.cross_attention.weights(self._enter(x_BTC, self.cross_norm), keys, mask)
 
     def prefill(
         self, x_BTC: Tensor, layer: int, slots_B: Tensor, cache: KeyValueCache, memory: Memory | None = None
     ) -> Tensor:
-        return self._run(x_BTC, lambda x: self.self_attention.prefill(x, layer, slots_B, cache), memory)
+        norm = self.self_norm
+        x_BTC = self._leave(x_BTC, self.self_attention.prefill(self._enter(x_BTC, norm), layer, slots_B, cache), norm)
+        return self._feed_forward(self._read(x_BTC, memory))
 
     def extend(self, x_BTC: Tensor, layer: int, chunk: Chunk, cache: KeyValueCache) -> Tensor:
-        return self._run(x_BTC, lambda x: self.self_attention.extend(x, layer, chunk, cache), None)
+        norm = self.self_norm
+        x_BTC = self._leave(x_BTC, self.self_attention.extend(self._enter(x_BTC, norm), layer, chunk, cache), norm)
+        return self._feed_forward(x_BTC)
 
     def decode(
         self,
@@ -159,23 +175,19 @@ class DecoderLayer(_Layer):
         cache: KeyValueCache,
         memory: Memory | None = None,
     ) -> Tensor:
-        return self._run(
-            x_B1C, lambda x: self.self_attention.decode(x, layer, positions_B, mask, cache), memory, cache.sharing
-        )
+        norm = self.self_norm
+        out = self.self_attention.decode(self._enter(x_B1C, norm), layer, positions_B, mask, cache)
+        return self._feed_forward(self._read(self._leave(x_B1C, out, norm), memory, cache))
 
-    def _run(
-        self,
-        x: Tensor,
-        self_attention: Callable[[Tensor], Tensor],
-        memory: Memory | None,
-        sharing: Sharing | None = None,
-    ) -> Tensor:
-        x = self._residual(x, self.self_norm, self_attention)
-        if self.cross_attention is not None and self.cross_norm is not None:
-            assert memory is not None, "a layer with cross-attention needs the encoder's keys and values"
-            cross = self.cross_attention
-            x = self._residual(x, self.cross_norm, lambda x: cross(x, *memory, sharing))
-        return self._residual(x, self.feedforward_norm, self.feedforward)
+    def _read(self, x: Tensor, memory: Memory | None, cache: KeyValueCache | None = None) -> Tensor:
+        """Cross-attention, where the layer has it; with a cache as one decode step."""
+        cross, norm = self.cross_attention, self.cross_norm
+        if cross is None or norm is None:
+            return x
+        assert memory is not None, "a layer with cross-attention needs the encoder's keys and values"
+        entered = self._enter(x, norm)
+        out = cross(entered, *memory) if cache is None else cross.decode(entered, *memory, cache.sharing)
+        return self._leave(x, out, norm)
 
 
 class Stack(nn.ModuleList, Generic[L]):

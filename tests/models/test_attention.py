@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from models.attention import SelfAttention, attend
+from models.attention import SelfAttention, attend, attend_few
 from models.config import ConfigError
 
 
@@ -43,6 +43,33 @@ def test_grouped_query_attention_keeps_fewer_keys() -> None:
     attention = SelfAttention(16, 4, kv_heads=2)
     assert attention.qkv.out_features == 16 + 2 * 8
     assert attention(torch.randn(1, 3, 16)).shape == (1, 3, 16)
+
+
+def step(rows: int, columns: int, *, queries: int = 1, kv_heads: int = 4) -> tuple[torch.Tensor, ...]:
+    """Queries, keys, values and mask of rows that see 20 columns each."""
+    torch.manual_seed(0)
+    keys, values = torch.randn(2, 12, kv_heads, 120, 32)
+    mask = torch.zeros(12, kv_heads, 1, 120)
+    mask[..., 20:] = -math.inf
+    return (
+        torch.randn(12, 4, queries, 32)[:rows],
+        keys[:rows, :, :columns],
+        values[:rows, :, :columns],
+        mask[:rows, :, :, :columns].contiguous(),
+    )
+
+
+@pytest.mark.parametrize(("queries", "kv_heads"), [(1, 4), (3, 4), (1, 2), (1, 1)])
+def test_a_steps_few_queries_get_what_many_would(queries: int, kv_heads: int) -> None:
+    q, k, v, mask = step(5, 40, queries=queries, kv_heads=kv_heads)
+    torch.testing.assert_close(attend_few(q, k, v, mask), attend(q, k, v, mask=mask[:, :1]), atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kv_heads", [4, 2])
+def test_a_row_gets_the_same_numbers_among_any_rows_and_masked_columns(kv_heads: int) -> None:
+    alone = attend_few(*step(1, 33, kv_heads=kv_heads))[0]
+    for rows, columns in ((1, 65), (2, 33), (2, 120), (12, 33), (12, 97)):
+        assert torch.equal(attend_few(*step(rows, columns, kv_heads=kv_heads))[0], alone), (rows, columns)
 
 
 @pytest.mark.parametrize(("heads", "kv_heads"), [(3, 3), (4, 3)])

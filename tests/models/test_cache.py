@@ -33,16 +33,19 @@ def test_a_window_is_a_view_of_the_same_memory() -> None:
 
 
 def test_the_step_mask_shows_a_row_its_past_and_a_padding_row_the_scrap_column() -> None:
-    mask = make().window(3, 4).step_mask(torch.tensor([0, 2, -1]))[:, 0, 0]
-    assert mask.int().tolist() == [[0, 1, 0, 0, 0], [0, 1, 1, 1, 0], [1, 0, 0, 0, 0]]
+    mask = make().window(3, 4).step_mask(torch.tensor([0, 2, -1]))
+    assert mask.shape == (3, 3, 1, 5)
+    assert (mask[:, 2, 0] == 0).int().tolist() == [[0, 1, 0, 0, 0], [0, 1, 1, 1, 0], [1, 0, 0, 0, 0]]
 
 
 def test_a_padding_row_writes_to_the_scrap_column_only() -> None:
     cache = make()
-    ones = torch.ones(4, 3, 4)
-    cache.write_step(0, torch.tensor([-1, 2, -1, -1]), ones, ones)
+    kv = torch.ones(4, 2, 3, 4)
+    kv[:, 1] = 2
+    cache.write_step(0, torch.tensor([-1, 2, -1, -1]), kv)
     written = cache.keys[0].sum(dim=(1, 3)).nonzero().tolist()
     assert written == [[0, 0], [1, 3], [2, 0], [3, 0]]
+    assert torch.equal(cache.values[0], 2 * cache.keys[0])
 
 
 def test_a_copy_carries_the_positions_it_names_and_no_others() -> None:
@@ -78,4 +81,4 @@ def test_a_chunk_attends_to_what_its_slot_holds_and_to_itself() -> None:
 
 
 def test_the_memory_mask_never_hides_everything() -> None:
-    assert make().memory_mask()[:, 0, 0].any(dim=1).all()
+    assert (make().memory_mask()[:, 0, 0] == 0).any(dim=1).all()

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from models.config import Config
+from models.cache import KeyValueCache
+from models.config import Config, GPTConfig
 from models.quantization import Int8Linear, int8_supported, quantize
 from tests.models.tiny import BERTS, CONFIGS, built, cache_for, prompts_of, row_of
 
@@ -83,6 +84,19 @@ def test_a_quantized_model_stays_close_and_alone_equals_batched(config: Config) 
     for row in range(3):
         alone = quantized.prefill(row_of(prompts, row), torch.tensor([0]), cache_for(config))[0]
         torch.testing.assert_close(alone, got[row], atol=2e-2, rtol=2e-2)
+
+
+@torch.inference_mode()
+def test_a_decode_step_gives_the_same_numbers_alone_and_batched_in_any_window() -> None:
+    config = GPTConfig(vocab_size=300, width=128, heads=4, feedforward=512, layers=3, context=128)
+    model = quantize(built(config))
+    cache = KeyValueCache.allocate(config.cache_shape, slots=12, length=100)
+    cache.slots_kv.normal_()
+    tokens, positions = torch.arange(12), torch.arange(12) + 10
+    alone = model.decode(tokens[:1], positions[:1], cache.window(1, 32))[0]
+    for rows, length in ((1, 64), (2, 32), (8, 64), (12, 100)):
+        together = model.decode(tokens[:rows], positions[:rows], cache.window(rows, length))[0]
+        assert torch.equal(together, alone), (rows, length)
 
 
 def test_only_layers_and_the_vocabulary_projection_are_replaced() -> None:
