@@ -25,8 +25,8 @@ format: $(VENV)/.test  ## let ruff rewrite the files
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.test  ## time of a decode step, cached against recomputed (ARGS="--length 512")
-	$(BIN)/python -m loadtests.decode_step $(ARGS)
+bench: $(VENV)/.bench  ## the engine against CTranslate2 and transformers (ARGS="--workload b --quick")
+	$(BIN)/triptych bench engine $(ARGS)
 
 loadtest: $(VENV)/.bench  ## drive a running service with Locust (ARGS="-u 64 -t 60s")
 	$(BIN)/locust -f loadtests/locustfile.py --headless --host http://127.0.0.1:8000 $(ARGS)

@@ -44,11 +44,11 @@ RULES = (
     Rule("service.app", ("service.deployments", *BASE), ("ray",)),
     Rule("service.serving", ("models", "service.deployments", *BASE), ("rich",)),
     Rule("service.scoring", ("models", "service.engine", *BASE), ("rich",)),
-    Rule("service.cli", ("models", "service"), ("typer", "rich", "pydantic", "yaml", "ray")),
+    Rule("service.cli", ("models", "service", "loadtests"), ("typer", "rich", "pydantic", "yaml", "ray")),
     Rule(
         "loadtests",
         ("models", "service.engine", "service.messages"),
-        ("torch", "numpy", "rich", "locust", "ctranslate2", "transformers"),
+        ("torch", "numpy", "rich", "locust", "ctranslate2", "transformers", "sacrebleu", "matplotlib"),
     ),
 )
 EXCEPTIONS = {

@@ -1,8 +1,8 @@
 """Our models as Hugging Face transformers models with the same weights, so that both compute the same function.
 
-Pre-norm translators are M2M100's architecture, post-norm ones Marian's; generators are GPT-2's, classifiers BERT's.
-The results are in eval mode and float32, share no memory with ours, and `generate` starts and ends with our tokens.
-Norm orders that transformers has no class for raise ValueError.
+Pre-norm translators are M2M100's architecture, post-norm ones Marian's; generators are GPT-2's; post-norm classifiers
+are BERT's, pre-norm ones RoBERTa-PreLayerNorm's. The results are in eval mode and float32, share no memory with ours,
+and `generate` starts and ends with our tokens. A post-norm generator, which is no GPT-2, raises ValueError.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from transformers import (
     MarianConfig,
     MarianMTModel,
     PreTrainedModel,
+    RobertaPreLayerNormConfig,
+    RobertaPreLayerNormForSequenceClassification,
 )
 
 from models.bert import Bert
@@ -82,7 +84,8 @@ def seq2seq(model: Seq2Seq) -> PreTrainedModel:
 
 def gpt(model: GPT) -> GPT2LMHeadModel:
     config = model.config
-    _needs(config.norm == "pre", f"GPT-2 is pre-norm, the model's norm is {config.norm!r}")
+    if config.norm != "pre":
+        raise ValueError(f"GPT-2 is pre-norm, the model's norm is {config.norm!r}")
     theirs = GPT2LMHeadModel(
         GPT2Config(
             vocab_size=config.vocab_size,
@@ -118,40 +121,49 @@ def gpt(model: GPT) -> GPT2LMHeadModel:
     return theirs.eval()
 
 
-def bert(model: Bert) -> BertForSequenceClassification:
+def bert(model: Bert) -> PreTrainedModel:
+    """A sequence classifier: `logits` [B, L] from `input_ids`, `attention_mask` and, if given, `token_type_ids`."""
     config = model.config
-    _needs(config.norm == "post", f"BERT is post-norm, the model's norm is {config.norm!r}")
-    theirs = BertForSequenceClassification(
-        BertConfig(
-            vocab_size=config.vocab_size,
-            hidden_size=config.width,
-            num_hidden_layers=config.layers,
-            num_attention_heads=config.heads,
-            intermediate_size=config.feedforward,
-            hidden_act=ACTIVATIONS[config.activation],
-            max_position_embeddings=config.max_positions,
-            type_vocab_size=config.segments,
-            layer_norm_eps=config.norm_epsilon,
-            pad_token_id=config.pad_id,
-            num_labels=config.labels,
-        )
-    )
-    embeddings = theirs.bert.embeddings
+    fields: dict[str, Any] = {
+        "vocab_size": config.vocab_size,
+        "hidden_size": config.width,
+        "num_hidden_layers": config.layers,
+        "num_attention_heads": config.heads,
+        "intermediate_size": config.feedforward,
+        "hidden_act": ACTIVATIONS[config.activation],
+        "max_position_embeddings": config.max_positions,
+        "type_vocab_size": config.segments,
+        "layer_norm_eps": config.norm_epsilon,
+        "pad_token_id": config.pad_id,
+        "num_labels": config.labels,
+    }
+    theirs: Any
+    if config.norm == "post":
+        theirs = BertForSequenceClassification(BertConfig(**fields))
+        core, pooler, head = theirs.bert, theirs.bert.pooler.dense, theirs.classifier
+    else:
+        # Their positions count from the padding token's id + 1.
+        fields["max_position_embeddings"] += config.pad_id + 1
+        theirs = RobertaPreLayerNormForSequenceClassification(RobertaPreLayerNormConfig(**fields))
+        core, pooler, head = theirs.roberta_prelayernorm, theirs.classifier.dense, theirs.classifier.out_proj
+        core.LayerNorm.load_state_dict(model.norm.state_dict())
+    embeddings = core.embeddings
     embeddings.word_embeddings.weight.data.copy_(model.embedding.token.weight)
-    embeddings.position_embeddings.weight.data.copy_(_positions(model.embedding))
+    embeddings.position_embeddings.weight.data[-config.max_positions :].copy_(_positions(model.embedding))
     embeddings.token_type_embeddings.weight.data.copy_(model.segment.weight)
     embeddings.LayerNorm.load_state_dict(model.embedding_norm.state_dict())
-    for target, layer in zip(theirs.bert.encoder.layer, model.layers, strict=True):
+    norms = ("attention.output", "output") if config.norm == "post" else ("attention", "intermediate")
+    for target, layer in zip(core.encoder.layer, model.layers, strict=True):
         target.load_state_dict(
             _split(("attention.self.query", "attention.self.key", "attention.self.value"), layer.self_attention.qkv)
             | _linear("attention.output.dense", layer.self_attention.output)
-            | _norm("attention.output.LayerNorm", layer.self_norm)
+            | _norm(f"{norms[0]}.LayerNorm", layer.self_norm)
             | _linear("intermediate.dense", layer.feedforward.inner)
             | _linear("output.dense", layer.feedforward.outer)
-            | _norm("output.LayerNorm", layer.feedforward_norm)
+            | _norm(f"{norms[1]}.LayerNorm", layer.feedforward_norm)
         )
-    theirs.bert.pooler.dense.load_state_dict(model.pooler.state_dict())
-    theirs.classifier.load_state_dict(model.classifier.state_dict())
+    pooler.load_state_dict(model.pooler.state_dict())
+    head.load_state_dict(model.classifier.state_dict())
     return theirs.eval()
 
 
@@ -216,8 +228,3 @@ def _conv1d(name: str, linear: nn.Linear) -> Weights:
 
 def _norm(name: str, norm: nn.LayerNorm) -> Weights:
     return {f"{name}.weight": norm.weight, f"{name}.bias": norm.bias}
-
-
-def _needs(condition: bool, reason: str) -> None:
-    if not condition:
-        raise ValueError(f"transformers has no such model: {reason}")

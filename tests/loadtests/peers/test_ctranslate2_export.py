@@ -3,36 +3,64 @@ from __future__ import annotations
 from pathlib import Path
 
 import ctranslate2
+import numpy as np
 import pytest
 import torch
 
-from loadtests.peers.ctranslate2_export import export
-from models.cache import KeyValueCache
-from service.engine.engine import Engine
-from service.engine.runner import Runner
-from service.engine.scheduler import Scheduler
-from service.engine.sequence import Sequence
-from tests.models.tiny import CONFIGS, built
+from loadtests.peers import ctranslate2_export
+from models.config import GPTConfig, Seq2SeqConfig
+from models.interface import Prompts
+from tests.models.tiny import BERTS, CONFIGS, built, teacher_forced
 
-TRANSLATORS = [name for name in CONFIGS if name.startswith("seq2seq")]
+TRANSLATORS = [name for name, config in CONFIGS.items() if isinstance(config, Seq2SeqConfig)]
+GENERATORS = [name for name, config in CONFIGS.items() if isinstance(config, GPTConfig)]
+PROMPT = [7, 23, 5, 48, 11]
 
 
+def prompt() -> Prompts:
+    return Prompts(tokens_BS=torch.tensor([PROMPT]), lengths_B=torch.tensor([len(PROMPT)]))
+
+
+@torch.inference_mode()
 @pytest.mark.parametrize("name", TRANSLATORS)
-def test_the_peer_says_what_our_engine_says(name: str, tmp_path: Path) -> None:
+def test_a_translator_gives_a_target_the_same_score_there(name: str, tmp_path: Path) -> None:
     model = built(CONFIGS[name])
-    vocabulary = export(model, tmp_path)
-    sources = torch.randint(3, 61, (12, 9), generator=torch.Generator().manual_seed(0)).tolist()
-    cache = KeyValueCache.allocate(model.config.cache_shape, slots=12, length=16, source_length=9)
-    runner = Runner(model, cache, device=torch.device("cpu"), pad_id=0)
-    engine = Engine(runner, Scheduler(slots=12, prefill_tokens=999), model.config.cache_shape)
-    sequences = [Sequence(id=str(n), prompt=source, max_new_tokens=16, end_id=2) for n, source in enumerate(sources)]
-    for sequence in sequences:
-        engine.add(sequence)
-    while not engine.idle:
-        engine.step()
+    ctranslate2_export.seq2seq(model, tmp_path)
+    names = ctranslate2_export.vocabulary(model.config)
+    target = [9, 31, 14, 2]
+    ours = teacher_forced(model, prompt(), target)[:-1].log_softmax(dim=1)
     translator = ctranslate2.Translator(str(tmp_path), compute_type="float32")
-    results = translator.translate_batch(
-        [[vocabulary[token] for token in source] for source in sources], beam_size=1, max_decoding_length=16
-    )
-    ours = [[vocabulary[token] for token in s.output if token != 2] for s in sequences]
-    assert [result.hypotheses[0] for result in results] == ours
+    # The end token is scored, too, without being given.
+    (theirs,) = translator.score_batch([[names[t] for t in PROMPT]], [[names[t] for t in target[:-1]]])
+    expected = [float(row[token]) for row, token in zip(ours, target, strict=True)]
+    assert theirs.log_probs == pytest.approx(expected, abs=1e-4)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("name", GENERATORS)
+def test_a_generator_computes_the_same_logits_there(name: str, tmp_path: Path) -> None:
+    model = built(CONFIGS[name])
+    ctranslate2_export.gpt(model, tmp_path)
+    names = ctranslate2_export.vocabulary(model.config)
+    generator = ctranslate2.Generator(str(tmp_path), compute_type="float32")
+    theirs = torch.from_numpy(np.array(generator.forward_batch([[names[t] for t in PROMPT]])))
+    torch.testing.assert_close(theirs[0, -1], teacher_forced(model, prompt(), [])[-1], atol=1e-4, rtol=1e-4)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("name", BERTS)
+def test_a_classifier_computes_the_same_pooled_vector_there(name: str, tmp_path: Path) -> None:
+    model = built(BERTS[name])
+    ctranslate2_export.bert(model, tmp_path)
+    encoder = ctranslate2.Encoder(str(tmp_path), compute_type="float32")
+    theirs = torch.from_numpy(np.array(encoder.forward_batch([PROMPT]).pooler_output))
+    torch.testing.assert_close(theirs, model.pool(model.hidden(prompt())), atol=1e-4, rtol=1e-4)
+
+
+def test_a_matrix_that_occurs_more_than_once_is_kept_once(tmp_path: Path) -> None:
+    for name, tied in (("seq2seq-pre-sinusoidal-tied", True), ("seq2seq-pre-learned-untied", False)):
+        model = built(CONFIGS[name])
+        ctranslate2_export.seq2seq(model, tmp_path / name)
+        own = sum(p.numel() for p in model.parameters()) * 4
+        extra = (tmp_path / name / "model.bin").stat().st_size - own
+        assert abs(extra) < 61 * 32 * 4 * 2, f"tied: {tied}"

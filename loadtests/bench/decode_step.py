@@ -1,22 +1,20 @@
 """Does the time of a decode step grow with what came before? Cached decoding against recomputing the prefix.
 
-    python -m loadtests.decode_step [--length 256] [--repeats 5]
+    triptych bench decode-step [--length 256] [--repeats 5]
 
 One run, one process, equal threads, random weights of the shapes below, float32. At each length the two ways are
 measured alternately and the medians compared: a cached step reads the keys and values of the tokens so far; recomputing
 runs the whole prefix (and, for the translator, attends to the same encoded source). That both give the same logits is
-checked. Prints a table; `--json FILE` writes the figures.
+checked.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
+from typing import Any, cast
 
 import torch
 from rich.console import Console
@@ -28,7 +26,7 @@ from models.cache import KeyValueCache
 from models.config import Config, GPTConfig, Seq2SeqConfig
 from models.interface import CausalBatch, Prompts
 
-SHAPE = {"width": 512, "heads": 8, "feedforward": 2048, "vocab_size": 8000}
+SHAPE: dict[str, Any] = {"width": 512, "heads": 8, "feedforward": 2048, "vocab_size": 8000}
 SOURCE = 32
 
 
@@ -47,7 +45,7 @@ class Candidate:
 
     def __init__(self, config: Config, length: int) -> None:
         torch.manual_seed(0)
-        self.model = build(config).eval()
+        self.model = cast(Any, build(config).eval())
         self.cache = KeyValueCache.allocate(config.cache_shape, slots=1, length=length + 2, source_length=SOURCE)
         self.shape = config.cache_shape
         self.tokens = torch.randint(3, SHAPE["vocab_size"], (1, length + 1))
@@ -111,22 +109,12 @@ def measure(length: int, repeats: int) -> list[dict[str, float | str]]:
     return rows
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--length", type=int, default=256)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args()
-    rows = measure(arguments.length, arguments.repeats)
+def run(*, length: int, repeats: int, console: Console) -> dict[str, Any]:
+    rows = measure(length, repeats)
     table = Table("model", "length", "cached step, ms", "recomputed, ms", "ratio", title="Time of one decode step")
     for row in rows:
         table.add_row(
             str(row["model"]), str(row["length"]), *(f"{row[k]:.2f}" for k in ("cached_ms", "recomputed_ms", "ratio"))
         )
-    Console().print(table)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()
+    console.print(table)
+    return {"rows": rows}

@@ -1,0 +1,251 @@
+"""Continuous against static batching of the same model, with requests that arrive at random.
+
+    triptych bench arrivals [--seconds 10] [--precision auto]
+
+Requests arrive as a Poisson process; source lengths are even from 4 to 64, target lengths skewed from 4 to 128 (4 plus
+an exponential of mean 24). Both ways get the same requests at the same times, in this process, without HTTP. The static
+way is what `@serve.batch` does: from the first waiting request on, collect up to 32 or for 10 ms, pad, prefill, and
+decode until the longest has ended; a request is answered when its batch is. It uses the same model in the same
+precision, the same cache and the same rounding of shapes.
+
+Rates rise step by step until a way's 95th percentile of latency is over the bound: four times that of requests that the
+engine serves one at a time. The throughputs compared are where each way crosses the bound.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from loadtests.bench.engines import CPU, Triptych
+from loadtests.bench.jobs import Ids, Job, Room, padded
+from loadtests.bench.workloads import OPUS, random_model
+from models.cache import KeyValueCache
+from models.interface import Prompts
+from models.precision import Precision, resolve_precision
+
+SOURCES, TARGETS, MEAN_TARGET = (4, 64), (4, 128), 24
+SLOTS, WAIT_S = 32, 0.010
+BOUND = 4  # times the 95th percentile of requests served alone
+GROWTH = 1.25  # from one rate to the next
+ROOM = Room(prompt_tokens=SOURCES[1], new_tokens=TARGETS[1])
+
+
+@dataclass(frozen=True)
+class Arrival:
+    at: float  # seconds from the start
+    source: Ids
+    target_tokens: int
+
+
+Latencies = list[float]  # seconds, one a request
+System = Callable[[Sequence[Arrival]], Latencies]
+
+
+def requests(rate: float, seconds: float, *, vocabulary: int, seed: int = 0) -> list[Arrival]:
+    """As many as come in `seconds` at `rate` a second."""
+    chance = random.Random(seed)
+    found: list[Arrival] = []
+    at = chance.expovariate(rate)
+    while at < seconds or not found:
+        source = [chance.randrange(3, vocabulary) for _ in range(chance.randint(*SOURCES))]
+        target = min(TARGETS[0] + int(chance.expovariate(1 / MEAN_TARGET)), TARGETS[1])
+        found.append(Arrival(at, source, target))
+        at += chance.expovariate(rate)
+    return found
+
+
+class Continuous:
+    """The engine."""
+
+    def __init__(self, model: Any, precision: Precision) -> None:
+        self.triptych = Triptych(model, precision, ROOM)
+        self.engine = self.triptych.engine(SLOTS)
+
+    def __call__(self, arrivals: Sequence[Arrival]) -> Latencies:
+        waiting = list(reversed(arrivals))
+        due = {str(number): arrival.at for number, arrival in enumerate(arrivals)}
+        latencies: Latencies = []
+        started = time.perf_counter()
+        while waiting or not self.engine.idle:
+            now = time.perf_counter() - started
+            while waiting and waiting[-1].at <= now:
+                arrival = waiting.pop()
+                number = len(arrivals) - len(waiting) - 1
+                job = Job(prompts=[], in_flight=SLOTS, max_new_tokens=arrival.target_tokens, exact=True)
+                self.engine.add(self.triptych.sequence(number, arrival.source, job))
+            if self.engine.idle:
+                time.sleep(max(waiting[-1].at - (time.perf_counter() - started), 0))
+                continue
+            outputs = self.engine.step()
+            ended = time.perf_counter() - started
+            latencies += [ended - due[output.sequence.id] for output in outputs if output.last]
+        return latencies
+
+
+class Static:
+    """Batches that are collected, run to the end, and only then answered."""
+
+    def __init__(self, model: Any, dtype: torch.dtype) -> None:
+        """`model` is already in its precision."""
+        self.model, self.config = model, model.config
+        self.cache = KeyValueCache.allocate(
+            self.config.cache_shape, slots=SLOTS, length=TARGETS[1], source_length=SOURCES[1], dtype=dtype
+        )
+
+    def __call__(self, arrivals: Sequence[Arrival]) -> Latencies:
+        latencies: Latencies = []
+        started = time.perf_counter()
+        for batch in self._batches(arrivals, started):
+            self.run([arrival.source for arrival in batch], max(arrival.target_tokens for arrival in batch))
+            ended = time.perf_counter() - started
+            latencies += [ended - arrival.at for arrival in batch]
+        return latencies
+
+    def _batches(self, arrivals: Sequence[Arrival], started: float) -> Iterator[list[Arrival]]:
+        waiting = list(reversed(arrivals))
+        while waiting:
+            # The 10 ms begin when there is somebody to wait with: at once, or when the next one comes.
+            closes = max(time.perf_counter() - started, waiting[-1].at) + WAIT_S
+            batch: list[Arrival] = []
+            while waiting and len(batch) < SLOTS and waiting[-1].at <= closes:
+                batch.append(waiting.pop())
+            full_at = batch[-1].at if len(batch) == SLOTS else closes
+            time.sleep(max(full_at - (time.perf_counter() - started), 0))
+            yield batch
+
+    @torch.inference_mode()
+    def run(self, sources: Sequence[Ids], tokens: int) -> list[Ids]:
+        """Greedy outputs of `tokens` tokens each."""
+        rows, lengths = len(sources), [len(source) for source in sources]
+        ids, _ = padded(sources, self.config.pad_id)
+        prompts = Prompts(tokens_BS=torch.tensor(ids), lengths_B=torch.tensor(lengths))
+        tokens_B = self.model.prefill(prompts, torch.arange(rows), self.cache).argmax(dim=1)
+        outputs = [tokens_B]
+        memory = _round_up(max(lengths), 16, self.cache.source_length)
+        for position in range(1, tokens):
+            window = self.cache.window(rows, _round_up(position + 1, 32, self.cache.length), memory)
+            tokens_B = self.model.decode(tokens_B, torch.full((rows,), position), window).argmax(dim=1)
+            outputs.append(tokens_B)
+        return torch.stack(outputs, dim=1).tolist()
+
+
+def _round_up(count: int, step: int, limit: int) -> int:
+    """As the engine's own steps do on a CPU."""
+    return min(-(-count // step) * step, limit)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    system: str
+    rate: float  # requests that arrived a second
+    throughput: float  # requests answered a second, from the first arrival to the last answer
+    p50_s: float
+    p95_s: float
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    ordered = sorted(values)
+    return ordered[min(int(share * len(ordered)), len(ordered) - 1)]
+
+
+def point(name: str, system: System, rate: float, seconds: float, vocabulary: int) -> Point:
+    arrivals = requests(rate, seconds, vocabulary=vocabulary)
+    started = time.perf_counter()
+    latencies = system(arrivals)
+    elapsed = time.perf_counter() - started
+    assert len(latencies) == len(arrivals), f"{len(latencies)} answers to {len(arrivals)} requests"
+    return Point(
+        system=name,
+        rate=rate,
+        throughput=len(arrivals) / elapsed,
+        p50_s=percentile(latencies, 0.5),
+        p95_s=percentile(latencies, 0.95),
+    )
+
+
+def crossing(points: Sequence[Point], bound_s: float) -> float | None:
+    """The rate at which the 95th percentile reaches the bound, between the last point below and the first above it.
+
+    None where the first point is over it; the highest rate where none is.
+    """
+    below: Point | None = None
+    for here in points:
+        if here.p95_s > bound_s:
+            if below is None:
+                return None
+            share = (bound_s - below.p95_s) / (here.p95_s - below.p95_s)
+            return below.rate + share * (here.rate - below.rate)
+        below = here
+    return None if below is None else below.rate
+
+
+def run(*, precision: Precision, seconds: float, console: Console, model: Any = None) -> dict[str, Any]:
+    precision, reason = resolve_precision(precision, CPU)
+    continuous = Continuous(model or random_model(OPUS), precision)
+    static = Static(continuous.triptych.model, continuous.triptych.dtype)
+    vocabulary = static.config.vocab_size
+    alone, capacity = _calibrate(continuous, vocabulary)
+    bound_s = BOUND * alone
+    console.print(
+        f"{precision} ({reason}); served one at a time p95 is {alone * 1000:.0f} ms, so the bound is "
+        f"{bound_s * 1000:.0f} ms; all at once the engine answers {capacity:.1f} requests/s"
+    )
+    systems: dict[str, System] = {"continuous": continuous, "static": static}
+    points: dict[str, list[Point]] = {name: [] for name in systems}
+    rate = capacity / 12
+    while rate < 1.5 * capacity and systems:
+        for name in list(systems):
+            points[name].append(point(name, systems[name], rate, seconds, vocabulary))
+            if points[name][-1].p95_s > bound_s:
+                del systems[name]
+        rate *= GROWTH
+    reached = {name: crossing(found, bound_s) for name, found in points.items()}
+    ratio = reached["continuous"] / reached["static"] if reached["continuous"] and reached["static"] else None
+    _show(points, reached, ratio, console)
+    return {
+        "precision": precision,
+        "bound_s": bound_s,
+        "points": [vars(p) for found in points.values() for p in found],
+        "rates_at_bound": reached,
+        "ratio": ratio,
+        "goal": 2.0,
+    }
+
+
+def _calibrate(continuous: Continuous, vocabulary: int) -> tuple[float, float]:
+    """The 95th percentile of requests served one at a time, and requests a second when all are there at once."""
+    some = requests(100, 0.4, vocabulary=vocabulary, seed=1)
+    alone = [continuous([Arrival(0, each.source, each.target_tokens)])[0] for each in some]
+    many = [Arrival(0, each.source, each.target_tokens) for each in requests(128, 1, vocabulary=vocabulary, seed=2)]
+    started = time.perf_counter()
+    continuous(many)
+    return percentile(alone, 0.95), len(many) / (time.perf_counter() - started)
+
+
+def _show(
+    points: dict[str, list[Point]], reached: dict[str, float | None], ratio: float | None, console: Console
+) -> None:
+    table = Table("arrivals/s", "continuous p50, p95, ms", "answers/s", "static p50, p95, ms", "answers/s")
+    rates = sorted({p.rate for found in points.values() for p in found})
+    for rate in rates:
+        cells = []
+        for name in ("continuous", "static"):
+            here = next((p for p in points[name] if p.rate == rate), None)
+            latencies = f"{here.p50_s * 1000:.0f}, {here.p95_s * 1000:.0f}" if here else ""
+            cells += [latencies, f"{here.throughput:.1f}" if here else ""]
+        table.add_row(f"{rate:.1f}", *cells)
+    console.print(table)
+    for name, value in reached.items():
+        console.print(
+            f"{name}: " + ("over the bound at every rate" if value is None else f"{value:.1f} requests/s at the bound")
+        )
+    if ratio is not None:
+        console.print(f"ratio {ratio:.2f} (goal 2)")

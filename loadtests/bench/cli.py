@@ -1,0 +1,136 @@
+"""`triptych bench engine | arrivals | growth | overhead | decode-step`: arguments, and what each one runs."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from loadtests.bench import arrivals, decode_step, growth, measure, overhead, report, workloads
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(prog="triptych bench", description="Measures the engine; see docs/benchmarks.md.")
+    commands = top.add_subparsers(dest="command", required=True)
+    engine = _command(commands, "engine", "ours and the peers, alternately, on the same weights", run_engine)
+    engine.add_argument("--workload", nargs="+", choices="abcd", default=list("abcd"), help=_WORKLOADS)
+    engine.add_argument("--batches", type=_positive, nargs="+", default=[1, 8, 32], help="prompts in flight")
+    engine.add_argument("--rounds", type=_positive, default=3)
+    engine.add_argument("--tokens", type=_positive, default=64, help="of each output, where weights are random")
+    engine.add_argument("--tsv", type=Path, default=workloads.SENTENCES, help="source<TAB>target, for workload a")
+    engine.add_argument("--pair", nargs=2, default=["fr", "en"], metavar=("SOURCE", "TARGET"), help="its languages")
+    engine.add_argument("--texts", type=Path, default=workloads.TEXTS, help="last column is read, for workload d")
+    engine.add_argument("--limit", type=_positive, default=256, help="lines of a file")
+    engine.add_argument("--no-beams", action="store_true", help="greedy only")
+    engine.add_argument("--no-memory", action="store_true", help="no process for each peak memory")
+    engine.add_argument("--quick", action="store_true", help="batches 1 and 8, 16 tokens, 1 round, no memory")
+    engine.add_argument("--markdown", type=Path, help="write the tables there")
+    command = _command(commands, "arrivals", "continuous against static batching, requests at random", run_arrivals)
+    command.add_argument("--seconds", type=float, default=10, help="of arrivals at each rate")
+    command.add_argument("--precision", choices=("auto", "float32", "bfloat16", "int8"), default="auto")
+    command = _command(commands, "growth", "time of a step against batch and length", run_growth)
+    command.add_argument("--batches", type=_positive, nargs="+", default=[1, 2, 4, 8, 16, 32, 64])
+    command.add_argument("--lengths", type=_positive, nargs="+", default=[16, 32, 64, 128, 256, 512])
+    command.add_argument("--precision", choices=("auto", "float32", "bfloat16", "int8"), default="auto")
+    command.add_argument("--plot", type=Path, help="write a PNG there")
+    command = _command(commands, "overhead", "what of a step is not the model", run_overhead)
+    command.add_argument("--batch", type=_positive, default=8)
+    command.add_argument("--tokens", type=_positive, default=64)
+    command.add_argument("--rounds", type=_positive, default=5)
+    command.add_argument("--precision", choices=("auto", "float32", "bfloat16", "int8"), default="auto")
+    command = _command(commands, "decode-step", "a cached step against recomputing the prefix", run_decode_step)
+    command.add_argument("--length", type=_positive, default=256)
+    command.add_argument("--repeats", type=_positive, default=5)
+    return top
+
+
+_WORKLOADS = "a: shipped translator; b: OPUS-MT-sized; c: GPT-2 small; d: shipped and BERT-base-sized classifiers"
+
+
+def _command(commands: Any, name: str, text: str, run: Any) -> argparse.ArgumentParser:
+    command = commands.add_parser(name, help=text, description=text)
+    command.add_argument("--threads", type=_positive, default=torch.get_num_threads(), help="the same for everyone")
+    command.add_argument("--json", type=Path, help="write the figures there")
+    command.set_defaults(run=run)
+    return command
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is less than 1")
+    return value
+
+
+def run_engine(arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
+    if arguments.quick:
+        arguments.batches, arguments.tokens, arguments.rounds, arguments.no_memory = [1, 8], 16, 1, True
+    options = workloads.Options(
+        batches=arguments.batches,
+        tokens=arguments.tokens,
+        beams=not arguments.no_beams,
+        sentences=arguments.tsv,
+        pair=tuple(arguments.pair),
+        texts=arguments.texts,
+        limit=arguments.limit,
+    )
+    measured = []
+    for name in arguments.workload:
+        for workload in workloads.workloads([name], options):  # one after the other: each goes before the next comes
+            with console.status("") as status:
+                rows = measure.measure(
+                    workload,
+                    rounds=arguments.rounds,
+                    threads=arguments.threads,
+                    memory=not arguments.no_memory,
+                    say=status.update,
+                )
+            found = measure.ratios(workload, rows)
+            report.show(workload, rows, found, console)
+            measured.append((workload, rows, found))
+    if arguments.markdown:
+        arguments.markdown.write_text(report.markdown(measured), encoding="utf-8")
+    settings = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(options).items()}
+    return report.document(measured, {**settings, "rounds": arguments.rounds}, arguments.threads)
+
+
+def run_arrivals(arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
+    return arrivals.run(precision=arguments.precision, seconds=arguments.seconds, console=console)
+
+
+def run_growth(arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
+    return growth.run(
+        batches=arguments.batches,
+        lengths=arguments.lengths,
+        precision=arguments.precision,
+        plot=arguments.plot,
+        console=console,
+    )
+
+
+def run_overhead(arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
+    return overhead.run(
+        batch=arguments.batch,
+        tokens=arguments.tokens,
+        rounds=arguments.rounds,
+        precision=arguments.precision,
+        console=console,
+    )
+
+
+def run_decode_step(arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
+    return decode_step.run(length=arguments.length, repeats=arguments.repeats, console=console)
+
+
+def main(arguments: Sequence[str] | None = None, console: Console | None = None) -> None:
+    """Raises OSError and ValueError for files and settings that cannot be used."""
+    given = parser().parse_args(arguments)
+    torch.set_num_threads(given.threads)
+    figures = given.run(given, console or Console(highlight=False))
+    if given.json:
+        report.write_json(given.json, {"machine": report.machine(given.threads), **figures})

@@ -1,0 +1,136 @@
+"""Models on disk in the form each contender reads, and the contenders opened from there.
+
+Everyone starts from the same float32 weights and converts them to its own number format, so that time and memory of
+ours and of the peers mean the same.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from loadtests.bench.jobs import Contender, Entry, Ids, Job, Room
+from models.architectures import build, config_from_dict
+from models.cache import KeyValueCache
+from models.config import Config
+from models.precision import Precision, convert, resolve_precision
+from service.engine.engine import Engine
+from service.engine.runner import Runner
+from service.engine.scheduler import Scheduler
+from service.engine.sequence import Beams, Sequence
+
+CPU = torch.device("cpu")
+WEIGHTS = "triptych.pt"
+PREFILL_TOKENS = 4096  # as the service does by default
+
+
+def write(model: Any, directory: Path) -> None:
+    """All that `open_entry` reads."""
+    from loadtests.peers import ctranslate2_export, ctranslate2_peer, transformers_export, transformers_peer
+
+    directory.mkdir(parents=True, exist_ok=True)
+    architecture = model.config.architecture
+    (directory / "config.json").write_text(json.dumps(model.config.to_dict()), encoding="utf-8")
+    torch.save(model.state_dict(), directory / WEIGHTS)
+    torch.save(getattr(transformers_export, architecture)(model), directory / transformers_peer.MODEL)
+    getattr(ctranslate2_export, architecture)(model, directory / ctranslate2_peer.MODEL)
+    if architecture == "bert":
+        head = model.classifier
+        np.savez(
+            directory / ctranslate2_peer.HEAD, weight=head.weight.detach().numpy(), bias=head.bias.detach().numpy()
+        )
+
+
+def entries(*, natural_ends: bool) -> list[Entry]:
+    """Every contender in every format that it offers on this machine."""
+    from loadtests.peers import ctranslate2_peer, transformers_peer
+
+    found = [Entry("triptych", precision) for precision in precisions()]
+    for compute_type in ctranslate2_peer.formats():
+        found += [Entry("ctranslate2", compute_type, by_tokens) for by_tokens in ((False, True)[: 1 + natural_ends])]
+    return found + [Entry("transformers", dtype) for dtype in transformers_peer.FORMATS]
+
+
+def precisions() -> list[Precision]:
+    known: tuple[Precision, ...] = ("float32", "bfloat16", "int8")
+    return [precision for precision in known if _offered(precision)]
+
+
+def _offered(precision: Precision) -> bool:
+    try:
+        resolve_precision(precision, CPU)
+    except ValueError:
+        return False
+    return True
+
+
+def open_entry(entry: Entry, directory: Path, room: Room, threads: int) -> Contender:
+    """The modules of a peer are imported only where that peer is opened."""
+    if entry.engine == "ctranslate2":
+        from loadtests.peers import ctranslate2_peer
+
+        return ctranslate2_peer.open_model(directory, entry.format, threads, by_tokens=entry.by_tokens)
+    torch.set_num_threads(threads)
+    if entry.engine == "transformers":
+        from loadtests.peers import transformers_peer
+
+        return transformers_peer.open_model(directory, entry.format)
+    return Triptych(load(directory), entry.format, room)  # type: ignore[arg-type]
+
+
+def load(directory: Path) -> Any:
+    """Our model in float32."""
+    model = build(config_from_dict(json.loads((directory / "config.json").read_text(encoding="utf-8"))))
+    model.load_state_dict(torch.load(directory / WEIGHTS))
+    return model.eval()
+
+
+class Triptych:
+    """Our engine, stepped in the caller's thread; one for each number of slots."""
+
+    def __init__(self, model: Any, precision: Precision, room: Room) -> None:
+        """`model` is converted in place."""
+        self.config: Config = model.config
+        self.model, self.dtype = convert(model, precision, CPU)
+        self.room = room
+        self._engines: dict[int, Engine] = {}
+
+    def engine(self, slots: int) -> Engine:
+        if slots not in self._engines:
+            self._engines[slots] = self._new_engine(slots)
+        return self._engines[slots]
+
+    def _new_engine(self, slots: int) -> Engine:
+        shape = self.config.cache_shape
+        cache = KeyValueCache.allocate(
+            shape,
+            slots=slots,
+            length=self.room.new_tokens + (0 if shape.cross else self.room.prompt_tokens),
+            source_length=self.room.prompt_tokens if shape.cross else 0,
+            dtype=self.dtype,
+        )
+        runner = Runner(self.model, cache, device=CPU, pad_id=self.config.pad_id)
+        return Engine(runner, Scheduler(slots=slots, prefill_tokens=PREFILL_TOKENS), shape)
+
+    def sequence(self, number: int, prompt: Ids, job: Job) -> Sequence:
+        end_id = None if job.exact else getattr(self.config, "end_id", None)
+        return Sequence(
+            id=str(number),
+            prompt=list(prompt),
+            max_new_tokens=job.max_new_tokens,
+            end_id=end_id,
+            beams=Beams(width=job.beams) if job.beams > 1 else None,
+        )
+
+    def run(self, job: Job) -> list[Ids]:
+        engine = self.engine(job.in_flight * job.beams)
+        sequences = [self.sequence(number, prompt, job) for number, prompt in enumerate(job.prompts)]
+        for sequence in sequences:
+            engine.add(sequence)
+        while not engine.idle:
+            engine.step()
+        return [s.output[:-1] if s.outcome == "eos_token" else s.output for s in sequences]

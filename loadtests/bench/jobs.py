@@ -1,0 +1,67 @@
+"""What a contender is asked to do, and what can be asked: the words that ours and the peers share. No torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+Ids = list[int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """Prompts that are there from the start, and how they are to be answered."""
+
+    prompts: Sequence[Ids]
+    in_flight: int  # how many may be worked on at once
+    max_new_tokens: int
+    exact: bool  # outputs have exactly `max_new_tokens`; else they end with the end token
+    beams: int = 1  # 1 is greedy
+
+    @property
+    def search(self) -> str:
+        return "greedy" if self.beams == 1 else f"beam {self.beams}"
+
+    def warm_up(self) -> Job:
+        """The first batch and a few tokens."""
+        return replace(self, prompts=self.prompts[: self.in_flight], max_new_tokens=min(self.max_new_tokens, 4))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Room:
+    """The most that any job of a workload asks for."""
+
+    prompt_tokens: int
+    new_tokens: int
+
+
+class Contender(Protocol):
+    def run(self, job: Job) -> list[Ids]:
+        """One output a prompt, without the prompt and the end token; a classifier's is its best label."""
+        ...
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Which contender, in which number format."""
+
+    engine: str  # triptych, ctranslate2 or transformers
+    format: str
+    by_tokens: bool = False  # batches of as many tokens as `in_flight` average prompts have
+
+    @property
+    def label(self) -> str:
+        return self.format + (", by tokens" if self.by_tokens else "")
+
+
+def padded(rows: Sequence[Ids], fill: int, *, left: bool = False) -> tuple[list[Ids], list[Ids]]:
+    """Rows of equal length, and their masks: 1 for a row's own tokens."""
+    longest = max(map(len, rows))
+    gaps = [[fill] * (longest - len(row)) for row in rows]
+    ids = [gap + row if left else row + gap for row, gap in zip(rows, gaps, strict=True)]
+    masks = [
+        [0] * len(gap) + [1] * len(row) if left else [1] * len(row) + [0] * len(gap)
+        for row, gap in zip(rows, gaps, strict=True)
+    ]
+    return ids, masks

@@ -1,0 +1,115 @@
+"""Figures as tables for the terminal, JSON and Markdown."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from loadtests.bench.measure import Ratio, Row
+from loadtests.bench.workloads import Workload
+
+LIBRARIES = ("torch", "ctranslate2", "transformers")
+
+
+def machine(threads: int) -> dict[str, Any]:
+    return {
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "threads": threads,
+        "python": platform.python_version(),
+        **{name: version(name) for name in LIBRARIES},
+    }
+
+
+def _cpu() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def show(workload: Workload, rows: Sequence[Row], ratios: Sequence[Ratio], console: Console) -> None:
+    console.print(f"\n[bold]{workload.name}[/bold]  {workload.title}")
+    for job in workload.jobs:
+        columns = ("contender", f"{workload.unit}/s", "rounds", "agreement", "BLEU", "peak MiB", "libraries")
+        table = Table(*columns, title=f"{job.search}, batch {job.in_flight}", title_justify="left", box=box.SIMPLE)
+        for row in _at(rows, job.search, job.in_flight):
+            speed = f"{row.per_second:,.0f}"
+            table.add_row(f"{row.engine} {row.format}", speed, str(len(row.seconds)), *_quality(row))
+        console.print(table)
+        for ratio in _at(ratios, job.search, job.in_flight):
+            console.print("  " + sentence(ratio))
+
+
+def sentence(ratio: Ratio) -> str:
+    goal = (
+        "" if ratio.goal is None else f" (goal {ratio.goal:g}: {'reached' if ratio.ratio >= ratio.goal else 'missed'})"
+    )
+    return f"{ratio.ours_format} to {ratio.peer}'s best, {ratio.peer_format}: {ratio.ratio:.2f}{goal}"
+
+
+def document(
+    measured: Sequence[tuple[Workload, Sequence[Row], Sequence[Ratio]]], settings: dict[str, Any], threads: int
+) -> dict[str, Any]:
+    """What `--json` writes."""
+    return {
+        "machine": machine(threads),
+        "settings": settings,
+        "workloads": [
+            {
+                "name": workload.name,
+                "title": workload.title,
+                "rows": [asdict(row) for row in rows],
+                "ratios": [asdict(ratio) for ratio in ratios],
+            }
+            for workload, rows, ratios in measured
+        ],
+    }
+
+
+def markdown(measured: Sequence[tuple[Workload, Sequence[Row], Sequence[Ratio]]]) -> str:
+    """One table a workload and search: contenders down, batch sizes across; then the ratios to each peer's best."""
+    parts = []
+    for workload, rows, ratios in measured:
+        parts.append(f"**{workload.name}**: {workload.title}, {workload.unit} per second")
+        for search in dict.fromkeys(job.search for job in workload.jobs):
+            here = [row for row in rows if row.search == search]
+            batches = list(dict.fromkeys(row.batch for row in here))
+            lines = [f"| {search} | " + " | ".join(f"batch {b}" for b in batches) + " | " + " | ".join(_EXTRA) + " |"]
+            lines.append("|---" * (len(batches) + len(_EXTRA) + 1) + "|")
+            for name in dict.fromkeys((row.engine, row.format) for row in here):
+                own = {row.batch: row for row in here if (row.engine, row.format) == name}
+                speeds = [f"{own[b].per_second:,.0f}" for b in batches]
+                lines.append(f"| {' '.join(name)} | " + " | ".join([*speeds, *_quality(own[batches[-1]])[:3]]) + " |")
+            for peer in dict.fromkeys(ratio.peer for ratio in ratios):
+                values = {r.batch: r.ratio for r in ratios if (r.search, r.peer) == (search, peer)}
+                cells = [f"**{values[b]:.2f}**" for b in batches]
+                lines.append(f"| ours to {peer}'s best | " + " | ".join([*cells, *[""] * len(_EXTRA)]) + " |")
+            parts.append("\n".join(lines))
+    return "\n\n".join(parts) + "\n"
+
+
+_EXTRA = ("agreement", "BLEU", "peak MiB")
+
+
+def _quality(row: Row) -> list[str]:
+    optional = [(row.bleu, ".2f"), (row.peak_mib, ",.0f"), (row.libraries_mib, ",.0f")]
+    return [f"{row.agreement:.3f}", *("" if value is None else format(value, form) for value, form in optional)]
+
+
+def _at(rows: Sequence[Any], search: str, batch: int) -> list[Any]:
+    return [row for row in rows if (row.search, row.batch) == (search, batch)]
+
+
+def write_json(path: Path, values: Any) -> None:
+    path.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,0 +1,174 @@
+"""What is measured: four models, the prompts they get, and the goals that ratios to the peers are held against."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from loadtests.bench.jobs import Ids, Job, Room
+from models import formats
+from models.architectures import build
+from models.checkpoint import Checkpoint, load
+from models.config import BertConfig, GPTConfig, Seq2SeqConfig
+from models.registry import Registry
+
+DATA = Path(__file__).resolve().parent.parent / "data"
+SHIPPED = Path(__file__).resolve().parents[2] / "models" / "checkpoints"
+SENTENCES, TEXTS = DATA / "sentences.fr-en.tsv", DATA / "texts.tsv"
+BEAMS = 4
+
+OPUS = Seq2SeqConfig(
+    vocab_size=32001, width=512, heads=8, feedforward=2048, encoder_layers=6, decoder_layers=6, max_source=64
+)
+GPT2_SMALL = GPTConfig(vocab_size=50257, width=768, heads=12, feedforward=3072, layers=12)
+BERT_BASE: dict[str, Any] = {"width": 768, "heads": 12, "feedforward": 3072, "layers": 12}
+SOURCE, PROMPT = 32, 128  # tokens of random prompts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the command line chooses."""
+
+    batches: Sequence[int] = (1, 8, 32)
+    tokens: int = 64  # of each output, where weights are random
+    beams: bool = True  # beam search, too
+    sentences: Path = SENTENCES  # source<TAB>target
+    pair: tuple[str, str] = ("fr", "en")
+    texts: Path = TEXTS  # the last column is read
+    limit: int | None = 256  # lines of a file
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workload:
+    name: str
+    title: str
+    model: Any  # ours, float32
+    jobs: Sequence[Job]
+    unit: str  # what is counted in a second: tokens or texts
+    references: Sequence[str] = ()  # translations of the prompts by people, for BLEU
+    checkpoint: Checkpoint | None = None
+    goals: dict[tuple[str, str, int], float] = field(default_factory=dict)  # (peer, search, batch) -> ratio to reach
+
+    @property
+    def room(self) -> Room:
+        return Room(
+            prompt_tokens=max(len(prompt) for job in self.jobs for prompt in job.prompts),
+            new_tokens=max(job.max_new_tokens for job in self.jobs),
+        )
+
+    def count(self, job: Job) -> int:
+        return len(job.prompts) * (job.max_new_tokens if self.unit == "tokens" else 1)
+
+    def texts(self, outputs: list[Ids]) -> list[str]:
+        assert self.checkpoint is not None, "random weights say nothing readable"
+        return [self.checkpoint.tokenizer.decode(output) for output in outputs]
+
+
+def workloads(names: Sequence[str], options: Options) -> list[Workload]:
+    """`d` is two: the shipped classifier and one of BERT's size."""
+    makers = {"a": (_shipped_translator,), "b": (_opus,), "c": (_gpt2,), "d": (_shipped_classifier, _bert)}
+    return [maker(options) for name in names for maker in makers[name]]
+
+
+def _goals(peer: str, search: str, values: Sequence[float]) -> dict[tuple[str, str, int], float]:
+    return {(peer, search, batch): value for batch, value in zip((1, 8, 32), values, strict=True)}
+
+
+def _shipped_translator(options: Options) -> Workload:
+    checkpoint = shipped("translator")
+    rows = read(options.sentences, options.limit)
+    prompts = [formats.translation_source(checkpoint.tokenizer, row[0], options.pair[1]) for row in rows]
+    return Workload(
+        name="a",
+        title=f"shipped translator, {'→'.join(options.pair)}, {len(rows)} sentences of {options.sentences.name}",
+        model=checkpoint.model,
+        jobs=[
+            Job(prompts=prompts, in_flight=batch, max_new_tokens=128, exact=False, beams=beams)
+            for beams in _widths(options)
+            for batch in options.batches
+        ],
+        unit="texts",
+        references=[formats.normalize(row[1]) for row in rows],
+        checkpoint=checkpoint,
+    )
+
+
+def _opus(options: Options) -> Workload:
+    return Workload(
+        name="b",
+        title=f"OPUS-MT-sized translator, random weights, {SOURCE} tokens to {options.tokens}",
+        model=random_model(OPUS),
+        jobs=_random_jobs(options, OPUS.vocab_size, SOURCE, _widths(options)),
+        unit="tokens",
+        goals=_goals("ctranslate2", "greedy", (2.0, 2.0, 1.3))
+        | _goals("ctranslate2", f"beam {BEAMS}", (1.5, 1.3, 1.1))
+        | _goals("transformers", "greedy", (4, 3, 2)),
+    )
+
+
+def _gpt2(options: Options) -> Workload:
+    return Workload(
+        name="c",
+        title=f"GPT-2 small, random weights, prompts of {PROMPT} tokens, {options.tokens} more",
+        model=random_model(GPT2_SMALL),
+        jobs=_random_jobs(options, GPT2_SMALL.vocab_size, PROMPT, (1,)),
+        unit="tokens",
+        goals=_goals("ctranslate2", "greedy", (1.5, 1.5, 1.2)),
+    )
+
+
+def _shipped_classifier(options: Options) -> Workload:
+    return _classifier("d", "shipped classifier", shipped("classifier").model, options)
+
+
+def _bert(options: Options) -> Workload:
+    config = BertConfig(vocab_size=shipped("classifier").config.vocab_size, **BERT_BASE)
+    return _classifier("d-base", "BERT-base-sized classifier, random weights", random_model(config), options)
+
+
+def _classifier(name: str, title: str, model: Any, options: Options) -> Workload:
+    tokenizer = shipped("classifier").tokenizer
+    rows = read(options.texts, options.limit)
+    prompts = [formats.classification_prompt(tokenizer, row[-1])[0][: model.config.max_prompt] for row in rows]
+    batch = max(options.batches)
+    return Workload(
+        name=name,
+        title=f"{title}, {len(rows)} texts of {options.texts.name}",
+        model=model,
+        jobs=[Job(prompts=prompts, in_flight=batch, max_new_tokens=1, exact=True)],
+        unit="texts",
+        goals={("transformers", "greedy", 32): 2.0},
+    )
+
+
+def _widths(options: Options) -> tuple[int, ...]:
+    return (1, BEAMS) if options.beams else (1,)
+
+
+def _random_jobs(options: Options, vocabulary: int, length: int, widths: Sequence[int]) -> list[Job]:
+    generator = torch.Generator().manual_seed(0)
+    prompts = torch.randint(3, vocabulary, (max(options.batches), length), generator=generator).tolist()
+    return [
+        Job(prompts=prompts[:batch], in_flight=batch, max_new_tokens=options.tokens, exact=True, beams=beams)
+        for beams in widths
+        for batch in options.batches
+    ]
+
+
+def random_model(config: Any) -> Any:
+    torch.manual_seed(0)
+    return build(config).eval()
+
+
+def shipped(name: str) -> Checkpoint:
+    return load(Registry(SHIPPED).resolve(name))
+
+
+def read(path: Path, limit: int | None = None) -> list[list[str]]:
+    """Rows of a tab-separated file without a header; empty lines are left out."""
+    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    return [line.split("\t") for line in lines[:limit]]

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from loadtests.bench import workloads
+from loadtests.bench.workloads import SENTENCES, TEXTS, Options, read
+
+OPTIONS = Options(batches=(1, 4), tokens=5)
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The big shapes, narrow."""
+    narrow = {"width": 32, "heads": 4, "feedforward": 48}
+    monkeypatch.setattr(workloads, "OPUS", replace(workloads.OPUS, **narrow))
+    monkeypatch.setattr(workloads, "GPT2_SMALL", replace(workloads.GPT2_SMALL, **narrow))
+    monkeypatch.setattr(workloads, "BERT_BASE", {**narrow, "layers": 2})
+
+
+def test_the_texts_in_the_repository_are_many_and_of_mixed_lengths() -> None:
+    sentences, texts = read(SENTENCES), read(TEXTS)
+    assert (len(sentences), len(texts)) == (40, 64)
+    assert all(len(row) == 2 and all(row) for row in [*sentences, *texts])
+    lengths = [len(row[1]) for row in texts]
+    assert max(lengths) > 10 * min(lengths)
+
+
+def test_each_letter_names_its_workload_and_d_two() -> None:
+    found = workloads.workloads("abcd", OPTIONS)
+    assert [workload.name for workload in found] == ["a", "b", "c", "d", "d-base"]
+    for workload in found:
+        room = workload.room
+        assert all(len(prompt) <= room.prompt_tokens for job in workload.jobs for prompt in job.prompts)
+
+
+def test_translators_search_greedily_and_with_beams_generators_greedily() -> None:
+    shipped, opus, gpt = workloads.workloads("abc", OPTIONS)
+    both = [("greedy", 1), ("greedy", 4), ("beam 4", 1), ("beam 4", 4)]
+    for workload in (shipped, opus):
+        assert [(job.search, job.in_flight) for job in workload.jobs] == both
+    assert [(job.search, job.in_flight) for job in gpt.jobs] == both[:2]
+    assert all(len(job.prompts) == 40 and not job.exact for job in shipped.jobs)
+    assert all(len(job.prompts) == job.in_flight and job.exact for job in opus.jobs)
+    assert {len(prompt) for job in gpt.jobs for prompt in job.prompts} == {128}
+    (greedy_only,) = workloads.workloads("b", replace(OPTIONS, beams=False))
+    assert [(job.search, job.in_flight) for job in greedy_only.jobs] == both[:2]
+
+
+def test_a_file_of_one_s_own_takes_the_place_of_the_sentences(tmp_path: Path) -> None:
+    path = tmp_path / "own.tsv"
+    path.write_text("hello\tbonjour\n\nthank you\tmerci\nplease\ts'il vous plaît\n", encoding="utf-8")
+    (workload,) = workloads.workloads("a", replace(OPTIONS, sentences=path, pair=("en", "fr"), limit=2))
+    assert workload.references == ["bonjour", "merci"]
+    assert workload.count(workload.jobs[0]) == 2
+    assert workload.texts([workload.checkpoint.tokenizer.encode("merci")]) == ["merci"]
