@@ -1,9 +1,11 @@
-"""The command line: `triptych serve | train | publish | registry`. Heavy imports happen inside the commands."""
+"""The command line: `triptych serve | train | publish | registry | bench`. Heavy imports happen inside the commands."""
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
@@ -23,6 +25,8 @@ registry_commands = typer.Typer(
 )
 app.add_typer(registry_commands, name="registry")
 console = Console(highlight=False)
+
+BENCH_PACKAGES = ("ctranslate2", "transformers", "matplotlib", "sacrebleu")
 
 RegistryOption = Annotated[Path, typer.Option(help="Directory that holds the checkpoints, by name and version.")]
 DataOption = Annotated[Path, typer.Option(envvar="TRIPTYCH_DATA", help="Folder of the text files that recipes name.")]
@@ -119,6 +123,32 @@ def rollback(name: str, registry: RegistryOption = Path(SHIPPED_REGISTRY)) -> No
     except RegistryError as error:
         raise _failed(str(error)) from error
     console.print(f"{name}@{version} is current")
+
+
+@app.command(
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+    add_help_option=False,
+)
+def bench(context: typer.Context) -> None:
+    """Measure the engine against its peers, under arrivals, and by itself; `triptych bench --help` lists it all."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / "loadtests" / "bench").is_dir():
+        raise _failed(
+            "the benchmarks come with the source, not with the package: install from a checkout, pip install -e ."
+        )
+    missing = [name for name in BENCH_PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise _failed(
+            f"the benchmarks need {', '.join(missing)}; install with: "
+            f"{sys.executable} -m pip install -c {root / 'constraints.txt'} -e '{root}[bench]'"
+        )
+    sys.path.insert(0, str(root))  # an editable install names the packages service and models alone
+    from loadtests.bench.cli import main as run_bench
+
+    try:
+        run_bench(context.args, console)
+    except (OSError, ValueError) as error:
+        raise _failed(str(error)) from error
 
 
 def _measures(score: Mapping[str, object]) -> str:
