@@ -50,13 +50,20 @@ class Decoding:
 
         `slots` is how many beams the model can run side by side.
         """
-        _check_count("num_beams", self.num_beams, min(MOST_BEAMS, slots))
+        _check_count("num_beams", self.num_beams, MOST_BEAMS)
+        if self.num_beams > slots:
+            raise InvalidRequest(
+                f"num_beams is {self.num_beams}, the model has {slots} slots: each beam takes one",
+                parameter="num_beams",
+                value=self.num_beams,
+                limit=slots,
+            )
         _check_count("num_return_sequences", self.num_return_sequences, MOST_RESULTS)
         if self.num_beams > 1:
             self._check_beams()
         elif self.num_return_sequences > 1 and not self.do_sample:
             raise InvalidRequest(
-                f"num_return_sequences is {self.num_return_sequences}, but greedy decoding has one result: "
+                f"num_return_sequences is {self.num_return_sequences}, the limit of greedy decoding is 1: "
                 f"set num_beams to at least {self.num_return_sequences}, or do_sample to true",
                 parameter="num_return_sequences",
                 limit=1,

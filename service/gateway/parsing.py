@@ -72,6 +72,8 @@ def _expectation(error: ErrorDetails) -> str:
     if error["type"] in ("model_type", "model_attributes_type"):
         return "expected an object"
     message = error["msg"]
+    if error["type"] == "literal_error":
+        message = message.replace("True", "true").replace("False", "false").replace("'", '"')  # as JSON has them
     return message[:1].lower() + message[1:]
 
 

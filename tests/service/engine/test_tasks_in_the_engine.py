@@ -82,6 +82,15 @@ async def test_the_best_beams_come_in_the_order_of_their_scores(engines: dict[st
         assert answer.timing.inference_ms > 0
 
 
+async def test_a_beam_search_tells_no_tokens_and_answers_the_same(engines: dict[str, TextEngine]) -> None:
+    beams = Decoding(max_new_tokens=8, num_beams=2)
+    request = GenerateRequest(id=next(IDS), text="배우", decoding=beams, stream=True)
+    events = [event async for batch in engines["generator"].submit([request]) for event in batch]
+    assert [type(event) for event in events] == [Completion]
+    answer = await generated(engines["generator"], beams)
+    assert (answer.text, answer.score) == (events[0].text, None)  # type: ignore[union-attr]
+
+
 async def test_a_beam_search_alone_and_in_company_gives_the_same(engines: dict[str, TextEngine]) -> None:
     engine = engines["translator"]
     beams = Decoding(max_new_tokens=8, num_beams=2, num_return_sequences=2)
