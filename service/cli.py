@@ -1,4 +1,4 @@
-"""The command line: `triptych serve | train | publish | registry | bench`. Heavy imports happen inside the commands."""
+"""The command line: `triptych serve | reload | train | publish | registry | bench`. Heavy imports happen inside."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ app.add_typer(registry_commands, name="registry")
 console = Console(highlight=False)
 
 BENCH_PACKAGES = ("ctranslate2", "transformers", "matplotlib", "sacrebleu")
+
+RELOAD_TIMEOUT_S = 600.0  # a large checkpoint is read first, and then requests finish before it is used
 
 RegistryOption = Annotated[Path, typer.Option(help="Directory that holds the checkpoints, by name and version.")]
 DataOption = Annotated[Path, typer.Option(envvar="TRIPTYCH_DATA", help="Folder of the text files that recipes name.")]
@@ -149,6 +151,44 @@ def bench(context: typer.Context) -> None:
         run_bench(context.args, console)
     except (OSError, ValueError) as error:
         raise _failed(str(error)) from error
+
+
+@app.command("reload")
+def reload_model(
+    token: Annotated[
+        str, typer.Option(envvar="TRIPTYCH_GATEWAY__ADMIN_TOKEN", help="What the service has as gateway.admin_token.")
+    ],
+    model: Annotated[str | None, typer.Argument(help="Its name in the settings; without it, all of them.")] = None,
+    checkpoint: Annotated[
+        str | None,
+        typer.Option(help="NAME or NAME@VERSION; without it, what the settings name, as the registry has it now."),
+    ] = None,
+    url: Annotated[str, typer.Option(help="Where the service answers.")] = "http://127.0.0.1:8000",
+) -> None:
+    """Let a running service take new weights. No request fails, and what is unsound leaves the old ones serving."""
+    from service.serving import ask
+
+    if model is None and checkpoint is not None:
+        raise _failed("--checkpoint is for one model: triptych reload MODEL --checkpoint NAME@VERSION")
+    models = [model]
+    if model is None:
+        status, info = ask(f"{url}/info")
+        if status != 200:
+            raise _failed(f"no service answers at {url}: {info}")
+        models = [each["name"] for each in info["models"]]
+    for name in models:
+        status, answer = ask(
+            f"{url}/admin/reload",
+            {"model": name, "checkpoint": checkpoint},
+            headers={"authorization": f"Bearer {token}"},
+            timeout_s=RELOAD_TIMEOUT_S,
+        )
+        if status != 200:
+            error = answer["error"] if isinstance(answer, dict) else {"message": f"{url}: {answer}"}
+            if error.get("code") == "not_found":
+                raise _failed("the service was started without gateway.admin_token: it takes no reloads")
+            raise _failed(error["message"])
+        console.print(f"{name}: {answer['version']} (before: {answer['previous']})")
 
 
 def _measures(score: Mapping[str, object]) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -67,6 +67,8 @@ class GatewaySettings(Section):
     batch_size: Positive = 32  # requests handed to a worker in one call, at most
     batch_wait_ms: Annotated[float, Field(ge=0)] = 1.0  # how long the first of them waits for company
     max_in_flight: Positive = 2048  # texts being answered at once; one more is refused with 503
+    # Who knows it may POST /admin/reload; None: there is no such route. At least 16 characters.
+    admin_token: Annotated[SecretStr, Field(min_length=16)] | None = None
 
 
 class Settings(BaseSettings):

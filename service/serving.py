@@ -12,6 +12,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from contextlib import ExitStack
 from types import FrameType
 from typing import Any
@@ -108,11 +109,11 @@ def _start(lifecycle: Any, settings: Settings, console: Console) -> None:
 def _wait_until_ready(settings: Settings, stopping: threading.Event) -> dict[str, Any] | None:
     """`/info` once `/readyz` is true; None when a signal came first. Raises TimeoutError."""
     deadline = time.monotonic() + READY_TIMEOUT_S
-    answer = ""
+    answer: Any = ""
     while time.monotonic() < deadline and not stopping.is_set():
-        status, answer = _get(f"{local_url(settings)}/readyz")
+        status, answer = ask(f"{local_url(settings)}/readyz")
         if status == 200:
-            return json.loads(_get(f"{local_url(settings)}/info")[1])
+            return ask(f"{local_url(settings)}/info")[1]
         stopping.wait(0.1)
     if stopping.is_set():
         return None
@@ -125,14 +126,24 @@ def local_url(settings: Settings) -> str:
     return f"http://{host}:{settings.port}"
 
 
-def _get(url: str) -> tuple[int, str]:
+def ask(
+    url: str, body: Any = None, *, headers: Mapping[str, str] | None = None, timeout_s: float = 15
+) -> tuple[int, Any]:
+    """Status and JSON of an answer, as text where it is none; 0 and the reason where nobody answers."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {"content-type": "application/json", **(headers or {})})
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # this is no traffic for a proxy
     try:
-        with urllib.request.urlopen(url, timeout=15) as response:
-            return response.status, response.read().decode()
+        with direct.open(request, timeout=timeout_s) as response:
+            status, text = response.status, response.read().decode(errors="replace")
     except urllib.error.HTTPError as error:
-        return error.code, error.read().decode(errors="replace")
+        status, text = error.code, error.read().decode(errors="replace")
     except OSError as error:
         return 0, str(error)
+    try:
+        return status, json.loads(text)
+    except ValueError:
+        return status, text
 
 
 def _announce(settings: Settings, info: dict[str, Any], seconds: float, console: Console) -> None:
@@ -141,7 +152,8 @@ def _announce(settings: Settings, info: dict[str, Any], seconds: float, console:
         size = f"{model['parameters'] / 1e6:.1f} M parameters"
         console.print(
             f"  {model['name']:12} {model['version']:14} {size}, {model['precision']} on {model['device']}, "
-            f"{model['slots']} slots, key/value cache {model['kv_cache_bytes'] / 2**20:.1f} MiB"
+            f"{model['slots']} slots, key/value cache {model['kv_cache_bytes'] / 2**20:.1f} MiB",
+            soft_wrap=True,
         )
     console.print(f"\n[bold green]Ready[/bold green] after {seconds:.0f} s: [bold]{url}[/bold]  (try {url}/docs)\n")
     for task in dict.fromkeys(model["task"] for model in info["models"]):

@@ -5,23 +5,18 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import TYPE_CHECKING
 
 from ray import serve
 from ray.serve import Application
 
 from service.config import Settings
-from service.errors import NotReady
-from service.messages import (
-    ClassifyRequest,
-    Decoding,
-    Event,
-    Failure,
-    GenerateRequest,
-    ModelInfo,
-    Request,
-    TranslateRequest,
-)
+from service.errors import NotReady, ReloadFailed, ServiceError
+from service.messages import Event, Failure, ModelInfo, Request
+
+if TYPE_CHECKING:
+    from models.checkpoint import Checkpoint
 
 
 class ModelReplica:
@@ -30,8 +25,6 @@ class ModelReplica:
     def __init__(self, name: str, settings: Settings) -> None:
         import torch
 
-        from models.checkpoint import load
-        from models.registry import Registry
         from service.engine.text_engine import EngineOptions, TextEngine
         from service.observability.logging import configure_logging
         from service.observability.metrics import WorkerMetrics
@@ -40,10 +33,11 @@ class ModelReplica:
         configure_logging(settings.log_level, json_lines=settings.log_json, stream=sys.__stderr__)
         model = settings.models[name]
         torch.set_num_threads(model.threads or os.cpu_count() or 1)  # Ray sets one thread for what reserves no core
+        self._registry, self._checkpoint = settings.registry, model.checkpoint
         self._metrics = WorkerMetrics(name)
         self._engine = TextEngine(
             name,
-            load(Registry(settings.registry).resolve(model.checkpoint)),
+            self._reader(None)(),
             EngineOptions(
                 slots=model.slots,
                 max_prompt_tokens=model.max_prompt_tokens,
@@ -74,8 +68,34 @@ class ModelReplica:
 
     async def canary(self, request_id: str) -> Failure | None:
         """Answer a real prompt; the Failure where that does not work."""
-        answer = await self._engine.answer(_canary(self._engine.info, request_id))
-        return answer if isinstance(answer, Failure) else None
+        try:
+            await self._engine.canary(request_id)
+        except ServiceError as error:
+            return Failure.of(request_id, error)
+        return None
+
+    async def reload(self, reference: str | None) -> ModelInfo | Failure:
+        """Serve the checkpoint `reference`, or what the settings name as the registry has it now.
+
+        What is served then, or why the old weights go on. A caller that leaves does not stop it halfway.
+        """
+        return await asyncio.shield(asyncio.create_task(self._reload(reference)))
+
+    async def _reload(self, reference: str | None) -> ModelInfo | Failure:
+        try:
+            info = await self._engine.reload(self._reader(reference))
+        except ReloadFailed as error:
+            self._metrics.reloaded("failure")
+            return Failure.of("", error)
+        self._metrics.reloaded("success")
+        self._metrics.describe(info)
+        return info
+
+    def _reader(self, reference: str | None) -> Callable[[], Checkpoint]:
+        from models.checkpoint import load
+        from models.registry import Registry
+
+        return lambda: load(Registry(self._registry).resolve(reference or self._checkpoint))
 
     async def metrics(self) -> tuple[str, bytes]:
         """This replica's id and its metrics in Prometheus's text format."""
@@ -88,18 +108,6 @@ class ModelReplica:
     def __del__(self) -> None:
         if hasattr(self, "_engine"):  # absent when loading failed
             self._engine.close()
-
-
-def _canary(info: ModelInfo, request_id: str) -> Request:
-    decoding = Decoding(max_new_tokens=1)
-    if info.task == "translate":
-        source, target = info.language_pairs[0]
-        return TranslateRequest(
-            id=request_id, text="1", source_language=source, target_language=target, decoding=decoding
-        )
-    if info.task == "generate":
-        return GenerateRequest(id=request_id, text="1", decoding=decoding)
-    return ClassifyRequest(id=request_id, text="1")
 
 
 def deploy_model(name: str, settings: Settings) -> Application:

@@ -10,8 +10,23 @@ from ray.exceptions import RayError
 from ray.serve.exceptions import BackPressureError
 from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 
-from service.errors import NotReady, Overloaded
-from service.messages import Event, ModelInfo, Request
+from service.errors import NotReady, Overloaded, ReloadFailed
+from service.messages import Event, Failure, ModelInfo, Request
+
+
+def agreed(outcomes: Sequence[ModelInfo | Failure]) -> ModelInfo:
+    """What all replicas serve after a reload. Raises what the first of those says that failed, and how many did."""
+    failures = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
+    infos = [outcome for outcome in outcomes if not isinstance(outcome, Failure)]
+    if not failures:
+        return infos[0]
+    message = failures[0].message
+    if infos:
+        message = (
+            f"{len(failures)} of {len(outcomes)} replicas go on with other weights than {infos[0].version}, "
+            f"reload again: {message}"
+        )
+    raise ReloadFailed(message)
 
 
 class RayWorker:
@@ -45,6 +60,14 @@ class RayWorker:
         failure = await self._handle.canary.remote(f"canary-{uuid.uuid4().hex}")
         if failure is not None:
             raise NotReady(f"model {self.name!r} failed on its canary: {failure.message}")
+
+    async def reload(self, reference: str | None) -> ModelInfo:
+        """On every replica; what they serve then. Raises ReloadFailed where one goes on with its old weights."""
+        try:
+            outcomes = await self._handle.broadcast("reload", reference).results_async()
+        except RayError as error:
+            raise NotReady(f"model {self.name!r} cannot be reached: {type(error).__name__}") from error
+        return agreed(outcomes)
 
     async def metrics(self) -> list[tuple[str, bytes]]:
         return await self._handle.broadcast("metrics").results_async()

@@ -17,6 +17,7 @@ from service.gateway.catalog import Catalog
 from service.gateway.middleware import BodyLimitMiddleware, RequestMiddleware
 from service.gateway.openapi import DocumentedApp
 from service.gateway.responses import on_http_exception, on_service_error
+from service.gateway.routes.admin import add_admin_routes
 from service.gateway.routes.operations import add_operation_routes
 from service.gateway.routes.tasks import Gateway, add_task_routes
 from service.gateway.workers import Worker
@@ -46,6 +47,7 @@ def create_app(settings: Settings, workers: Mapping[str, Worker], metrics: Gatew
     )
     add_task_routes(app, Gateway(settings=settings.gateway, catalog=catalog, answering=answering))
     add_operation_routes(app, settings.gateway, catalog, metrics, admission)
+    add_admin_routes(app, settings.gateway.admin_token, catalog)
     app.state.admission = admission  # for the host, which drains it before it stops
     routes = frozenset(path for route in app.routes if (path := getattr(route, "path", None)))
     app.add_middleware(BodyLimitMiddleware, max_bytes=settings.gateway.max_body_bytes)

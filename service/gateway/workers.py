@@ -31,6 +31,13 @@ class Worker(Protocol):
         """Return once the model has answered a real prompt; raise `service.errors.NotReady` otherwise."""
         ...
 
+    async def reload(self, reference: str | None) -> ModelInfo:
+        """Serve another checkpoint, or what the settings name as it is now, and say what is served then.
+
+        Nobody's request fails because of it. Raises `service.errors.ReloadFailed` where the old weights go on serving.
+        """
+        ...
+
     async def metrics(self) -> list[tuple[str, bytes]]:
         """(replica id, Prometheus text) of each replica."""
         ...

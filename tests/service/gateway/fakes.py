@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 
 from service.errors import NotReady, ServiceError
 from service.messages import (
@@ -68,6 +69,7 @@ class FakeWorker:
         self.breaks: Exception | None = None
         self.mute = False
         self.ready = True
+        self.reloading: ServiceError | None = None  # what a reload raises
         self.exposition: list[tuple[str, bytes]] | Exception = []
         self._released = asyncio.Event()
 
@@ -175,6 +177,13 @@ class FakeWorker:
         self.canaries += 1
         if not self.ready:
             raise NotReady("still loading")
+
+    async def reload(self, reference: str | None) -> ModelInfo:
+        if self.reloading is not None:
+            raise self.reloading
+        name, _, version = (reference or f"{self.name}@2").partition("@")
+        self.info = replace(self.info, version=f"{name}@{version or 2}")
+        return self.info
 
     async def metrics(self) -> list[tuple[str, bytes]]:
         if isinstance(self.exposition, Exception):
