@@ -44,6 +44,7 @@ class ModelSettings(Section):
     precision: Literal["auto", "float32", "bfloat16", "int8"] = "auto"  # the fastest the hardware computes natively
     threads: Positive | None = None  # torch threads of a replica; None: the cores of the node
     slots: Positive = 64  # sequences that run at once
+    prefix_slots: Annotated[int, Field(ge=0)] = 16  # prompts that are kept, for those that begin like them; generators
     max_prompt_tokens: Positive | None = None  # None: the model's own limit
     max_new_tokens: Positive | None = None  # None: the model's own limit
     prefill_tokens: Positive = 4096  # padded prompt tokens a step may prefill

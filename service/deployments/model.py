@@ -40,6 +40,7 @@ class ModelReplica:
             self._reader(None)(),
             EngineOptions(
                 slots=model.slots,
+                prefix_slots=model.prefix_slots,
                 max_prompt_tokens=model.max_prompt_tokens,
                 max_new_tokens=model.max_new_tokens,
                 prefill_tokens=model.prefill_tokens,

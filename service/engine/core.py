@@ -21,6 +21,7 @@ from service.engine.async_engine import AsyncEngine
 from service.engine.calls import Call
 from service.engine.engine import Engine
 from service.engine.memory import available_bytes
+from service.engine.prefixes import PrefixStore
 from service.engine.runner import Runner
 from service.engine.scheduler import Scheduler
 from service.engine.stats import Observer
@@ -36,6 +37,7 @@ class EngineOptions:
     """What an operator may choose; None takes the model's own limit."""
 
     slots: int = 64
+    prefix_slots: int = 16  # of prompts that were read before; only where a model can go on from a part of one
     max_prompt_tokens: int | None = None
     max_new_tokens: int | None = None
     prefill_tokens: int = 4096  # prompt tokens a step may prefill
@@ -79,7 +81,7 @@ class CacheLayout:
             raise ValueError(
                 f"the key/value cache of {self.slots} slots for {self.length} tokens{prompts} needs {_mib(needed)}, "
                 f"but {_mib(available)} are available on {device}, enough for {available * self.slots // needed} "
-                "slots: lower slots, max_prompt_tokens or max_new_tokens"
+                "slots: lower slots, prefix_slots, max_prompt_tokens or max_new_tokens"
             )
 
 
@@ -91,6 +93,7 @@ class Loaded:
     model: Any
     device: torch.device
     layout: CacheLayout
+    chunked: bool  # prompts can be read in pieces
     limits: Limits
     options: EngineOptions
     info: ModelInfo
@@ -111,11 +114,12 @@ class Loaded:
         parameters = sum(p.numel() for p in checkpoint.model.parameters())
         model, dtype = convert(checkpoint.model, precision, device)
         shape = config.cache_shape
-        shared = shape.layers > 0 and not shape.cross  # prompt and continuation share the positions
-        total = min(config.max_prompt + 1, max_prompt + max_new) if shared else None
+        # Prompt and continuation share the positions; and a prompt can be read in pieces.
+        causal = shape.layers > 0 and not shape.cross
+        total = min(config.max_prompt + 1, max_prompt + max_new) if causal else None
         layout = CacheLayout(
             shape=shape,
-            slots=options.slots,
+            slots=options.slots + (options.prefix_slots if causal else 0),
             length=total or max_new,
             source_length=max_prompt if shape.cross else 0,
             dtype=dtype,
@@ -156,6 +160,7 @@ class Loaded:
             model=model,
             device=device,
             layout=layout,
+            chunked=causal,
             limits=limits,
             options=options,
             info=info,
@@ -165,7 +170,12 @@ class Loaded:
         """Allocate the cache and start the engine's thread."""
         cache, options, shape = self.layout.allocate(self.device), self.options, self.layout.shape
         runner = Runner(self.model, cache, device=self.device, pad_id=self.checkpoint.config.pad_id)
-        scheduler = Scheduler(slots=options.slots, prefill_tokens=options.prefill_tokens)
+        scheduler = Scheduler(
+            slots=options.slots,
+            prefill_tokens=options.prefill_tokens,
+            chunked=self.chunked,
+            prefixes=PrefixStore(range(options.slots, self.layout.slots)),
+        )
         engine = AsyncEngine(
             Engine(runner, scheduler, shape, observer),
             max_alive=options.slots + options.max_waiting,

@@ -43,21 +43,32 @@ def test_the_computed_size_of_the_cache_is_what_is_allocated(
 
 def test_a_cache_that_does_not_fit_is_refused_with_the_sizes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = checkpoints.generator(tmp_path)
-    slot = Loaded.of("it", made, EngineOptions(slots=1, precision="float32")).layout.nbytes
+    options = {"prefix_slots": 0, "precision": "float32"}
+    slot = Loaded.of("it", made, EngineOptions(slots=1, **options)).layout.nbytes
     monkeypatch.setattr(core, "available_bytes", lambda device: 100 * slot + slot // 2)
     with pytest.raises(ValueError, match="key/value cache") as refused:
-        Loaded.of("it", made, EngineOptions(slots=1000, precision="float32"))
+        Loaded.of("it", made, EngineOptions(slots=1000, **options))
     said = str(refused.value)
     assert f"needs {1000 * slot / 2**20:.1f} MiB" in said
     assert f"{100.5 * slot / 2**20:.1f} MiB are available on cpu" in said
     assert "enough for 100 slots" in said
     assert all(setting in said for setting in ("slots", "max_prompt_tokens", "max_new_tokens"))
-    assert Loaded.of("it", made, EngineOptions(slots=100, precision="float32")).info.slots == 100
+    assert Loaded.of("it", made, EngineOptions(slots=100, **options)).info.slots == 100
 
 
 def test_a_cache_fits_where_nobody_knows_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(core, "available_bytes", lambda device: None)
     assert Loaded.of("it", checkpoints.generator(tmp_path), EngineOptions(slots=10**9)).info.slots == 10**9
+
+
+def test_prefixes_are_kept_in_slots_of_their_own_where_a_prompt_is_part_of_the_text(checkpoint: Checkpoint) -> None:
+    with_, without = (
+        Loaded.of("it", checkpoint, EngineOptions(slots=4, prefix_slots=number, precision="float32")).layout
+        for number in (2, 0)
+    )
+    is_generator = checkpoint.manifest.task == "generate"
+    assert (with_.slots, without.slots) == (6 if is_generator else 4, 4)
+    assert with_.nbytes * 4 == without.nbytes * (6 if is_generator else 4)
 
 
 @pytest.mark.parametrize("limit", ["max_prompt_tokens", "max_new_tokens"])

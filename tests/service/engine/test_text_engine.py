@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import re
 import time
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from service.engine.stats import RequestStats, StepStats
 from service.engine.text_engine import EngineOptions, TextEngine
 from service.messages import (
     Classification,
@@ -282,3 +284,32 @@ async def test_closing_finishes_what_runs_and_refuses_what_comes(tmp_path: Path)
     refused = await engine.answer(GenerateRequest(id="later", text="x"))
     assert isinstance(refused, Failure)
     assert refused.code == "not_ready"
+
+
+async def test_a_prompt_that_begins_like_one_before_is_not_read_again(tmp_path: Path) -> None:
+    class Recorder:
+        queried = found = 0
+
+        def observe_step(self, stats: StepStats) -> None:
+            self.queried += stats.prefix_query_tokens
+            self.found += stats.prefix_hit_tokens
+
+        def observe_request(self, stats: RequestStats) -> None:
+            pass
+
+    made = checkpoints.generator(tmp_path, context=256)
+    first, second = "배우들의 연기가 아쉽다 " * 4, "배우들의 연기가 아쉽다 " * 4 + "👍"
+    recorder, cold = Recorder(), EngineOptions(slots=2, prefix_slots=0, precision="float32")
+    warm = TextEngine("generator", made, dataclasses.replace(cold, prefix_slots=2), recorder)
+    alone = TextEngine("generator", checkpoints.generator(tmp_path, context=256), cold)
+    try:
+        for number, text in enumerate((first, second)):
+            request = GenerateRequest(id=f"{number}", text=text, decoding=Decoding(max_new_tokens=8))
+            answer, expected = await warm.answer(request), await alone.answer(request)
+            assert isinstance(answer, Completion)
+            assert isinstance(expected, Completion)
+            assert answer.text == expected.text
+        assert 16 <= recorder.found < recorder.queried
+    finally:
+        warm.close()
+        alone.close()
