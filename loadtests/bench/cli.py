@@ -37,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--batches", type=_positive, nargs="+", default=[1, 2, 4, 8, 16, 32, 64])
     command.add_argument("--lengths", type=_positive, nargs="+", default=[16, 32, 64, 128, 256, 512])
     command.add_argument("--precision", choices=("auto", "float32", "bfloat16", "int8"), default="auto")
+    command.add_argument("--rounds", type=_positive, default=3)
     command.add_argument("--plot", type=Path, help="write a PNG there")
     command = _command(commands, "overhead", "what of a step is not the model", run_overhead)
     command.add_argument("--batch", type=_positive, default=8)
@@ -107,6 +108,7 @@ def run_growth(arguments: argparse.Namespace, console: Console) -> dict[str, Any
     return growth.run(
         batches=arguments.batches,
         lengths=arguments.lengths,
+        rounds=arguments.rounds,
         precision=arguments.precision,
         plot=arguments.plot,
         console=console,

@@ -2,8 +2,8 @@
 
     triptych bench growth [--batches 1 2 4 ...] [--lengths 16 32 ...] [--plot FILE]
 
-The engine serves so many sequences side by side from their first token to the longest length; the time of a step at a
-length is the median of the steps around it. A step's work is what it computes and what it reads: multiplications grow
+The engine serves so many sequences side by side from their first token to the longest length, every batch size once a
+round; the time of a step at a length is the median of the steps around it in all rounds. A step's work is what it computes and what it reads: multiplications grow
 with batch and length, bytes with batch times length (keys and values) while the weights are read once. Time must not
 grow faster than whichever of the two grows more.
 """
@@ -28,7 +28,7 @@ from models.config import Seq2SeqConfig
 from models.precision import Precision, resolve_precision
 
 AROUND = 8  # steps before and after a length
-TOLERANCE = 1.05  # two medians of the same work differ by so much
+TOLERANCE = 1.1  # two medians of the same work differ by so much
 BYTES = {"float32": (4, 4), "bfloat16": (2, 2), "int8": (1, 4)}  # of a weight; of a key or value
 
 
@@ -70,24 +70,28 @@ def _weights(config: Seq2SeqConfig) -> float:
     return config.decoder_layers * layer + config.vocab_size * config.width
 
 
-def steps(triptych: Triptych, batch: int, lengths: Sequence[int], config: Seq2SeqConfig) -> list[Step]:
-    """Times around each length. The first step, which reads the sources, is none of them."""
-    tokens = max(lengths) + AROUND
+def times(triptych: Triptych, batch: int, tokens: int, config: Seq2SeqConfig) -> list[float]:
+    """Milliseconds of each step from the second token on: the first step reads the sources."""
     engine = triptych.engine(batch)
     job = Job(prompts=[], in_flight=batch, max_new_tokens=tokens, exact=True)
     for number in range(batch):
         prompt = [3 + (number * SOURCE + n) % (config.vocab_size - 3) for n in range(SOURCE)]
         engine.add(triptych.sequence(number, prompt, job))
-    times: list[float] = []  # times[n] is of the step at length n + 1
+    found: list[float] = []
     while not engine.idle:
         started = time.perf_counter()
         engine.step()
-        times.append((time.perf_counter() - started) * 1000)
-    times = times[-tokens + 1 :]
-    return [
-        Step(batch=batch, length=length, ms=statistics.median(times[max(length - AROUND, 0) : length + AROUND]))
-        for length in lengths
-    ]
+        found.append((time.perf_counter() - started) * 1000)
+    return found[-tokens + 1 :]
+
+
+def steps(rounds: Sequence[Sequence[float]], batch: int, lengths: Sequence[int]) -> list[Step]:
+    """Item n of a round is the step at length n + 1."""
+
+    def around(length: int) -> list[float]:
+        return [ms for each in rounds for ms in each[max(length - AROUND, 0) : length + AROUND]]
+
+    return [Step(batch=batch, length=length, ms=statistics.median(around(length))) for length in lengths]
 
 
 def growths(found: Sequence[Step], config: Seq2SeqConfig, precision: Precision) -> list[Growth]:
@@ -116,6 +120,7 @@ def run(
     *,
     batches: Sequence[int],
     lengths: Sequence[int],
+    rounds: int,
     precision: Precision,
     console: Console,
     plot: Path | None = None,
@@ -123,8 +128,13 @@ def run(
 ) -> dict[str, Any]:
     precision, reason = resolve_precision(precision, CPU)
     config = replace(config, max_target=max(lengths) + AROUND + 1)
-    triptych = Triptych(random_model(config), precision, Room(prompt_tokens=SOURCE, new_tokens=max(lengths) + AROUND))
-    found = list(itertools.chain.from_iterable(steps(triptych, batch, lengths, config) for batch in batches))
+    tokens = max(lengths) + AROUND
+    triptych = Triptych(random_model(config), precision, Room(prompt_tokens=SOURCE, new_tokens=tokens))
+    measured: dict[int, list[list[float]]] = {batch: [] for batch in batches}
+    for _ in range(rounds):
+        for batch in batches:
+            measured[batch].append(times(triptych, batch, tokens, config))
+    found = [step for batch in batches for step in steps(measured[batch], batch, lengths)]
     grown = growths(found, config, precision)
     _show(found, grown, f"{precision} ({reason})", console)
     if plot:

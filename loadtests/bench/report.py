@@ -41,7 +41,7 @@ def _cpu() -> str:
 def show(workload: Workload, rows: Sequence[Row], ratios: Sequence[Ratio], console: Console) -> None:
     console.print(f"\n[bold]{workload.name}[/bold]  {workload.title}")
     for job in workload.jobs:
-        columns = ("contender", f"{workload.unit}/s", "rounds", "agreement", "BLEU", "peak MiB", "libraries")
+        columns = ("contender", f"{workload.unit}/s", "rounds", "agreement", "BLEU", "peak MiB", "running", "libraries")
         table = Table(*columns, title=f"{job.search}, batch {job.in_flight}", title_justify="left", box=box.SIMPLE)
         for row in _at(rows, job.search, job.in_flight):
             speed = f"{row.per_second:,.0f}"
@@ -90,7 +90,9 @@ def markdown(measured: Sequence[tuple[Workload, Sequence[Row], Sequence[Ratio]]]
             for name in dict.fromkeys((row.engine, row.format) for row in here):
                 own = {row.batch: row for row in here if (row.engine, row.format) == name}
                 speeds = [f"{own[b].per_second:,.0f}" for b in batches]
-                lines.append(f"| {' '.join(name)} | " + " | ".join([*speeds, *_quality(own[batches[-1]])[:3]]) + " |")
+                lines.append(
+                    f"| {' '.join(name)} | " + " | ".join([*speeds, *_quality(own[batches[-1]])[: len(_EXTRA)]]) + " |"
+                )
             for peer in dict.fromkeys(ratio.peer for ratio in ratios):
                 values = {r.batch: r.ratio for r in ratios if (r.search, r.peer) == (search, peer)}
                 cells = [f"**{values[b]:.2f}**" for b in batches]
@@ -99,11 +101,12 @@ def markdown(measured: Sequence[tuple[Workload, Sequence[Row], Sequence[Ratio]]]
     return "\n\n".join(parts) + "\n"
 
 
-_EXTRA = ("agreement", "BLEU", "peak MiB")
+_EXTRA = ("agreement", "BLEU", "peak MiB", "running")
 
 
 def _quality(row: Row) -> list[str]:
-    optional = [(row.bleu, ".2f"), (row.peak_mib, ",.0f"), (row.libraries_mib, ",.0f")]
+    memory = [(value, ",.0f") for value in (row.peak_mib, row.running_mib, row.libraries_mib)]
+    optional = [(row.bleu, ".2f"), *memory]
     return [f"{row.agreement:.3f}", *("" if value is None else format(value, form) for value, form in optional)]
 
 

@@ -23,6 +23,7 @@ def test_an_engine_run_prints_tables_and_writes_json_and_markdown(
 ) -> None:
     monkeypatch.setattr(workloads, "workloads", lambda names, options: [tiny_workload])
     monkeypatch.setattr(measure, "PAUSE_S", 0)
+    monkeypatch.setattr(measure, "LEAST_S", 0)
     figures, tables = tmp_path / "bench.json", tmp_path / "bench.md"
     done = run("engine", "--workload", "b", "--quick", "--json", figures, "--markdown", tables)
     assert done.exit_code == 0, done.output

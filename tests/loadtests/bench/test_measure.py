@@ -28,6 +28,7 @@ class Fake:
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measure, "PAUSE_S", 0)
+    monkeypatch.setattr(measure, "LEAST_S", 0)
 
 
 def test_contenders_run_alternately_and_one_far_behind_its_engine_s_best_runs_once() -> None:
@@ -38,6 +39,14 @@ def test_contenders_run_alternately_and_one_far_behind_its_engine_s_best_runs_on
     assert log == [*warm_up, "ours", "slow", "peer", "ours", "peer", "ours", "peer"]
     assert {entry: len(own) for entry, own in seconds.items()} == {OURS: 3, SLOW: 1, PEER: 3}
     assert outputs[PEER] == [[9], [9]]
+
+
+def test_a_short_job_is_repeated_and_its_time_is_that_of_one_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measure, "LEAST_S", 0.1)
+    log: list[str] = []
+    _, seconds = measure.race({OURS: Fake(0.02, log, "ours")}, JOB, rounds=1)
+    assert len(log) > 3
+    assert seconds[OURS] == [pytest.approx(0.02, abs=0.019)]
 
 
 def test_an_output_of_another_length_is_no_comparison() -> None:
@@ -80,4 +89,4 @@ def test_peak_memory_is_of_a_process_that_runs_this_job_alone(tiny_workload: Wor
     engines.write(tiny_workload.model, tmp_path)
     entry = Entry("ctranslate2", "float32")
     peak = measure.peaks(entry, tmp_path, tiny_workload, tiny_workload.jobs[0], threads=1)
-    assert 0 < peak["libraries_mib"] < peak["peak_mib"] < 1000
+    assert 0 < peak["libraries_mib"] < peak["running_mib"] <= peak["peak_mib"] < 1000

@@ -22,6 +22,7 @@ def row(engine: str, form: str, batch: int, per_second: float) -> Row:
         agreement=1.0,
         bleu=45.5,
         peak_mib=1234.0,
+        running_mib=900.0,
         libraries_mib=300.0,
     )
 
@@ -50,7 +51,7 @@ def test_the_terminal_shows_quality_and_memory_beside_each_speed_and_ratios_with
     report.show(tiny_workload, ROWS, RATIOS, console)
     text = console.export_text()
     line = next(line for line in text.splitlines() if "triptych int8" in line)
-    assert line.split() == ["triptych", "int8", "300", "2", "1.000", "45.50", "1,234", "300"]
+    assert line.split() == ["triptych", "int8", "300", "2", "1.000", "45.50", "1,234", "900", "300"]
     assert "int8 to ctranslate2's best, int8_float32: 1.50 (goal 2: missed)" in text
 
 
@@ -65,6 +66,6 @@ def test_the_json_names_machine_settings_rows_and_ratios(tiny_workload: Workload
 
 def test_the_markdown_has_contenders_down_batches_across_and_ratios_below(tiny_workload: Workload) -> None:
     lines = report.markdown([(tiny_workload, ROWS, RATIOS)]).splitlines()
-    assert "| greedy | batch 1 | batch 4 | agreement | BLEU | peak MiB |" in lines
-    assert "| triptych int8 | 300 | 3,000 | 1.000 | 45.50 | 1,234 |" in lines
-    assert "| ours to ctranslate2's best | **2.00** | **1.50** |  |  |  |" in lines
+    assert "| greedy | batch 1 | batch 4 | agreement | BLEU | peak MiB | running |" in lines
+    assert "| triptych int8 | 300 | 3,000 | 1.000 | 45.50 | 1,234 | 900 |" in lines
+    assert "| ours to ctranslate2's best | **2.00** | **1.50** |  |  |  |  |" in lines
