@@ -1,0 +1,296 @@
+"""The engine's own thread: who is given up costs no further step, what is too much is refused, everyone is told."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+import torch
+
+from models.cache import KeyValueCache
+from models.checkpoint import Checkpoint
+from service.engine.async_engine import AsyncEngine
+from service.engine.engine import Engine, Output
+from service.engine.runner import Runner
+from service.engine.scheduler import Scheduler
+from service.engine.sequence import Sequence
+from service.engine.stats import RequestStats, StepStats
+from service.errors import NotReady, Overloaded
+from service.observability.metrics import WorkerMetrics
+from tests import checkpoints
+
+
+class Gated(Engine):
+    """A step is made when a test permits it."""
+
+    def __init__(self, *arguments: object) -> None:
+        super().__init__(*arguments)  # type: ignore[arg-type]
+        self.permits = threading.Semaphore(0)
+        self.waits = False
+        self.breaks: Exception | None = None
+
+    def step(self) -> list[Output]:
+        self.waits = True
+        self.permits.acquire()
+        self.waits = False
+        if self.breaks is not None:
+            self.breaks, error = None, self.breaks
+            raise error
+        return super().step()
+
+
+class Stand:
+    """A real tiny generator with an engine thread, and what is heard of it."""
+
+    def __init__(self, made: Checkpoint, slots: int = 1, max_alive: int = 100, max_waiting_tokens: int = 1000) -> None:
+        shape = made.config.cache_shape
+        cache = KeyValueCache.allocate(shape, slots=slots, length=63)
+        runner = Runner(made.model, cache, device=torch.device("cpu"), pad_id=0)
+        self.gated = Gated(runner, Scheduler(slots=slots, prefill_tokens=64), shape, self)
+        self.engine = AsyncEngine(self.gated, max_alive=max_alive, max_waiting_tokens=max_waiting_tokens)
+        self.metrics = WorkerMetrics("m")
+        self.steps: list[StepStats] = []
+        self.ends: dict[str, Output] = {}
+
+    def observe_step(self, stats: StepStats) -> None:
+        self.steps.append(stats)
+        self.metrics.observe_step(stats)
+
+    def observe_request(self, stats: RequestStats) -> None:
+        self.metrics.observe_request(stats)
+
+    def add(self, name: str, prompt: int = 5, max_new_tokens: int = 20, deadline: float | None = None) -> Sequence:
+        sequence = Sequence(id=name, prompt=[9] * prompt, max_new_tokens=max_new_tokens, deadline=deadline)
+        self.engine.add(sequence, self._hear)
+        return sequence
+
+    def _hear(self, output: Output) -> None:
+        if output.last:
+            assert output.sequence.id not in self.ends, "it has ended before"
+            self.ends[output.sequence.id] = output
+
+    async def step(self, count: int = 1) -> None:
+        """Permit so many steps, and wait until the thread would make the next one or has nothing to do.
+
+        What is added then is seen after the next step: it is in the thread's inbox.
+        """
+        for _ in range(count):
+            expected = len(self.steps) + 1
+            self.gated.permits.release()
+            await self.until(lambda expected=expected: len(self.steps) >= expected)
+            await self.until(lambda: self.gated.waits or not self.engine.alive)
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(5):
+            while not condition():
+                await asyncio.sleep(0.001)
+
+    async def end_of(self, name: str) -> str:
+        await self.until(lambda: name in self.ends)
+        return str(self.ends[name].sequence.outcome)
+
+    def given_up(self) -> dict[str, float]:
+        value = self.metrics.registry.get_sample_value
+        stages = ("waiting", "running", "finished")
+        name = "triptych_requests_cancelled_total"
+        return {s: v for s in stages if (v := value(name, {"model": "m", "stage": s}) or 0)}
+
+    @property
+    def rows(self) -> int:
+        """Computed in all: prompts read and tokens decoded."""
+        return sum(step.prefill_requests + step.decode_requests for step in self.steps)
+
+    def close(self) -> None:
+        self.gated.permits.release(10_000)
+        self.engine.close()
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+    return checkpoints.generator(tmp_path_factory.mktemp("generator"))
+
+
+@pytest.fixture
+async def stand(made: Checkpoint) -> AsyncIterator[Stand]:
+    stand = Stand(made)
+    yield stand
+    await asyncio.to_thread(stand.close)
+    assert sum(step.abandoned_tokens for step in stand.steps) == 0
+
+
+async def test_who_is_cancelled_while_waiting_never_costs_a_step(stand: Stand) -> None:
+    stand.add("running")
+    await stand.step()
+    waiting = stand.add("waiting")
+    await stand.step()
+    before = stand.rows
+    stand.engine.cancel("waiting")
+    await stand.step()
+    assert await stand.end_of("waiting") == "cancelled"
+    assert stand.rows == before + 1, "the running one alone"
+    assert (waiting.started, waiting.output) == (None, [])
+    assert stand.given_up() == {"waiting": 1}
+
+
+async def test_who_is_cancelled_before_the_engine_has_looked_never_costs_a_step(stand: Stand) -> None:
+    stand.add("running")
+    await stand.step()  # and the thread waits for the next permission
+    stand.add("new")
+    stand.engine.cancel("new")
+    await stand.step(2)
+    assert await stand.end_of("new") == "cancelled"
+    assert sum(step.prefill_requests for step in stand.steps) == 1
+    assert stand.given_up() == {"waiting": 1}
+
+
+async def test_who_is_cancelled_between_two_steps_costs_no_other(stand: Stand) -> None:
+    running = stand.add("running")
+    await stand.step(3)
+    stand.engine.cancel("running")
+    await stand.step()
+    assert await stand.end_of("running") == "cancelled"
+    assert len(running.output) == 3
+    assert stand.rows == 3
+    assert stand.given_up() == {"running": 1}
+
+
+async def test_a_slot_that_is_given_up_is_taken_in_the_same_step(stand: Stand) -> None:
+    stand.add("running")
+    await stand.step()
+    stand.add("next", max_new_tokens=1)
+    await stand.step()
+    stand.engine.cancel("running")
+    await stand.step()
+    assert await stand.end_of("next") == "length"
+    assert stand.rows == 3
+
+
+async def test_a_deadline_that_passes_while_waiting_costs_no_step(stand: Stand) -> None:
+    stand.add("running")
+    await stand.step()
+    late = stand.add("late", deadline=time.monotonic() + 0.02)
+    await asyncio.sleep(0.03)
+    await stand.step(2)
+    assert await stand.end_of("late") == "deadline"
+    assert (late.started, late.output) == (None, [])
+    assert stand.rows == 3
+    assert stand.given_up() == {"waiting": 1}
+
+
+async def test_a_deadline_that_passes_on_the_way_costs_no_other_step(stand: Stand) -> None:
+    late = stand.add("late", deadline=time.monotonic() + 0.2)
+    await stand.step(2)
+    await asyncio.sleep(0.25)
+    await stand.step()
+    assert await stand.end_of("late") == "deadline"
+    assert len(late.output) == 2
+    assert stand.rows == 2
+    assert stand.given_up() == {"running": 1}
+
+
+async def test_cancelling_what_has_ended_or_never_was_is_ignored(stand: Stand) -> None:
+    stand.add("short", max_new_tokens=1)
+    await stand.step()
+    assert await stand.end_of("short") == "length"
+    stand.engine.cancel("short")
+    stand.engine.cancel("nobody")
+    stand.add("again", max_new_tokens=1)
+    await stand.step()
+    assert await stand.end_of("again") == "length"
+    assert stand.given_up() == {}
+
+
+async def test_one_request_more_than_may_run_and_wait_is_refused(made: Checkpoint) -> None:
+    stand = Stand(made, max_alive=3)
+    for name in range(3):
+        stand.add(str(name), max_new_tokens=1)
+    with pytest.raises(Overloaded, match="3 requests are running or waiting, the limit is 3") as refused:
+        stand.add("one more")
+    assert refused.value.details["retry_after_s"] > 0
+    await stand.step(3)
+    await stand.end_of("2")
+    stand.add("now")
+    await asyncio.to_thread(stand.close)
+
+
+async def test_prompts_that_wait_are_bounded_in_tokens_and_running_ones_do_not_count(made: Checkpoint) -> None:
+    stand = Stand(made, max_waiting_tokens=50)
+    stand.add("running", prompt=30)
+    await stand.step()
+    stand.add("waiting", prompt=30)
+    message = "the waiting requests have prompts of 30 tokens and this one has 21, the limit is 50"
+    with pytest.raises(Overloaded, match=message) as refused:
+        stand.add("too long", prompt=21)
+    assert refused.value.details["retry_after_s"] > 0
+    stand.add("short", prompt=20)
+    with pytest.raises(Overloaded, match="prompts of 50 tokens and this one has 1"):
+        stand.add("anything", prompt=1)
+    stand.engine.cancel("waiting")
+    await stand.step(2)
+    await stand.end_of("waiting")
+    stand.add("in its place", prompt=30)
+    await asyncio.to_thread(stand.close)
+
+
+async def test_the_same_id_twice_is_refused(stand: Stand) -> None:
+    stand.add("it")
+    with pytest.raises(ValueError, match="'it' is already running"):
+        stand.add("it")
+
+
+async def test_after_a_failed_step_everyone_is_told_and_the_thread_goes_on(stand: Stand) -> None:
+    stand.add("running")
+    await stand.step()
+    stand.add("waiting")
+    await stand.step()
+    stand.gated.breaks = RuntimeError("the device is gone")
+    stand.gated.permits.release()
+    for name in ("running", "waiting"):
+        assert await stand.end_of(name) == "error"
+        assert stand.ends[name].error == "RuntimeError: the device is gone"
+    stand.add("next", max_new_tokens=1)
+    await stand.step()
+    assert await stand.end_of("next") == "length"
+    assert stand.engine.running
+
+
+async def test_closing_ends_what_does_not_finish_in_time(stand: Stand) -> None:
+    stand.add("endless")
+    await stand.step()
+    closing = asyncio.create_task(asyncio.to_thread(stand.engine.close, 0.05))
+    await asyncio.sleep(0.01)
+    with pytest.raises(NotReady, match="stopping"):
+        stand.add("late")
+    await asyncio.sleep(0.1)
+    stand.gated.permits.release()
+    await closing
+    assert await stand.end_of("endless") == "cancelled"
+    assert not stand.engine.running
+
+
+async def test_outputs_come_in_the_event_loop_of_who_asked(stand: Stand) -> None:
+    heard: dict[str, threading.Thread] = {}
+
+    def ask(name: str) -> None:
+        async def run() -> None:
+            done = asyncio.Event()
+
+            def hear(output: Output) -> None:
+                heard[name] = threading.current_thread()
+                done.set()
+
+            stand.engine.add(Sequence(id=name, prompt=[9], max_new_tokens=1), hear)
+            await done.wait()
+
+        asyncio.run(run())
+
+    threads = {name: threading.Thread(target=ask, args=(name,)) for name in ("one", "other")}
+    for thread in threads.values():
+        thread.start()
+    stand.gated.permits.release(5)
+    for thread in threads.values():
+        await asyncio.to_thread(thread.join, 5)
+    assert heard == threads
