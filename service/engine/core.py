@@ -154,7 +154,9 @@ class Loaded:
             licence=manifest.licence,
             kv_cache_bytes=layout.nbytes,
         )
-        limits = Limits(max_prompt_tokens=max_prompt, max_new_tokens=max_new, max_total_tokens=total)
+        limits = Limits(
+            slots=options.slots, max_prompt_tokens=max_prompt, max_new_tokens=max_new, max_total_tokens=total
+        )
         return cls(
             checkpoint=checkpoint,
             model=model,
