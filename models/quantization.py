@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from models.layers import DecoderLayer, EncoderLayer, TokenEmbedding
+from models.layers import ROWS_AT_A_TIME, DecoderLayer, EncoderLayer, TokenEmbedding
 
 LARGEST = 127  # of a quantized value; symmetric, so that zero stays zero
 SMALLEST = 1e-12  # what stands in for the largest value of a row or channel of zeros: any scale will do
@@ -47,11 +47,20 @@ class Int8Linear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[..., N] float32 from [..., K] float32."""
         rows_RK = x.flatten(0, -2)
+        if rows_RK.shape[0] <= ROWS_AT_A_TIME:
+            out_RN = self._project(rows_RK)
+        else:
+            out_RN = rows_RK.new_empty(rows_RK.shape[0], self._bias_N.shape[0])
+            for some, out in zip(rows_RK.split(ROWS_AT_A_TIME), out_RN.split(ROWS_AT_A_TIME), strict=True):
+                self._project(some, out)
+        return out_RN.unflatten(0, x.shape[:-1])
+
+    def _project(self, rows_RK: Tensor, out_RN: Tensor | None = None) -> Tensor:
         # abs().amax(): torch's infinity norm along rows is not vectorized and takes ten times as long.
         largest_R1 = rows_RK.abs().amax(1, True).clamp_(SMALLEST)
         values_RK = (rows_RK * (LARGEST / largest_R1)).round_()
         sums_RN = self._multiply(values_RK)
-        return torch.addcmul(self._bias_N, sums_RN, largest_R1, out=sums_RN).unflatten(0, x.shape[:-1])
+        return torch.addcmul(self._bias_N, sums_RN, largest_R1, out=sums_RN if out_RN is None else out_RN)
 
     def _multiply(self, values_RK: Tensor) -> Tensor:
         """Sums of integers times the channels' scales; may overwrite its input."""

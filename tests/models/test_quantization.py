@@ -50,6 +50,14 @@ def test_a_row_gets_the_same_numbers_alone_and_beside_any_neighbours(inputs: int
     assert torch.equal(linear(x[:3].reshape(3, 1, inputs))[:, 0], alone)
 
 
+def test_a_row_of_a_long_prefill_gets_the_same_numbers_too() -> None:
+    linear = Int8Linear(torch.randn(9, 16), torch.randn(9))
+    x = torch.randn(2, 1100, 16)
+    together = linear(x)
+    assert torch.equal(together[1, 7], linear(x[1, 7:8])[0])
+    assert torch.equal(together[0, 1050], linear(x[0, 1050:1051])[0])
+
+
 @pytest.mark.parametrize("inputs", [64, 2048, 8192])
 @pytest.mark.parametrize("rows", [1, 7, 40])
 def test_both_kernels_give_the_same_numbers(inputs: int, rows: int) -> None:
