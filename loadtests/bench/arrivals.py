@@ -1,6 +1,6 @@
 """Continuous against static batching of the same model, with requests that arrive at random.
 
-    triptych bench arrivals [--seconds 10] [--precision auto]
+    triptych bench arrivals [--seconds 10] [--precision auto] [--bound SECONDS]
 
 Requests arrive as a Poisson process; source lengths are even from 4 to 64, target lengths skewed from 4 to 128 (4 plus
 an exponential of mean 24). Both ways get the same requests at the same times, in this process, without HTTP. The static
@@ -8,8 +8,9 @@ way is what `@serve.batch` does: from the first waiting request on, collect up t
 decode until the longest has ended; a request is answered when its batch is. It uses the same model in the same
 precision, the same cache and the same rounding of shapes.
 
-Rates rise step by step until a way's 95th percentile of latency is over the bound: four times that of requests that the
-engine serves one at a time. The throughputs compared are where each way crosses the bound.
+Rates rise step by step until a way's 95th percentile of latency is over the bound: unless told otherwise, four times
+that of requests that the engine serves one at a time. A point over the bound is measured twice and the better counts.
+The throughputs compared are where each way crosses the bound.
 """
 
 from __future__ import annotations
@@ -187,13 +188,15 @@ def crossing(points: Sequence[Point], bound_s: float) -> float | None:
     return None if below is None else below.rate
 
 
-def run(*, precision: Precision, seconds: float, console: Console, model: Any = None) -> dict[str, Any]:
+def run(
+    *, precision: Precision, seconds: float, console: Console, bound_s: float | None = None, model: Any = None
+) -> dict[str, Any]:
     precision, reason = resolve_precision(precision, CPU)
     continuous = Continuous(model or random_model(OPUS), precision)
     static = Static(continuous.triptych.model, continuous.triptych.dtype)
     vocabulary = static.config.vocab_size
     alone, capacity = _calibrate(continuous, vocabulary)
-    bound_s = BOUND * alone
+    bound_s = bound_s or BOUND * alone
     console.print(
         f"{precision} ({reason}); served one at a time p95 is {alone * 1000:.0f} ms, so the bound is "
         f"{bound_s * 1000:.0f} ms; all at once the engine answers {capacity:.1f} requests/s"
@@ -203,8 +206,12 @@ def run(*, precision: Precision, seconds: float, console: Console, model: Any = 
     rate = capacity / 12
     while rate < 1.5 * capacity and systems:
         for name in list(systems):
-            points[name].append(point(name, systems[name], rate, seconds, vocabulary))
-            if points[name][-1].p95_s > bound_s:
+            here = point(name, systems[name], rate, seconds, vocabulary)
+            if here.p95_s > bound_s:  # once more: it may have been the machine
+                again = point(name, systems[name], rate, seconds, vocabulary)
+                here = min(here, again, key=lambda p: p.p95_s)
+            points[name].append(here)
+            if here.p95_s > bound_s:
                 del systems[name]
         rate *= GROWTH
     reached = {name: crossing(found, bound_s) for name, found in points.items()}
@@ -223,7 +230,9 @@ def run(*, precision: Precision, seconds: float, console: Console, model: Any = 
 def _calibrate(continuous: Continuous, vocabulary: int) -> tuple[float, float]:
     """The 95th percentile of requests served one at a time, and requests a second when all are there at once."""
     some = requests(100, 0.4, vocabulary=vocabulary, seed=1)
-    alone = [continuous([Arrival(0, each.source, each.target_tokens)])[0] for each in some]
+    one_by_one = [Arrival(0, each.source, each.target_tokens) for each in some]
+    # The best of three: what else the machine does must not become the bound.
+    alone = [min(continuous([each])[0] for _ in range(3)) for each in one_by_one]
     many = [Arrival(0, each.source, each.target_tokens) for each in requests(128, 1, vocabulary=vocabulary, seed=2)]
     started = time.perf_counter()
     continuous(many)

@@ -32,6 +32,7 @@ def parser() -> argparse.ArgumentParser:
     engine.add_argument("--markdown", type=Path, help="write the tables there")
     command = _command(commands, "arrivals", "continuous against static batching, requests at random", run_arrivals)
     command.add_argument("--seconds", type=float, default=10, help="of arrivals at each rate")
+    command.add_argument("--bound", type=float, help="of the 95th percentile of latency, in seconds")
     command.add_argument("--precision", choices=("auto", "float32", "bfloat16", "int8"), default="auto")
     command = _command(commands, "growth", "time of a step against batch and length", run_growth)
     command.add_argument("--batches", type=_positive, nargs="+", default=[1, 2, 4, 8, 16, 32, 64])
@@ -101,7 +102,9 @@ def run_engine(arguments: argparse.Namespace, console: Console) -> dict[str, Any
 
 
 def run_arrivals(arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
-    return arrivals.run(precision=arguments.precision, seconds=arguments.seconds, console=console)
+    return arrivals.run(
+        precision=arguments.precision, seconds=arguments.seconds, bound_s=arguments.bound, console=console
+    )
 
 
 def run_growth(arguments: argparse.Namespace, console: Console) -> dict[str, Any]:

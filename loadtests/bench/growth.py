@@ -3,9 +3,9 @@
     triptych bench growth [--batches 1 2 4 ...] [--lengths 16 32 ...] [--plot FILE]
 
 The engine serves so many sequences side by side from their first token to the longest length, every batch size once a
-round; the time of a step at a length is the median of the steps around it in all rounds. A step's work is what it computes and what it reads: multiplications grow
-with batch and length, bytes with batch times length (keys and values) while the weights are read once. Time must not
-grow faster than whichever of the two grows more.
+round; the time of a step at a length is the median of the steps around it in all rounds. A step's work is what it
+computes and what it reads: multiplications grow with batch and length, bytes with batch times length (keys and values)
+while the weights are read once. Time must not grow faster than whichever of the two grows more.
 """
 
 from __future__ import annotations
