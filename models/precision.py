@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import torch
 
+from models.packed import pack, packing_supported
 from models.quantization import int8_supported, quantize
 
 Precision = Literal["auto", "float32", "bfloat16", "int8"]
@@ -59,4 +60,6 @@ def convert(model: Any, precision: Precision, device: torch.device) -> tuple[Any
     """The model on `device` in a resolved precision, in place, and the type its keys and values have."""
     dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
     model = model.to(device=device, dtype=dtype).eval()
-    return (quantize(model) if precision == "int8" else model), dtype
+    if precision == "int8":
+        return quantize(model), dtype
+    return (pack(model) if packing_supported(device, dtype) else model), dtype

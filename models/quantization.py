@@ -11,7 +11,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from models.layers import ROWS_AT_A_TIME, DecoderLayer, EncoderLayer, TokenEmbedding
+from models.layers import ROWS_AT_A_TIME
+from models.packed import replace_linears
 
 LARGEST = 127  # of a quantized value; symmetric, so that zero stays zero
 SMALLEST = 1e-12  # what stands in for the largest value of a row or channel of zeros: any scale will do
@@ -93,18 +94,4 @@ def quantize(model: nn.Module) -> nn.Module:
 
     Embeddings, norms, attention and small heads stay float32: they cost little and lose much.
     """
-    for module in list(model.modules()):
-        if isinstance(module, EncoderLayer | DecoderLayer):
-            _replace_linears(module)
-    embedding = getattr(model, "embedding", None)
-    if isinstance(embedding, TokenEmbedding) and hasattr(model, "logits"):  # a classifier projects onto its labels
-        own = embedding.output
-        embedding.output = Int8Linear(own.weight if isinstance(own, nn.Linear) else embedding.token.weight, None)
-    return model
-
-
-def _replace_linears(layer: nn.Module) -> None:
-    for parent in list(layer.modules()):
-        for name, child in parent.named_children():
-            if type(child) is nn.Linear:
-                setattr(parent, name, Int8Linear(child.weight, child.bias))
+    return replace_linears(model, Int8Linear)
