@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -41,11 +41,15 @@ def _cpu() -> str:
 def show(workload: Workload, rows: Sequence[Row], ratios: Sequence[Ratio], console: Console) -> None:
     console.print(f"\n[bold]{workload.name}[/bold]  {workload.title}")
     for job in workload.jobs:
-        columns = ("contender", f"{workload.unit}/s", "rounds", "agreement", "BLEU", "peak MiB", "running", "libraries")
-        table = Table(*columns, title=f"{job.search}, batch {job.in_flight}", title_justify="left", box=box.SIMPLE)
-        for row in _at(rows, job.search, job.in_flight):
-            speed = f"{row.per_second:,.0f}"
-            table.add_row(f"{row.engine} {row.format}", speed, str(len(row.seconds)), *_quality(row))
+        here = _at(rows, job.search, job.in_flight)
+        table = Table(title=f"{job.search}, batch {job.in_flight}", title_justify="left", box=box.SIMPLE)
+        table.add_column("contender", no_wrap=True)
+        quality = _columns(here)
+        for name in (f"{workload.unit}/s", "rounds", *quality):
+            table.add_column(name, justify="right")
+        for row in here:
+            cells = [f"{row.per_second:,.0f}", str(len(row.seconds)), *(_QUALITY[name](row) for name in quality)]
+            table.add_row(f"{row.engine} {row.format}", *cells)
         console.print(table)
         for ratio in _at(ratios, job.search, job.in_flight):
             console.print("  " + sentence(ratio))
@@ -84,30 +88,42 @@ def markdown(measured: Sequence[tuple[Workload, Sequence[Row], Sequence[Ratio]]]
         parts.append(f"**{workload.name}**: {workload.title}, {workload.unit} per second")
         for search in dict.fromkeys(job.search for job in workload.jobs):
             here = [row for row in rows if row.search == search]
-            batches = list(dict.fromkeys(row.batch for row in here))
-            lines = [f"| {search} | " + " | ".join(f"batch {b}" for b in batches) + " | " + " | ".join(_EXTRA) + " |"]
-            lines.append("|---" * (len(batches) + len(_EXTRA) + 1) + "|")
+            batches, quality = list(dict.fromkeys(row.batch for row in here)), _columns(here)
+            lines = [_line(search, *(f"batch {b}" for b in batches), *quality)]
+            lines.append("|---" * (1 + len(batches) + len(quality)) + "|")
             for name in dict.fromkeys((row.engine, row.format) for row in here):
                 own = {row.batch: row for row in here if (row.engine, row.format) == name}
                 speeds = [f"{own[b].per_second:,.0f}" for b in batches]
-                lines.append(
-                    f"| {' '.join(name)} | " + " | ".join([*speeds, *_quality(own[batches[-1]])[: len(_EXTRA)]]) + " |"
-                )
+                lines.append(_line(" ".join(name), *speeds, *(_QUALITY[q](own[batches[-1]]) for q in quality)))
             for peer in dict.fromkeys(ratio.peer for ratio in ratios):
                 values = {r.batch: r.ratio for r in ratios if (r.search, r.peer) == (search, peer)}
                 cells = [f"**{values[b]:.2f}**" for b in batches]
-                lines.append(f"| ours to {peer}'s best | " + " | ".join([*cells, *[""] * len(_EXTRA)]) + " |")
+                lines.append(_line(f"ours to {peer}'s best", *cells, *[""] * len(quality)))
             parts.append("\n".join(lines))
     return "\n\n".join(parts) + "\n"
 
 
-_EXTRA = ("agreement", "BLEU", "peak MiB", "running")
+def _line(*cells: str) -> str:
+    return "| " + " | ".join(cells) + " |"
 
 
-def _quality(row: Row) -> list[str]:
-    memory = [(value, ",.0f") for value in (row.peak_mib, row.running_mib, row.libraries_mib)]
-    optional = [(row.bleu, ".2f"), *memory]
-    return [f"{row.agreement:.3f}", *("" if value is None else format(value, form) for value, form in optional)]
+def _cell(name: str, form: str) -> Callable[[Row], str]:
+    return lambda row: "" if getattr(row, name) is None else format(getattr(row, name), form)
+
+
+# What stands beside a speed; of a Markdown table's line, at its largest batch.
+_QUALITY: dict[str, Callable[[Row], str]] = {
+    "agreement": _cell("agreement", ".3f"),
+    "BLEU": _cell("bleu", ".2f"),
+    "peak MiB": _cell("peak_mib", ",.0f"),
+    "running": _cell("running_mib", ",.0f"),
+    "libraries": _cell("libraries_mib", ",.0f"),
+}
+
+
+def _columns(rows: Sequence[Row]) -> list[str]:
+    """Those that anybody has a figure for."""
+    return [name for name, cell in _QUALITY.items() if any(cell(row) for row in rows)]
 
 
 def _at(rows: Sequence[Any], search: str, batch: int) -> list[Any]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from rich.console import Console
 
@@ -66,6 +67,13 @@ def test_the_json_names_machine_settings_rows_and_ratios(tiny_workload: Workload
 
 def test_the_markdown_has_contenders_down_batches_across_and_ratios_below(tiny_workload: Workload) -> None:
     lines = report.markdown([(tiny_workload, ROWS, RATIOS)]).splitlines()
-    assert "| greedy | batch 1 | batch 4 | agreement | BLEU | peak MiB | running |" in lines
-    assert "| triptych int8 | 300 | 3,000 | 1.000 | 45.50 | 1,234 | 900 |" in lines
-    assert "| ours to ctranslate2's best | **2.00** | **1.50** |  |  |  |  |" in lines
+    assert "| greedy | batch 1 | batch 4 | agreement | BLEU | peak MiB | running | libraries |" in lines
+    assert "| triptych int8 | 300 | 3,000 | 1.000 | 45.50 | 1,234 | 900 | 300 |" in lines
+    assert "| ours to ctranslate2's best | **2.00** | **1.50** |  |  |  |  |  |" in lines
+
+
+def test_a_column_that_nobody_has_a_figure_for_is_left_out(tiny_workload: Workload) -> None:
+    bare = [replace(each, bleu=None, peak_mib=None, running_mib=None, libraries_mib=None) for each in ROWS]
+    lines = report.markdown([(tiny_workload, bare, [])]).splitlines()
+    assert "| greedy | batch 1 | batch 4 | agreement |" in lines
+    assert "| triptych int8 | 300 | 3,000 | 1.000 |" in lines
