@@ -7,11 +7,13 @@ HAProxy's files and ports are made this service's own, so that two services on o
 from __future__ import annotations
 
 import os
+import random
 import secrets
 import socket
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
+QUIET_PORTS = range(20000, 32768)  # above Ray's workers, below the usual ephemeral ports
 LOG_LINE = r'^(\{"time"|\d\d:\d\d:\d\d [A-Z]+ triptych)'  # how our log lines begin
 
 
@@ -35,6 +37,8 @@ def environment(directory: str) -> Mapping[str, str]:
         # How long Serve waits, at least, for a load balancer to notice that a proxy goes. Here there is none.
         "RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S": "0.5",
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0.5",
+        # What stops a replica here is a setting or a checkpoint: trying again only delays the message.
+        "RAY_SERVE_MAX_PER_REPLICA_RETRY_COUNT": "1",
         "RAY_USAGE_STATS_ENABLED": "0",
         # What replicas log reaches the terminal as it is; Ray Serve's own notices stay in Ray's log files.
         "RAY_COLOR_PREFIX": "0",
@@ -49,8 +53,14 @@ def environment(directory: str) -> Mapping[str, str]:
 
 def free_ports(count: int) -> list[int]:
     """Ports nobody listens on now, on any interface."""
+    ports: list[int] = []
     with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("", 0))
-        return [each.getsockname()[1] for each in sockets]
+        # At random, and not of those that the system gives to outgoing connections: it is seconds until they are used.
+        for port in random.SystemRandom().sample(QUIET_PORTS, len(QUIET_PORTS)):
+            candidate = stack.enter_context(socket.socket())
+            with suppress(OSError):
+                candidate.bind(("", port))
+                ports.append(port)
+            if len(ports) == count:
+                return ports
+    raise OSError(f"no {count} free ports between {QUIET_PORTS.start} and {QUIET_PORTS.stop}")

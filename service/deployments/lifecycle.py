@@ -61,7 +61,11 @@ def ray_connection(address: str | None, settings: Settings) -> Iterator[None]:
 
 def start(settings: Settings, progress: Progress) -> None:
     """Deploy and wait until every replica runs. Raises StartError with what Serve has to say."""
-    serve.start(http_options=HTTPOptions(host=settings.host, port=settings.port))
+    try:
+        serve.start(http_options=HTTPOptions(host=settings.host, port=settings.port))
+    except Exception as error:  # of many kinds, with the log of a process in another's traceback
+        log.debug("Ray Serve did not start", exc_info=True)
+        raise StartError(f"Ray Serve did not start: {str(error).strip().splitlines()[-1]}") from error
     deploying: Future[None] = Future()
 
     def deploy() -> None:
@@ -75,8 +79,8 @@ def start(settings: Settings, progress: Progress) -> None:
     while not deploying.done():
         progress(_pending())
         time.sleep(0.2)
-    if error := deploying.exception():
-        raise StartError(_failure() or str(error)) from error
+    if failure := deploying.exception():
+        raise StartError(_failure() or str(failure)) from failure
 
 
 def stop(*, local: bool) -> None:
