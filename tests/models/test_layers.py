@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from models.layers import EncoderLayer, FeedForward
+from models.layers import EncoderLayer, FeedForward, gelu_tanh
 from tests.models.tiny import BERTS
 
 
@@ -26,3 +26,10 @@ def test_dropout_acts_in_training_alone() -> None:
     assert not torch.equal(layer(x, mask), layer(x, mask))
     layer.eval()
     assert torch.equal(layer(x, mask), layer(x, mask))
+
+
+def test_gelu_written_out_is_torchs_own_also_far_from_zero() -> None:
+    x = torch.cat([torch.linspace(-12, 12, 10_001), torch.tensor([-1e30, -100.0, 0.0, 100.0, 1e30])])
+    with torch.no_grad():
+        torch.testing.assert_close(gelu_tanh(x), torch.nn.functional.gelu(x, approximate="tanh"), atol=1e-6, rtol=1e-5)
+    assert gelu_tanh(x.requires_grad_()).grad_fn is not None
