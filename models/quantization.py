@@ -42,6 +42,7 @@ class Int8Linear(nn.Module):
         self._plain_KN = quantized_NK.t() if max(inputs, outputs) <= LARGE_LAYER else None
         self._few_rows = FEW_ROWS if max(inputs, outputs) <= SMALL_LAYER else 1
         self._scales_N = scales_N / LARGEST  # the rows' own division by 127, done beforehand
+        self._largest = torch.tensor(float(LARGEST))  # a number divided by a tensor would be two operations
         self._zeros_N = torch.zeros(outputs, dtype=torch.int64)
         self._bias_N = torch.zeros(outputs) if bias_N is None else bias_N.detach().float().clone()
 
@@ -59,17 +60,17 @@ class Int8Linear(nn.Module):
     def _project(self, rows_RK: Tensor, out_RN: Tensor | None = None) -> Tensor:
         # abs().amax(): torch's infinity norm along rows is not vectorized and takes ten times as long.
         largest_R1 = rows_RK.abs().amax(1, True).clamp_(SMALLEST)
-        values_RK = (rows_RK * (LARGEST / largest_R1)).round_()
+        values_RK = (rows_RK * (self._largest / largest_R1)).round_()
         sums_RN = self._multiply(values_RK)
         return torch.addcmul(self._bias_N, sums_RN, largest_R1, out=sums_RN if out_RN is None else out_RN)
 
     def _multiply(self, values_RK: Tensor) -> Tensor:
         """Sums of integers times the channels' scales; may overwrite its input."""
         if self._plain_KN is not None and values_RK.shape[0] <= self._few_rows:
-            return torch._int_mm(values_RK.to(torch.int8), self._plain_KN).to(torch.float32).mul_(self._scales_N)
+            return torch._int_mm(values_RK.char(), self._plain_KN).float().mul_(self._scales_N)
         # This kernel wants unsigned inputs with zero at 128: signed ones fall back to a reference implementation.
         return torch.ops.onednn.qlinear_pointwise.default(
-            values_RK.add_(128).to(torch.uint8),
+            values_RK.add_(128).byte(),
             1.0,
             128,
             self._packed,
