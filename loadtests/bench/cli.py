@@ -136,6 +136,9 @@ def main(arguments: Sequence[str] | None = None, console: Console | None = None)
     """Raises OSError and ValueError for files and settings that cannot be used."""
     given = parser().parse_args(arguments)
     torch.set_num_threads(given.threads)
-    figures = given.run(given, console or Console(highlight=False))
+    console = console or Console(highlight=False)
+    if not console.is_terminal:
+        console.width = max(console.width, 120)  # a file is as wide as its tables
+    figures = given.run(given, console)
     if given.json:
         report.write_json(given.json, {"machine": report.machine(given.threads), **figures})

@@ -90,19 +90,21 @@ def load(directory: Path) -> Any:
 
 
 class Triptych:
-    """Our engine, stepped in the caller's thread; one for each number of slots."""
+    """Our engine, stepped in the caller's thread; a new one when another number of slots is asked for."""
 
     def __init__(self, model: Any, precision: Precision, room: Room) -> None:
         """`model` is converted in place."""
         self.config: Config = model.config
         self.model, self.dtype = convert(model, precision, CPU)
         self.room = room
-        self._engines: dict[int, Engine] = {}
+        self._engine: Engine | None = None
+        self._slots = 0
 
     def engine(self, slots: int) -> Engine:
-        if slots not in self._engines:
-            self._engines[slots] = self._new_engine(slots)
-        return self._engines[slots]
+        if self._engine is None or slots != self._slots:
+            self._engine = None  # its cache goes before the next one comes
+            self._engine, self._slots = self._new_engine(slots), slots
+        return self._engine
 
     def _new_engine(self, slots: int) -> Engine:
         shape = self.config.cache_shape

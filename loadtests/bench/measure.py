@@ -14,8 +14,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from loadtests.bench import engines
 from loadtests.bench.jobs import Contender, Entry, Ids, Job
@@ -56,12 +57,22 @@ def measure(workload: Workload, *, rounds: int, threads: int, memory: bool, say:
             for entry in engines.entries(natural_ends=natural)
         }
         rows: list[Row] = []
-        for job in workload.jobs:
+        stayed: dict[Entry, list[int]] = {entry: [] for entry in contenders}  # which jobs it ran to the last round
+        for number, job in enumerate(workload.jobs):
             say(f"{workload.name}: {job.search}, batch {job.in_flight}")
             outputs, seconds = race(contenders, job, rounds)
-            for entry in contenders:
-                peak = peaks(entry, directory, workload, job, threads) if memory and _stayed(seconds, entry) else {}
-                rows.append(_row(workload, job, entry, outputs, seconds[entry], peak))
+            for entry in _fast(seconds):
+                if len(seconds[entry]) == rounds:
+                    stayed[entry].append(number)
+            rows += [_row(workload, job, entry, outputs, seconds[entry]) for entry in contenders]
+        del contenders
+        if memory:
+            for entry_number, (entry, numbers) in enumerate(stayed.items()):
+                say(f"{workload.name}: memory of {entry.engine} {entry.label}")
+                jobs = [workload.jobs[number] for number in numbers]
+                for number, figures in zip(numbers, peaks(entry, directory, workload, jobs, threads), strict=True):
+                    place = number * len(stayed) + entry_number
+                    rows[place] = replace(rows[place], **figures)
         return rows
 
 
@@ -108,17 +119,12 @@ def _fast(seconds: dict[Entry, list[float]]) -> Iterator[Entry]:
             yield entry
 
 
-def _stayed(seconds: dict[Entry, list[float]], entry: Entry) -> bool:
-    return entry in _fast(seconds)
-
-
 def _row(
     workload: Workload,
     job: Job,
     entry: Entry,
     outputs: dict[Entry, list[Ids]],
     seconds: list[float],
-    peak: dict[str, float],
 ) -> Row:
     return Row(
         workload=workload.name,
@@ -131,7 +137,6 @@ def _row(
         seconds=seconds,
         agreement=agreement(outputs[entry], outputs[Entry("triptych", "float32")], by_token=job.exact),
         bleu=bleu(workload.texts(outputs[entry]), workload.references) if workload.references else None,
-        **peak,
     )
 
 
@@ -149,13 +154,15 @@ def bleu(texts: Sequence[str], references: Sequence[str]) -> float:
     return corpus_bleu(list(texts), [list(references)]).score
 
 
-def peaks(entry: Entry, directory: Path, workload: Workload, job: Job, threads: int) -> dict[str, float]:
-    """Peak memory in a process of its own; see `loadtests.bench.memory`."""
+def peaks(entry: Entry, directory: Path, workload: Workload, jobs: Sequence[Job], threads: int) -> list[dict[str, Any]]:
+    """Peak memory at each job, in a process of its own; see `loadtests.bench.memory`."""
+    if not jobs:
+        return []
     request = {
         "entry": asdict(entry),
         "directory": str(directory),
         "room": asdict(workload.room),
-        "job": asdict(job),
+        "jobs": [asdict(job) for job in jobs],
         "threads": threads,
     }
     done = subprocess.run(
@@ -163,7 +170,7 @@ def peaks(entry: Entry, directory: Path, workload: Workload, job: Job, threads: 
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         input=json.dumps(request),
-        capture_output=True,
+        stdout=subprocess.PIPE,
         text=True,
         check=True,
     )

@@ -1,10 +1,10 @@
-"""Peak resident memory of one contender at one job, measured in this process, which does nothing else.
+"""Peak resident memory of one contender at some jobs, in this process, which does nothing else.
 
     python -m loadtests.bench.memory < request.json      # started by `measure`
 
-Three figures: the libraries when they have been imported; the most while the job runs, weights included; and the most
-from the start on, with reading the float32 weights and converting them, for which there are two copies for a while. A
-process of its own, because memory that one engine has freed would serve the next one.
+Three figures a job: the libraries when they have been imported; the most while the job runs, weights included; and that
+or what reading the float32 weights and converting them took, for which there are two copies for a while, whichever is
+more. A process of its own, because memory that one engine has freed would serve the next one.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def _maximum() -> int:
 
 def main() -> None:
     request = json.load(sys.stdin)
-    entry, room, job = Entry(**request["entry"]), Room(**request["room"]), Job(**request["job"])
+    entry, room = Entry(**request["entry"]), Room(**request["room"])
     directory, threads = Path(request["directory"]), request["threads"]
     if entry.engine == "ctranslate2":  # without torch, which it does not compute with
         from loadtests.peers import ctranslate2_peer
@@ -68,11 +68,14 @@ def main() -> None:
         contender = engines.open_entry(entry, directory, room, threads)
     gc.collect()
     loading = peak()
-    forget_peak()
-    contender.run(job)
-    running = peak()
-    figures = {"peak_mib": max(loading, running), "running_mib": running, "libraries_mib": libraries}
-    print(json.dumps({name: value / MIB for name, value in figures.items()}))
+    found = []
+    for job in request["jobs"]:
+        forget_peak()
+        contender.run(Job(**job))
+        running = peak()
+        figures = {"peak_mib": max(loading, running), "running_mib": running, "libraries_mib": libraries}
+        found.append({name: value / MIB for name, value in figures.items()})
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

@@ -42,7 +42,9 @@ def show(workload: Workload, rows: Sequence[Row], ratios: Sequence[Ratio], conso
     console.print(f"\n[bold]{workload.name}[/bold]  {workload.title}")
     for job in workload.jobs:
         here = _at(rows, job.search, job.in_flight)
-        table = Table(title=f"{job.search}, batch {job.in_flight}", title_justify="left", box=box.SIMPLE)
+        table = Table(
+            title=f"{job.search}, batch {job.in_flight}", title_justify="left", box=box.SIMPLE, padding=(0, 1)
+        )
         table.add_column("contender", no_wrap=True)
         quality = _columns(here)
         for name in (f"{workload.unit}/s", "rounds", *quality):

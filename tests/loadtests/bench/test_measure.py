@@ -85,8 +85,26 @@ def test_a_workload_is_measured_with_every_engine_and_the_same_outputs(tiny_work
         assert ratio.ratio == pytest.approx(ours / theirs)
 
 
-def test_peak_memory_is_of_a_process_that_runs_this_job_alone(tiny_workload: Workload, tmp_path: Path) -> None:
+def test_memory_is_asked_for_where_a_contender_stayed_to_the_last_round_and_stands_in_its_row(
+    tiny_workload: Workload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def peaks(entry: Entry, directory: Path, workload: Workload, jobs: list[Job], threads: int) -> list[dict]:
+        return [{"peak_mib": 1000.0 * job.in_flight + len(entry.label)} for job in jobs]
+
+    monkeypatch.setattr(measure, "peaks", peaks)
+    rows = measure.measure(tiny_workload, rounds=2, threads=1, memory=True, say=lambda text: None)
+    measured = [row for row in rows if row.peak_mib is not None]
+    assert all(row.peak_mib == 1000.0 * row.batch + len(row.format) for row in measured)
+    for row in rows:
+        assert len(row.seconds) == 2 or row.peak_mib is None
+    for engine in ("triptych", "ctranslate2", "transformers"):
+        assert {row.batch for row in measured if row.engine == engine} == {1, 4}
+
+
+def test_peak_memory_is_of_a_process_that_runs_these_jobs_alone(tiny_workload: Workload, tmp_path: Path) -> None:
     engines.write(tiny_workload.model, tmp_path)
     entry = Entry("ctranslate2", "float32")
-    peak = measure.peaks(entry, tmp_path, tiny_workload, tiny_workload.jobs[0], threads=1)
-    assert 0 < peak["libraries_mib"] < peak["running_mib"] <= peak["peak_mib"] < 1000
+    found = measure.peaks(entry, tmp_path, tiny_workload, tiny_workload.jobs, threads=1)
+    assert len(found) == len(tiny_workload.jobs)
+    for peak in found:
+        assert 0 < peak["libraries_mib"] < peak["running_mib"] <= peak["peak_mib"] < 1000
