@@ -59,8 +59,9 @@ class Int8Linear(nn.Module):
 
     def _project(self, rows_RK: Tensor, out_RN: Tensor | None = None) -> Tensor:
         # abs().amax(): torch's infinity norm along rows is not vectorized and takes ten times as long.
-        largest_R1 = rows_RK.abs().amax(1, True).clamp_(SMALLEST)
-        values_RK = (rows_RK * (self._largest / largest_R1)).round_()
+        values_RK = rows_RK.abs()
+        largest_R1 = values_RK.amax(1, True).clamp_(SMALLEST)
+        torch.mul(rows_RK, self._largest / largest_R1, out=values_RK).round_()
         sums_RN = self._multiply(values_RK)
         return torch.addcmul(self._bias_N, sums_RN, largest_R1, out=sums_RN if out_RN is None else out_RN)
 
