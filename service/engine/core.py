@@ -52,7 +52,8 @@ class CacheLayout:
     """What `KeyValueCache.allocate` is asked for."""
 
     shape: CacheShape
-    slots: int
+    slots: int  # those of prefixes among them
+    prefix_slots: int
     length: int
     source_length: int
     dtype: torch.dtype
@@ -77,11 +78,13 @@ class CacheLayout:
         """Raises ValueError with the sizes where the buffers are larger than the memory that is left."""
         needed, available = self.nbytes, available_bytes(device)
         if available is not None and needed > available:
+            prefixes = f" and {self.prefix_slots} prefix_slots" if self.prefix_slots else ""
             prompts = f" and prompts of {self.source_length}" if self.source_length else ""
+            fitting = max(0, available * self.slots // needed - self.prefix_slots)
             raise ValueError(
-                f"the key/value cache of {self.slots} slots for {self.length} tokens{prompts} needs {_mib(needed)}, "
-                f"but {_mib(available)} are available on {device}, enough for {available * self.slots // needed} "
-                "slots: lower slots, prefix_slots, max_prompt_tokens or max_new_tokens"
+                f"the key/value cache of {self.slots - self.prefix_slots} slots{prefixes} for {self.length} tokens"
+                f"{prompts} needs {_mib(needed)}, but {_mib(available)} are available on {device}, enough for "
+                f"{fitting} slots{prefixes}: lower slots, prefix_slots, max_prompt_tokens or max_new_tokens"
             )
 
 
@@ -117,9 +120,11 @@ class Loaded:
         # Prompt and continuation share the positions; and a prompt can be read in pieces.
         causal = shape.layers > 0 and not shape.cross
         total = min(config.max_prompt + 1, max_prompt + max_new) if causal else None
+        prefix_slots = options.prefix_slots if causal else 0
         layout = CacheLayout(
             shape=shape,
-            slots=options.slots + (options.prefix_slots if causal else 0),
+            slots=options.slots + prefix_slots,
+            prefix_slots=prefix_slots,
             length=total or max_new,
             source_length=max_prompt if shape.cross else 0,
             dtype=dtype,

@@ -43,17 +43,18 @@ def test_the_computed_size_of_the_cache_is_what_is_allocated(
 
 def test_a_cache_that_does_not_fit_is_refused_with_the_sizes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = checkpoints.generator(tmp_path)
-    options = {"prefix_slots": 0, "precision": "float32"}
-    slot = Loaded.of("it", made, EngineOptions(slots=1, **options)).layout.nbytes
+    options = {"prefix_slots": 3, "precision": "float32"}
+    slot = Loaded.of("it", made, EngineOptions(slots=1, **options)).layout.nbytes // 4
     monkeypatch.setattr(core, "available_bytes", lambda device: 100 * slot + slot // 2)
     with pytest.raises(ValueError, match="key/value cache") as refused:
         Loaded.of("it", made, EngineOptions(slots=1000, **options))
     said = str(refused.value)
-    assert f"needs {1000 * slot / 2**20:.1f} MiB" in said
+    assert "of 1000 slots and 3 prefix_slots for 64 tokens" in said
+    assert f"needs {1003 * slot / 2**20:.1f} MiB" in said
     assert f"{100.5 * slot / 2**20:.1f} MiB are available on cpu" in said
-    assert "enough for 100 slots" in said
+    assert "enough for 97 slots and 3 prefix_slots" in said
     assert all(setting in said for setting in ("slots", "max_prompt_tokens", "max_new_tokens"))
-    assert Loaded.of("it", made, EngineOptions(slots=100, **options)).info.slots == 100
+    assert Loaded.of("it", made, EngineOptions(slots=97, **options)).info.slots == 97
 
 
 def test_a_cache_fits_where_nobody_knows_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
