@@ -60,6 +60,8 @@ class AsyncEngine:
             raise NotReady("the engine is stopping and takes no new requests")
         if sequence.id in self._alive:
             raise ValueError(f"a request with id {sequence.id!r} is already running")
+        if sequence.width > (slots := self._engine.scheduler.rows.capacity):
+            raise ValueError(f"{sequence.width} beams can never run in {slots} slots")
         self._check_room(len(sequence.prompt))
         self._listeners[sequence.id] = _Listener(asyncio.get_running_loop(), sink)
         self._alive[sequence.id] = sequence

@@ -13,6 +13,7 @@ import torch
 from models.cache import KeyValueCache
 from models.checkpoint import Checkpoint
 from service.engine.async_engine import AsyncEngine
+from service.engine.beams import Beams
 from service.engine.engine import Engine, Output
 from service.engine.runner import Runner
 from service.engine.scheduler import Scheduler
@@ -239,6 +240,12 @@ async def test_the_same_id_twice_is_refused(stand: Stand) -> None:
     stand.add("it")
     with pytest.raises(ValueError, match="'it' is already running"):
         stand.add("it")
+
+
+async def test_more_beams_than_slots_are_refused_before_anybody_waits_for_them(stand: Stand) -> None:
+    wide = Sequence(id="wide", prompt=[9], max_new_tokens=2, beams=Beams(width=2))
+    with pytest.raises(ValueError, match="2 beams can never run in 1 slots"):
+        stand.engine.add(wide, print)
 
 
 async def test_after_a_failed_step_everyone_is_told_and_the_thread_goes_on(stand: Stand) -> None:
