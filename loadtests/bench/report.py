@@ -18,6 +18,7 @@ from rich.table import Table
 from loadtests.bench.measure import Ratio, Row
 from loadtests.bench.workloads import Workload
 
+SAME = 0.9  # share of equal outputs in the same precision; beam search may rank near ties differently
 LIBRARIES = ("torch", "ctranslate2", "transformers")
 
 
@@ -53,6 +54,9 @@ def show(workload: Workload, rows: Sequence[Row], ratios: Sequence[Ratio], conso
             cells = [f"{row.per_second:,.0f}", str(len(row.seconds)), *(_QUALITY[name](row) for name in quality)]
             table.add_row(f"{row.engine} {row.format}", *cells)
         console.print(table)
+        for row in here:
+            if row.format.startswith("float32") and row.agreement < SAME:
+                console.print(f"  [red]{row.engine} {row.format} does not say what ours says: not the same work?[/red]")
         for ratio in _at(ratios, job.search, job.in_flight):
             console.print("  " + sentence(ratio))
 

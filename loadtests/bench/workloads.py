@@ -9,11 +9,12 @@ from typing import Any
 
 import torch
 
-from loadtests.bench.jobs import Ids, Job, Room
+from loadtests.bench.jobs import Ids, Job, Room, padded
 from models import formats
 from models.architectures import build
 from models.checkpoint import Checkpoint, load
 from models.config import BertConfig, GPTConfig, Seq2SeqConfig
+from models.interface import Prompts
 from models.registry import Registry
 
 DATA = Path(__file__).resolve().parent.parent / "data"
@@ -101,13 +102,25 @@ def _opus(options: Options) -> Workload:
     return Workload(
         name="b",
         title=f"OPUS-MT-sized translator, random weights, {SOURCE} tokens to {options.tokens}",
-        model=random_model(OPUS),
+        model=_talkative(random_model(OPUS)),
         jobs=_random_jobs(options, OPUS.vocab_size, SOURCE, _widths(options)),
         unit="tokens",
         goals=_goals("ctranslate2", "greedy", (2.0, 2.0, 1.3))
         | _goals("ctranslate2", f"beam {BEAMS}", (1.5, 1.3, 1.1))
         | _goals("transformers", "greedy", (4, 3, 2)),
     )
+
+
+@torch.no_grad()
+def _talkative(model: Any) -> Any:
+    """Weights as they are initialized say one token for ever, whatever the source, and then agreement says nothing: the
+    output projection is the embedding, so that a token's own vector wins. Feed-forward layers that outweigh it, without
+    what they add to every token alike, give outputs that differ from source to source and from token to token."""
+    for layer in model.decoder:
+        outer = layer.feedforward.outer.weight
+        outer -= outer.mean(dim=1, keepdim=True)
+        outer *= 20
+    return model
 
 
 def _gpt2(options: Options) -> Workload:
@@ -127,7 +140,19 @@ def _shipped_classifier(options: Options) -> Workload:
 
 def _bert(options: Options) -> Workload:
     config = BertConfig(vocab_size=shipped("classifier").config.vocab_size, **BERT_BASE)
-    return _classifier("d-base", "BERT-base-sized classifier, random weights", random_model(config), options)
+    workload = _classifier("d-base", "BERT-base-sized classifier, random weights", random_model(config), options)
+    _split_labels(workload.model, workload.jobs[0].prompts[:16])
+    return workload
+
+
+@torch.inference_mode()
+def _split_labels(model: Any, prompts: Sequence[Ids]) -> None:
+    """Move the head's bias so that half of the texts get each label: random weights give all of them the same one,
+    and then agreement would say nothing."""
+    ids, _ = padded(prompts, model.config.pad_id)
+    lengths = torch.tensor([len(prompt) for prompt in prompts])
+    logits = model(Prompts(tokens_BS=torch.tensor(ids), lengths_B=lengths))
+    model.classifier.bias[0] += (logits[:, 1] - logits[:, 0]).median()
 
 
 def _classifier(name: str, title: str, model: Any, options: Options) -> Workload:

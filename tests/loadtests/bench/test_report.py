@@ -77,3 +77,11 @@ def test_a_column_that_nobody_has_a_figure_for_is_left_out(tiny_workload: Worklo
     lines = report.markdown([(tiny_workload, bare, [])]).splitlines()
     assert "| greedy | batch 1 | batch 4 | agreement |" in lines
     assert "| triptych int8 | 300 | 3,000 | 1.000 |" in lines
+
+
+def test_a_peer_that_says_something_else_in_the_same_precision_is_pointed_out(
+    tiny_workload: Workload, console: Console
+) -> None:
+    other = replace(row("ctranslate2", "float32", 4, 2000), agreement=0.5)
+    report.show(tiny_workload, [*ROWS, other], RATIOS, console)
+    assert "ctranslate2 float32 does not say what ours says" in console.export_text()

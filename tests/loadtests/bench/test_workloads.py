@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from loadtests.bench import workloads
+from loadtests.bench.engines import Triptych
 from loadtests.bench.workloads import SENTENCES, TEXTS, Options, read
 
 OPTIONS = Options(batches=(1, 4), tokens=5)
@@ -56,3 +57,18 @@ def test_a_file_of_one_s_own_takes_the_place_of_the_sentences(tmp_path: Path) ->
     assert workload.references == ["bonjour", "merci"]
     assert workload.count(workload.jobs[0]) == 2
     assert workload.texts([workload.checkpoint.tokenizer.encode("merci")]) == ["merci"]
+
+
+def test_a_random_classifier_gives_both_labels_so_that_agreement_says_something() -> None:
+    workload = workloads.workloads("d", OPTIONS)[1]
+    outputs = Triptych(workload.model, "float32", workload.room).run(workload.jobs[0])
+    share = sum(label for (label,) in outputs) / len(outputs)
+    assert 0.2 < share < 0.8
+
+
+def test_random_translators_and_generators_say_more_than_one_token() -> None:
+    for name in "bc":
+        (workload,) = workloads.workloads(name, replace(OPTIONS, tokens=12, beams=False))
+        outputs = Triptych(workload.model, "float32", workload.room).run(workload.jobs[-1])
+        assert len({tuple(output) for output in outputs}) == len(outputs), name
+        assert max(len(set(output)) for output in outputs) > 2, name
