@@ -1,4 +1,4 @@
-"""`triptych bench engine | arrivals | growth | overhead | decode-step`: arguments, and what each one runs."""
+"""`triptych bench engine | arrivals | growth | overhead | prompts | decode-step`: arguments, and what each one runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from loadtests.bench import arrivals, decode_step, growth, measure, overhead, report, workloads
+from loadtests.bench import arrivals, decode_step, growth, measure, overhead, prompts, report, workloads
 
 
 def parser() -> argparse.ArgumentParser:
@@ -44,6 +44,11 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--batch", type=_positive, default=8)
     command.add_argument("--tokens", type=_positive, default=64)
     command.add_argument("--rounds", type=_positive, default=5)
+    command.add_argument("--precision", choices=("auto", "float32", "bfloat16", "int8"), default="auto")
+    command = _command(
+        commands, "prompts", "long prompts beside running streams, and prefixes read before", run_prompts
+    )
+    command.add_argument("--rounds", type=_positive, default=3)
     command.add_argument("--precision", choices=("auto", "float32", "bfloat16", "int8"), default="auto")
     command = _command(commands, "decode-step", "a cached step against recomputing the prefix", run_decode_step)
     command.add_argument("--length", type=_positive, default=256)
@@ -126,6 +131,10 @@ def run_overhead(arguments: argparse.Namespace, console: Console) -> dict[str, A
         precision=arguments.precision,
         console=console,
     )
+
+
+def run_prompts(arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
+    return prompts.run(precision=arguments.precision, rounds=arguments.rounds, console=console)
 
 
 def run_decode_step(arguments: argparse.Namespace, console: Console) -> dict[str, Any]:

@@ -42,7 +42,7 @@ def test_several_workloads_and_batches_follow_one_option() -> None:
 def test_help_lists_what_can_be_measured() -> None:
     done = run("--help")
     assert done.exit_code == 0
-    for command in ("engine", "arrivals", "growth", "overhead", "decode-step"):
+    for command in ("engine", "arrivals", "growth", "overhead", "prompts", "decode-step"):
         assert command in done.output
 
 
