@@ -23,6 +23,7 @@ from torch import nn
 
 from models.architectures import build, config_from_dict
 from models.config import Config, ConfigError
+from models.threads import serial
 from models.tokenizer import Tokenizer, TokenizerError
 
 FORMAT_VERSION = 1
@@ -131,6 +132,7 @@ def verify(directory: Path) -> Manifest:
     return manifest
 
 
+@serial()
 def load(directory: Path, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Checkpoint:
     """Verify, then build. Raises CheckpointError for anything that is wrong with the directory."""
     directory = Path(directory)

@@ -16,6 +16,7 @@ from models.cache import KeyValueCache
 from models.checkpoint import Checkpoint
 from models.config import CacheShape
 from models.precision import Precision, convert, resolve_device, resolve_precision
+from models.threads import serial
 from models.tokenizer import Tokenizer
 from service.engine.async_engine import AsyncEngine
 from service.engine.calls import Call
@@ -102,6 +103,7 @@ class Loaded:
     info: ModelInfo
 
     @classmethod
+    @serial()
     def of(cls, name: str, checkpoint: Checkpoint, options: EngineOptions) -> Loaded:
         """Takes the checkpoint's model over. Raises ValueError on a setting that model or memory cannot keep."""
         config, manifest = checkpoint.config, checkpoint.manifest
@@ -173,6 +175,7 @@ class Loaded:
             info=info,
         )
 
+    @serial()
     def start(self, observer: Observer | None) -> Core:
         """Allocate the cache and start the engine's thread."""
         cache, options, shape = self.layout.allocate(self.device), self.options, self.layout.shape
