@@ -27,8 +27,7 @@ def parser() -> argparse.ArgumentParser:
     engine.add_argument("--texts", type=Path, default=workloads.TEXTS, help="last column is read, for workload d")
     engine.add_argument("--limit", type=_positive, default=256, help="lines of a file")
     engine.add_argument("--no-beams", action="store_true", help="greedy only")
-    engine.add_argument("--no-memory", action="store_true", help="no process for each peak memory")
-    engine.add_argument("--quick", action="store_true", help="batches 1 and 8, 16 tokens, 1 round, no memory")
+    engine.add_argument("--quick", action="store_true", help="batches 1 and 8, 16 tokens, 1 round")
     engine.add_argument("--markdown", type=Path, help="write the tables there")
     command = _command(commands, "arrivals", "continuous against static batching, requests at random", run_arrivals)
     command.add_argument("--seconds", type=float, default=10, help="of arrivals at each rate")
@@ -76,7 +75,7 @@ def _positive(text: str) -> int:
 
 def run_engine(arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
     if arguments.quick:
-        arguments.batches, arguments.tokens, arguments.rounds, arguments.no_memory = [1, 8], 16, 1, True
+        arguments.batches, arguments.tokens, arguments.rounds = [1, 8], 16, 1
     options = workloads.Options(
         batches=arguments.batches,
         tokens=arguments.tokens,
@@ -90,13 +89,7 @@ def run_engine(arguments: argparse.Namespace, console: Console) -> dict[str, Any
     for name in arguments.workload:
         for workload in workloads.workloads([name], options):  # one after the other: each goes before the next comes
             with console.status("") as status:
-                rows = measure.measure(
-                    workload,
-                    rounds=arguments.rounds,
-                    threads=arguments.threads,
-                    memory=not arguments.no_memory,
-                    say=status.update,
-                )
+                rows = measure.measure(workload, rounds=arguments.rounds, threads=arguments.threads, say=status.update)
             found = measure.ratios(workload, rows)
             report.show(workload, rows, found, console)
             measured.append((workload, rows, found))

@@ -1,4 +1,4 @@
-"""Ours and the peers alternately, round by round; medians, agreement, quality and memory.
+"""Ours and the peers alternately, round by round, each in a process of its own; medians, agreement, quality, memory.
 
 In the first round everyone runs. Formats that are then far behind the best of their own engine stay out of the later
 rounds: nobody's best is lost, and the time goes where the comparison is.
@@ -6,26 +6,23 @@ rounds: nobody's best is lost, and the time goes where the comparison is.
 
 from __future__ import annotations
 
-import json
-import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 from loadtests.bench import engines
-from loadtests.bench.jobs import Contender, Entry, Ids, Job
+from loadtests.bench.jobs import Entry, Ids, Job
+from loadtests.bench.worker import Run, Worker
 from loadtests.bench.workloads import Workload
 
 FAR_BEHIND = 1.5  # times the time of the best format of the same engine
 LEAST_S = 0.3  # of a round's turn
 PAUSE_S = 0.25  # threads of one engine spin for a while after their last work: not in the next one's time
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,102 +39,91 @@ class Row:
     seconds: list[float]  # of each round
     agreement: float  # with our float32: share of equal tokens; of equal outputs where lengths are free
     bleu: float | None = None
-    peak_mib: float | None = None  # of a process that loads the weights and runs the job
-    running_mib: float | None = None  # its peak while it runs the job
-    libraries_mib: float | None = None  # what was there before the weights
+    accuracy: float | None = None
+    peak_mib: float  # of a process that loads the weights and runs the job
+    running_mib: float  # its peak while it runs the job
+    libraries_mib: float  # what was there before the weights
 
 
-def measure(workload: Workload, *, rounds: int, threads: int, memory: bool, say: Callable[[str], None]) -> list[Row]:
-    with tempfile.TemporaryDirectory() as name:
+class Timed(Protocol):
+    """A `Worker`, or what stands for one."""
+
+    def run(self, job: Job, least_s: float = 0.0) -> Run: ...
+
+
+def measure(workload: Workload, *, rounds: int, threads: int, say: Callable[[str], None]) -> list[Row]:
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        say(f"{workload.name}: loading")
         directory = Path(name)
         engines.write(workload.model, directory)
         natural = any(not job.exact for job in workload.jobs)
-        contenders = {
-            entry: engines.open_entry(entry, directory, workload.room, threads)
-            for entry in engines.entries(natural_ends=natural)
-        }
+        workers: dict[Entry, Timed] = {}
+        for entry in engines.entries(natural_ends=natural):
+            worker = workers[entry] = Worker(entry, directory, workload.room, threads)
+            stack.callback(worker.close)
         rows: list[Row] = []
-        stayed: dict[Entry, list[int]] = {entry: [] for entry in contenders}  # which jobs it ran to the last round
-        for number, job in enumerate(workload.jobs):
+        for job in workload.jobs:
             say(f"{workload.name}: {job.search}, batch {job.in_flight}")
-            outputs, seconds = race(contenders, job, rounds)
-            for entry in _fast(seconds):
-                if len(seconds[entry]) == rounds:
-                    stayed[entry].append(number)
-            rows += [_row(workload, job, entry, outputs, seconds[entry]) for entry in contenders]
-        del contenders
-        if memory:
-            for entry_number, (entry, numbers) in enumerate(stayed.items()):
-                say(f"{workload.name}: memory of {entry.engine} {entry.label}")
-                jobs = [workload.jobs[number] for number in numbers]
-                for number, figures in zip(numbers, peaks(entry, directory, workload, jobs, threads), strict=True):
-                    place = number * len(stayed) + entry_number
-                    rows[place] = replace(rows[place], **figures)
+            runs = race(workers, job, rounds)
+            rows += [_row(workload, job, entry, runs) for entry in workers]
         return rows
 
 
-def race(
-    contenders: dict[Entry, Contender], job: Job, rounds: int
-) -> tuple[dict[Entry, list[Ids]], dict[Entry, list[float]]]:
-    """Outputs, and the seconds of each round. Raises ValueError where lengths are asked for and not kept."""
-    for contender in contenders.values():
-        contender.run(job.warm_up())
-    outputs: dict[Entry, list[Ids]] = {}
-    seconds: dict[Entry, list[float]] = {entry: [] for entry in contenders}
-    staying = list(contenders)
+def race(workers: dict[Entry, Timed], job: Job, rounds: int) -> dict[Entry, list[Run]]:
+    """Everyone's runs. Raises ValueError where lengths are asked for and not kept."""
+    for worker in workers.values():
+        worker.run(job.warm_up())
+    runs: dict[Entry, list[Run]] = {entry: [] for entry in workers}
+    staying = list(workers)
     for _ in range(rounds):
         for entry in staying:
             time.sleep(PAUSE_S)
-            outputs[entry], taken = _timed(contenders[entry], job)
-            seconds[entry].append(taken)
-        staying = list(_fast(seconds))
+            runs[entry].append(workers[entry].run(job, LEAST_S))
+        staying = list(_fast(runs))
     if job.exact:
-        for entry, texts in outputs.items():
-            lengths = {len(text) for text in texts}
+        for entry, own in runs.items():
+            lengths = {len(output) for output in own[-1].outputs}
             if lengths != {job.max_new_tokens}:
                 raise ValueError(
                     f"{entry.engine} {entry.label} gave outputs of {sorted(lengths)} tokens instead of "
                     f"{job.max_new_tokens}: its time cannot be compared"
                 )
-    return outputs, seconds
+    return runs
 
 
-def _timed(contender: Contender, job: Job) -> tuple[list[Ids], float]:
-    """Outputs, and the seconds of a run; a short one is repeated."""
-    runs, started = 0, time.perf_counter()
-    while True:
-        outputs = contender.run(job)
-        runs, elapsed = runs + 1, time.perf_counter() - started
-        if elapsed >= LEAST_S:
-            return outputs, elapsed / runs
+def _median(runs: Sequence[Run]) -> float:
+    return statistics.median(run.seconds for run in runs)
 
 
-def _fast(seconds: dict[Entry, list[float]]) -> Iterator[Entry]:
-    for entry, own in seconds.items():
-        best = min(statistics.median(s) for other, s in seconds.items() if other.engine == entry.engine)
-        if statistics.median(own) <= FAR_BEHIND * best:
+def _fast(runs: dict[Entry, list[Run]]) -> Iterator[Entry]:
+    for entry, own in runs.items():
+        best = min(_median(theirs) for other, theirs in runs.items() if other.engine == entry.engine)
+        if _median(own) <= FAR_BEHIND * best:
             yield entry
 
 
-def _row(
-    workload: Workload,
-    job: Job,
-    entry: Entry,
-    outputs: dict[Entry, list[Ids]],
-    seconds: list[float],
-) -> Row:
+def _row(workload: Workload, job: Job, entry: Entry, runs: dict[Entry, list[Run]]) -> Row:
+    own, last = runs[entry], runs[entry][-1]
     return Row(
         workload=workload.name,
         search=job.search,
         batch=job.in_flight,
         engine=entry.engine,
         format=entry.label,
-        per_second=workload.count(job) / statistics.median(seconds),
+        per_second=workload.count(job) / _median(own),
         unit=workload.unit,
-        seconds=seconds,
-        agreement=agreement(outputs[entry], outputs[Entry("triptych", "float32")], by_token=job.exact),
-        bleu=bleu(workload.texts(outputs[entry]), workload.references) if workload.references else None,
+        seconds=[run.seconds for run in own],
+        agreement=agreement(last.outputs, runs[Entry("triptych", "float32")][-1].outputs, by_token=job.exact),
+        bleu=bleu(workload.texts(last.outputs), workload.references) if workload.references else None,
+        accuracy=_accuracy(last.outputs, workload.answers) if workload.answers else None,
+        peak_mib=last.peak_mib,
+        running_mib=last.running_mib,
+        libraries_mib=last.libraries_mib,
     )
+
+
+def _accuracy(outputs: Sequence[Ids], answers: Sequence[int]) -> float:
+    return sum(output == [answer] for output, answer in zip(outputs, answers, strict=True)) / len(answers)
 
 
 def agreement(outputs: Sequence[Ids], reference: Sequence[Ids], *, by_token: bool) -> float:
@@ -152,29 +138,6 @@ def bleu(texts: Sequence[str], references: Sequence[str]) -> float:
     from sacrebleu import corpus_bleu
 
     return corpus_bleu(list(texts), [list(references)]).score
-
-
-def peaks(entry: Entry, directory: Path, workload: Workload, jobs: Sequence[Job], threads: int) -> list[dict[str, Any]]:
-    """Peak memory at each job, in a process of its own; see `loadtests.bench.memory`."""
-    if not jobs:
-        return []
-    request = {
-        "entry": asdict(entry),
-        "directory": str(directory),
-        "room": asdict(workload.room),
-        "jobs": [asdict(job) for job in jobs],
-        "threads": threads,
-    }
-    done = subprocess.run(
-        [sys.executable, "-m", "loadtests.bench.memory"],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        input=json.dumps(request),
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 @dataclass(frozen=True, kw_only=True)

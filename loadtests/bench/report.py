@@ -121,6 +121,7 @@ def _cell(name: str, form: str) -> Callable[[Row], str]:
 _QUALITY: dict[str, Callable[[Row], str]] = {
     "agreement": _cell("agreement", ".3f"),
     "BLEU": _cell("bleu", ".2f"),
+    "accuracy": _cell("accuracy", ".4f"),
     "peak MiB": _cell("peak_mib", ",.0f"),
     "running": _cell("running_mib", ",.0f"),
     "libraries": _cell("libraries_mib", ",.0f"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,7 @@ class Workload:
     jobs: Sequence[Job]
     unit: str  # what is counted in a second: tokens or texts
     references: Sequence[str] = ()  # translations of the prompts by people, for BLEU
+    answers: Sequence[int] = ()  # right labels of the prompts, for accuracy
     checkpoint: Checkpoint | None = None
     goals: dict[tuple[str, str, int], float] = field(default_factory=dict)  # (peer, search, batch) -> ratio to reach
 
@@ -135,7 +136,13 @@ def _gpt2(options: Options) -> Workload:
 
 
 def _shipped_classifier(options: Options) -> Workload:
-    return _classifier("d", "shipped classifier", shipped("classifier").model, options)
+    workload = _classifier("d", "shipped classifier", shipped("classifier").model, options)
+    return replace(workload, answers=_answers(read(options.texts, options.limit)))
+
+
+def _answers(rows: Sequence[Sequence[str]]) -> list[int]:
+    """The labels' numbers in front of the texts, where they are there."""
+    return [int(row[0]) for row in rows] if all(len(row) > 1 and row[0].isdecimal() for row in rows) else []
 
 
 def _bert(options: Options) -> Workload:
