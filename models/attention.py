@@ -107,12 +107,13 @@ class SelfAttention(_Attention):
         q, k, v = self._project(x_BTC)
         return self._attend(q, *cache.write_chunk(layer, chunk, k, v), chunk.mask)
 
-    def decode(self, x_B1C: Tensor, layer: int, positions_B: Tensor, mask: Tensor, cache: KeyValueCache) -> Tensor:
+    def decode(self, x_BC: Tensor, layer: int, positions_B: Tensor, mask: Tensor, cache: KeyValueCache) -> Tensor:
         """One token a row, attending to the row's cached tokens and itself."""
-        qkv_BGD = self.qkv(x_B1C).view(x_B1C.shape[0], -1, self.head_width)
+        qkv_BGD = self.qkv(x_BC).view(x_BC.shape[0], -1, self.head_width)
         q_BHD, kv_BGD = qkv_BGD.split([self.heads, 2 * self.kv_heads], dim=1)
         cache.write_step(layer, positions_B, kv_BGD.unflatten(1, (2, self.kv_heads)))
-        return self.output(self._attend_step(q_BHD[:, :, None], cache.keys[layer], cache.values[layer], mask))
+        out_B1C = self._attend_step(q_BHD.unsqueeze(2), cache.keys[layer], cache.values[layer], mask)
+        return self.output(out_B1C.squeeze(1))
 
 
 class CrossAttention(_Attention):
@@ -132,14 +133,15 @@ class CrossAttention(_Attention):
         return self._attend(self._split(self.query(x_BTC), self.heads), k_BHSD, v_BHSD, mask)
 
     def decode(
-        self, x_B1C: Tensor, k_MHSD: Tensor, v_MHSD: Tensor, mask: Tensor, sharing: Sharing | None = None
+        self, x_BC: Tensor, k_MHSD: Tensor, v_MHSD: Tensor, mask: Tensor, sharing: Sharing | None = None
     ) -> Tensor:
         """With `sharing`, the rows that read a memory row are its queries: no memory is copied for them."""
-        q_B1C = self.query(x_B1C)
+        q_BC = self.query(x_BC)
         if sharing is None:
-            return self.output(self._attend_step(self._split(q_B1C, self.heads), k_MHSD, v_MHSD, mask))
-        q_MHKD = self._split(sharing.gather(q_B1C[:, 0]), self.heads)
-        return self.output(sharing.scatter(self._attend_step(q_MHKD, k_MHSD, v_MHSD, mask))[:, None])
+            q_BH1D = q_BC.view(q_BC.shape[0], self.heads, 1, self.head_width)
+            return self.output(self._attend_step(q_BH1D, k_MHSD, v_MHSD, mask).squeeze(1))
+        q_MHKD = self._split(sharing.gather(q_BC), self.heads)
+        return self.output(sharing.scatter(self._attend_step(q_MHKD, k_MHSD, v_MHSD, mask)))
 
     def weights(self, x_BTC: Tensor, k_BHSD: Tensor, mask: Tensor) -> Tensor:
         """[B, T, S]: how much each query looks at each source token, as the mean of the heads."""

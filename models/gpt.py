@@ -68,7 +68,7 @@ class GPT(nn.Module):
     def decode(self, tokens_B: Tensor, positions_B: Tensor, cache: KeyValueCache) -> Tensor:
         """One token a row, at its position counted from the start of the prompt."""
         mask = cache.step_mask(positions_B)
-        x_B1C = self.embedding(tokens_B[:, None], positions_B[:, None])
+        x_BC = self.embedding(tokens_B, positions_B)
         for index, layer in enumerate(self.layers):
-            x_B1C = layer.decode(x_B1C, index, positions_B, mask, cache)
-        return self.logits(self.norm(x_B1C[:, 0]))
+            x_BC = layer.decode(x_BC, index, positions_B, mask, cache)
+        return self.logits(self.norm(x_BC))

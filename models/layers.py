@@ -189,7 +189,7 @@ class DecoderLayer(_Layer):
 
     def decode(
         self,
-        x_B1C: Tensor,
+        x_BC: Tensor,
         layer: int,
         positions_B: Tensor,
         mask: Tensor,
@@ -197,8 +197,8 @@ class DecoderLayer(_Layer):
         memory: Memory | None = None,
     ) -> Tensor:
         norm = self.self_norm
-        out = self.self_attention.decode(self._enter(x_B1C, norm), layer, positions_B, mask, cache)
-        return self._feed_forward(self._read(self._leave(x_B1C, out, norm), memory, cache))
+        out_BC = self.self_attention.decode(self._enter(x_BC, norm), layer, positions_B, mask, cache)
+        return self._feed_forward(self._read(self._leave(x_BC, out_BC, norm), memory, cache))
 
     def _read(self, x: Tensor, memory: Memory | None, cache: KeyValueCache | None = None) -> Tensor:
         """Cross-attention, where the layer has it; with a cache as one decode step."""

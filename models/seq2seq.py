@@ -114,8 +114,8 @@ class Seq2Seq(nn.Module):
     def decode(self, tokens_B: Tensor, positions_B: Tensor, cache: KeyValueCache) -> Tensor:
         """One target token a row. The start token has position 0, the first output 1."""
         mask, memory_mask = cache.step_mask(positions_B), cache.memory_mask()
-        x_B1C = self.embedding(tokens_B[:, None], positions_B[:, None])
+        x_BC = self.embedding(tokens_B, positions_B)
         for index, layer in enumerate(self.decoder):
             memory: Memory = (cache.memory_keys[index], cache.memory_values[index], memory_mask)
-            x_B1C = layer.decode(x_B1C, index, positions_B, mask, cache, memory)
-        return self.logits(self.decoder_norm(x_B1C[:, 0]))
+            x_BC = layer.decode(x_BC, index, positions_B, mask, cache, memory)
+        return self.logits(self.decoder_norm(x_BC))
