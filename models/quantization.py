@@ -15,7 +15,7 @@ from models.layers import ROWS_AT_A_TIME
 from models.packed import replace_linears
 
 LARGEST = 127  # of a quantized value; symmetric, so that zero stays zero
-SMALLEST = 1e-12  # what stands in for the largest value of a row or channel of zeros: any scale will do
+SMALLEST = 1e-12  # what stands in for the largest value of a channel of zeros: any scale will do
 
 # Where `_int_mm` is quicker than the packed kernel, whose calls cost 15 microseconds more: a single row always, so many
 # rows of a layer no larger than this, and never a projection onto a vocabulary.
@@ -62,18 +62,21 @@ class Int8Linear(nn.Module):
     def _project(self, rows_RK: Tensor, out_RN: Tensor | None = None) -> Tensor:
         # abs().amax(): torch's infinity norm along rows is not vectorized and takes ten times as long.
         values_RK = rows_RK.abs()
-        largest_R1 = values_RK.amax(1, True).clamp_(SMALLEST)
+        # In a row of zeros the quotients are not numbers, and the integers anything; times zero they are nothing.
+        largest_R1 = values_RK.amax(1, True)
         torch.mul(rows_RK, self._largest / largest_R1, out=values_RK).round_()
         sums_RN = self._multiply(values_RK)
         return torch.addcmul(self._bias_N, sums_RN, largest_R1, out=sums_RN if out_RN is None else out_RN)
 
     def _multiply(self, values_RK: Tensor) -> Tensor:
-        """Sums of integers times the channels' scales; may overwrite its input."""
+        """Sums of integers times the channels' scales."""
+        integers_RK = values_RK.char()
         if self._plain_KN is not None and values_RK.shape[0] <= self._few_rows:
-            return torch._int_mm(values_RK.char(), self._plain_KN).float().mul_(self._scales_N)
-        # This kernel wants unsigned inputs with zero at 128: signed ones fall back to a reference implementation.
+            return torch._int_mm(integers_RK, self._plain_KN).float().mul_(self._scales_N)
+        # This kernel wants unsigned inputs with zero at 128: signed ones fall back to a reference implementation. The
+        # sign bit flipped is that, and quicker than adding before the conversion.
         return torch.ops.onednn.qlinear_pointwise.default(
-            values_RK.add_(128).byte(),
+            integers_RK.view(torch.uint8).bitwise_xor_(128),
             1.0,
             128,
             self._packed,

@@ -78,6 +78,18 @@ def test_rows_and_channels_of_zeros_give_the_bias() -> None:
     assert torch.equal(linear(torch.zeros(3, 8)), bias.expand(3, 2))
 
 
+@pytest.mark.parametrize("rows", [1, 2, 40, 2000])
+def test_a_row_of_zeros_gives_the_bias_and_leaves_its_neighbours_alone(rows: int) -> None:
+    torch.manual_seed(0)
+    linear = Int8Linear(torch.randn(96, 64), torch.randn(96))
+    x = torch.randn(rows, 64)
+    expected = linear(x)
+    x[-1] = 0
+    got = linear(x)
+    assert torch.equal(got[-1], linear._bias_N)
+    assert torch.equal(got[:-1], expected[:-1])
+
+
 @pytest.mark.parametrize("config", [*CONFIGS.values(), *BERTS.values()], ids=[*CONFIGS, *BERTS])
 @torch.inference_mode()
 def test_a_quantized_model_stays_close_and_alone_equals_batched(config: Config) -> None:
