@@ -7,6 +7,7 @@ prompts from stalling the running ones, and leaves at the end of the step that e
 
 from __future__ import annotations
 
+import math
 from bisect import insort
 from collections import deque
 from dataclasses import dataclass, field
@@ -18,6 +19,9 @@ from service.engine.slots import Move, SlotTable
 
 # A prefill pass of its own costs about as much as this many padded tokens in a shared one.
 PASS_TOKENS = 128
+# And as this many decode steps; see `_collects`.
+PASS_STEPS = 1.5
+COLLECT_S = 0.02
 LEVEL_S = 5.0
 SHORTEST_CHUNK = 16  # a shorter one is not worth a pass
 
@@ -74,6 +78,8 @@ class Scheduler:
         self.prefixes = PrefixStore(range(0)) if prefixes is None else prefixes
         self._copies: list[Copy] = []
         self._memory_moves: list[Move] = []
+        self._mean_output = 16.0  # tokens; a moving average
+        self._collecting_since: float | None = None
 
     def add(self, sequence: Sequence) -> None:
         assert sequence.width <= self.rows.capacity, f"{sequence.width} beams, but {self.rows.capacity} slots"
@@ -86,7 +92,7 @@ class Scheduler:
     def schedule(self, now: float) -> Plan:
         dropped = self._drop(now)
         decode = [row for row in self.rows if row.tokens]
-        batches, queried, found = self._prefill()
+        batches, queried, found = self._prefill(now)
         copies, self._copies = self._copies, []
         memory_moves, self._memory_moves = self._memory_moves, []
         return Plan(
@@ -125,6 +131,7 @@ class Scheduler:
         """Free the slots of sequences that ended in this step."""
         for sequence in finished:
             self._keep_prefix(sequence)
+            self._mean_output += (len(sequence.output) - self._mean_output) / 16
         for row, move in self.rows.remove([row for sequence in finished for row in sequence.rows]):
             self._copies.append(Copy(move.source, move.target, 0, row.filled))
         self._memory_moves += [move for _, move in self.running.remove(finished)]
@@ -149,7 +156,7 @@ class Scheduler:
         self.release([s for s in dead if s.slot is not None])
         return dead
 
-    def _prefill(self) -> tuple[list[list[Chunk]], int, int]:
+    def _prefill(self, now: float) -> tuple[list[list[Chunk]], int, int]:
         """The batches of prompts to read now; the first piece is read whatever it costs. Then the tokens looked for
         in the prefix store, and those found."""
         batches: list[list[Chunk]] = []
@@ -157,7 +164,8 @@ class Scheduler:
         for sequence in self.running:
             if not sequence.ready:
                 batches = self._with(sequence, batches) or batches
-        while self.waiting and self.rows.free >= self.waiting[0].width:
+        collects = self._collects(now)
+        while self.waiting and self.rows.free >= self.waiting[0].width and not collects:
             sequence = self.waiting[0]
             slot, common = self._find_prefix(sequence)
             sequence.read = common
@@ -178,6 +186,26 @@ class Scheduler:
             for chunk in batch:
                 chunk.sequence.read = chunk.stop
         return batches, queried, found
+
+    def _collects(self, now: float) -> bool:
+        """Whether to let free slots wait for more of them, because a pass for each one that joins costs too much.
+
+        Only when more wait than there is room for, and for a moment. With S slots, outputs of L tokens and a pass that
+        costs P steps, letting k slots join at once costs P * S / (L * k) steps a step for the passes, and the k / 2
+        slots of S that are free on average: least at k = S * sqrt(2 * P / L).
+        """
+        free, wanted = self.rows.free, 0
+        for sequence in self.waiting:
+            wanted += sequence.width
+            if wanted > free:
+                break
+        enough = self.rows.capacity * min(math.sqrt(2 * PASS_STEPS / self._mean_output), 0.5)
+        if not free or wanted <= free or free >= enough:
+            self._collecting_since = None
+            return False
+        if self._collecting_since is None:
+            self._collecting_since = now
+        return now - self._collecting_since < COLLECT_S
 
     def _with(self, sequence: Sequence, batches: list[list[Chunk]]) -> list[list[Chunk]] | None:
         """The batches with the sequence's next piece, or None where the budget has no room for it."""

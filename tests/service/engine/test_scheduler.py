@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.engine.beams import Beams
-from service.engine.scheduler import LEVEL_S, PASS_TOKENS, Chunk, Plan, Scheduler, batches_by_length
+from service.engine.scheduler import COLLECT_S, LEVEL_S, PASS_TOKENS, Chunk, Plan, Scheduler, batches_by_length
 from service.engine.sequence import Sequence
 
 
@@ -123,3 +123,22 @@ def test_an_endless_stream_of_prompts_does_not_stop_a_chunked_one() -> None:
         read.append([(c.sequence.id, len(c)) for batch in plan.prefill for c in batch])
     assert read[:3] == [[("long", 32)], [("long", 32)], [("long", 32)]]
     assert read[3] == [("0", 28), ("long", 4)]
+
+
+def test_slots_that_get_free_wait_for_more_of_them_but_only_a_moment_and_only_for_a_queue() -> None:
+    running = [sequence(n) for n in range(8)]
+    made = scheduler(*running, slots=8)
+    made.schedule(0)
+    for each in running:
+        each.rows[0].tokens += [7] * 9
+    for n in range(8, 20):
+        made.add(sequence(n))
+    made.release(running[:1])
+    assert made.schedule(1.0).prefill == [], "one slot is free, and twelve wait for it"
+    assert prefilled(made.schedule(1.0 + COLLECT_S)) == ["8"], "but not for long"
+    made.release(running[1:5])
+    assert prefilled(made.schedule(2.0)) == ["10", "11", "12", "9"], "enough for a pass of their own"
+    made.release(running[5:6])
+    made.waiting.clear()
+    made.add(sequence("alone"))
+    assert prefilled(made.schedule(3.0)) == ["alone"], "there is room for all who wait"
