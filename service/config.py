@@ -47,7 +47,7 @@ class ModelSettings(Section):
     prefix_slots: Annotated[int, Field(ge=0)] = 16  # prompts that are kept, for those that begin like them; generators
     max_prompt_tokens: Positive | None = None  # None: the model's own limit
     max_new_tokens: Positive | None = None  # None: the model's own limit
-    prefill_tokens: Positive = 4096  # padded prompt tokens a step may prefill
+    prefill_tokens: Positive = 512  # padded prompt tokens a step may prefill
     max_waiting: Positive = 1024  # requests that may wait; one more is refused with 503
     max_waiting_tokens: Positive = 65536  # of their prompts; a request beyond it is refused with 503
 

@@ -25,7 +25,7 @@ from service.engine.sequence import Beams, Sequence
 
 CPU = torch.device("cpu")
 WEIGHTS = "triptych.pt"
-PREFILL_TOKENS = 4096  # as the service does by default
+PREFILL_TOKENS = 512  # as the service does by default
 
 
 def write(model: Any, directory: Path) -> None:

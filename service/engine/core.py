@@ -41,7 +41,7 @@ class EngineOptions:
     prefix_slots: int = 16  # of prompts that were read before; only where a model can go on from a part of one
     max_prompt_tokens: int | None = None
     max_new_tokens: int | None = None
-    prefill_tokens: int = 4096  # prompt tokens a step may prefill
+    prefill_tokens: int = 512  # padded prompt tokens a step may prefill
     max_waiting: int = 1024  # requests
     max_waiting_tokens: int = 65536  # of their prompts
     device: str = "auto"
