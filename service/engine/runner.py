@@ -126,9 +126,11 @@ class Runner:
             tokens = choose(logits_BV, rows)
             values = logprobs(logits_BV, tokens, rows)
             best = best_tokens(logits_BV, rows)
+            # A model's sequences want their logits or do not, all of them.
+            logits = logits_BV.tolist() if rows[0].sequence.want_logits else [None] * len(rows)
             result.choices += [
-                Choice(row.sequence, token, value, own, logits_BV[i].tolist() if row.sequence.want_logits else None)
-                for i, (row, token, value, own) in enumerate(zip(rows, tokens, values, best, strict=True))
+                Choice(row.sequence, token, value, own, vector)
+                for row, token, value, own, vector in zip(rows, tokens, values, best, logits, strict=True)
             ]
 
     def _continue(self, logits_BV: Tensor, rows: list[Row], result: StepResult) -> None:

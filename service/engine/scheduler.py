@@ -18,11 +18,12 @@ from service.engine.sequence import Row, Sequence
 from service.engine.slots import Move, SlotTable
 
 # A prefill pass of its own costs about as much as this many padded tokens in a shared one.
-PASS_TOKENS = 128
+PASS_TOKENS = 64
 # And as this many decode steps; see `_collects`.
 PASS_STEPS = 1.5
 COLLECT_S = 0.02
 LEVEL_S = 5.0
+IDLE_FACTOR = 8  # times the budget of prompt tokens may be read while nobody decodes
 SHORTEST_CHUNK = 16  # a shorter one is not worth a pass
 
 
@@ -92,7 +93,7 @@ class Scheduler:
     def schedule(self, now: float) -> Plan:
         dropped = self._drop(now)
         decode = [row for row in self.rows if row.tokens]
-        batches, queried, found = self._prefill(now)
+        batches, queried, found = self._prefill(now, decodes=bool(decode))
         copies, self._copies = self._copies, []
         memory_moves, self._memory_moves = self._memory_moves, []
         return Plan(
@@ -156,20 +157,23 @@ class Scheduler:
         self.release([s for s in dead if s.slot is not None])
         return dead
 
-    def _prefill(self, now: float) -> tuple[list[list[Chunk]], int, int]:
+    def _prefill(self, now: float, *, decodes: bool) -> tuple[list[list[Chunk]], int, int]:
         """The batches of prompts to read now; the first piece is read whatever it costs. Then the tokens looked for
         in the prefix store, and those found."""
         batches: list[list[Chunk]] = []
         queried = found = 0
+        budget = self.prefill_tokens
+        if not (decodes or self.chunked):  # nobody's next token waits: larger batches are cheaper
+            budget *= IDLE_FACTOR
         for sequence in self.running:
             if not sequence.ready:
-                batches = self._with(sequence, batches) or batches
+                batches = self._with(sequence, batches, budget) or batches
         collects = self._collects(now)
         while self.waiting and self.rows.free >= self.waiting[0].width and not collects:
             sequence = self.waiting[0]
             slot, common = self._find_prefix(sequence)
             sequence.read = common
-            larger = self._with(sequence, batches)
+            larger = self._with(sequence, batches, budget)
             if larger is None:
                 sequence.read = 0
                 break
@@ -207,17 +211,17 @@ class Scheduler:
             self._collecting_since = now
         return now - self._collecting_since < COLLECT_S
 
-    def _with(self, sequence: Sequence, batches: list[list[Chunk]]) -> list[list[Chunk]] | None:
+    def _with(self, sequence: Sequence, batches: list[list[Chunk]], budget: int) -> list[list[Chunk]] | None:
         """The batches with the sequence's next piece, or None where the budget has no room for it."""
         planned = [chunk for batch in batches for chunk in batch]
         left = len(sequence.prompt) - sequence.read
         if self.chunked:
-            room = self.prefill_tokens - padded_tokens(batches)
+            room = budget - padded_tokens(batches)
             if room < min(left, SHORTEST_CHUNK) and planned:
                 return None
             left = min(left, max(room, SHORTEST_CHUNK))
         larger = batches_by_length([*planned, Chunk(sequence, sequence.read, sequence.read + left)])
-        return larger if not planned or padded_tokens(larger) <= self.prefill_tokens else None
+        return larger if not planned or padded_tokens(larger) <= budget else None
 
     def _find_prefix(self, sequence: Sequence) -> tuple[int, int]:
         if not self.chunked:

@@ -4,7 +4,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.engine.beams import Beams
-from service.engine.scheduler import COLLECT_S, LEVEL_S, PASS_TOKENS, Chunk, Plan, Scheduler, batches_by_length
+from service.engine.scheduler import (
+    COLLECT_S,
+    IDLE_FACTOR,
+    LEVEL_S,
+    PASS_TOKENS,
+    Chunk,
+    Plan,
+    Scheduler,
+    batches_by_length,
+)
 from service.engine.sequence import Sequence
 
 
@@ -14,6 +23,17 @@ def sequence(name: object, prompt_tokens: int = 4, deadline: float | None = None
 
 def scheduler(*sequences: Sequence, slots: int = 4, prefill_tokens: int = 100) -> Scheduler:
     made = Scheduler(slots=slots, prefill_tokens=prefill_tokens)
+    for each in sequences:
+        made.add(each)
+    return made
+
+
+def beside_a_stream(*sequences: Sequence, slots: int = 4, prefill_tokens: int = 100) -> Scheduler:
+    """One sequence decodes already, and takes a slot."""
+    stream = sequence("stream")
+    made = scheduler(stream, slots=slots, prefill_tokens=prefill_tokens)
+    made.schedule(0)
+    stream.rows[0].tokens.append(7)
     for each in sequences:
         made.add(each)
     return made
@@ -42,21 +62,26 @@ def test_a_request_joins_at_the_step_after_one_ends() -> None:
 
 
 def test_prefill_stops_at_its_budget() -> None:
-    made = scheduler(*(sequence(n, prompt_tokens=40) for n in range(4)))
+    made = beside_a_stream(*(sequence(n, prompt_tokens=40) for n in range(4)), slots=5)
     assert prefilled(made.schedule(0)) == ["0", "1"]
     assert prefilled(made.schedule(0)) == ["2", "3"]
 
 
+def test_while_nobody_decodes_larger_batches_are_read() -> None:
+    made = scheduler(*(sequence(n, prompt_tokens=40) for n in range(30)), slots=30)
+    assert len(prefilled(made.schedule(0))) == IDLE_FACTOR * 100 // 40
+
+
 def test_a_prompt_above_the_budget_is_prefilled_alone_rather_than_never() -> None:
-    made = scheduler(sequence("long", prompt_tokens=500), sequence("short"))
+    made = beside_a_stream(sequence("long", prompt_tokens=500), sequence("short"))
     assert prefilled(made.schedule(0)) == ["long"]
     assert prefilled(made.schedule(0)) == ["short"]
 
 
 def test_a_short_request_never_overtakes_a_long_one() -> None:
-    made = scheduler(sequence("first", 60), sequence("long", 60), sequence("short", 1))
+    made = beside_a_stream(sequence("first", 60), sequence("long", 60), sequence("short", 50))
     assert prefilled(made.schedule(0)) == ["first"]
-    assert prefilled(made.schedule(0)) == ["long"], "padded, the two would cost 120 tokens"
+    assert prefilled(made.schedule(0)) == ["long"], "with the short one it would be over the budget"
     assert prefilled(made.schedule(0)) == ["short"]
 
 
