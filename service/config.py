@@ -42,7 +42,7 @@ class ModelSettings(Section):
     # node still uses it when device is "auto" and Ray makes one visible
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "float32", "bfloat16", "int8"] = "auto"  # the fastest the hardware computes natively
-    threads: Positive | None = None  # torch threads of a replica; None: the cores of the node
+    threads: Positive | None = None  # torch threads of a replica; None: its share of the node, see `threads_of`
     slots: Positive = 64  # sequences that run at once
     prefix_slots: Annotated[int, Field(ge=0)] = 16  # prompts that are kept, for those that begin like them; generators
     max_prompt_tokens: Positive | None = None  # None: the model's own limit
@@ -90,6 +90,15 @@ class Settings(BaseSettings):
     gateway: GatewaySettings = GatewaySettings()
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_json: bool | None = None  # one JSON object a line; None: unless started from a terminal
+
+    def threads_of(self, model: str, cores: int) -> int:
+        """Of a replica on a node with so many cores.
+
+        Unless set, the replicas share them and leave one to the gateway and its proxy. A thread more than there are
+        cores costs far more than it brings: all threads of a model wait for each other many times in a step.
+        """
+        replicas = sum(each.min_replicas for each in self.models.values())
+        return self.models[model].threads or max((cores - 1) // replicas, 1)
 
     @classmethod
     def settings_customise_sources(

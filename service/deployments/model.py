@@ -32,7 +32,7 @@ class ModelReplica:
         # Not sys.stderr: Ray Serve sends that to a file of its own.
         configure_logging(settings.log_level, json_lines=settings.log_json, stream=sys.__stderr__)
         model = settings.models[name]
-        torch.set_num_threads(model.threads or os.cpu_count() or 1)  # Ray sets one thread for what reserves no core
+        torch.set_num_threads(settings.threads_of(name, os.cpu_count() or 1))  # Ray sets one for what reserves no core
         self._registry, self._checkpoint = settings.registry, model.checkpoint
         self._metrics = WorkerMetrics(name)
         self._engine = TextEngine(

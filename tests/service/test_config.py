@@ -70,3 +70,13 @@ def test_settings_cannot_be_changed_after_reading() -> None:
 
 def test_a_fraction_of_a_gpu_may_be_asked_for() -> None:
     assert ModelSettings(task="classify", checkpoint="x", gpus_per_replica=0.25).gpus_per_replica == 0.25
+
+
+def test_replicas_share_the_cores_but_one_unless_told_otherwise() -> None:
+    shipped = Settings.load(None)
+    assert [shipped.threads_of("translator", cores) for cores in (1, 2, 4, 8, 16)] == [1, 1, 1, 2, 5]
+    translator = {"task": "translate", "checkpoint": "translator"}
+    alone = Settings.load(None, models={"translator": translator})
+    assert [alone.threads_of("translator", cores) for cores in (1, 2, 8)] == [1, 1, 7]
+    told = Settings.load(None, models={"translator": {**translator, "threads": 4}})
+    assert told.threads_of("translator", 2) == 4
