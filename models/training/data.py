@@ -6,7 +6,6 @@ Knows nothing of models or losses. Everything random comes from the seed.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 
 from models import formats
 from models.tokenizer import Tokenizer
+from models.training.duplicates import NearDuplicates
 from models.training.recipe import Corpus, Filter, Recipe
 
 
@@ -94,37 +94,38 @@ def accepted(text: str, rules: Filter) -> bool:
 class Splits:
     training: list[Row]
     validation: list[Row]
+    near_duplicates: int  # rows of the training files that were left out for their likeness to a held-out text
 
 
 def read_splits(recipe: Recipe, data: Path) -> Splits:
-    """Training and validation rows. No training text equals one of the validation or test files, in any column."""
+    """Training and validation rows. No training text is nearly one of the validation or test files, in any column."""
     corpora = [read_corpus(recipe, corpus, data) for corpus in recipe.corpora]
     if recipe.validation:
         validation = [row for corpus in recipe.validation for row in read_corpus(recipe, corpus, data)]
     else:
         chosen = np.random.default_rng(recipe.seed).permutation(len(corpora[0]))[: recipe.hold_out]
         validation = [corpora[0][index] for index in chosen]
+        held = set(chosen.tolist())
+        corpora[0] = [row for index, row in enumerate(corpora[0]) if index not in held]
     texts = [text for row in validation for text in (row.source, row.target if recipe.task != "classify" else "")]
     for corpus in recipe.tests:
         columns = [c for c in corpus.columns if c not in ("label", "rating")]
         texts += [values[column] for values in read_tsv(data / corpus.file, corpus.columns) for column in columns]
-    held_out = {fingerprint(text) for text in texts} - {""}
+    held_out = NearDuplicates(texts)
+    kept = [
+        [
+            row
+            for row in rows
+            if row.source not in held_out and (recipe.task == "classify" or row.target not in held_out)
+        ]
+        for rows in corpora
+    ]
     training = [
-        row
-        for corpus, rows in zip(recipe.corpora, corpora, strict=True)
-        for row in rows
-        if fingerprint(row.source) not in held_out
-        and (recipe.task == "classify" or fingerprint(row.target) not in held_out)
-        for _ in range(corpus.repeat)
+        row for corpus, rows in zip(recipe.corpora, kept, strict=True) for row in rows for _ in range(corpus.repeat)
     ]
     if not training or not validation:
         raise DataError(f"{len(training)} training and {len(validation)} validation rows, expected at least 1 of each")
-    return Splits(training, validation)
-
-
-def fingerprint(text: str) -> str:
-    """Equal for texts that differ only in case, punctuation and spaces."""
-    return "".join(c for c in text.casefold() if unicodedata.category(c)[0] in "LN")
+    return Splits(training, validation, sum(map(len, corpora)) - sum(map(len, kept)))
 
 
 def encode(recipe: Recipe, tokenizer: Tokenizer, rows: Sequence[Row], longest: tuple[int, int]) -> list[Example]:

@@ -58,7 +58,10 @@ def train(
     directory.mkdir(parents=True, exist_ok=True)
 
     splits = read_splits(recipe, data)
-    say(f"{recipe.name}: {len(splits.training):,} training rows, {len(splits.validation):,} for validation")
+    say(
+        f"{recipe.name}: {len(splits.training):,} training rows, {len(splits.validation):,} for validation; "
+        f"{splits.near_duplicates:,} left out that are held out or nearly"
+    )
     tokenizer = _tokenizer(recipe, splits.training, directory / "tokenizer.json")
     config = _config(recipe, tokenizer, recipe_path)
     longest = _longest(config)

@@ -9,12 +9,12 @@ from models.training.data import (
     Row,
     accepted,
     encode,
-    fingerprint,
     padded,
     plan_batches,
     read_splits,
     read_tsv,
 )
+from models.training.duplicates import fingerprint
 from models.training.recipe import Filter, Recipe
 
 
@@ -85,7 +85,8 @@ def test_rows_with_other_labels_are_left_out_and_columns_can_be_named(write_reci
     ]
     splits = read_splits(Recipe.load(write_recipe({**recipes["classifier"], "corpora": corpora})), data)
     assert {row.target for row in splits.training} == {"positive"}
-    assert len(splits.training) + len(splits.validation) == 80
+    assert len(splits.training) + len(splits.validation) + splits.near_duplicates == 80
+    assert splits.near_duplicates > 0, "they differ in a number only"
 
 
 @pytest.mark.parametrize(
