@@ -6,18 +6,18 @@ Knows nothing of torch; the `model` section is checked by the architecture's own
 from __future__ import annotations
 
 import dataclasses
-import types
-import typing
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar, Union
+from typing import Any, Literal, Self
 
 import yaml
 
 from models.config import ConfigError
+from models.training.fields import read_fields
 
-Task = Literal["translate", "generate", "classify"]
-T = TypeVar("T")
+Task = Literal["translate", "generate", "classify", "pretrain"]
+Format = Literal["tsv", "jsonl", "parquet", "text", "anki", "nsmc"]
+_FORMATS: dict[str, Format] = {".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
 
 
 class RecipeError(ValueError):
@@ -26,22 +26,44 @@ class RecipeError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Corpus:
-    """One tab-separated file of the data folder."""
+    """One file of the data folder, or one file per language whose lines belong together."""
 
-    file: str  # relative to the data folder
-    columns: tuple[str, ...]  # language codes, or text, pair, label, rating
+    columns: tuple[str, ...]  # language codes, or text, pair, label, rating; jsonl and parquet look them up by name
+    file: str = ""  # relative to the data folder
+    files: dict[str, str] = dataclasses.field(default_factory=dict)  # column -> file: line-aligned parallel text
+    format: Format | None = None  # None: by the file's suffix
+    max_broken: int = 100  # rows that cannot be read (wrong columns, not UTF-8, empty) are left out, up to so many
     directions: tuple[str, ...] = ()  # of a translation corpus: fr-en reads column fr and writes column en
     label_column: str = "label"  # of a classifier
     labels: dict[str, str] = dataclasses.field(default_factory=dict)  # its values -> label; other rows are left out
     repeat: int = 1  # times per epoch
 
     def __post_init__(self) -> None:
-        if self.repeat < 1:
-            raise ConfigError(f"{self.file}: repeat is {self.repeat}, expected at least 1")
+        if bool(self.file) == bool(self.files):
+            raise ConfigError(f"a corpus has either a file or files, this one has {self.file!r} and {self.files}")
+        if self.files and tuple(self.files) != self.columns:
+            raise ConfigError(f"{self.name}: files are of the columns {tuple(self.files)}, columns are {self.columns}")
+        if self.file and self.format is None and Path(self.file).suffix not in _FORMATS:
+            raise ConfigError(
+                f"{self.file}: give its format: the suffix {Path(self.file).suffix!r} is none of {', '.join(_FORMATS)}"
+            )
+        for name, least in (("repeat", 1), ("max_broken", 0)):
+            if getattr(self, name) < least:
+                raise ConfigError(f"{self.name}: {name} is {getattr(self, name)}, expected at least {least}")
         for direction in self.directions:
             missing = [language for language in direction.split("-") if language not in self.columns]
             if missing or direction.count("-") != 1:
-                raise ConfigError(f"{self.file}: direction {direction!r} is not two of the columns {self.columns}")
+                raise ConfigError(f"{self.name}: direction {direction!r} is not two of the columns {self.columns}")
+
+    @property
+    def name(self) -> str:
+        """As messages and reports call it."""
+        return self.file or " + ".join(self.files.values())
+
+    @property
+    def layout(self) -> Format:
+        """Of `file`."""
+        return self.format or _FORMATS[Path(self.file).suffix]
 
     @property
     def pairs(self) -> tuple[tuple[str, str], ...]:
@@ -66,13 +88,22 @@ class Control:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Filter:
-    """Texts a generator should not learn from."""
+class Cleaning:
+    """Rows that training leaves out; the report counts them by reason. Held-out rows are never cleaned."""
 
+    duplicates: bool = False  # a row equal to an earlier one of any corpus; case, punctuation and spaces aside
+    max_length_ratio: float | None = None  # of a translation: characters of the longer side / of the shorter
+    scripts: dict[str, str] = dataclasses.field(default_factory=dict)  # column -> Unicode script of most of its letters
     min_characters: int = 1
-    max_repeat: int = 1_000_000  # longest run of one character
+    max_repeat: int | None = None  # longest run of one character
     min_distinct: float = 0.0  # distinct characters / characters; low in texts that repeat themselves
-    blocked: tuple[str, ...] = ()  # texts that contain any of these are left out
+    blocked: tuple[str, ...] = ()  # texts that contain any of these
+
+    def __post_init__(self) -> None:
+        if self.max_length_ratio is not None and self.max_length_ratio < 1:
+            raise ConfigError(f"max_length_ratio is {self.max_length_ratio}, expected at least 1")
+        if not 0 <= self.min_distinct <= 1:
+            raise ConfigError(f"min_distinct is {self.min_distinct}, expected a share from 0 to 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,29 +115,43 @@ class Training:
     """
 
     steps: int
-    batch_tokens: int  # padded, per step
+    batch_tokens: int  # padded, per batch
     learning_rate: float  # the peak
     warmup_steps: int
+    accumulate: int = 1  # batches per step, shared among the workers
     schedule: Literal["cosine", "inverse_sqrt"] = "cosine"
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    matrix_learning_rate: float = 0.02  # the peak of Muon, which moves the layers' matrices; AdamW moves the rest
     max_minutes: float | None = None
     weight_decay: float = 0.01  # of matrices; norms and biases have none
     beta2: float = 0.98
     clip: float = 1.0  # largest gradient norm
     label_smoothing: float = 0.0
     average_decay: float = 0.0  # exponential moving average of the weights, which is what is published; 0: none
-    masked_words_steps: int = 0  # of a classifier: so many first steps guess masked words instead of labels
+    average_last: int = 0  # or the mean of the weights at so many last validations; 0: none
+    patience: int = 0  # stop after so many validations without a lower loss, and publish the best; 0: never
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: bfloat16 where the hardware computes in it
+    compile: bool = False  # torch.compile: minutes at the start, and a compiler on the machine
     validate_every: int = 1000  # steps
     save_every: float = 120.0  # seconds between saved states
 
     def __post_init__(self) -> None:
-        for name, least in (("steps", 1), ("batch_tokens", 1), ("warmup_steps", 0), ("validate_every", 1)):
+        for name, least in (
+            ("steps", 1), ("batch_tokens", 1), ("warmup_steps", 0), ("validate_every", 1), ("accumulate", 1),
+            ("average_last", 0), ("patience", 0),
+        ):  # fmt: skip
             if getattr(self, name) < least:
                 raise ConfigError(f"{name} is {getattr(self, name)}, expected at least {least}")
         for name in ("label_smoothing", "average_decay", "beta2"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}, expected 0 <= {name} < 1")
-        if self.learning_rate <= 0 or self.clip <= 0:
-            raise ConfigError(f"learning_rate {self.learning_rate} and clip {self.clip} must be above 0")
+        for name in ("learning_rate", "matrix_learning_rate", "clip"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"{name} is {getattr(self, name)}, expected more than 0")
+        if self.average_decay and self.average_last:
+            raise ConfigError(
+                f"average_decay {self.average_decay} and average_last {self.average_last}: choose one way of averaging"
+            )
         if self.max_minutes is not None and self.max_minutes <= 0:
             raise ConfigError(f"max_minutes is {self.max_minutes}, expected more than 0")
 
@@ -115,34 +160,46 @@ class Training:
 class Recipe:
     name: str  # of the published model
     task: Task
-    model: dict[str, Any]  # architecture and its config's fields, without vocab_size (and labels)
-    tokenizer: TokenizerRecipe
     corpora: tuple[Corpus, ...]
     training: Training
+    model: dict[str, Any] = dataclasses.field(default_factory=dict)  # architecture and its config's fields, without
+    # vocab_size (and labels); empty with `start`
+    tokenizer: TokenizerRecipe | None = None
+    start: str = ""  # begin with the weights and the tokenizer of this run, NAME[@VERSION] or checkpoint directory
+    frozen_encoder: bool = False  # of a classifier: train the head alone, on the features of the encoder it starts from
+    next_sentence: bool = True  # of pre-training: also tell whether the second half of a text is its own
     seed: int = 1
     validation: tuple[Corpus, ...] = ()
     hold_out: int = 0  # examples taken from the first corpus for validation, where there is no file for it
     tests: tuple[Corpus, ...] = ()  # final scores only; their texts are left out of the training data
+    beams: tuple[int, ...] = (1,)  # of a translator: each test is scored with these beam widths
     labels: tuple[str, ...] = ()  # of a classifier, in the order of its outputs
     control: Control | None = None
-    filter: Filter | None = None
+    cleaning: Cleaning = Cleaning()
     licence: str = ""
     data: str = ""  # what it was trained on, for the manifest
     attribution: str = ""
+    limits: str = ""  # what it should not be used for, for the model card
 
     def __post_init__(self) -> None:
         if not self.corpora:
             raise ConfigError("corpora is empty: there is nothing to train on")
         if bool(self.validation) == bool(self.hold_out):
             raise ConfigError("give either validation files or hold_out")
+        if bool(self.start) == bool(self.model and self.tokenizer):
+            raise ConfigError("give either a model and a tokenizer, or start: what to begin with, which has both")
+        if self.frozen_encoder and not (self.start and self.task == "classify"):
+            raise ConfigError("frozen_encoder is for a classifier that starts from a pre-trained encoder (start)")
+        if not self.beams or min(self.beams) < 1:
+            raise ConfigError(f"beams is {self.beams}, expected widths of at least 1")
         if self.task == "translate" and not all(corpus.directions for corpus in self.corpora):
             raise ConfigError("every corpus of a translator needs directions, such as [fr-en]")
         for corpus in (*self.corpora, *self.validation, *self.tests):
             unknown = sorted(set(corpus.labels.values()) - set(self.labels))
             if unknown:
-                raise ConfigError(f"{corpus.file}: labels {unknown} are not among the recipe's {list(self.labels)}")
+                raise ConfigError(f"{corpus.name}: labels {unknown} are not among the recipe's {list(self.labels)}")
             if self.task == "classify" and not corpus.labels:
-                raise ConfigError(f"{corpus.file}: a classifier's corpus needs labels, such as {{'0': negative}}")
+                raise ConfigError(f"{corpus.name}: a classifier's corpus needs labels, such as {{'0': negative}}")
 
     @property
     def language_pairs(self) -> tuple[tuple[str, str], ...]:
@@ -166,49 +223,6 @@ class Recipe:
     def from_dict(cls, values: Any) -> Self:
         """From YAML, or from the manifest of a checkpoint that the recipe made. Raises RecipeError."""
         try:
-            return _read(cls, values, "recipe")
+            return read_fields(cls, values, "recipe")
         except ConfigError as error:
             raise RecipeError(str(error)) from error
-
-
-def _read(kind: type[T], values: Any, where: str) -> T:
-    """Build the dataclass `kind` from a mapping, by its field types."""
-    if not isinstance(values, dict):
-        raise ConfigError(f"{where} is {values!r}, expected a mapping")
-    hints = typing.get_type_hints(kind)
-    names = [f.name for f in fields(kind)]  # type: ignore[arg-type]
-    unknown = sorted(str(name) for name in values if name not in names)
-    if unknown:
-        raise ConfigError(f"{where} has no field {', '.join(map(repr, unknown))}; known are {', '.join(names)}")
-    read = {name: _value(hints[name], value, f"{where}.{name}") for name, value in values.items()}
-    try:
-        return kind(**read)
-    except TypeError as error:
-        raise ConfigError(f"{where}: {str(error).split('() ', 1)[-1]}") from error
-
-
-def _value(hint: Any, value: Any, where: str) -> Any:
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (Union, types.UnionType):
-        if value is None and type(None) in arguments:
-            return None
-        return _value(next(a for a in arguments if a is not type(None)), value, where)
-    if dataclasses.is_dataclass(hint):
-        return _read(hint, value, where)  # type: ignore[arg-type]
-    if origin is tuple:
-        if not isinstance(value, list):
-            raise ConfigError(f"{where} is {value!r}, expected a list")
-        return tuple(_value(arguments[0], item, f"{where}[{n}]") for n, item in enumerate(value))
-    if origin is dict:
-        if not isinstance(value, dict):
-            raise ConfigError(f"{where} is {value!r}, expected a mapping")
-        return {str(key): item if arguments[1] is Any else str(item) for key, item in value.items()}
-    if origin is Literal:
-        if value not in arguments:
-            raise ConfigError(f"{where} is {value!r}, expected one of {', '.join(map(repr, arguments))}")
-        return value
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
-        raise ConfigError(f"{where} is {value!r}, expected {hint.__name__}")
-    return value

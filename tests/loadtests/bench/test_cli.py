@@ -70,7 +70,7 @@ def test_without_the_extra_the_error_names_the_command_that_installs_it(monkeypa
 def test_an_installation_without_the_source_says_where_the_benchmarks_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.cli.__file__", str(tmp_path / "service" / "cli.py"))
+    monkeypatch.setattr("service.commands.bench.__file__", str(tmp_path / "service" / "commands" / "bench.py"))
     done = run("engine")
     assert done.exit_code == 2
     assert "install from a checkout" in done.output

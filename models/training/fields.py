@@ -1,0 +1,59 @@
+"""From a mapping, as YAML gives it, to a frozen dataclass, by its field types; the message of an error names the field.
+
+Knows nothing of what the dataclasses mean.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from dataclasses import fields
+from typing import Any, Literal, TypeVar, Union
+
+from models.config import ConfigError
+
+T = TypeVar("T")
+
+
+def read_fields(kind: type[T], values: Any, where: str) -> T:
+    """Build the dataclass `kind`. Raises ConfigError: an unknown, missing or wrongly typed field."""
+    if not isinstance(values, dict):
+        raise ConfigError(f"{where} is {values!r}, expected a mapping")
+    hints = typing.get_type_hints(kind)
+    names = [f.name for f in fields(kind)]  # type: ignore[arg-type]
+    unknown = sorted(str(name) for name in values if name not in names)
+    if unknown:
+        raise ConfigError(f"{where} has no field {', '.join(map(repr, unknown))}; known are {', '.join(names)}")
+    read = {name: _value(hints[name], value, f"{where}.{name}") for name, value in values.items()}
+    try:
+        return kind(**read)
+    except TypeError as error:
+        raise ConfigError(f"{where}: {str(error).split('() ', 1)[-1]}") from error
+
+
+def _value(hint: Any, value: Any, where: str) -> Any:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (Union, types.UnionType):
+        if value is None and type(None) in arguments:
+            return None
+        return _value(next(a for a in arguments if a is not type(None)), value, where)
+    if dataclasses.is_dataclass(hint):
+        return read_fields(hint, value, where)  # type: ignore[arg-type]
+    if origin is tuple:
+        if not isinstance(value, list):
+            raise ConfigError(f"{where} is {value!r}, expected a list")
+        return tuple(_value(arguments[0], item, f"{where}[{n}]") for n, item in enumerate(value))
+    if origin is dict:
+        if not isinstance(value, dict):
+            raise ConfigError(f"{where} is {value!r}, expected a mapping")
+        return {str(key): item if arguments[1] is Any else str(item) for key, item in value.items()}
+    if origin is Literal:
+        if value not in arguments:
+            raise ConfigError(f"{where} is {value!r}, expected one of {', '.join(map(repr, arguments))}")
+        return value
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
+        raise ConfigError(f"{where} is {value!r}, expected {hint.__name__}")
+    return value

@@ -1,0 +1,21 @@
+"""What the commands share: where they write, how they fail, options that several have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+console = Console(highlight=False)
+
+RegistryOption = Annotated[str, typer.Option(help="Directory or URL (s3://...) that holds the checkpoints.")]
+DataOption = Annotated[Path, typer.Option(envvar="TRIPTYCH_DATA", help="Folder of the text files that recipes name.")]
+
+
+def failed(reason: str) -> typer.Exit:
+    """Say why on the terminal; what to raise."""
+    console.print(f"[red]triptych:[/red] {escape(reason)}", soft_wrap=True)
+    return typer.Exit(2)
