@@ -6,6 +6,8 @@ Shapes: B rows, S tokens, C width, V vocabulary, L labels.
 
 from __future__ import annotations
 
+from typing import Self
+
 import torch
 from torch import Tensor, nn
 
@@ -45,6 +47,7 @@ class Bert(nn.Module):
         self.classifier = nn.Linear(config.width, config.labels)
         self.masked_word_head = MaskedWordHead(config)
         self.next_sentence_head = nn.Linear(config.width, 2)
+        self._frozen = False
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -54,6 +57,19 @@ class Bert(nn.Module):
                 nn.init.normal_(parameter, std=0.02)
             elif name.endswith("bias"):
                 nn.init.zeros_(parameter)
+
+    def freeze_encoder(self) -> None:
+        """From now on only the pooler and the label projection are trained, on features without dropout."""
+        self._frozen = True
+        for name, parameter in self.named_parameters():
+            parameter.requires_grad = name.startswith(("pooler.", "classifier."))
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        if self._frozen:
+            for part in (self.embedding, self.segment, self.embedding_norm, self.layers, self.norm):
+                part.eval()
+        return self
 
     def forward(self, batch: Prompts) -> Tensor:
         """Logits [B, L] over the labels."""

@@ -1,8 +1,8 @@
-"""What a model is trained to do: from examples to a batch, from a batch to a loss.
+"""What a model is trained to do: from examples to a batch, from a batch to the logits that are compared with targets.
 
 Every objective projects only the positions that are scored: with padding left out, the output projection, which is
 most of a small model's work, shrinks by the share of padding. Shapes: B rows, T tokens, N scored positions, V outputs.
-Knows nothing of optimizers or schedules.
+Knows nothing of losses, optimizers or schedules.
 """
 
 from __future__ import annotations
@@ -16,32 +16,41 @@ import torch
 from torch import Tensor
 
 from models.interface import CausalBatch, Prompts, Seq2SeqBatch
-from models.training.data import Example, padded
+from models.training.batches import padded
+from models.training.data import Example, Examples
 
 
 @dataclass(frozen=True)
 class Batch:
+    """What a model reads, and for each term of the loss what it should say where."""
+
     inputs: Any  # what the model's forward takes
-    scored: Tensor  # [B, T] bool: the positions whose output counts; empty for one output a row
-    targets_N: Tensor  # int64
+    scored: tuple[Tensor, ...]  # bool, [B, T] or [B]: where a term's outputs count
+    targets: tuple[Tensor, ...]  # int64 [N] for each term
 
     def to(self, device: torch.device) -> Batch:
         moved = {
             name: value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
             for name, value in vars(self.inputs).items()
         }
-        return Batch(type(self.inputs)(**moved), self.scored.to(device), self.targets_N.to(device))
+        return Batch(
+            type(self.inputs)(**moved),
+            tuple(each.to(device) for each in self.scored),
+            tuple(each.to(device) for each in self.targets),
+        )
 
 
 class Objective(Protocol):
-    def sizes(self, examples: Sequence[Example]) -> np.ndarray:
+    """The first term of the loss is the main one, whose loss and accuracy are reported."""
+
+    def sizes(self, examples: Examples) -> np.ndarray:
         """[N] float: an example's padded width (rounded down), and a fraction that refines the order."""
         ...
 
     def batch(self, examples: Sequence[Example], random: np.random.Generator) -> Batch: ...
 
-    def logits(self, model: Any, batch: Batch) -> Tensor:
-        """[N, V]"""
+    def logits(self, model: Any, batch: Batch) -> tuple[Tensor, ...]:
+        """[N, V] for each term."""
         ...
 
 
@@ -51,9 +60,9 @@ class Translation:
     def __init__(self, pad_id: int, start_id: int) -> None:
         self._pad, self._start = pad_id, start_id
 
-    def sizes(self, examples: Sequence[Example]) -> np.ndarray:
-        lengths = np.array([(len(e.source), len(e.target)) for e in examples], float)
-        return lengths.max(axis=1) + lengths.sum(axis=1) / 10_000
+    def sizes(self, examples: Examples) -> np.ndarray:
+        source, target = examples.source_lengths_N, examples.target_lengths_N
+        return np.maximum(source, target) + (source + target) / 10_000
 
     def batch(self, examples: Sequence[Example], random: np.random.Generator) -> Batch:
         source = padded([e.source for e in examples], self._pad)
@@ -67,12 +76,12 @@ class Translation:
                 source_lengths_B=torch.tensor([len(e.source) for e in examples]),
                 target_BT=torch.from_numpy(inputs),
             ),
-            torch.from_numpy(scored),
-            torch.from_numpy(target[scored]),
+            (torch.from_numpy(scored),),
+            (torch.from_numpy(target[scored]),),
         )
 
-    def logits(self, model: Any, batch: Batch) -> Tensor:
-        return model.logits(model.hidden(batch.inputs)[batch.scored])
+    def logits(self, model: Any, batch: Batch) -> tuple[Tensor, ...]:
+        return (model.logits(model.hidden(batch.inputs)[batch.scored[0]]),)
 
 
 class CausalLanguageModel:
@@ -81,8 +90,8 @@ class CausalLanguageModel:
     def __init__(self, pad_id: int, drop_control: float = 0.0) -> None:
         self._pad, self._drop = pad_id, drop_control
 
-    def sizes(self, examples: Sequence[Example]) -> np.ndarray:
-        return np.array([len(e.source) + len(e.target) - 1 for e in examples], float)
+    def sizes(self, examples: Examples) -> np.ndarray:
+        return (examples.source_lengths_N + examples.target_lengths_N - 1).astype(float)
 
     def batch(self, examples: Sequence[Example], random: np.random.Generator) -> Batch:
         dropped = random.random(len(examples)) < self._drop
@@ -95,18 +104,18 @@ class CausalLanguageModel:
         scored = (positions >= first) & (positions < last)
         return Batch(
             CausalBatch(tokens_BT=torch.from_numpy(tokens[:, :-1].copy())),
-            torch.from_numpy(scored),
-            torch.from_numpy(tokens[:, 1:][scored]),
+            (torch.from_numpy(scored),),
+            (torch.from_numpy(tokens[:, 1:][scored]),),
         )
 
-    def logits(self, model: Any, batch: Batch) -> Tensor:
-        return model.logits(model.hidden(batch.inputs)[batch.scored])
+    def logits(self, model: Any, batch: Batch) -> tuple[Tensor, ...]:
+        return (model.logits(model.hidden(batch.inputs)[batch.scored[0]]),)
 
 
-def prompts(examples: Sequence[Example], pad_id: int, separator_id: int) -> Prompts:
-    """Texts or pairs of a classifier. The second segment is what follows the first separator."""
-    tokens = padded([e.source for e in examples], pad_id)
-    lengths = np.array([len(e.source) for e in examples])
+def prompts(rows: Sequence[np.ndarray], pad_id: int, separator_id: int) -> Prompts:
+    """Texts or pairs of an encoder. The second segment is what follows the first separator."""
+    tokens = padded(rows, pad_id)
+    lengths = np.array([len(row) for row in rows])
     is_separator = tokens == separator_id
     segments = ((np.cumsum(is_separator, axis=1) - is_separator) > 0) & (np.arange(tokens.shape[1]) < lengths[:, None])
     return Prompts(
@@ -117,34 +126,50 @@ def prompts(examples: Sequence[Example], pad_id: int, separator_id: int) -> Prom
 
 
 class Classification:
-    """One label a row."""
+    """One label a row, of a text or a pair."""
 
     def __init__(self, pad_id: int, separator_id: int) -> None:
         self._pad, self._separator = pad_id, separator_id
 
-    def sizes(self, examples: Sequence[Example]) -> np.ndarray:
-        return np.array([len(e.source) for e in examples], float)
+    def sizes(self, examples: Examples) -> np.ndarray:
+        return examples.source_lengths_N.astype(float)
 
     def batch(self, examples: Sequence[Example], random: np.random.Generator) -> Batch:
         labels = torch.tensor([int(e.target[0]) for e in examples])
-        return Batch(prompts(examples, self._pad, self._separator), torch.empty(0, dtype=torch.bool), labels)
+        return Batch(prompts([e.source for e in examples], self._pad, self._separator), (), (labels,))
 
-    def logits(self, model: Any, batch: Batch) -> Tensor:
-        return model(batch.inputs)
+    def logits(self, model: Any, batch: Batch) -> tuple[Tensor, ...]:
+        return (model(batch.inputs),)
 
 
-class MaskedWords:
-    """Guess 15 % of the tokens: of these 80 % are masked, 10 % replaced at random, 10 % left (Devlin et al. 2019)."""
+class Pretraining:
+    """Masked words and next sentence (Devlin et al. 2019).
 
-    def __init__(self, pad_id: int, separator_id: int, mask_id: int, vocab_size: int, specials: int) -> None:
+    Guess 15 % of the tokens: of these 80 % are masked, 10 % replaced at random, 10 % left. And tell whether a text's
+    second part is its own (0) or, for every other row, one of the same batch (1).
+    """
+
+    def __init__(
+        self, pad_id: int, separator_id: int, mask_id: int, *, vocab_size: int, longest: int, next_sentence: bool
+    ) -> None:
         self._pad, self._separator, self._mask = pad_id, separator_id, mask_id
-        self._vocab_size, self._specials = vocab_size, specials  # ids below `specials` are never masked
+        self._vocab_size, self._longest, self._next_sentence = vocab_size, longest, next_sentence
+        self._specials = 1 + max(pad_id, separator_id, mask_id)  # a WordPiece vocabulary begins with them
 
-    def sizes(self, examples: Sequence[Example]) -> np.ndarray:
-        return np.array([len(e.source) for e in examples], float)
+    def sizes(self, examples: Examples) -> np.ndarray:
+        return (examples.source_lengths_N + examples.target_lengths_N).astype(float)
 
     def batch(self, examples: Sequence[Example], random: np.random.Generator) -> Batch:
-        inputs = prompts(examples, self._pad, self._separator)
+        seconds = [e.target for e in examples]
+        paired = np.array([len(second) > 0 for second in seconds])
+        swapped = np.zeros(len(examples), dtype=np.int64)
+        chosen = np.flatnonzero(paired & (random.random(len(examples)) < 0.5)) if self._next_sentence else []
+        if len(chosen) > 1:  # each gets the part of the next one: none keeps its own
+            swapped[chosen] = 1
+            for row, other in zip(chosen, np.roll(chosen, 1), strict=True):
+                seconds[row] = examples[other].target
+        rows = [self._joined(e.source, second) for e, second in zip(examples, seconds, strict=True)]
+        inputs = prompts(rows, self._pad, self._separator)
         tokens = inputs.tokens_BS.numpy()
         scored = (random.random(tokens.shape) < 0.15) & (tokens >= self._specials)
         targets = tokens[scored]
@@ -152,7 +177,17 @@ class MaskedWords:
         replaced = np.where(choice < 0.8, self._mask, targets)
         words = random.integers(self._specials, self._vocab_size, len(targets))
         tokens[scored] = np.where(choice >= 0.9, words, replaced)
-        return Batch(inputs, torch.from_numpy(scored), torch.from_numpy(targets))
+        masked = torch.from_numpy(scored), torch.from_numpy(targets)
+        if not self._next_sentence:
+            return Batch(inputs, masked[:1], masked[1:])
+        return Batch(inputs, (masked[0], torch.from_numpy(paired)), (masked[1], torch.from_numpy(swapped[paired])))
 
-    def logits(self, model: Any, batch: Batch) -> Tensor:
-        return model.masked_words(model.hidden(batch.inputs)[batch.scored])
+    def logits(self, model: Any, batch: Batch) -> tuple[Tensor, ...]:
+        hidden_BSC = model.hidden(batch.inputs)
+        words = model.masked_words(hidden_BSC[batch.scored[0]])
+        return (words, model.next_sentence(hidden_BSC[batch.scored[1]])) if self._next_sentence else (words,)
+
+    def _joined(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """One row, cut to what the model takes; its last separator stays."""
+        row = np.concatenate([first, second])
+        return row if len(row) <= self._longest else np.append(row[: self._longest - 1], np.int32(self._separator))

@@ -13,22 +13,53 @@ import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import safetensors
 import tokenizers
 import torch
+from torch import nn
 
 from models import checkpoint, formats
-from models.architectures import build, config_from_dict
+from models.architectures import build
 from models.checkpoint import Manifest
-from models.config import BertConfig, Config, ConfigError, GPTConfig, Seq2SeqConfig
+from models.config import Config, GPTConfig, Seq2SeqConfig
 from models.precision import resolve_device
 from models.tokenizer import SPECIAL_TOKENS, Tokenizer, train_byte_bpe, train_wordpiece
-from models.training.data import Row, encode, read_splits
-from models.training.objectives import CausalLanguageModel, Classification, MaskedWords, Objective, Translation
-from models.training.recipe import Recipe, RecipeError
+from models.training.data import Examples, Row, Splits, encode, read_splits
+from models.training.objectives import CausalLanguageModel, Classification, Objective, Pretraining, Translation
+from models.training.parallel import ALONE, Group
+from models.training.recipe import Recipe, TokenizerRecipe
+from models.training.start import Start, new_config, resolve_start
+from models.training.tracking import CURVES
 from models.training.trainer import Measurement, Trainer
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to run and where. Plain values: it travels to the workers of a distributed run."""
+
+    recipe: Path
+    data: Path  # folder of the files that the recipe names
+    runs: Path  # everything is written below runs/NAME; all workers see it
+    registry: str  # where the recipe's `start` is looked for when it is no run
+    resume: bool = True  # an interrupted run goes on where it was; otherwise it starts over
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """All that training needs, read and encoded."""
+
+    recipe: Recipe
+    directory: Path
+    start: Start | None
+    tokenizer: Tokenizer
+    config: Config
+    splits: Splits
+    training: Examples
+    validation: Examples
 
 
 @dataclass(frozen=True)
@@ -37,71 +68,81 @@ class TrainingResult:
     validation: Measurement
 
 
-def train(
-    recipe_path: Path,
-    data: Path,
-    runs: Path,
-    *,
-    resume: bool = True,
-    device: str = "auto",
-    say: Callable[[str], None] = print,
-) -> TrainingResult:
-    """Run a recipe on the files in `data`; everything is written below `runs`/NAME, the checkpoint to .../checkpoint.
+def train(job: Job, say: Say = print) -> TrainingResult:
+    """Raises RecipeError, DataError, ResumeError, Interrupted (after saving its state) and DivergedError."""
+    return fit(job, prepare(job, say), say=say)
 
-    With `resume` a run that was interrupted goes on where it was, otherwise it starts over. Raises RecipeError,
-    DataError, ResumeError, Interrupted (after saving its state) and DivergedError.
-    """
-    recipe = Recipe.load(recipe_path)
-    directory = runs / recipe.name
-    if not resume:
+
+def prepare(job: Job, say: Say = print) -> Prepared:
+    """Read, clean and encode the data. What an earlier call of the same run left is opened, not made again."""
+    recipe = Recipe.load(job.recipe)
+    start = resolve_start(recipe, job.runs, job.registry) if recipe.start else None
+    directory = job.runs / recipe.name
+    if not job.resume:
         shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True, exist_ok=True)
-
-    splits = read_splits(recipe, data)
-    say(
-        f"{recipe.name}: {len(splits.training):,} training rows, {len(splits.validation):,} for validation; "
-        f"{splits.near_duplicates:,} left out that are held out or nearly"
-    )
-    tokenizer = _tokenizer(recipe, splits.training, directory / "tokenizer.json")
-    config = _config(recipe, tokenizer, recipe_path)
+    splits = read_splits(recipe, job.data, directory, say)
+    tokenizer = _tokenizer(recipe, start, splits.training, directory / "tokenizer.json")
+    config = new_config(recipe, start, tokenizer, job.recipe)
     longest = _longest(config)
-    training = encode(recipe, tokenizer, splits.training, longest)
-    validation = encode(recipe, tokenizer, splits.validation, longest)
+    training = encode(recipe, tokenizer, splits.training, longest, directory / "data" / "training")
+    validation = encode(recipe, tokenizer, splits.validation, longest, None)
+    return Prepared(recipe, directory, start, tokenizer, config, splits, training, validation)
+
+
+def fit(job: Job, prepared: Prepared, *, group: Group = ALONE, say: Say = print) -> TrainingResult:
+    """Train what is prepared, as one worker of `group`; the first one writes the checkpoint."""
+    recipe, directory = prepared.recipe, prepared.directory
     torch.manual_seed(recipe.seed)
-    model = build(config)
-    parameters = sum(p.numel() for p in model.parameters())
-    target = resolve_device(device)
-    say(
-        f"{recipe.name}: {parameters:,} parameters, {tokenizer.vocab_size:,} tokens, {len(training):,} examples with "
-        f"{sum(len(e.source) + len(e.target) for e in training):,} ids, on {target}"
-    )
-    main, first = _objectives(recipe, config, tokenizer)
+    model = build(prepared.config)
+    if prepared.start is not None:
+        prepared.start.load_into(model)
+    if recipe.frozen_encoder:
+        model.freeze_encoder()
+    device = resolve_device(job.device)
+    if group.rank == 0:
+        learned = sum(p.numel() for p in model.parameters() if p.requires_grad)
+        say(
+            f"{recipe.name}: {learned:,} parameters to learn, {prepared.tokenizer.vocab_size:,} tokens, "
+            f"{len(prepared.training):,} examples with "
+            f"{prepared.training.source_lengths_N.sum() + prepared.training.target_lengths_N.sum():,} ids, on {device}"
+        )
     trainer = Trainer(
         recipe.name,
         model,
         recipe.training,
-        objective_at=lambda step: first if step < recipe.training.masked_words_steps else main,
-        measured=main,
-        training=training,
-        validation=validation,
+        objective=_objective(recipe, prepared.config, prepared.tokenizer),
+        training=prepared.training,
+        validation=prepared.validation,
         directory=directory,
-        recipe_hash=_hash(recipe),
+        recipe_hash=_hash(prepared),
         seed=recipe.seed,
-        device=target,
+        device=device,
+        group=group,
+        say=say,
     )
-    if trainer.resume():
+    if trainer.resume() and group.rank == 0:
         say(f"{recipe.name}: going on after step {trainer.progress.step:,}")
     result = trainer.run()
-    manifest = _manifest(recipe, trainer, result, target, config)
-    checkpoint.save(directory / "checkpoint", model=trainer.model, tokenizer=tokenizer, manifest=manifest)
-    say(f"{recipe.name}: written to {directory / 'checkpoint'}")
+    if group.rank == 0:
+        _write_checkpoint(prepared, trainer, result, device, group.size)
+        say(f"{recipe.name}: written to {directory / 'checkpoint'}")
     return TrainingResult(directory / "checkpoint", result)
 
 
-def _tokenizer(recipe: Recipe, rows: list[Row], path: Path) -> Tokenizer:
-    """Trained on the training rows; a run that goes on keeps the one it began with."""
+def _tokenizer(recipe: Recipe, start: Start | None, rows: Iterable[Row], path: Path) -> Tokenizer:
+    """The one the run starts from, or one trained on the training rows; a run that goes on keeps its own."""
     if path.is_file():
         return Tokenizer.load(path)
+    tokenizer = start.tokenizer if start else _train_tokenizer(recipe, recipe.tokenizer, rows)
+    scratch = path.with_suffix(".tmp")
+    tokenizer.save(scratch)
+    scratch.replace(path)
+    return tokenizer
+
+
+def _train_tokenizer(recipe: Recipe, wanted: TokenizerRecipe | None, rows: Iterable[Row]) -> Tokenizer:
+    assert wanted is not None, "a recipe without `start` has a tokenizer"
 
     def texts() -> Iterable[str]:
         for row in rows:
@@ -111,30 +152,12 @@ def _tokenizer(recipe: Recipe, rows: list[Row], path: Path) -> Tokenizer:
             if row.pair is not None:
                 yield formats.normalize(row.pair)
 
-    wanted = recipe.tokenizer
     if wanted.kind == "wordpiece":
-        tokenizer = train_wordpiece(texts(), wanted.vocab_size)
-    else:
-        tags = [formats.language_tag(language) for language in dict.fromkeys(t for _, t in _all_pairs(recipe))]
-        tokenizer = train_byte_bpe(texts(), wanted.vocab_size, [*SPECIAL_TOKENS, *tags], wanted.control_tokens)
-    scratch = path.with_suffix(".tmp")
-    tokenizer.save(scratch)
-    scratch.replace(path)
-    return tokenizer
-
-
-def _all_pairs(recipe: Recipe) -> list[tuple[str, str]]:
-    """Both directions of every pair: a tag for each language, so that a later direction needs no new vocabulary."""
-    pairs = recipe.language_pairs
-    return sorted({(b, a) for a, b in pairs} | set(pairs))
-
-
-def _config(recipe: Recipe, tokenizer: Tokenizer, path: Path) -> Config:
-    extra: dict[str, Any] = {"labels": len(recipe.labels)} if recipe.task == "classify" else {}
-    try:
-        return config_from_dict({**recipe.model, "vocab_size": tokenizer.vocab_size, **extra})
-    except ConfigError as error:
-        raise RecipeError(f"{path}: model: {error}") from error
+        return train_wordpiece(texts(), wanted.vocab_size)
+    # A tag for each language, source or target, so that a later direction needs no new vocabulary.
+    languages = sorted({code for pair in recipe.language_pairs for code in pair})
+    tags = [formats.language_tag(language) for language in languages]
+    return train_byte_bpe(texts(), wanted.vocab_size, [*SPECIAL_TOKENS, *tags], wanted.control_tokens)
 
 
 def _longest(config: Config) -> tuple[int, int]:
@@ -143,36 +166,52 @@ def _longest(config: Config) -> tuple[int, int]:
         return config.max_source, config.max_target - 1
     if isinstance(config, GPTConfig):
         return config.context, config.context - 2  # start and control token
-    return config.max_positions, 1
+    return config.max_positions, config.max_positions
 
 
-def _objectives(recipe: Recipe, config: Config, tokenizer: Tokenizer) -> tuple[Objective, Objective]:
-    """The task's, and the one of the first `masked_words_steps`."""
-    if isinstance(config, BertConfig):
-        separator = tokenizer.id("[SEP]")
-        mask, size = tokenizer.id("[MASK]"), tokenizer.vocab_size
-        return Classification(config.pad_id, separator), MaskedWords(config.pad_id, separator, mask, size, specials=5)
+def _objective(recipe: Recipe, config: Config, tokenizer: Tokenizer) -> Objective:
+    if isinstance(config, Seq2SeqConfig):
+        return Translation(config.pad_id, config.start_id)
     if isinstance(config, GPTConfig):
-        language_model = CausalLanguageModel(config.pad_id, recipe.control.drop if recipe.control else 0.0)
-        return language_model, language_model
-    translation = Translation(config.pad_id, config.start_id)
-    return translation, translation
+        return CausalLanguageModel(config.pad_id, recipe.control.drop if recipe.control else 0.0)
+    separator = tokenizer.id("[SEP]")
+    if recipe.task == "classify":
+        return Classification(config.pad_id, separator)
+    return Pretraining(
+        config.pad_id,
+        separator,
+        tokenizer.id("[MASK]"),
+        vocab_size=tokenizer.vocab_size,
+        longest=config.max_positions,
+        next_sentence=recipe.next_sentence,
+    )
 
 
-def _hash(recipe: Recipe) -> str:
+def _hash(prepared: Prepared) -> str:
     """Of all that a saved state depends on. Budgets may change between sittings, and what is only reported."""
-    values = dataclasses.asdict(recipe)
+    values = dataclasses.asdict(prepared.recipe)
     for name in ("steps", "max_minutes", "validate_every", "save_every"):
         del values["training"][name]
-    for name in ("licence", "data", "attribution"):
+    for name in ("licence", "data", "attribution", "limits", "beams"):
         del values[name]
+    values["start"] = prepared.start.weights_hash if prepared.start else ""
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
-def _manifest(recipe: Recipe, trainer: Trainer, result: Measurement, device: torch.device, config: Config) -> Manifest:
-    return Manifest(
+def _write_checkpoint(
+    prepared: Prepared, trainer: Trainer, result: Measurement, device: torch.device, workers: int
+) -> None:
+    """Made anew: what an earlier run left there is gone."""
+    recipe, directory = prepared.recipe, prepared.directory / "checkpoint"
+    model: nn.Module = trainer.model
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    curves = prepared.directory / CURVES
+    if curves.is_file():
+        shutil.copyfile(curves, directory / CURVES)
+    manifest = Manifest(
         name=recipe.name,
-        architecture=config.architecture,
+        architecture=prepared.config.architecture,
         task=recipe.task,
         language_pairs=recipe.language_pairs,
         labels=recipe.labels,
@@ -186,8 +225,11 @@ def _manifest(recipe: Recipe, trainer: Trainer, result: Measurement, device: tor
             "scored_tokens": trainer.progress.tokens,
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU ({platform.machine()})",
             "threads": torch.get_num_threads(),
+            "workers": workers,
+            "parameters": sum(p.numel() for p in model.parameters()),
             "validation_loss": round(result.loss, 4),
             "validation_accuracy": round(result.accuracy, 4),
+            "data_report": prepared.splits.report.to_dict(),
             "recipe": dataclasses.asdict(recipe),
         },
         versions={
@@ -197,3 +239,4 @@ def _manifest(recipe: Recipe, trainer: Trainer, result: Measurement, device: tor
             "python": platform.python_version(),
         },
     )
+    checkpoint.save(directory, model=model, tokenizer=prepared.tokenizer, manifest=manifest)

@@ -34,3 +34,11 @@ def test_every_token_sees_both_sides(classifier: nn.Module) -> None:
 def test_a_classifier_is_never_asked_to_decode(classifier: nn.Module) -> None:
     with pytest.raises(AssertionError, match="never called"):
         classifier.decode(torch.tensor([1]), torch.tensor([0]), cache_for(classifier.config))
+
+
+def test_a_frozen_encoder_gives_fixed_features_and_only_its_head_learns(classifier: nn.Module) -> None:
+    classifier.freeze_encoder()
+    classifier.train()
+    torch.testing.assert_close(classifier.hidden(prompts_of(6)), classifier.hidden(prompts_of(6)))
+    learned = {name.split(".")[0] for name, parameter in classifier.named_parameters() if parameter.requires_grad}
+    assert learned == {"pooler", "classifier"}

@@ -5,7 +5,7 @@ import torch
 from models.architectures import build
 from models.config import BertConfig, Config, GPTConfig, Seq2SeqConfig
 from models.training.data import Example
-from models.training.objectives import CausalLanguageModel, Classification, MaskedWords, Objective, Translation
+from models.training.objectives import CausalLanguageModel, Classification, Objective, Pretraining, Translation
 
 SIZE = {"vocab_size": 40, "width": 16, "heads": 2, "feedforward": 32}
 SEPARATOR = 3
@@ -23,15 +23,15 @@ def test_a_translation_is_shifted_right_behind_the_start_token():
     batch = Translation(pad_id=0, start_id=1).batch([example([4, 9, 2], [7, 8, 2]), example([4, 2], [9, 2])], random())
     assert batch.inputs.source_BS.tolist() == [[4, 9, 2], [4, 2, 0]]
     assert batch.inputs.target_BT.tolist() == [[1, 7, 8], [1, 9, 2]]
-    assert batch.scored.tolist() == [[True, True, True], [True, True, False]]
-    assert batch.targets_N.tolist() == [7, 8, 2, 9, 2]
+    assert batch.scored[0].tolist() == [[True, True, True], [True, True, False]]
+    assert batch.targets[0].tolist() == [7, 8, 2, 9, 2]
 
 
 def test_a_language_model_predicts_each_token_of_the_text_but_not_what_steers_it():
     batch = CausalLanguageModel(pad_id=0).batch([example([1, 30], [7, 8, 2]), example([1, 31], [9, 2])], random())
     assert batch.inputs.tokens_BT.tolist() == [[1, 30, 7, 8], [1, 31, 9, 2]]
-    assert batch.scored.tolist() == [[False, True, True, True], [False, True, True, False]]
-    assert batch.targets_N.tolist() == [7, 8, 2, 9, 2]
+    assert batch.scored[0].tolist() == [[False, True, True, True], [False, True, True, False]]
+    assert batch.targets[0].tolist() == [7, 8, 2, 9, 2]
 
 
 def test_control_tokens_are_dropped_at_the_given_rate():
@@ -44,20 +44,59 @@ def test_control_tokens_are_dropped_at_the_given_rate():
 def test_the_second_text_of_a_pair_is_segment_one():
     batch = Classification(0, SEPARATOR).batch([example([2, 9, 3, 8, 3], [1]), example([2, 9, 3], [0])], random())
     assert batch.inputs.segments_BS.tolist() == [[0, 0, 0, 1, 1], [0, 0, 0, 0, 0]]
-    assert batch.targets_N.tolist() == [1, 0]
+    assert batch.targets[0].tolist() == [1, 0]
+
+
+def pretraining(next_sentence: bool = True, longest: int = 64) -> Pretraining:
+    return Pretraining(0, SEPARATOR, 4, vocab_size=40, longest=longest, next_sentence=next_sentence)
 
 
 def test_about_fifteen_percent_of_the_words_are_masked_and_never_a_special_token():
     words = np.random.default_rng(2).integers(5, 40, (50, 38))
-    examples = [example([2, *row, 3], [0]) for row in words]
-    batch = MaskedWords(0, SEPARATOR, mask_id=4, vocab_size=40, specials=5).batch(examples, random())
-    scored = batch.scored.numpy()
+    examples = [example([2, *row, 3], []) for row in words]
+    batch = pretraining(next_sentence=False).batch(examples, random())
+    (scored,) = (each.numpy() for each in batch.scored)
     assert 0.12 < scored[:, 1:-1].mean() < 0.18
     assert not scored[:, [0, -1]].any()
-    assert (batch.targets_N.numpy() == words[scored[:, 1:-1]]).all()
+    assert (batch.targets[0].numpy() == words[scored[:, 1:-1]]).all()
     seen = batch.inputs.tokens_BS.numpy()[scored]
     assert 0.7 < (seen == 4).mean() < 0.9
     assert (batch.inputs.tokens_BS.numpy()[:, 1:-1][~scored[:, 1:-1]] == words[~scored[:, 1:-1]]).all()
+
+
+def test_half_of_the_second_parts_are_another_texts_and_are_labelled_so():
+    examples = [example([2, 5 + row % 20, 3], [25 + row % 15, 3]) for row in range(300)]
+    batch = pretraining().batch(examples, random())
+    unmasked = ~batch.scored[0][:, 3]
+    own = batch.inputs.tokens_BS[:, 3] == torch.tensor([25 + row % 15 for row in range(300)])
+    follows = batch.targets[1] == 0
+    assert 0.4 < follows.float().mean() < 0.6
+    assert own[follows & unmasked].all()
+    assert own[~follows & unmasked].float().mean() < 0.2  # another text may have the same word
+    assert batch.inputs.segments_BS[0].tolist() == [0, 0, 0, 1, 1]
+
+
+def test_a_text_without_a_second_part_is_not_asked_for_one():
+    examples = [example([2, 9, 3], []), example([2, 9, 3], [8, 3]), example([2, 7, 3], [6, 3])]
+    batch = pretraining().batch(examples, random())
+    assert batch.scored[1].tolist() == [False, True, True]
+    assert len(batch.targets[1]) == 2
+
+
+def test_a_pair_that_a_swap_made_too_long_is_cut_before_its_last_separator():
+    batch = pretraining(longest=8).batch([example([2, 9, 9, 9, 3], [8, 8, 8, 8, 3])], random())
+    assert batch.inputs.lengths_B.tolist() == [8]
+    assert batch.inputs.tokens_BS[0, -1] == SEPARATOR
+
+
+def test_pre_training_projects_words_where_they_are_masked_and_pairs_where_there_are_two_parts():
+    torch.manual_seed(1)
+    model = build(BertConfig(layers=1, max_positions=16, dropout=0, **SIZE))
+    objective = pretraining()
+    batch = objective.batch([example([2, 9, 8, 7, 3], [6, 5, 3]), example([2, 9, 3], [])], random())
+    words, pairs = objective.logits(model, batch)
+    assert words.shape == (len(batch.targets[0]), 40)
+    assert pairs.shape == (1, 2)
 
 
 @pytest.mark.parametrize(
@@ -74,5 +113,5 @@ def test_scoring_the_positions_that_count_equals_scoring_all_and_choosing(config
     model = build(config)
     batch = objective.batch([example([2, 9, 8, 3], [1, 5]), example([2, 3], [0])], random())
     everything = model(batch.inputs)
-    expected = everything[batch.scored] if batch.scored.numel() else everything
-    torch.testing.assert_close(objective.logits(model, batch), expected)
+    expected = everything[batch.scored[0]] if batch.scored else everything
+    torch.testing.assert_close(objective.logits(model, batch)[0], expected)
