@@ -1,0 +1,71 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from models.architectures import build
+from models.registry import Registry
+from models.training.recipe import Recipe, RecipeError
+from models.training.start import new_config, resolve_start
+from tests import checkpoints
+
+CLASSIFIER = {
+    "name": "sentiment",
+    "task": "classify",
+    "start": "encoder",
+    "labels": ["bad", "fair", "good"],
+    "corpora": [{"file": "x.tsv", "columns": ["label", "text"], "labels": {"0": "bad"}}],
+    "hold_out": 4,
+    "training": {"steps": 1, "batch_tokens": 100, "learning_rate": 0.001, "warmup_steps": 0},
+}
+
+
+def recipe(**changes: object) -> Recipe:
+    return Recipe.from_dict({**CLASSIFIER, **changes})
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    checkpoints.classifier(tmp_path / "runs" / "encoder" / "checkpoint")
+    return tmp_path / "runs"
+
+
+def test_a_finished_run_gives_its_weights_and_its_tokenizer_but_for_the_labels(runs: Path) -> None:
+    start = resolve_start(recipe(), runs, str(runs / "nowhere"))
+    config = new_config(recipe(), start, start.tokenizer, Path("recipe.yaml"))
+    assert config.labels == 3
+    model = build(config)
+    before = model.classifier.weight.clone()
+    start.load_into(model)
+    begun = start.checkpoint.model.state_dict()
+    for name, tensor in model.state_dict().items():
+        if not name.startswith("classifier."):
+            torch.testing.assert_close(tensor, begun[name], rtol=0, atol=0)
+    assert torch.equal(model.classifier.weight, before)
+
+
+def test_equal_labels_keep_the_label_projection(runs: Path) -> None:
+    two = recipe(labels=["bad", "good"])
+    start = resolve_start(two, runs, "nowhere")
+    model = build(new_config(two, start, start.tokenizer, Path("recipe.yaml")))
+    start.load_into(model)
+    assert torch.equal(model.classifier.weight, start.checkpoint.model.classifier.weight)
+
+
+def test_a_published_version_is_a_start_too(runs: Path, tmp_path: Path) -> None:
+    Registry(tmp_path / "registry").publish("published", runs / "encoder" / "checkpoint")
+    start = resolve_start(recipe(start="published@1"), runs, str(tmp_path / "registry"))
+    assert start.weights_hash == resolve_start(recipe(), runs, "nowhere").weights_hash
+
+
+def test_dropout_may_change_and_a_shape_may_not(runs: Path) -> None:
+    start = resolve_start(recipe(), runs, "nowhere")
+    changed = new_config(recipe(model={"dropout": 0.3}), start, start.tokenizer, Path("recipe.yaml"))
+    assert changed.dropout == 0.3
+    with pytest.raises(RecipeError, match=r"recipe.yaml: model.layers is 7, but encoder has 2"):
+        new_config(recipe(model={"layers": 7}), start, start.tokenizer, Path("recipe.yaml"))
+
+
+def test_what_is_neither_a_run_nor_published_is_said(runs: Path) -> None:
+    with pytest.raises(RecipeError, match="start is 'nobody': no finished run .*nobody"):
+        resolve_start(recipe(start="nobody"), runs, str(runs / "nowhere"))
