@@ -1,8 +1,8 @@
 """A checkpoint is one directory: config.json, model.safetensors, tokenizer.json and manifest.json.
 
-The manifest says what the model is, what it was trained on, how well it does, and the SHA-256 of every other file, so
-that a damaged or half-written directory is refused instead of served. Nothing is pickled: reading a checkpoint cannot
-run code.
+It may hold a model card for people, too: README.md and curves.png. The manifest says what the model is, what it was
+trained on, how well it does, and the SHA-256 of every other file, so that a damaged or half-written directory is refused
+instead of served. Nothing is pickled: reading a checkpoint cannot run code.
 
 Knows nothing of names and versions on disk; that is `models.registry`.
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -28,8 +29,12 @@ from models.tokenizer import Tokenizer, TokenizerError
 
 FORMAT_VERSION = 1
 CONFIG, WEIGHTS, TOKENIZER, MANIFEST = "config.json", "model.safetensors", "tokenizer.json", "manifest.json"
-FILES = (CONFIG, WEIGHTS, TOKENIZER)  # what the manifest has hashes of
-_TASKS = ("translate", "generate", "classify")
+CARD, CURVES = "README.md", "curves.png"
+FILES = (CONFIG, WEIGHTS, TOKENIZER)  # what every checkpoint has; the manifest has their hashes
+EXTRAS = (CARD, CURVES)  # what it may have; where it does, the manifest has their hashes, too
+PRETRAIN = "pretrain"
+_HASH = re.compile("[0-9a-f]{64}")
+_TASKS = ("translate", "generate", "classify", PRETRAIN)
 
 
 class CheckpointError(Exception):
@@ -42,7 +47,7 @@ class Manifest:
 
     name: str  # of the model in a registry
     architecture: str
-    task: Literal["translate", "generate", "classify"]
+    task: Literal["translate", "generate", "classify", "pretrain"]  # pretrain: to be fine-tuned, not served
     version: int = 0  # in a registry; 0: not published
     format_version: int = FORMAT_VERSION
     language_pairs: tuple[tuple[str, str], ...] = ()  # (source, target) of a translator
@@ -54,6 +59,12 @@ class Manifest:
     training: dict[str, Any] = field(default_factory=dict)  # recipe, steps, minutes, device
     versions: dict[str, str] = field(default_factory=dict)  # of the libraries that made it
     files: dict[str, dict[str, Any]] = field(default_factory=dict)  # name -> sha256, bytes
+    publication: dict[str, Any] = field(default_factory=dict)  # when, the note, what it was compared with, if forced
+
+    @property
+    def size(self) -> int:
+        """Bytes of the files."""
+        return sum(facts["bytes"] for facts in self.files.values())
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), ensure_ascii=False, indent=2, sort_keys=False) + "\n"
@@ -69,6 +80,12 @@ class Manifest:
             raise CheckpointError(f"{path}: unknown field {', '.join(map(repr, unknown))}")
         if values.get("task") not in _TASKS:
             raise CheckpointError(f"{path}: task is {values.get('task')!r}, expected one of {', '.join(_TASKS)}")
+        for name, facts in (values.get("files") or {}).items():
+            if name not in (*FILES, *EXTRAS):  # a name could lead out of the directory
+                raise CheckpointError(f"{path}: files has {name!r}, known are {', '.join((*FILES, *EXTRAS))}")
+            known = isinstance(facts, dict) and isinstance(facts.get("bytes"), int)
+            if not known or not _HASH.fullmatch(str(facts.get("sha256"))):
+                raise CheckpointError(f"{path}: files has {facts!r} for {name}, expected sha256 and bytes")
         try:
             pairs = tuple((source, target) for source, target in values.get("language_pairs", ()))
             return cls(**{**values, "language_pairs": pairs, "labels": tuple(values.get("labels", ()))})
@@ -106,7 +123,10 @@ def save(
 
 def write_manifest(directory: Path, manifest: Manifest) -> Manifest:
     """Write manifest.json with the hashes of the other files as they are now."""
-    files = {name: {"sha256": _sha256(directory / name), "bytes": (directory / name).stat().st_size} for name in FILES}
+    present = (*FILES, *(name for name in EXTRAS if (directory / name).is_file()))
+    files = {
+        name: {"sha256": sha256_of(directory / name), "bytes": (directory / name).stat().st_size} for name in present
+    }
     manifest = dataclasses.replace(manifest, files=files)
     (directory / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
     return manifest
@@ -122,11 +142,11 @@ def verify(directory: Path) -> Manifest:
     if not directory.is_dir():
         raise CheckpointError(f"{directory}: no such checkpoint directory")
     manifest = read_manifest(directory)
-    for name in FILES:
+    for name in dict.fromkeys((*FILES, *manifest.files)):
         path, expected = directory / name, manifest.files.get(name, {}).get("sha256")
         if not path.is_file():
             raise CheckpointError(f"{path}: missing")
-        found = _sha256(path)
+        found = sha256_of(path)
         if found != expected:
             raise CheckpointError(f"{path}: SHA-256 is {found}, the manifest says {expected}: the file was changed")
     return manifest
@@ -177,7 +197,8 @@ def _some(names: list[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "") if names else "nothing"
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """Of a file's bytes, as 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

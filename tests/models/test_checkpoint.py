@@ -71,7 +71,7 @@ def test_the_manifest_describes_every_other_file(saved):
 def test_the_manifest_format_is_frozen(directory):
     assert list(json.loads((directory / "manifest.json").read_text())) == [
         "name", "architecture", "task", "version", "format_version", "language_pairs", "labels", "scores", "data",
-        "licence", "attribution", "training", "versions", "files",
+        "licence", "attribution", "training", "versions", "files", "publication",
     ]  # fmt: skip
 
 
@@ -111,6 +111,34 @@ def sign_again(directory: Path) -> None:
     checkpoint.write_manifest(directory, checkpoint.read_manifest(directory))
 
 
+def test_a_card_and_curves_are_part_of_it_where_there_are_any(directory):
+    (directory / "README.md").write_text("A card.")
+    (directory / "curves.png").write_bytes(b"png")
+    sign_again(directory)
+    manifest = checkpoint.load(directory).manifest
+    assert list(manifest.files) == ["config.json", "model.safetensors", "tokenizer.json", "README.md", "curves.png"]
+    assert manifest.size == sum(file.stat().st_size for file in directory.iterdir() if file.name != "manifest.json")
+    (directory / "README.md").write_text("Another card.")
+    with pytest.raises(CheckpointError, match=r"README.md: SHA-256"):
+        checkpoint.verify(directory)
+    (directory / "README.md").unlink()
+    with pytest.raises(CheckpointError, match=r"README.md: missing"):
+        checkpoint.verify(directory)
+
+
+def test_checkpoints_of_before_cards_and_publications_still_load(directory):
+    values = json.loads((directory / "manifest.json").read_text())
+    del values["publication"]
+    (directory / "manifest.json").write_text(json.dumps(values))
+    assert checkpoint.load(directory).manifest.publication == {}
+
+
+def test_a_pre_trained_encoder_is_a_checkpoint_too(tmp_path):
+    directory = write(tmp_path / "checkpoint", "bert")[0]
+    rewrite_json(directory / "manifest.json", task="pretrain")
+    assert checkpoint.load(directory).manifest.task == "pretrain"
+
+
 def test_bad_json_is_named(directory):
     (directory / "manifest.json").write_text("{")
     with pytest.raises(CheckpointError, match=r"manifest.json: not JSON"):
@@ -123,6 +151,8 @@ def test_bad_json_is_named(directory):
         ({"format_version": 2}, "format_version is 2, this release reads up to 1"),
         ({"task": "summarize"}, "task is 'summarize', expected one of translate"),
         ({"colour": "blue"}, "unknown field 'colour'"),
+        ({"files": {"../../home": {"sha256": "0", "bytes": 1}}}, r"files has '\.\./\.\./home', known are config.json"),
+        ({"files": {"config.json": "abc"}}, "files has 'abc' for config.json, expected sha256 and bytes"),
         ({"language_pairs": [["fr"]]}, r"manifest\.json: .*unpack"),
     ],
 )
