@@ -1,8 +1,8 @@
 """A checkpoint is one directory: config.json, model.safetensors, tokenizer.json and manifest.json.
 
 It may hold a model card for people, too: README.md and curves.png. The manifest says what the model is, what it was
-trained on, how well it does, and the SHA-256 of every other file, so that a damaged or half-written directory is refused
-instead of served. Nothing is pickled: reading a checkpoint cannot run code.
+trained on, how well it does, and the SHA-256 of every other file, so that a damaged or half-written directory is
+refused instead of served. Nothing is pickled: reading a checkpoint cannot run code.
 
 Knows nothing of names and versions on disk; that is `models.registry`.
 """
@@ -137,6 +137,11 @@ def read_manifest(directory: Path) -> Manifest:
     return Manifest.from_dict(_read_json(directory / MANIFEST), directory / MANIFEST)
 
 
+def parse_manifest(content: bytes, path: Path) -> Manifest:
+    """From the bytes of a manifest.json; messages call it `path`. Raises CheckpointError."""
+    return Manifest.from_dict(_parse_json(content, path), path)
+
+
 def verify(directory: Path) -> Manifest:
     """Raises CheckpointError when a file is missing or is not the one the manifest describes."""
     if not directory.is_dir():
@@ -206,8 +211,12 @@ def sha256_of(path: Path) -> str:
 def _read_json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise CheckpointError(f"{path}: missing")
+    return _parse_json(path.read_bytes(), path)
+
+
+def _parse_json(content: bytes, path: Path) -> dict[str, Any]:
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(content.decode())
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise CheckpointError(f"{path}: not JSON: {error}") from error
     if not isinstance(values, dict):

@@ -1,0 +1,145 @@
+"""What a user calls; see `models.registry`. Knows names and versions, not how a store keeps its promises."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from models import checkpoint
+from models.checkpoint import Manifest
+from models.registry.directory import DirectoryStore
+from models.registry.layout import (
+    NAME,
+    Admit,
+    Entry,
+    RegistryError,
+    Removal,
+    Store,
+    Unreachable,
+    current_of,
+    numbers,
+)
+from models.registry.object_store import ObjectStore
+from models.registry.objects import local_path
+
+log = logging.getLogger("triptych.registry")
+
+
+class Registry:
+    def __init__(self, root: Path | str) -> None:
+        """`root` is a directory or a URL: file:///srv/models, s3://bucket/models. Reads and writes nothing yet.
+
+        Raises RegistryError for a URL that nothing here can open; the message says what to install.
+        """
+        path = local_path(root)
+        self._store: Store = ObjectStore(str(root)) if path is None else DirectoryStore(path)
+        self.root: Path | str = str(root) if path is None else path
+
+    def publish(self, name: str, source: Path | Callable[[Path], object], *, admit: Admit | None = None) -> int:
+        """Add the next version of `name` and make it the current one; its number.
+
+        `source` is a checkpoint directory to copy, or a function that writes one into the directory it is given. The
+        manifest's name, version and publication are set. `admit` gets the manifest of the version that is current and
+        returns what the new one's `publication` says; what it raises refuses the version. Nobody else's publication
+        comes between its answer and the new version being current. Raises RegistryError for a bad name and
+        CheckpointError for an unsound checkpoint; then nothing has changed.
+        """
+        if not NAME.fullmatch(name):
+            raise RegistryError(
+                f"{name!r} is no model name: expected lower-case letters, digits, '.', '_' and '-', at most 63"
+            )
+        admit = admit or (lambda current: {})
+        if not callable(source):
+            admitted = checkpoint.verify(source)
+            if self._store.versions(name):  # what is refused is refused before gigabytes are copied
+                admit(self._store.manifest(name, current_of(self._store, name)))
+
+            def write(directory: Path) -> None:
+                for file in (*admitted.files, checkpoint.MANIFEST):
+                    shutil.copyfile(source / file, directory / file)
+
+        else:
+            write = source  # type: ignore[assignment]
+        with self._store.staging(name) as staged:
+            write(staged)
+            manifest = dataclasses.replace(checkpoint.verify(staged), name=name)
+            return self._store.publish(name, staged, manifest, admit)
+
+    def resolve(self, reference: str | Path) -> Path:
+        """A local directory of `name` (its current version), `name@3`, or of a path to a checkpoint directory.
+
+        What lies at a URL is downloaded once and verified. Raises RegistryError for what is not there, and for a
+        registry that cannot be read; a version that is named and was downloaded before needs no registry.
+        """
+        if (Path(reference) / checkpoint.MANIFEST).is_file():
+            return Path(reference)
+        try:
+            return self._store.directory(*self.locate(reference))
+        except Unreachable as error:
+            name, _, version = str(reference).partition("@")
+            cached = NAME.fullmatch(name) and version.isdecimal() and self._store.cached(name, int(version))
+            if not cached:
+                raise
+            log.warning("%s: using the copy of %s in the cache", error, reference)
+            return cached
+
+    def locate(self, reference: str | Path) -> tuple[str, int]:
+        """Name and version that `name` or `name@3` means, without fetching anything. Raises RegistryError."""
+        name, at, version = str(reference).partition("@")
+        versions = self._versions(name)
+        if not versions:
+            known = ", ".join(self._store.names()) or "nothing"
+            raise RegistryError(
+                f"no model {str(reference)!r}: {self.root} has {known}, and it is no checkpoint directory"
+            )
+        if not at:
+            return name, current_of(self._store, name)
+        if not version.isdecimal() or int(version) not in versions:
+            raise RegistryError(f"no version {version!r} of {name!r}: there are {numbers(versions)}")
+        return name, int(version)
+
+    def list(self) -> tuple[Entry, ...]:
+        """Every model, by name."""
+        current = {name: current_of(self._store, name) for name in self._store.names()}
+        return tuple(Entry(name, self._store.versions(name), version) for name, version in current.items())
+
+    def current(self, name: str) -> int:
+        """The version a bare name means; the newest where none was made current. Raises RegistryError."""
+        if not self._versions(name):
+            raise RegistryError(f"no model {name!r} in {self.root}")
+        return current_of(self._store, name)
+
+    def manifest(self, name: str, version: int) -> Manifest:
+        """Of a version that `list` or `locate` named, without fetching its other files."""
+        return self._store.manifest(name, version)
+
+    def rollback(self, name: str, version: int | None = None) -> int:
+        """Make `version`, or the one before the current one, the current one; its number."""
+
+        def choose(now: int, versions: tuple[int, ...]) -> int:
+            chosen = max((v for v in versions if v < now), default=None) if version is None else version
+            if chosen is None:
+                raise RegistryError(f"no version of {name!r} before the current one: {now} of {numbers(versions)}")
+            if chosen not in versions:
+                raise RegistryError(f"no version {chosen} of {name!r}: there are {numbers(versions)}")
+            return chosen
+
+        self.current(name)  # raises for an unknown name, before a lock file is made for it
+        return self._store.point(name, choose)
+
+    def collect(self, name: str, keep: int, *, dry_run: bool = False) -> tuple[Removal, ...]:
+        """Remove the versions of `name` but the current one and the `keep` newest, and what dead publishers left.
+
+        With `dry_run` only says what it would remove. Raises RegistryError.
+        """
+        if keep < 1:
+            raise RegistryError(f"keep is {keep}, expected at least 1: the next number is counted from the newest")
+        if not NAME.fullmatch(name) or name not in self._store.homes():
+            raise RegistryError(f"no model {name!r} in {self.root}")
+        return tuple(self._store.collect(name, keep, dry_run=dry_run))
+
+    def _versions(self, name: str) -> tuple[int, ...]:
+        return self._store.versions(name) if NAME.fullmatch(name) else ()
