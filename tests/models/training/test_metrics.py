@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import sacrebleu
+
+from models.training.metrics import (
+    Confusion,
+    bits_per_byte,
+    calibration,
+    interval,
+    perplexity,
+    quality_by_length,
+    translation_quality,
+    worst_sentences,
+)
+
+SOURCES = ["le chat est assis", "il pleut", "une deux trois quatre cinq six sept"]
+REFERENCES = ["The cat sat on the mat.", "It is raining.", "One, two, three, four, five, six, seven."]
+HYPOTHESES = ["The cat sits on the mat.", "It rains.", "One two three, four, five, six, seven."]
+
+
+def test_bleu_and_chrf_are_those_of_sacrebleu_with_their_signatures() -> None:
+    found = translation_quality(HYPOTHESES, REFERENCES)
+    assert found.bleu == round(sacrebleu.corpus_bleu(HYPOTHESES, [REFERENCES]).score, 2)
+    assert found.chrf == round(sacrebleu.corpus_chrf(HYPOTHESES, [REFERENCES]).score, 2)
+    assert found.signature.startswith("nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:")
+    assert found.chrf_signature.startswith("nrefs:1|case:mixed|eff:yes|nc:6|nw:0|space:no|version:")
+    assert found.scores.keys() == {"bleu", "chrf", "signature", "chrf_signature", "sentences"}
+
+
+def test_the_signature_says_how_bleu_was_tokenized() -> None:
+    assert "tok:char" in translation_quality(HYPOTHESES, REFERENCES, tokenize="char").signature
+
+
+def test_brevity_is_seen_where_half_of_each_sentence_is_missing() -> None:
+    full = translation_quality(REFERENCES, REFERENCES)
+    assert (full.bleu, full.brevity_penalty, full.length_ratio) == (100, 1, 1)
+    # 4 tokens of 8: the penalty is exp(1 - 8/4).
+    half = translation_quality(["one two three four"], ["one two three four five six seven eight"])
+    assert (half.length_ratio, half.brevity_penalty) == (0.5, round(math.exp(-1), 4))
+
+
+def test_bins_of_length_share_out_all_sentences_by_the_words_of_the_source() -> None:
+    bins = quality_by_length(SOURCES, HYPOTHESES, REFERENCES, lengths=(2, 4, 6))
+    assert [(each.name, each.quality.sentences) for each in bins] == [("1-2", 1), ("3-4", 1), ("7+", 1)]
+    assert bins[2].quality == translation_quality(HYPOTHESES[2:], REFERENCES[2:])
+
+
+def test_a_source_as_long_as_an_edge_is_in_the_bin_below_it() -> None:
+    [only] = quality_by_length([" ".join("abcde")], ["x"], ["x"])
+    assert only.name == "1-5"
+
+
+def test_the_worst_sentences_come_worst_first() -> None:
+    worst = worst_sentences(SOURCES, ["The cat sat on the mat.", "Snow!", HYPOTHESES[2]], REFERENCES, 2)
+    assert [sentence.source for sentence in worst] == [SOURCES[1], SOURCES[2]]
+    assert worst[0].chrf == round(sacrebleu.sentence_chrf("Snow!", [REFERENCES[1]]).score, 2)
+
+
+EXPECTED = ["a", "a", "a", "a", "b", "b", "c", "c"]
+GIVEN = ["a", "a", "a", "b", "b", "a", "c", "b"]
+
+
+def test_precision_recall_and_f1_are_as_counted_by_hand() -> None:
+    confusion = Confusion.of(GIVEN, EXPECTED, "abcd")
+    assert confusion.labels == ("a", "b", "c")
+    assert confusion.counts == ((3, 1, 0), (1, 1, 0), (0, 1, 1))
+    a, b, c = confusion.by_label
+    assert (a.precision, a.recall, a.f1, a.texts) == (3 / 4, 3 / 4, 3 / 4, 4)
+    assert (b.precision, b.recall, b.f1) == (1 / 3, 1 / 2, pytest.approx(0.4))
+    assert (c.precision, c.recall, c.f1) == (1, 1 / 2, pytest.approx(2 / 3))
+    assert confusion.macro_f1 == pytest.approx((0.75 + 0.4 + 2 / 3) / 3)
+    assert (confusion.accuracy, confusion.majority) == (5 / 8, 4 / 8)
+
+
+def test_a_label_that_nothing_has_or_nothing_gets_costs_no_division() -> None:
+    confusion = Confusion.of(["a", "a"], ["b", "b"], "ab")
+    assert [(q.precision, q.recall, q.f1) for q in confusion.by_label] == [(0, 0, 0), (0, 0, 0)]
+    assert confusion.macro_f1 == 0
+
+
+def test_what_does_not_fit_together_is_refused() -> None:
+    with pytest.raises(ValueError, match="1 answers for 2 expected"):
+        Confusion.of(["a"], ["a", "b"], "ab")
+    with pytest.raises(ValueError, match=r"labels \['z'\] are not among \['a', 'b'\]"):
+        Confusion.of(["z"], ["a"], "ab")
+    with pytest.raises(ValueError, match="0 answers"):
+        translation_quality([], [])
+
+
+def test_calibration_error_is_the_weighted_gap_of_the_bins() -> None:
+    # Two answers of 0.95, one right: a gap of 0.45. One of 0.62, right: 0.38.
+    found = calibration([0.95, 0.95, 0.62], [True, False, True])
+    assert found.error == pytest.approx((2 * 0.45 + 0.38) / 3)
+    assert [(each.texts, each.accuracy) for each in found.bins if each.texts] == [(1, 1), (2, 0.5)]
+    assert len(found.bins) == 15
+
+
+def test_answers_as_sure_as_they_are_right_have_no_calibration_error() -> None:
+    assert calibration([0.75] * 4, [True, True, True, False]).error == pytest.approx(0)
+    assert calibration([1.0] * 3, [True] * 3).error == 0
+
+
+def test_a_confidence_on_an_edge_is_in_the_bin_below_it() -> None:
+    bins = calibration([0.0, 0.2, 1.0], [True] * 3, bins=5).bins
+    assert [each.texts for each in bins] == [2, 0, 0, 0, 1]
+
+
+def test_the_interval_of_a_share_is_wilsons() -> None:
+    # (0.8 + 0.19207 ± 1.96 * sqrt(0.016 + 0.0096036)) / 1.38415, written out.
+    low, high = interval(8, 10)
+    assert (round(low, 3), round(high, 3)) == (0.490, 0.943)
+    assert interval(0, 10)[0] == pytest.approx(0, abs=1e-12)
+    assert interval(10, 10)[1] == pytest.approx(1)
+
+
+def test_bits_per_byte_counts_bytes_not_characters() -> None:
+    assert bits_per_byte(6 * math.log(2), ["고양"]) == pytest.approx(1)
+
+
+def test_perplexity_of_a_fair_die_is_its_sides() -> None:
+    assert perplexity(10 * math.log(6), 10) == pytest.approx(6)
