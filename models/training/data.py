@@ -1,173 +1,200 @@
-"""From tab-separated files to examples, and from examples to batches of similar length.
+"""The data of a run: read, cleaned and held apart once, as a stream, and spooled to disk.
 
-Knows nothing of models or losses. Everything random comes from the seed.
+The only module of the data side that others need; the parts are in `readers`, `rows`, `cleaning`, `duplicates`,
+`report`, `spool`, `examples` and `batches`. Everything random comes from the seed.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
+import dataclasses
+import heapq
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
-import numpy as np
+from models.training.cleaning import Cleaner
+from models.training.duplicates import NearDuplicates, hash64
+from models.training.examples import Example, Examples, encode
+from models.training.readers import Broken, DataError, place
+from models.training.recipe import Corpus, Recipe
+from models.training.report import CorpusReport, Report, Role
+from models.training.rows import Row, Sample, read_corpus, read_samples
+from models.training.spool import Spool, key_of, prepared, read_rows, write_row
 
-from models import formats
-from models.tokenizer import Tokenizer
-from models.training.duplicates import NearDuplicates
-from models.training.recipe import Corpus, Filter, Recipe
+__all__ = ["DataError", "Example", "Examples", "Row", "Splits", "encode", "read_corpus", "read_splits"]
 
-
-class DataError(ValueError):
-    """A data file that is missing or not as described; the message names file and line."""
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One line of a file, ready for a task: what is read, what is to be said."""
-
-    source: str
-    target: str  # a translation, a label, or a generator's text
-    pair: str | None = None  # a classifier's second text
-    language: str | None = None  # the translation's
-    control: str | None = None  # the generator's control token
-
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    """A row as ids (int32). `target` is the output's ids, for a classifier one label's index."""
-
-    source: np.ndarray
-    target: np.ndarray
-
-
-def read_tsv(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str]]:
-    """Rows by column name. Raises DataError with file and line: missing file, not UTF-8, wrong columns, empty field."""
-    if not path.is_file():
-        raise DataError(f"{path}: no such file; the recipe's files are relative to the data folder")
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            try:
-                values = line.decode("utf-8").rstrip("\r\n").split("\t")
-            except UnicodeDecodeError as error:
-                raise DataError(f"{path}:{number}: not UTF-8 at byte {error.start}") from error
-            if len(values) != len(columns):
-                raise DataError(
-                    f"{path}:{number}: {len(values)} columns, expected {len(columns)}: {', '.join(columns)}"
-                )
-            row = dict(zip(columns, values, strict=True))
-            empty = [name for name, value in row.items() if not value.strip()]
-            if empty:
-                raise DataError(f"{path}:{number}: column {empty[0]} is empty")
-            yield row
-
-
-def read_corpus(recipe: Recipe, corpus: Corpus, data: Path) -> list[Row]:
-    """All rows of one file for the recipe's task, filtered, not repeated."""
-    rows: list[Row] = []
-    for values in read_tsv(data / corpus.file, corpus.columns):
-        if recipe.task == "translate":
-            rows += [Row(values[source], values[target], language=target) for source, target in corpus.pairs]
-        elif recipe.task == "classify":
-            label = corpus.labels.get(values[corpus.label_column])
-            if label is not None:
-                rows.append(Row(values["text"], label, pair=values.get("pair")))
-        elif recipe.filter is None or accepted(values["text"], recipe.filter):
-            steering = recipe.control
-            control = None if steering is None else steering.token.format(values[steering.column])
-            rows.append(Row("", values["text"], control=control))
-    return rows
-
-
-def accepted(text: str, rules: Filter) -> bool:
-    """Whether a generator may learn from `text`."""
-    squeezed = re.sub(r"[\W\d_]+", "", text)  # insults are spelt with dots and digits between the syllables
-    return (
-        len(text) >= rules.min_characters
-        and len(set(text)) >= rules.min_distinct * len(text)
-        and not re.search(rf"(.)\1{{{rules.max_repeat}}}", text)
-        and not any(word in text or word in squeezed for word in rules.blocked)
-    )
+Say = Callable[[str], None]
+_VERSION = 1  # of the spooled files; others are written anew
+_SECONDS = 30  # between lines that say how far the reading is
 
 
 @dataclass(frozen=True)
 class Splits:
-    training: list[Row]
+    training: Spool  # rows, with repeats; can be iterated many times
     validation: list[Row]
-    near_duplicates: int  # rows of the training files that were left out for their likeness to a held-out text
+    report: Report
 
 
-def read_splits(recipe: Recipe, data: Path) -> Splits:
-    """Training and validation rows. No training text is nearly one of the validation or test files, in any column."""
-    corpora = [read_corpus(recipe, corpus, data) for corpus in recipe.corpora]
-    if recipe.validation:
-        validation = [row for corpus in recipe.validation for row in read_corpus(recipe, corpus, data)]
-    else:
-        chosen = np.random.default_rng(recipe.seed).permutation(len(corpora[0]))[: recipe.hold_out]
-        validation = [corpora[0][index] for index in chosen]
-        held = set(chosen.tolist())
-        corpora[0] = [row for index, row in enumerate(corpora[0]) if index not in held]
-    texts = [text for row in validation for text in (row.source, row.target if recipe.task != "classify" else "")]
-    for corpus in recipe.tests:
-        columns = [c for c in corpus.columns if c not in ("label", "rating")]
-        texts += [values[column] for values in read_tsv(data / corpus.file, corpus.columns) for column in columns]
-    held_out = NearDuplicates(texts)
-    kept = [
-        [
-            row
-            for row in rows
-            if row.source not in held_out and (recipe.task == "classify" or row.target not in held_out)
-        ]
-        for rows in corpora
-    ]
-    training = [
-        row for corpus, rows in zip(recipe.corpora, kept, strict=True) for row in rows for _ in range(corpus.repeat)
-    ]
-    if not training or not validation:
-        raise DataError(f"{len(training)} training and {len(validation)} validation rows, expected at least 1 of each")
-    return Splits(training, validation, sum(map(len, corpora)) - sum(map(len, kept)))
+def read_splits(recipe: Recipe, data: Path, directory: Path, say: Say = print) -> Splits:
+    """Training and validation rows. No training text is nearly one of the validation or test files.
 
-
-def encode(recipe: Recipe, tokenizer: Tokenizer, rows: Sequence[Row], longest: tuple[int, int]) -> list[Example]:
-    """Rows as ids. Rows longer than `longest` (source, target) ids are left out; a classifier's are cut."""
-    examples = []
-    for row in rows:
-        if recipe.task == "translate":
-            source = formats.translation_source(tokenizer, row.source, row.language or "")
-            target = formats.translation_target(tokenizer, row.target)
-        elif recipe.task == "classify":
-            source = formats.classification_prompt(tokenizer, row.source, row.pair)[0]
-            source = [*source[: longest[0] - 1], source[-1]]
-            target = [recipe.labels.index(row.target)]
-        else:
-            source = formats.generation_prompt(tokenizer, row.control or "")
-            target = formats.translation_target(tokenizer, row.target)
-        if len(source) <= longest[0] and len(target) <= longest[1]:
-            examples.append(Example(np.array(source, np.int32), np.array(target, np.int32)))
-    return examples
-
-
-def plan_batches(sizes: np.ndarray, batch_tokens: int, seed: int, epoch: int) -> list[np.ndarray]:
-    """One epoch's batches: indices of examples of similar size, at most `batch_tokens` padded tokens each.
-
-    `sizes` [N] float: the padded width of a row, rounded down; its fraction only refines the order. Deterministic in
-    (seed, epoch). An example wider than `batch_tokens` gets a batch of its own.
+    Training rows are read once and spooled to `directory`/data; when the recipe's data fields and the files (size,
+    time of change) are those of an earlier call, what it left is opened. `directory`/report.json says what became of
+    the rows. Raises DataError.
     """
-    random = np.random.default_rng((seed, epoch))
-    shuffled = random.permutation(len(sizes))
-    ordered = shuffled[np.argsort(sizes[shuffled], kind="stable")]
-    widths = np.floor(sizes[ordered]).astype(int)  # ascending: the last row of a batch is its widest
-    batches, start = [], 0
-    for end in range(1, len(ordered) + 1):
-        if end == len(ordered) or (end + 1 - start) * widths[end] > batch_tokens:
-            batches.append(ordered[start:end])
-            start = end
-    return [batches[index] for index in random.permutation(len(batches))]
+    key = key_of([_VERSION, _data_fields(recipe), [_stamp(path) for path in _files(recipe, data)]])
+    fresh = False
+
+    def build(scratch: Path) -> None:
+        nonlocal fresh
+        fresh = True
+        report = _Preparation(recipe, data, say).write(scratch)
+        (scratch / "report.json").write_text(_json(report), encoding="utf-8")
+
+    folder = prepared(directory / "data", "rows", key, build)
+    report = Report.from_dict(json.loads((folder / "report.json").read_text(encoding="utf-8")))
+    if fresh:
+        say(str(report))
+    if fresh or not (directory / "report.json").is_file():
+        scratch = directory / ".report.unfinished"
+        scratch.write_text(_json(report), encoding="utf-8")
+        scratch.replace(directory / "report.json")
+    parts = [(corpus.examples_kept, corpus.repeat) for corpus in report.corpora if corpus.role == "training"]
+    with (folder / "validation.jsonl").open(encoding="utf-8") as file:
+        validation = list(read_rows(file))
+    return Splits(Spool(folder / "training.jsonl", parts, key), validation, report)
 
 
-def padded(rows: Sequence[np.ndarray], pad: int) -> np.ndarray:
-    """int64 [rows, longest], padded on the right."""
-    out = np.full((len(rows), max(len(row) for row in rows)), pad, np.int64)
-    for index, row in enumerate(rows):
-        out[index, : len(row)] = row
-    return out
+def _json(report: Report) -> str:
+    return json.dumps(report.to_dict(), ensure_ascii=False, indent=2) + "\n"
+
+
+def _data_fields(recipe: Recipe) -> dict[str, object]:
+    values = dataclasses.asdict(recipe)
+    names = ("task", "seed", "corpora", "validation", "hold_out", "tests", "labels", "control", "cleaning")
+    return {name: values[name] for name in names}
+
+
+def _files(recipe: Recipe, data: Path) -> Iterator[Path]:
+    for corpus in (*recipe.corpora, *recipe.validation, *recipe.tests):
+        for name in corpus.files.values() or (corpus.file,):
+            yield data / name
+
+
+def _stamp(path: Path) -> tuple[str, int, int]:
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; the recipe's files are relative to the data folder")
+    stat = path.stat()
+    return str(path.resolve()), stat.st_size, stat.st_mtime_ns
+
+
+class _Preparation:
+    """One reading of all files."""
+
+    def __init__(self, recipe: Recipe, data: Path, say: Say) -> None:
+        self._recipe, self._data, self._say = recipe, data, say
+        self._report = Report()
+        self._read, self._said = 0, time.monotonic()
+
+    def write(self, folder: Path) -> Report:
+        """training.jsonl and validation.jsonl."""
+        recipe = self._recipe
+        texts: set[str] = set()
+        chosen: dict[int, Sample] = {}
+        with (folder / "validation.jsonl").open("w", encoding="utf-8") as file:
+            for corpus in recipe.validation:
+                self._held_out(corpus, "validation", texts, file)
+            if recipe.hold_out:
+                chosen = self._choose(recipe.corpora[0])
+                rows = [row for sample in chosen.values() for row in sample.rows][: recipe.hold_out]
+                self._report.validation = len(rows)
+                for row in rows:
+                    write_row(file, row)
+                texts.update(text for sample in chosen.values() for text in self._compared(sample))
+        for corpus in recipe.tests:
+            self._held_out(corpus, "test", texts, None)
+        cleaner = Cleaner(recipe.cleaning, NearDuplicates(texts))
+        del texts
+        with (folder / "training.jsonl").open("w", encoding="utf-8") as file:
+            for number, corpus in enumerate(recipe.corpora):
+                self._train_on(corpus, cleaner, chosen if number == 0 else {}, file)
+        if not self._report.training or not self._report.validation:
+            raise DataError(
+                f"{self._report.training} training and {self._report.validation} validation rows, expected at least "
+                f"1 of each\n{self._report}"
+            )
+        return self._report
+
+    def _held_out(self, corpus: Corpus, role: Role, texts: set[str], file: TextIO | None) -> None:
+        """Of a validation or a test file: its texts, and its rows to `file`."""
+        entry = CorpusReport(corpus.name, role)
+        for sample in self._samples(corpus, entry):
+            texts.update(self._compared(sample))
+            entry.kept += 1
+            if file is not None:
+                self._report.validation += len(sample.rows)
+                for row in sample.rows:
+                    write_row(file, row)
+
+    def _choose(self, corpus: Corpus) -> dict[int, Sample]:
+        """`hold_out` samples by their number in the file: those with the smallest keyed hashes of their texts.
+
+        A bottom-k sample (Cohen and Kaplan 2007): it needs no more memory than itself, no text is in it twice, and a
+        file that grows or is put in another order keeps most of it.
+        """
+        seed, wanted = str(self._recipe.seed), self._recipe.hold_out
+        heap: list[tuple[int, int, Sample]] = []  # the largest hash first
+        hashes: set[int] = set()
+        for number, sample in enumerate(read_samples(self._recipe, corpus, self._data)):
+            hash = hash64("\n".join((*sample.texts.values(), sample.mark)), seed)
+            if not sample.rows or (len(heap) == wanted and hash >= -heap[0][0]) or hash in hashes:
+                continue
+            hashes.add(hash)
+            if len(heap) < wanted:
+                heapq.heappush(heap, (-hash, number, sample))
+            else:
+                hashes.discard(-heapq.heapreplace(heap, (-hash, number, sample))[0])
+            self._progress(corpus)
+        return {number: sample for _, number, sample in sorted(heap, key=lambda entry: entry[1])}
+
+    def _train_on(self, corpus: Corpus, cleaner: Cleaner, chosen: dict[int, Sample], file: TextIO) -> None:
+        entry = CorpusReport(corpus.name, "training", repeat=corpus.repeat)
+        apart = self._recipe.task == "translate"
+        for number, sample in enumerate(self._samples(corpus, entry)):
+            reason: str | None = "other_labels"
+            if sample.rows:
+                reason = "held_out" if number in chosen else cleaner.reason(sample.texts, sample.mark, apart)
+            if reason is None:
+                entry.kept += 1
+                entry.examples_kept += len(sample.rows)
+                for row in sample.rows:
+                    write_row(file, row)
+            elif entry.leave_out(reason):
+                text = " | ".join(sample.texts.values())
+                shown = text if len(text) <= 60 else text[:60] + "…"
+                entry.examples[reason] = f"{place(corpus.name, sample.line, sample.group)}: {shown}"
+        self._report.training += entry.examples_kept * corpus.repeat
+
+    def _samples(self, corpus: Corpus, entry: CorpusReport) -> Iterator[Sample]:
+        """All samples of a corpus, counted."""
+        self._report.corpora.append(entry)
+        broken = Broken(corpus)
+        for sample in read_samples(self._recipe, corpus, self._data, broken):
+            entry.rows += 1
+            self._progress(corpus)
+            yield sample
+        entry.broken, entry.broken_first = broken.count, broken.first
+
+    def _compared(self, sample: Sample) -> Iterable[str]:
+        """A translation's texts each stand for themselves; two texts to classify are one."""
+        texts = sample.texts.values()
+        return texts if self._recipe.task == "translate" else ("".join(texts),)
+
+    def _progress(self, corpus: Corpus) -> None:
+        self._read += 1
+        if self._read % 4096 == 0 and time.monotonic() - self._said > _SECONDS:
+            self._said = time.monotonic()
+            self._say(f"{corpus.name}: reading; {self._read:,} rows so far")

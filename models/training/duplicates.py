@@ -1,56 +1,127 @@
-"""Texts that are nearly those of a test: they must not be trained on, or a score says what was remembered.
+"""Texts that are nearly those of a test, and rows that have been there before.
 
-Two texts are near-duplicates when their runs of four letters or digits (shingles; case, punctuation and spaces aside)
-overlap: Jaccard similarity (Broder 1997) of at least a threshold. Found by prefix filtering (Chaudhuri, Ganti and
-Kaushik 2006): in one order of all shingles, the rarest first, such texts share one of their first few, so that few
-candidates are compared. Knows nothing of recipes.
+The first must not be trained on, or a score says what was remembered. Two texts are near-duplicates when their runs of
+four letters or digits (shingles; case, punctuation and spaces aside) overlap: Jaccard similarity (Broder 1997) of at
+least a threshold. Found by prefix filtering (Chaudhuri, Ganti and Kaushik 2006): in one order of all shingles, the
+rarest first, such texts share one of their first few, so that few candidates are compared. Knows nothing of recipes.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
-import unicodedata
+import re
+from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 
 SHINGLE = 4  # characters
+_SIGNS = re.compile(r"[\W_]+")  # all but the Unicode categories L and N
 
 
 def fingerprint(text: str) -> str:
     """Equal for texts that differ only in case, punctuation and spaces."""
-    return "".join(c for c in text.casefold() if unicodedata.category(c)[0] in "LN")
+    return _SIGNS.sub("", text.casefold())
+
+
+def hash64(text: str, key: str = "") -> int:
+    """The same on every machine; never 0."""
+    digest = hashlib.blake2b(text.encode(), digest_size=8, key=key.encode()).digest()
+    return int.from_bytes(digest, "little") or 1
 
 
 class NearDuplicates:
-    """`text in near` says whether `text` is one of the held-out texts, or nearly."""
+    """`text in near` says whether `text` is one of the held-out texts, or nearly. Memory grows with those alone."""
 
     def __init__(self, texts: Iterable[str], threshold: float = 0.8) -> None:
         self._threshold = threshold
         self._exact = {fingerprint(text) for text in texts} - {""}
-        held_out = [_shingles(text) for text in sorted(self._exact)]
-        self._counts = Counter(shingle for shingles in held_out for shingle in shingles)
-        self._by_shingle: dict[str, list[frozenset[str]]] = defaultdict(list)
-        for shingles in held_out:
-            for shingle in self._rarest(shingles):
-                self._by_shingle[shingle].append(shingles)
+        self._texts = sorted(self._exact)
+        self._counts = Counter(shingle for text in self._texts for shingle in _shingles(text))
+        self._known = frozenset(self._counts)
+        self._by_shingle: dict[str, list[int]] = defaultdict(list)
+        for number, text in enumerate(self._texts):
+            shingles = _shingles(text)
+            for shingle in self._rarest(shingles, len(shingles)):
+                self._by_shingle[shingle].append(number)
 
     def __contains__(self, text: str) -> bool:
-        print_ = fingerprint(text)
+        return self.has(fingerprint(text))
+
+    def has(self, print_: str) -> bool:
+        """As `in`, of a text's fingerprint."""
         if not print_ or print_ in self._exact:
             return bool(print_)
         shingles = _shingles(print_)
-        candidates = {other for shingle in self._rarest(shingles) for other in self._by_shingle.get(shingle, ())}
-        return any(_similarity(shingles, other) >= self._threshold for other in candidates)
+        known = shingles & self._known
+        needed = self._needed(len(shingles))
+        if len(known) < needed:
+            return False  # even a text with all of these would not be like it
+        candidates = {
+            number
+            for shingle in self._rarest(known, len(shingles))
+            for number in self._by_shingle.get(shingle, ())
+            if max(len(self._texts[number]) - SHINGLE + 1, 1) >= needed  # it has no more shingles than that
+        }
+        return any(_similarity(shingles, _shingles(self._texts[number])) >= self._threshold for number in candidates)
 
-    def _rarest(self, shingles: frozenset[str]) -> list[str]:
-        """Those of which near-duplicates have at least one in common."""
-        count = len(shingles) - math.ceil(self._threshold * len(shingles)) + 1
-        return sorted(shingles, key=lambda shingle: (self._counts[shingle], shingle))[:count]
+    def _rarest(self, known: frozenset[str], size: int) -> list[str]:
+        """Those of a text's `size` shingles of which near-duplicates have at least one in common.
+
+        The shingles that are not in `known` are the rarest of all: no held-out text has them.
+        """
+        count = size - self._needed(size) + 1 - (size - len(known))
+        return sorted(known, key=lambda shingle: (self._counts[shingle], shingle))[: max(count, 0)]
+
+    def _needed(self, size: int) -> int:
+        """Shingles that a text like one of `size` must have in common with it."""
+        return math.ceil(self._threshold * size - 1e-9)
+
+
+class Seen:
+    """Remembers 64-bit hashes in 8 bytes a slot: open addressing with linear probing (Knuth 1973, 6.4).
+
+    Doubles up to `most` slots, three quarters of which are filled; from there on new hashes replace old ones, so that
+    memory is bounded and only a repetition from very long ago is missed.
+    """
+
+    def __init__(self, most: int = 2**26) -> None:  # 512 MiB
+        self._most = most
+        self._slots = array("Q", bytes(8 * min(most, 2**16)))
+        self._filled = 0
+
+    def add(self, hash: int) -> bool:
+        """Whether it is new. `hash` is not 0."""
+        slots = self._slots
+        mask = len(slots) - 1
+        slot = hash & mask
+        while found := slots[slot]:
+            if found == hash:
+                return False
+            slot = (slot + 1) & mask
+        if 4 * self._filled < 3 * len(slots):
+            slots[slot] = hash
+            self._filled += 1
+        elif len(slots) < self._most:
+            self._grow()
+            return self.add(hash)
+        else:
+            slots[hash & mask] = hash  # whatever was there is forgotten
+        return True
+
+    def _grow(self) -> None:
+        old, self._slots = self._slots, array("Q", bytes(16 * len(self._slots)))
+        mask = len(self._slots) - 1
+        for hash in filter(None, old):
+            slot = hash & mask
+            while self._slots[slot]:
+                slot = (slot + 1) & mask
+            self._slots[slot] = hash
 
 
 def _shingles(text: str) -> frozenset[str]:
     """A shorter text than a shingle is one."""
-    return frozenset(text[start : start + SHINGLE] for start in range(max(len(text) - SHINGLE + 1, 1)))
+    return frozenset([text[start : start + SHINGLE] for start in range(max(len(text) - SHINGLE + 1, 1))])
 
 
 def _similarity(first: frozenset[str], second: frozenset[str]) -> float:

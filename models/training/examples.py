@@ -1,0 +1,263 @@
+"""From rows to ids, in memory or on disk. Only the lengths of examples on disk are held in memory.
+
+Knows nothing of files with texts, of models or of losses.
+"""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import groupby, islice
+from pathlib import Path
+from typing import BinaryIO, Self
+
+import numpy as np
+
+from models import formats
+from models.tokenizer import Tokenizer
+from models.training.recipe import Recipe
+from models.training.rows import Row
+from models.training.spool import Spool, key_of, prepared
+
+_VERSION = 1  # of the files; another one is written anew
+_AHEAD = 4096  # rows that are tokenized at once, on all cores
+_Ids = list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A row as ids (int32). `target` is the output's ids, for a classifier one label's index.
+
+    Of pre-training, `source` is [CLS] A [SEP] and `target` B [SEP], or empty.
+    """
+
+    source: np.ndarray
+    target: np.ndarray
+
+
+class Examples:
+    """N examples, of which M <= N are stored: those that are repeated are stored once."""
+
+    def __init__(
+        self, ids: np.ndarray, offsets: np.ndarray, stored_N: np.ndarray, sources_N: np.ndarray, targets_N: np.ndarray
+    ) -> None:
+        """`ids` all ids in a row, `offsets` [M + 1] where each example begins, `stored_N` which one each example is."""
+        self._ids, self._offsets, self._stored_N = ids, offsets, stored_N
+        self.source_lengths_N, self.target_lengths_N = sources_N, targets_N  # int32
+        self.too_long = ""  # what became of the texts that are longer than the model takes, in words
+
+    def __len__(self) -> int:
+        return len(self._stored_N)
+
+    def __getitem__(self, index: int) -> Example:
+        start = self._offsets[self._stored_N[index]]
+        middle = start + self.source_lengths_N[index]
+        end = middle + self.target_lengths_N[index]
+        return Example(self._ids[start:middle].astype(np.int32), self._ids[middle:end].astype(np.int32))
+
+    @classmethod
+    def of(cls, examples: Sequence[Example]) -> Self:
+        """In memory."""
+        writer = _Writer(io.BytesIO(), np.dtype(np.int32))
+        for example in examples:
+            writer.add(example.source, example.target, 1)
+        return cls(*writer.arrays())
+
+    @classmethod
+    def open(cls, directory: Path) -> Self:
+        """Of `encode`; memory-mapped but for the lengths."""
+        kind = np.dtype((directory / "type").read_text())
+        path = directory / "ids"
+        ids = np.memmap(path, kind, mode="r") if path.stat().st_size else np.empty(0, kind)
+        # As plain arrays: a slice of a np.memmap is one too, which takes ten times as long.
+        offsets, stored_N = (np.asarray(np.load(directory / f"{n}.npy", mmap_mode="r")) for n in ("offsets", "stored"))
+        lengths = [np.load(directory / f"{name}.npy") for name in ("sources", "targets")]
+        examples = cls(np.asarray(ids), offsets, stored_N, *lengths)
+        examples.too_long = (directory / "too_long").read_text(encoding="utf-8")
+        return examples
+
+
+class _Writer:
+    """Ids go to `file`, where they lie in a row; what is counted stays in memory."""
+
+    def __init__(self, file: BinaryIO, kind: np.dtype) -> None:
+        self._file, self._kind = file, kind
+        self._sources, self._targets, self._repeats = array("i"), array("i"), array("i")
+
+    def add(self, source: Sequence[int] | np.ndarray, target: Sequence[int] | np.ndarray, repeat: int) -> None:
+        for ids, lengths in ((source, self._sources), (target, self._targets)):
+            self._file.write(np.asarray(ids, self._kind).tobytes())
+            lengths.append(len(ids))
+        self._repeats.append(repeat)
+
+    def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """As `Examples` takes them; the file is one in memory."""
+        assert isinstance(self._file, io.BytesIO)
+        return (np.frombuffer(self._file.getvalue(), self._kind), *self._counted())
+
+    def save(self, directory: Path) -> None:
+        for name, values in zip(("offsets", "stored", "sources", "targets"), self._counted(), strict=True):
+            np.save(directory / f"{name}.npy", values)
+        (directory / "type").write_text(self._kind.name)
+
+    def _counted(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        sources, targets, repeats = (np.array(a, np.int32) for a in (self._sources, self._targets, self._repeats))
+        offsets = np.zeros(len(sources) + 1, np.int64)
+        np.cumsum(sources.astype(np.int64) + targets, out=offsets[1:])
+        stored_N = np.repeat(np.arange(len(sources), dtype=np.int32), repeats)
+        return offsets, stored_N, sources[stored_N], targets[stored_N]
+
+
+@dataclass
+class _TooLong:
+    """Rows that are longer than the model takes, and what became of them."""
+
+    rows: int = 0
+    left_out: int = 0
+    cut: int = 0
+    split: int = 0
+
+    def __str__(self) -> str:
+        did = {"left out": self.left_out, "cut": self.cut, "split into windows": self.split}
+        parts = [f"{count:,} {what}" for what, count in did.items() if count]
+        return f"longer than the model takes, of {self.rows:,} rows: {', '.join(parts)}" if parts else ""
+
+
+def encode(
+    recipe: Recipe, tokenizer: Tokenizer, rows: Iterable[Row], longest: tuple[int, int], directory: Path | None
+) -> Examples:
+    """Rows as ids, at most `longest` (source, target) of them; of pre-training `longest[0]` for both parts together.
+
+    Of longer ones, translations are left out, texts to classify are cut, and a generator's or pre-training's texts are
+    split into windows, except that a generator's text with a control token, which speaks of the whole, is left out.
+    Equal rows that follow each other are stored once.
+
+    With a `directory` the ids lie on disk below it; what is there of the same rows, tokenizer and lengths is opened.
+    """
+    if directory is None:
+        writer, too_long = _Writer(io.BytesIO(), np.dtype(np.int32)), _TooLong()
+        _write(writer, recipe, tokenizer, rows, longest, too_long)
+        examples = Examples(*writer.arrays())
+        examples.too_long = str(too_long)
+        return examples
+    if not isinstance(rows, Spool):
+        rows = list(rows)
+    largest = max(tokenizer.vocab_size, len(recipe.labels)) - 1
+    kind = np.dtype(np.uint16 if largest <= np.iinfo(np.uint16).max else np.int32)
+
+    def build(scratch: Path) -> None:
+        too_long = _TooLong()
+        with (scratch / "ids").open("wb") as file:
+            writer = _Writer(file, kind)
+            _write(writer, recipe, tokenizer, rows, longest, too_long)
+        writer.save(scratch)
+        (scratch / "too_long").write_text(str(too_long), encoding="utf-8")
+
+    which = rows.key if isinstance(rows, Spool) else [asdict(row) for row in rows]
+    key = key_of([_VERSION, which, recipe.task, recipe.labels, _text_of(tokenizer), longest])
+    return Examples.open(prepared(directory, "examples" if isinstance(rows, Spool) else "some-examples", key, build))
+
+
+def _text_of(tokenizer: Tokenizer) -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "tokenizer.json"
+        tokenizer.save(path)
+        return path.read_text(encoding="utf-8")
+
+
+def _write(
+    writer: _Writer,
+    recipe: Recipe,
+    tokenizer: Tokenizer,
+    rows: Iterable[Row],
+    longest: tuple[int, int],
+    too_long: _TooLong,
+) -> None:
+    ahead = _Ahead(tokenizer)
+    counted = ((row, sum(1 for _ in same)) for row, same in groupby(rows))
+    while chunk := list(islice(counted, _AHEAD)):
+        ahead.read([row for row, _ in chunk], with_target=recipe.task != "classify")
+        for row, repeat in chunk:
+            too_long.rows += repeat
+            for source, target in _ids(recipe, ahead, row, repeat, longest, too_long):
+                writer.add(source, target, repeat)
+
+
+class _Ahead(Tokenizer):
+    """The same tokenizer, which has tokenized the texts that it will be asked for: many at once, on all cores."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer, self._known = tokenizer, dict[str, _Ids]()
+
+    def read(self, rows: Sequence[Row], with_target: bool) -> None:
+        """Those of a classifier are labels."""
+        texts = {row.source for row in rows} | {row.pair for row in rows if row.pair is not None}
+        if with_target:
+            texts |= {row.target for row in rows}
+        normal = [formats.normalize(text) for text in texts]
+        self._known = dict(zip(normal, self._tokenizer.encode_batch(normal), strict=True))
+
+    def encode(self, text: str) -> _Ids:
+        return self._known[text]
+
+    def id(self, token: str) -> int:
+        return self._tokenizer.id(token)
+
+
+def _ids(
+    recipe: Recipe, tokenizer: _Ahead, row: Row, repeat: int, longest: tuple[int, int], too_long: _TooLong
+) -> Iterator[tuple[_Ids, _Ids]]:
+    """(source, target) of each example that a row gives."""
+    if recipe.task == "classify":
+        source = formats.classification_prompt(tokenizer, row.source, row.pair)
+        too_long.cut += repeat * (len(source[0]) > longest[0])
+        yield _cut(*source, longest[0]), [recipe.labels.index(row.target)]
+    elif recipe.task == "pretrain":
+        pair = row.target or None
+        ids, segments = formats.classification_prompt(tokenizer, row.source, pair)
+        if len(ids) <= longest[0]:
+            first = segments.count(0)
+            yield ids[:first], ids[first:]
+        else:
+            too_long.split += repeat
+            yield from _windows_in_two(ids, longest[0])
+    else:
+        if recipe.task == "translate":
+            source_ids = formats.translation_source(tokenizer, row.source, row.language or "")
+        else:
+            source_ids = formats.generation_prompt(tokenizer, row.control or "")
+        target = formats.translation_target(tokenizer, row.target)
+        if len(source_ids) <= longest[0] and len(target) <= longest[1]:
+            yield source_ids, target
+        elif recipe.task == "generate" and row.control is None:
+            too_long.split += repeat
+            for start in range(0, len(target), longest[1]):
+                yield source_ids, target[start : start + longest[1]]
+        else:
+            too_long.left_out += repeat
+
+
+def _cut(ids: _Ids, segments: _Ids, longest: int) -> _Ids:
+    """The longer of two texts is cut first; each keeps its separator."""
+    split = segments.count(0)
+    first, second = ids[:split], ids[split:]
+    for_second = min(len(second), max(longest // 2, longest - len(first)))
+    return [*_shortened(first, longest - for_second), *_shortened(second, for_second)]
+
+
+def _shortened(ids: _Ids, longest: int) -> _Ids:
+    return ids if len(ids) <= longest else [*ids[: longest - 1], ids[-1]]
+
+
+def _windows_in_two(ids: _Ids, longest: int) -> Iterator[tuple[_Ids, _Ids]]:
+    """A long text's consecutive windows, each in two parts."""
+    begin, separator = ids[0], ids[-1]
+    words = [id for id in ids[1:] if id != separator]
+    for start in range(0, len(words), longest - 3):
+        window = words[start : start + longest - 3]
+        half = (len(window) + 1) // 2
+        second = [*window[half:], separator] if len(window) > 1 else []
+        yield [begin, *window[:half], separator], second

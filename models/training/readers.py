@@ -1,0 +1,309 @@
+"""From files to rows of texts by column: TSV, JSON Lines, Parquet, plain text, and well-known layouts as they come.
+
+Everything streams. A row that cannot be read is left out, counted and, up to a limit, only reported; what is wrong
+with a file as a whole (missing, other columns, other layout) ends the reading at once. Knows nothing of tasks.
+"""
+
+from __future__ import annotations
+
+import codecs
+import itertools
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+from models.training.recipe import Corpus
+
+SKIPPED = "_"  # the name of columns that nobody reads; they may be empty
+_SHOWN = 5  # broken rows that are kept for the report
+
+
+class DataError(ValueError):
+    """A data file that is missing or not as described; the message names file and line."""
+
+
+class Record(NamedTuple):
+    """A row of a file and where it stands."""
+
+    values: dict[str, str]  # by column
+    line: int  # from 1; of Parquet the row in its row group, from 0
+    group: int | None = None  # Parquet's row group, from 0
+    document: int = 0  # of plain text: the gaps of blank lines before it
+
+
+def place(name: str, line: int, group: int | None = None) -> str:
+    """As messages name a row."""
+    return f"{name}:{line}" if group is None else f"{name}: row group {group}, row {line}"
+
+
+class Broken:
+    """The rows of a corpus that cannot be read. More than its `max_broken` raise DataError."""
+
+    def __init__(self, corpus: Corpus) -> None:
+        self._name, self._limit = corpus.name, corpus.max_broken
+        self.count = 0
+        self.first: list[str] = []  # "FILE:LINE: reason"
+
+    def add(self, where: str, reason: str) -> None:
+        self.count += 1
+        if len(self.first) < _SHOWN:
+            self.first.append(f"{where}: {reason}")
+        if self.count > self._limit:
+            raise DataError(
+                f"{self._name}: {self.count} rows so far cannot be read, at most {self._limit} are left out "
+                f"(max_broken). {self.examples}"
+            )
+
+    @property
+    def examples(self) -> str:
+        return f"The first: {'; '.join(self.first)}" if self.first else ""
+
+
+def read_rows(corpus: Corpus, data: Path, broken: Broken | None = None) -> Iterator[Record]:
+    """Rows in the file's order, every column filled. Raises DataError; `broken` counts the rows that are left out."""
+    broken = Broken(corpus) if broken is None else broken
+    paths = [data / name for name in corpus.files.values() or (corpus.file,)]
+    for path in paths:
+        if not path.is_file():
+            raise DataError(f"{path}: no such file; the recipe's files are relative to the data folder")
+    records = _aligned(corpus, paths, broken) if corpus.files else _READERS[corpus.layout](corpus, paths[0], broken)
+    first = next(records, None)
+    if first is None:
+        raise DataError(f"{corpus.name}: not one row that can be read. {broken.examples}".strip())
+    yield first
+    yield from records
+
+
+def _lines(corpus: Corpus, path: Path, broken: Broken) -> Iterator[tuple[int, str]]:
+    """Numbered from 1, without line ends. Only a line feed ends a line: others may stand in a text."""
+    with path.open("rb") as file:
+        _skip_byte_order_mark(file)
+        for number, line in enumerate(file, start=1):
+            try:
+                yield number, line.decode().rstrip("\r\n")
+            except UnicodeDecodeError as error:
+                broken.add(place(corpus.name, number), f"not UTF-8 at byte {error.start}")
+
+
+def _skip_byte_order_mark(file: BinaryIO) -> None:
+    if file.read(3) != codecs.BOM_UTF8:
+        file.seek(0)
+
+
+def _record(columns: Sequence[str], values: Sequence[str], where: str, line: int, broken: Broken) -> Record | None:
+    """None, and counted, when a column that is read is empty."""
+    if not all(map(str.strip, values)):
+        for name, value in zip(columns, values, strict=True):
+            if name != SKIPPED and not value.strip():
+                broken.add(place(where, line), f"column {name} is empty")
+                return None
+    return Record(dict(zip(columns, values, strict=True)), line)
+
+
+def _tsv(corpus: Corpus, path: Path, broken: Broken) -> Iterator[Record]:
+    """A first line with the names of all columns is a header: then they are found by name, in any order."""
+    columns: tuple[str, ...] = corpus.columns
+    for number, line in _lines(corpus, path, broken):
+        cells = line.split("\t")
+        if number == 1 and {*columns} - {SKIPPED} <= {*cells}:
+            columns = tuple(cell if cell in columns else SKIPPED for cell in cells)
+        elif len(cells) != len(columns):
+            expected = f"{len(columns)}: {', '.join(columns)}"
+            broken.add(place(corpus.name, number), f"{_count(cells)}, expected {expected}")
+        elif record := _record(columns, cells, corpus.name, number, broken):
+            yield record
+
+
+def _count(cells: Sequence[str]) -> str:
+    return "1 column" if len(cells) == 1 else f"{len(cells)} columns"
+
+
+def _anki(corpus: Corpus, path: Path, broken: Broken) -> Iterator[Record]:
+    """Of manythings.org/anki: English, the other language, and since 2019 an attribution."""
+    if len(corpus.columns) != 2:
+        raise DataError(
+            f"{corpus.name}: the anki layout has two columns, such as [en, fr], the recipe names "
+            f"{len(corpus.columns)}: {', '.join(corpus.columns)}"
+        )
+    for number, line in _lines(corpus, path, broken):
+        cells = line.split("\t")
+        if len(cells) not in (2, 3):
+            expected = f"{', '.join(corpus.columns)} and perhaps an attribution"
+            broken.add(place(corpus.name, number), f"{_count(cells)}, expected {expected}")
+        elif record := _record(corpus.columns, cells[:2], corpus.name, number, broken):
+            yield record
+
+
+def _nsmc(corpus: Corpus, path: Path, broken: Broken) -> Iterator[Record]:
+    """Of e9t/nsmc, ratings*.txt: a header, then id, review (column `text`) and label."""
+    columns = ("id", "text", "label")
+    unknown = [name for name in corpus.columns if name not in columns]
+    if unknown:
+        raise DataError(f"{corpus.name}: the nsmc layout has the columns {', '.join(columns)}, not {unknown[0]!r}")
+    for number, line in _lines(corpus, path, broken):
+        cells = line.split("\t")
+        if number == 1:
+            if cells != ["id", "document", "label"]:
+                raise DataError(f"{corpus.name}:1: {line[:80]!r} is not the nsmc layout's header: id, document, label")
+        elif len(cells) != 3:
+            broken.add(place(corpus.name, number), f"{_count(cells)}, expected 3: id, document, label")
+        elif record := _record(columns, cells, corpus.name, number, broken):
+            yield record
+
+
+def _text(corpus: Corpus, path: Path, broken: Broken) -> Iterator[Record]:
+    """One text a line; blank lines stand between documents."""
+    if len(corpus.columns) != 1:
+        raise DataError(f"{corpus.name}: plain text has one column, the recipe names {', '.join(corpus.columns)}")
+    document, name = 0, corpus.columns[0]
+    gap = False
+    for number, line in _lines(corpus, path, broken):
+        if line and not line.isspace():
+            document += gap
+            gap = False
+            yield Record({name: line}, number, document=document)
+        else:
+            gap = True
+
+
+def _jsonl(corpus: Corpus, path: Path, broken: Broken) -> Iterator[Record]:
+    """An object a line; columns are its names."""
+    columns = [name for name in corpus.columns if name != SKIPPED]
+    for number, line in _lines(corpus, path, broken):
+        where = place(corpus.name, number)
+        try:
+            values = json.loads(line)
+        except json.JSONDecodeError as error:
+            broken.add(where, f"not JSON at character {error.pos + 1}: {error.msg}")
+            continue
+        if not isinstance(values, dict):
+            broken.add(where, f"{_kind(values)}, expected an object")
+        elif missing := [name for name in columns if name not in values]:
+            broken.add(where, f"no column {missing[0]}; it has {', '.join(values) or 'none'}")
+        elif record := _converted(columns, [values[name] for name in columns], corpus.name, number, None, broken):
+            yield record
+
+
+def _parquet(corpus: Corpus, path: Path, broken: Broken) -> Iterator[Record]:
+    try:
+        import pyarrow  # type: ignore[import-untyped]
+        import pyarrow.parquet  # type: ignore[import-untyped]
+    except ImportError as error:
+        raise DataError(f"{path}: reading Parquet needs pyarrow: pip install 'triptych[train]'") from error
+    columns = [name for name in corpus.columns if name != SKIPPED]
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            _check_schema(corpus, columns, file.schema_arrow)
+            for group in range(file.num_row_groups):
+                line = 0
+                for batch in file.iter_batches(4096, row_groups=[group], columns=columns):
+                    by_name = [_values(batch.column(name)) for name in columns]
+                    for values in zip(*by_name, strict=True):
+                        if record := _converted(columns, values, corpus.name, line, group, broken):
+                            yield record
+                        line += 1
+    except (pyarrow.ArrowException, OSError) as error:
+        raise DataError(f"{path}: not a sound Parquet file: {error}") from error
+
+
+def _check_schema(corpus: Corpus, columns: Sequence[str], schema: Any) -> None:
+    import pyarrow.types as kinds  # type: ignore[import-untyped]
+
+    for name in columns:
+        if name not in schema.names:
+            raise DataError(f"{corpus.name}: no column {name!r}; its columns are {', '.join(schema.names)}")
+        kind = schema.field(name).type
+        kind = kind.value_type if kinds.is_dictionary(kind) else kind
+        checks = (kinds.is_string, kinds.is_large_string, kinds.is_integer, kinds.is_floating, kinds.is_boolean)
+        if not any(fits(kind) for fits in checks):
+            raise DataError(f"{corpus.name}: column {name!r} is of type {kind}, expected text or numbers")
+
+
+def _values(column: Any) -> list[Any]:
+    """Of an Arrow array; what is not UTF-8 becomes an error in its place, as a value."""
+    try:
+        return column.to_pylist()
+    except UnicodeDecodeError:
+        return [_value(item) for item in column]
+
+
+def _value(item: Any) -> Any:
+    try:
+        return item.as_py()
+    except UnicodeDecodeError as error:
+        return error
+
+
+def _converted(
+    columns: Sequence[str], values: Sequence[Any], name: str, line: int, group: int | None, broken: Broken
+) -> Record | None:
+    """Texts as they are, numbers as one writes them; None, and counted, when there is neither."""
+    texts = {}
+    for column, value in zip(columns, values, strict=True):
+        if type(value) is not str:
+            value = _as_text(value)
+        if value is None or not value.strip():
+            broken.add(place(name, line, group), f"column {column} {_complaint(value, values[columns.index(column)])}")
+            return None
+        if not value.isprintable() and any("\ud800" <= c <= "\udfff" for c in value):
+            broken.add(place(name, line, group), f"column {column} has half a character (a lone surrogate)")
+            return None
+        texts[column] = value
+    return Record(texts, line, group)
+
+
+def _as_text(value: Any) -> str | None:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer():  # whole numbers with gaps among them are often stored so
+        return str(int(value))
+    return str(value) if isinstance(value, (int, float)) and value == value else None
+
+
+def _complaint(text: str | None, value: Any) -> str:
+    if isinstance(value, UnicodeDecodeError):
+        return f"is not UTF-8 at byte {value.start}"
+    return "is empty" if text is not None or value is None or value != value else f"is {_kind(value)}, expected a text"
+
+
+def _kind(value: Any) -> str:
+    names = {dict: "an object", list: "a list", str: "a text", bool: "a truth value", type(None): "null"}
+    return names.get(type(value), "a number")
+
+
+def _aligned(corpus: Corpus, paths: Sequence[Path], broken: Broken) -> Iterator[Record]:
+    """Line n of each file belongs to line n of the others."""
+    names = list(corpus.files.values())
+    with ExitStack() as stack:
+        files = [stack.enter_context(path.open("rb")) for path in paths]
+        for file in files:
+            _skip_byte_order_mark(file)
+        for number, lines in enumerate(itertools.zip_longest(*files), start=1):
+            if None in lines:
+                counts = [
+                    f"{name} has {number - 1 if line is None else number + sum(1 for _ in file):,}"
+                    for name, line, file in zip(names, lines, files, strict=True)
+                ]
+                raise DataError(f"parallel files differ in their number of lines: {', '.join(counts)}")
+            values = []
+            for name, line in zip(names, lines, strict=True):
+                try:
+                    values.append(line.decode().rstrip("\r\n"))
+                except UnicodeDecodeError as error:
+                    broken.add(place(name, number), f"not UTF-8 at byte {error.start}")
+                    break
+            else:
+                if record := _record(corpus.columns, values, corpus.name, number, broken):
+                    yield record
+
+
+_READERS: dict[str, Callable[[Corpus, Path, Broken], Iterator[Record]]] = {
+    "tsv": _tsv,
+    "jsonl": _jsonl,
+    "parquet": _parquet,
+    "text": _text,
+    "anki": _anki,
+    "nsmc": _nsmc,
+}

@@ -1,0 +1,143 @@
+"""From the rows of a file to what a task trains on. Knows nothing of cleaning or of ids."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from models.training.readers import Broken, DataError, Record, read_rows
+from models.training.recipe import Corpus, Recipe
+
+FEW_WORDS = 4  # a text of fewer is not split
+# A full stop and its kin, with what closes a quotation, before a space; those of Chinese and Japanese need none.
+_SENTENCE_END = re.compile(r"[.!?…]+[\"'”’»)\]]*(?= )|[。！？]+[」』”’）]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One example of a task as texts: what is read, what is to be said."""
+
+    source: str  # of pre-training the first part of a text; of a generator ""
+    target: str  # a translation, a label, a generator's text, or the second part of a text ("" where it has none)
+    pair: str | None = None  # a classifier's second text
+    language: str | None = None  # the translation's
+    control: str | None = None  # the generator's control token
+
+
+class Sample(NamedTuple):
+    """The rows that one row of a file (or two lines of a document) gives; none when its label is not asked for."""
+
+    rows: tuple[Row, ...]
+    texts: dict[str, str]  # by column: all that is trained on
+    mark: str  # the label or the control token: samples of equal texts but different marks are different
+    line: int
+    group: int | None
+
+
+def read_corpus(recipe: Recipe, corpus: Corpus, data: Path) -> Iterator[Row]:
+    """All rows of one corpus, neither cleaned nor repeated. Raises DataError."""
+    for sample in read_samples(recipe, corpus, data):
+        yield from sample.rows
+
+
+def read_samples(recipe: Recipe, corpus: Corpus, data: Path, broken: Broken | None = None) -> Iterator[Sample]:
+    """Raises DataError; `broken` counts the rows that cannot be read."""
+    for column in _needed(recipe, corpus):
+        if column not in corpus.columns:
+            raise DataError(
+                f"{corpus.name}: a recipe with task {recipe.task} reads column {column!r}, "
+                f"the recipe names the columns {', '.join(corpus.columns)}"
+            )
+    records = read_rows(corpus, data, broken)
+    if recipe.task == "translate":
+        return _translations(corpus, records)
+    if recipe.task == "classify":
+        return _labelled(corpus, records)
+    if recipe.task == "generate":
+        return _texts(recipe, records)
+    if not corpus.files and corpus.layout == "text":
+        return _documents(corpus, records)
+    return _two_parts(records)
+
+
+def _needed(recipe: Recipe, corpus: Corpus) -> tuple[str, ...]:
+    if recipe.task == "translate":
+        return ()  # the recipe has checked its directions
+    if recipe.task == "classify":
+        return ("text", corpus.label_column)
+    return ("text", recipe.control.column) if recipe.control else ("text",)
+
+
+def _translations(corpus: Corpus, records: Iterator[Record]) -> Iterator[Sample]:
+    pairs = corpus.pairs
+    columns = list(dict.fromkeys(column for pair in pairs for column in pair))
+    for values, line, group, _ in records:
+        rows = tuple([Row(values[source], values[target], language=target) for source, target in pairs])
+        yield Sample(rows, {column: values[column] for column in columns}, "", line, group)
+
+
+def _labelled(corpus: Corpus, records: Iterator[Record]) -> Iterator[Sample]:
+    column, labels = corpus.label_column, corpus.labels
+    for values, line, group, _ in records:
+        text, pair = values["text"], values.get("pair")
+        label = labels.get(values[column])
+        rows = () if label is None else (Row(text, label, pair=pair),)
+        yield Sample(rows, {"text": text} if pair is None else {"text": text, "pair": pair}, label or "", line, group)
+
+
+def _texts(recipe: Recipe, records: Iterator[Record]) -> Iterator[Sample]:
+    steering = recipe.control
+    for values, line, group, _ in records:
+        control = None if steering is None else steering.token.format(values[steering.column])
+        text = values["text"]
+        yield Sample((Row("", text, control=control),), {"text": text}, control or "", line, group)
+
+
+def _two_parts(records: Iterator[Record]) -> Iterator[Sample]:
+    for values, line, group, _ in records:
+        if "pair" in values:
+            first, second = values["text"], values["pair"]
+            texts = {"text": first, "pair": second}
+        else:
+            first, second = split_in_two(values["text"])
+            texts = {"text": values["text"]}
+        yield Sample((Row(first, second),), texts, "", line, group)
+
+
+def _documents(corpus: Corpus, records: Iterator[Record]) -> Iterator[Sample]:
+    """Two lines of a document at a time; a last line that is left alone is split."""
+    waiting: Record | None = None
+    for record in records:
+        if waiting is not None and waiting.document == record.document:
+            yield _parts(corpus, waiting, waiting.values["text"], record.values["text"])
+            waiting = None
+            continue
+        if waiting is not None:
+            yield _parts(corpus, waiting, *split_in_two(waiting.values["text"]))
+        waiting = record
+    if waiting is not None:
+        yield _parts(corpus, waiting, *split_in_two(waiting.values["text"]))
+
+
+def _parts(corpus: Corpus, record: Record, first: str, second: str) -> Sample:
+    return Sample((Row(first, second),), {"text": f"{first} {second}".rstrip()}, "", record.line, None)
+
+
+def split_in_two(text: str) -> tuple[str, str]:
+    """At the sentence end nearest the middle, else at the space nearest the middle; a short text has no second part.
+
+    Runs of white space become one space each.
+    """
+    words = text.split()
+    text = " ".join(words)
+    ends = [match.end() for match in _SENTENCE_END.finditer(text) if match.end() < len(text)]
+    if len(words) < FEW_WORDS and not any(text[end] != " " for end in ends):
+        return text, ""
+    if not ends:
+        middle = len(text) // 2
+        ends = [end for end in (text.rfind(" ", 0, middle), text.find(" ", middle)) if end >= 0]
+    cut = min(ends, key=lambda end: abs(2 * end - len(text)))
+    return text[:cut], text[cut:].lstrip()
