@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -19,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from models import checkpoint
-from models.checkpoint import Manifest
+from models.checkpoint import CheckpointError, Manifest
 from models.registry.layout import RegistryError
 
 VARIABLE = "TRIPTYCH_CACHE"
@@ -108,10 +107,10 @@ class Cache:
 
 def _is_whole(directory: Path) -> bool:
     """All files have their sizes; whether they have their hashes is checked whenever a checkpoint is loaded."""
-    path = directory / checkpoint.MANIFEST
-    if not path.is_file():
+    try:
+        files = checkpoint.read_manifest(directory).files
+    except CheckpointError:
         return False
-    files = json.loads(path.read_bytes())["files"]
     return all(
         (directory / file).is_file() and (directory / file).stat().st_size == facts["bytes"]
         for file, facts in files.items()

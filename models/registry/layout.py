@@ -20,7 +20,7 @@ from models.checkpoint import Manifest
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 LEFTOVER_S = 3600.0  # what an unfinished publication left is garbage once nothing was written to it for so long
 
-# Given the version that is current (None: the first one), what the manifest's `publication` is to say. Raises to refuse.
+# Given the manifest of the current version, if any, what the new one's `publication` is to say. Raises to refuse.
 Admit = Callable[[Manifest | None], dict[str, Any]]
 # Given the current version and all versions, which is to be current. Raises RegistryError.
 Choose = Callable[[int, tuple[int, ...]], int]
@@ -102,9 +102,7 @@ def current_of(store: Store, name: str) -> int:
             return versions[-1]
         if pointer in versions:
             return pointer
-    raise RegistryError(
-        f"what is current of {name!r} in {store.where} says '{pointer}', but there are {numbers(versions)}"
-    )
+    raise RegistryError(f"CURRENT of {name!r} in {store.where} says '{pointer}', but there are {numbers(versions)}")
 
 
 def doomed(versions: tuple[int, ...], current: int, keep: int) -> list[int]:

@@ -21,7 +21,7 @@ import json
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,8 +97,8 @@ class ObjectStore:
             yield Path(scratch)
 
     def publish(self, name: str, staged: Path, manifest: Manifest, admit: Admit) -> int:
-        token = _token()
-        number = self._claim(name, token)
+        self._objects.check_protocol()
+        number = self._claim(name)
         place = f"{name}/{number}"
         committed = False
         try:
@@ -116,13 +116,15 @@ class ObjectStore:
                 if self._append(name, home.chain, number):
                     return number
         except BaseException as error:
-            # Once it is committed and the store stops answering, nobody knows whether it is current: it stays.
-            if not committed or not isinstance(error, (Unreachable, KeyboardInterrupt, SystemExit)):
+            if committed and isinstance(error, Unreachable):  # nobody knows whether it is current: it stays
+                raise Unreachable(f"{name}@{number} is published, but perhaps not current: {error}") from error
+            if not committed or isinstance(error, Exception):
                 with suppress(RegistryError):
                     self._bury(name, number, [*manifest.files, _CLAIM])
             raise
 
     def point(self, name: str, choose: Choose) -> int:
+        self._objects.check_protocol()
         while True:
             home = self._look(name)
             now = current_of(self, name)
@@ -135,6 +137,7 @@ class ObjectStore:
             raise RegistryError(f"{name}@{chosen} was removed in this moment; {name}@{now} is current again")
 
     def collect(self, name: str, keep: int, *, dry_run: bool) -> list[Removal]:
+        self._objects.check_protocol()
         home = self._look(name)
         versions = home.versions
         removed = []
@@ -143,9 +146,7 @@ class ObjectStore:
                 removed.append(Removal(f"{name}@{version}", sum(home.numbers[version].values())))
         for number, files in sorted(home.numbers.items()):
             left = {file: size for file, size in files.items() if file != MANIFEST}
-            if number in versions or not left:
-                continue
-            if min(self._objects.age(f"{name}/{number}/{file}") for file in files) < LEFTOVER_S:
+            if number in versions or not left or not self._abandoned(name, number, files):
                 continue
             if dry_run or self._objects.create(f"{name}/{number}/{MANIFEST}", _TOMBSTONE):
                 removed.append(Removal(f"{self.where}/{name}/{number}", sum(left.values())))
@@ -153,12 +154,20 @@ class ObjectStore:
                     self._objects.delete(f"{name}/{number}/{file}" for file in left)
         return removed
 
+    def _abandoned(self, name: str, number: int, files: Iterable[str]) -> bool:
+        try:
+            return min(self._objects.age(f"{name}/{number}/{file}") for file in files) > LEFTOVER_S
+        except Unreachable:
+            raise
+        except RegistryError:  # a file is gone since the listing: its publisher lives
+            return False
+
     def _look(self, name: str) -> _Home:
         numbers: dict[int, dict[str, int]] = {}
         chain, pointed = 0, False
         for key, size in self._objects.list(name).items():
-            folder, slash, file = key.partition("/")
-            if folder.isdecimal() and slash:
+            folder, _, file = key.partition("/")
+            if folder.isdecimal() and file:
                 numbers.setdefault(int(folder), {})[file] = size
             elif folder == _CHAIN and file.isdecimal():
                 chain = max(chain, int(file))
@@ -187,8 +196,9 @@ class ObjectStore:
             raise RegistryError(f"{name}@{version} was removed from {self.where}")
         return content
 
-    def _claim(self, name: str, token: bytes) -> int:
+    def _claim(self, name: str) -> int:
         """A number that is this publisher's alone."""
+        token = _token()
         number = max(self._look(name).numbers, default=0)
         while True:
             number += 1

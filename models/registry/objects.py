@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import fsspec
+import fsspec  # type: ignore[import-untyped]
 
 from models.registry.layout import RegistryError, Unreachable
 
@@ -46,13 +46,16 @@ class Objects:
         self._in_memory = "memory" in protocols
         self._exclusive = bool(protocols & EXCLUSIVE) and "::" not in url
 
-    def check_exclusive(self, key: str) -> None:
-        """Raises RegistryError where creation is not exclusive. At `key` is an object already, and it stays."""
+    def check_protocol(self) -> None:
+        """Raises RegistryError where creation is not known to be exclusive."""
         if not self._exclusive:
             raise RegistryError(
                 f"{self.url} can be read, not changed: exclusive creation, without which two publishers could take the "
                 f"same version, is known of directories and of {', '.join(sorted(EXCLUSIVE))}"
             )
+
+    def check_exclusive(self, key: str) -> None:
+        """Raises RegistryError where creation turns out not to be exclusive. At `key` is an object already."""
         if self.create(key, b"may not be written\n"):
             raise RegistryError(f"{self.url} overwrites objects that were to be created (If-None-Match is ignored)")
 
