@@ -1,4 +1,4 @@
-"""Scores of a trained model on test files, from answers somebody else computes.
+"""Scores on the tests a recipe names, as a manifest keeps them, from answers somebody else computes.
 
 `answer` is any function from inputs to outputs: the serving engine (`service.scoring`), a running service, or another
 system that is compared with.
@@ -6,89 +6,125 @@ system that is compared with.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from models import formats
-from models.checkpoint import Checkpoint
-from models.interface import CausalBatch
-from models.training.data import Row, padded, read_corpus
-from models.training.recipe import Recipe
+from models.training.data import read_splits
+from models.training.likelihood import Likelihood, MaskedWords
+from models.training.metrics import Confusion, bits_per_byte, calibration, perplexity, translation_quality
+from models.training.recipe import Corpus, Recipe
+from models.training.rows import Row, read_corpus
 
-AnswerTranslations = Callable[[Sequence[str], str, str], Sequence[str]]  # texts, source and target language
-AnswerLabels = Callable[[Sequence[str]], Sequence[str]]  # texts -> labels
-
-
-def bleu(hypotheses: Sequence[str], references: Sequence[str]) -> dict[str, Any]:
-    """Corpus BLEU (Papineni et al. 2002) and chrF of cased text, with sacrebleu's signature (Post 2018)."""
-    from sacrebleu.metrics import BLEU, CHRF  # an extra: serving does not need it
-
-    measure, characters = BLEU(), CHRF()
-    return {
-        "bleu": round(measure.corpus_score(list(hypotheses), [list(references)]).score, 2),
-        "chrf": round(characters.corpus_score(list(hypotheses), [list(references)]).score, 2),
-        "signature": str(measure.get_signature()),
-        "sentences": len(references),
-    }
+HELD_OUT = "held-out reviews"  # of a generator: the texts its recipe holds out
+HELD_OUT_WORDS = "held-out words"  # of an encoder's pre-training
 
 
-def accuracy(answers: Sequence[str], expected: Sequence[str]) -> float:
-    """Share of equal pairs. Raises ValueError when the lengths differ or there is nothing to measure."""
-    if len(answers) != len(expected) or not expected:
-        raise ValueError(f"{len(answers)} answers for {len(expected)} expected ones")
-    return sum(a == b for a, b in zip(answers, expected, strict=True)) / len(expected)
+@dataclass(frozen=True)
+class Answered:
+    """What a classifier says of one text."""
+
+    label: str
+    confidence: float  # its probability
 
 
-def bits_per_byte(nats: float, texts: Sequence[str]) -> float:
-    """Of texts whose summed negative log-likelihood is `nats`: comparable across tokenizers."""
-    return nats / math.log(2) / sum(len(text.encode()) for text in texts)
+# Texts, source and target language, beam width.
+AnswerTranslations = Callable[[Sequence[str], str, str, int], Sequence[str]]
+# Texts, and each one's second text where it has one.
+AnswerLabels = Callable[[Sequence[str], Sequence[str | None]], Sequence[Answered]]
+AnswerLikelihood = Callable[[Sequence[str]], Likelihood]
+# Texts or pairs, and the seed that chooses the words to hide.
+AnswerMaskedWords = Callable[[Sequence[tuple[str, str | None]], int], MaskedWords]
 
 
 def translation_scores(recipe: Recipe, data: Path, answer: AnswerTranslations) -> dict[str, Any]:
-    """Of every test file and direction: {"tatoeba.fr-en.test fr-en": {"bleu": ...}}."""
-    scores = {}
+    """Of every test, direction and beam width: {"tatoeba.fr-en.test fr-en": {"bleu": ...}, "... fr-en, beam 4": ...}"""
+    chosen: dict[tuple[str, str, str], list[Row]] = {}
     for corpus in recipe.tests:
-        rows = read_corpus(recipe, corpus, data)
+        rows = list(read_corpus(recipe, corpus, data))
         for source, target in corpus.pairs:
-            chosen = [row for row in rows if row.language == target]
-            hypotheses = answer([row.source for row in chosen], source, target)
-            scores[f"{Path(corpus.file).stem} {source}-{target}"] = bleu(hypotheses, [row.target for row in chosen])
+            # Each row is of one direction; which one, its target language says.
+            own = [row for row in rows if row.language == target]
+            chosen.setdefault((name_of(corpus), source, target), []).extend(own)
+    scores = {}
+    for (name, source, target), rows in chosen.items():
+        for beams in recipe.beams:
+            hypotheses = answer([row.source for row in rows], source, target, beams)
+            key = f"{name} {source}-{target}" + (f", beam {beams}" if beams > 1 else "")
+            scores[key] = translation_quality(hypotheses, [row.target for row in rows]).scores
     return scores
 
 
 def classification_scores(recipe: Recipe, data: Path, answer: AnswerLabels) -> dict[str, Any]:
-    """Of every test file: {"nsmc.test": {"accuracy": ..., "texts": ...}}."""
-    scores = {}
+    """Of every test: {"nsmc.test": {"accuracy": ..., "macro_f1": ..., "calibration_error": ..., "texts": ...}}."""
+    chosen: dict[str, list[Row]] = {}
     for corpus in recipe.tests:
-        rows = read_corpus(recipe, corpus, data)
-        labels = answer([row.source for row in rows])
-        share = accuracy(labels, [row.target for row in rows])
-        scores[Path(corpus.file).stem] = {"accuracy": round(share, 4), "texts": len(rows)}
-    return scores
+        chosen.setdefault(name_of(corpus), []).extend(read_corpus(recipe, corpus, data))
+    return {
+        name: label_scores(
+            answer([row.source for row in rows], [row.pair for row in rows]),
+            [row.target for row in rows],
+            recipe.labels,
+        )
+        for name, rows in chosen.items()
+    }
 
 
-@torch.inference_mode()
-def generation_scores(checkpoint: Checkpoint, rows: Sequence[Row], batch: int = 64) -> dict[str, Any]:
-    """Bits per byte of held-out texts read without their control tokens; the end token counts, its byte does not."""
-    tokenizer, nats = checkpoint.tokenizer, 0.0
-    device = next(checkpoint.model.parameters()).device
-    texts, rows_of_ids = [], []
-    for row in rows:
-        ids = [*formats.generation_prompt(tokenizer, row.target), tokenizer.id("</s>")]
-        if len(ids) <= checkpoint.config.max_prompt:
-            texts.append(formats.normalize(row.target))
-            rows_of_ids.append(torch.tensor(ids).numpy())
-    order = sorted(range(len(texts)), key=lambda index: len(rows_of_ids[index]))
-    for start in range(0, len(order), batch):
-        some = [rows_of_ids[index] for index in order[start : start + batch]]
-        tokens_BT = torch.from_numpy(padded(some, checkpoint.config.pad_id)).to(device)
-        logits_BTV = checkpoint.model(CausalBatch(tokens_BT=tokens_BT[:, :-1])).float()
-        lengths_B = torch.tensor([len(row) for row in some], device=device)
-        scored_BT = torch.arange(1, tokens_BT.shape[1], device=device) < lengths_B[:, None]
-        chosen = logits_BTV.log_softmax(2).gather(2, tokens_BT[:, 1:, None])[..., 0]
-        nats -= float(chosen[scored_BT].sum())
-    return {"bits_per_byte": round(bits_per_byte(nats, texts), 4), "texts": len(texts)}
+def label_scores(answers: Sequence[Answered], expected: Sequence[str], labels: Sequence[str]) -> dict[str, Any]:
+    confusion = Confusion.of([answer.label for answer in answers], expected, labels)
+    right = [answer.label == label for answer, label in zip(answers, expected, strict=True)]
+    return {
+        "accuracy": round(confusion.accuracy, 4),
+        "macro_f1": round(confusion.macro_f1, 4),
+        "calibration_error": round(calibration([answer.confidence for answer in answers], right).error, 4),
+        "texts": confusion.texts,
+    }
+
+
+def generation_scores(
+    recipe: Recipe, data: Path, directory: Path, answer: AnswerLikelihood, say: Callable[[str], None]
+) -> dict[str, Any]:
+    """Of held-out texts and of every test, without control tokens: {"held-out reviews": {"bits_per_byte": ...}}.
+
+    `directory` is the run's, or any other to spool the data in.
+    """
+    chosen = {HELD_OUT: [row.target for row in read_splits(recipe, data, directory, say).validation]}
+    for corpus in recipe.tests:
+        chosen.setdefault(name_of(corpus), []).extend(row.target for row in read_corpus(recipe, corpus, data))
+    return {name: text_scores(answer(texts), texts) for name, texts in chosen.items()}
+
+
+def pretraining_scores(
+    recipe: Recipe, data: Path, directory: Path, answer: AnswerMaskedWords, say: Callable[[str], None]
+) -> dict[str, Any]:
+    """Of the held-out texts: {"held-out words": {"masked_word_accuracy": ...}}. `directory` as for a generator."""
+    rows = read_splits(recipe, data, directory, say).validation
+    texts = [(row.source, row.target or None) for row in rows]
+    return {HELD_OUT_WORDS: masked_word_scores(answer(texts, recipe.seed), len(texts))}
+
+
+def masked_word_scores(found: MaskedWords, texts: int) -> dict[str, Any]:
+    """Raises ValueError where the texts have no word to hide."""
+    if not found.words:
+        raise ValueError(f"{texts} texts have no word to hide")
+    return {
+        "masked_word_accuracy": round(found.right / found.words, 4),
+        "masked_word_perplexity": round(perplexity(found.nats, found.words), 2),
+        "texts": texts,
+    }
+
+
+def text_scores(found: Likelihood, texts: Sequence[str]) -> dict[str, Any]:
+    """Of texts as they are written; what a model reads of them is normalized, and those are the bytes that count."""
+    return {
+        "bits_per_byte": round(bits_per_byte(found.nats, [formats.normalize(text) for text in texts]), 4),
+        "perplexity": round(perplexity(found.nats, found.tokens), 2),
+        "texts": len(texts),
+    }
+
+
+def name_of(corpus: Corpus) -> str:
+    """What its scores are kept under: the file's name, of parallel files the first one's, without the last suffix."""
+    return Path(corpus.file or next(iter(corpus.files.values()))).stem

@@ -1,0 +1,136 @@
+"""What an engine of one checkpoint answers to many texts at once."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, Self, TypeVar
+
+from rich.console import Console
+from rich.progress import track
+
+from models.checkpoint import Checkpoint
+from models.precision import Precision
+from service.engine.text_engine import EngineOptions, TextEngine
+from service.errors import InputTooLong
+from service.messages import (
+    Classification,
+    ClassifyRequest,
+    Completion,
+    Decoding,
+    Event,
+    Failure,
+    GenerateRequest,
+    ModelInfo,
+    Request,
+    TranslateRequest,
+)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Answers(Generic[T]):
+    """In the order of the texts; None for one that the engine refuses because it is too long."""
+
+    each: list[T | None]
+    seconds: float
+    refusal: str = ""  # the first one's reason
+
+    @property
+    def answered(self) -> list[int]:
+        return [index for index, answer in enumerate(self.each) if answer is not None]
+
+    @property
+    def answered_each(self) -> list[T]:
+        return [answer for answer in self.each if answer is not None]
+
+    @property
+    def refused(self) -> int:
+        return self.each.count(None)
+
+    def all(self) -> list[T]:
+        """Raises ValueError where one was refused."""
+        if self.refusal:
+            raise ValueError(self.refusal)
+        return self.answered_each
+
+
+class EngineAnswers:
+    """Takes the checkpoint's model over. Raises ValueError for a precision that the machine lacks."""
+
+    def __init__(self, checkpoint: Checkpoint, console: Console, precision: Precision = "float32") -> None:
+        self._console = console
+        # Nobody waits in front of this engine: it takes all the texts there are.
+        options = EngineOptions(max_waiting=10**6, max_waiting_tokens=10**9, precision=precision)
+        self._engine = TextEngine("evaluation", checkpoint, options)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._engine.close()
+
+    @property
+    def info(self) -> ModelInfo:
+        return self._engine.info
+
+    def translations(
+        self, texts: Sequence[str], source: str, target: str, decoding: Decoding = Decoding()
+    ) -> Answers[Completion]:
+        requests = [
+            TranslateRequest(
+                id=str(number), text=text, source_language=source, target_language=target, decoding=decoding
+            )
+            for number, text in enumerate(texts)
+        ]
+        beams = f", beam {decoding.num_beams}" if decoding.num_beams > 1 else ""
+        return self._answers(requests, f"{source}→{target}{beams}", Completion)
+
+    def classifications(
+        self, texts: Sequence[str], pairs: Sequence[str | None], what: str = "classify"
+    ) -> Answers[Classification]:
+        """The best label of each text, or of each text with its pair, and its probability."""
+        requests = [
+            ClassifyRequest(id=str(number), text=text, text_pair=pair, top_k=1, function_to_apply="softmax")
+            for number, (text, pair) in enumerate(zip(texts, pairs, strict=True))
+        ]
+        return self._answers(requests, what, Classification)
+
+    def generations(self, prompts: Sequence[str], decodings: Sequence[Decoding]) -> Answers[Completion]:
+        requests = [
+            GenerateRequest(id=str(number), text=prompt, decoding=decoding)
+            for number, (prompt, decoding) in enumerate(zip(prompts, decodings, strict=True))
+        ]
+        return self._answers(requests, "generate", Completion)
+
+    def _answers(self, requests: Sequence[Request], what: str, kind: type[T]) -> Answers[T]:
+        started = time.perf_counter()
+        events = asyncio.run(self._collect(requests, what))
+        seconds = time.perf_counter() - started
+        each: list[T | None] = []
+        refusal = ""
+        for request in requests:
+            event = events[request.id]
+            if isinstance(event, kind):
+                each.append(event)
+                continue
+            reason = f"no answer to {request.text[:80]!r}: {event.message if isinstance(event, Failure) else event}"
+            if not isinstance(event, Failure) or event.code != InputTooLong.code:
+                raise ValueError(reason)
+            each.append(None)
+            refusal = refusal or reason
+        return Answers(each, seconds, refusal)
+
+    async def _collect(self, requests: Sequence[Request], what: str) -> dict[str, Event]:
+        answers: dict[str, Event] = {}
+        quiet = not self._console.is_terminal
+        progress = iter(track(range(len(requests)), what, console=self._console, transient=True, disable=quiet))
+        async for events in self._engine.submit(requests):
+            for event in events:
+                answers[event.request_id] = event
+                next(progress)
+        next(progress, None)
+        return answers

@@ -1,0 +1,202 @@
+"""Measures of one checkpoint on the rows of any file, through the serving engine. No recipe is needed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rich.console import Console
+
+from models import formats
+from models.training.evaluation import Answered, label_scores, masked_word_scores, text_scores
+from models.training.fewshot import Labelled
+from models.training.likelihood import Likelihood, MaskedWords
+from models.training.metrics import (
+    Calibration,
+    Confusion,
+    LengthBin,
+    Sentence,
+    TranslationQuality,
+    calibration,
+    interval,
+    quality_by_length,
+    translation_quality,
+    worst_sentences,
+)
+from service.messages import Decoding
+from service.scoring.answers import EngineAnswers
+from service.scoring.likelihoods import Converted
+
+
+@dataclass(frozen=True, kw_only=True)
+class TranslationResult:
+    """Of one direction. What the engine refused is in no score but counted."""
+
+    source: str
+    target: str
+    quality: TranslationQuality
+    by_length: list[LengthBin]
+    worst: list[Sentence]
+    refused: int
+    refusal: str
+    seconds: float
+    tokens: int
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            **asdict(self.quality),
+            "by_source_words": {each.name: asdict(each.quality) for each in self.by_length},
+            "worst": [asdict(sentence) for sentence in self.worst],
+            "refused": self.refused,
+            "seconds": round(self.seconds, 3),
+            "sentences_per_second": round(self.quality.sentences / self.seconds, 2),
+            "tokens_per_second": round(self.tokens / self.seconds, 1),
+        }
+
+
+def evaluate_translations(
+    answers: EngineAnswers,
+    sources: Sequence[str],
+    references: Sequence[str],
+    *,
+    pair: tuple[str, str],
+    decoding: Decoding,
+    tokenize: str = "13a",
+    worst: int = 5,
+) -> TranslationResult:
+    """Raises ValueError where none of the texts can be translated."""
+    found = answers.translations(sources, *pair, decoding)
+    kept = _some_answered(found.answered, found.refusal)
+    completions = found.answered_each
+    hypotheses = [completion.text for completion in completions]
+    sources, references = [sources[i] for i in kept], [references[i] for i in kept]
+    return TranslationResult(
+        source=pair[0],
+        target=pair[1],
+        quality=translation_quality(hypotheses, references, tokenize),
+        by_length=quality_by_length(sources, hypotheses, references, tokenize),
+        worst=worst_sentences(sources, hypotheses, references, worst),
+        refused=found.refused,
+        refusal=found.refusal,
+        seconds=found.seconds,
+        tokens=sum(completion.generated_tokens for completion in completions),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassificationResult:
+    scores: dict[str, Any]  # as a manifest keeps them
+    confusion: Confusion
+    calibration: Calibration
+    refused: int
+    refusal: str
+    seconds: float
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Of the accuracy."""
+        return interval(self.confusion.right, self.confusion.texts)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            **self.scores,
+            "accuracy_interval": [round(bound, 4) for bound in self.interval],
+            "majority": round(self.confusion.majority, 4),
+            "labels": {
+                quality.label: {
+                    "precision": round(quality.precision, 4),
+                    "recall": round(quality.recall, 4),
+                    "f1": round(quality.f1, 4),
+                    "texts": quality.texts,
+                }
+                for quality in self.confusion.by_label
+            },
+            "confusion": {
+                label: dict(zip(self.confusion.labels, row, strict=True))
+                for label, row in zip(self.confusion.labels, self.confusion.counts, strict=True)
+            },
+            "reliability": [_rounded(asdict(each)) for each in self.calibration.bins],
+            "refused": self.refused,
+            "seconds": round(self.seconds, 3),
+            "texts_per_second": round(self.confusion.texts / self.seconds, 2),
+        }
+
+
+def evaluate_labels(answers: EngineAnswers, rows: Sequence[Labelled]) -> ClassificationResult:
+    """Raises ValueError where none of the texts can be classified."""
+    found = answers.classifications([row.text for row in rows], [row.pair for row in rows])
+    kept = _some_answered(found.answered, found.refusal)
+    given = [Answered(*classification.scores[0]) for classification in found.answered_each]
+    expected = [rows[index].label for index in kept]
+    labels = answers.info.labels
+    right = [answer.label == label for answer, label in zip(given, expected, strict=True)]
+    return ClassificationResult(
+        scores=label_scores(given, expected, labels),
+        confusion=Confusion.of([answer.label for answer in given], expected, labels),
+        calibration=calibration([answer.confidence for answer in given], right),
+        refused=found.refused,
+        refusal=found.refusal,
+        seconds=found.seconds,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextResult:
+    scores: dict[str, Any]  # as a manifest keeps them
+    likelihood: Likelihood
+    bytes: int  # of the texts as the model reads them
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            **self.scores,
+            "nats": round(self.likelihood.nats, 3),
+            "tokens": self.likelihood.tokens,
+            "bytes": self.bytes,
+            "windows": self.likelihood.windows,
+            "seconds": round(self.seconds, 3),
+            "tokens_per_second": round(self.likelihood.tokens / self.seconds, 1),
+        }
+
+
+def evaluate_texts(
+    converted: Converted,
+    texts: Sequence[str],
+    console: Console,
+    *,
+    prompts: Sequence[str] | None = None,
+    stride: int | None = None,
+) -> TextResult:
+    """Raises ValueError where the checkpoint is no generator, or a prompt leaves no room for a text."""
+    started = time.perf_counter()
+    found = converted.texts(texts, console, prompts, stride)
+    seconds = time.perf_counter() - started
+    size = sum(len(formats.normalize(text).encode()) for text in texts)
+    return TextResult(scores=text_scores(found, texts), likelihood=found, bytes=size, seconds=seconds)
+
+
+@dataclass(frozen=True)
+class MaskedWordResult:
+    scores: dict[str, Any]  # as a manifest keeps them
+    found: MaskedWords
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**self.scores, "masked_words": self.found.words}
+
+
+def evaluate_masked_words(converted: Converted, rows: Sequence[tuple[str, str | None]], seed: int) -> MaskedWordResult:
+    """Raises ValueError where the texts have no word to hide."""
+    found = converted.masked_words(rows, seed)
+    return MaskedWordResult(masked_word_scores(found, len(rows)), found)
+
+
+def _some_answered(answered: list[int], refusal: str) -> list[int]:
+    if not answered:
+        raise ValueError(refusal or "there is nothing to measure")
+    return answered
+
+
+def _rounded(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: round(value, 4) if isinstance(value, float) else value for name, value in values.items()}

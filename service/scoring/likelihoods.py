@@ -1,0 +1,76 @@
+"""A checkpoint's own likelihood of texts, on the model as the engine has it: converted to the same precision.
+
+Likelihood is a matter of the model alone: nothing is generated, so the engine's batching has no part in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import Progress
+
+from models.checkpoint import Checkpoint
+from models.config import BertConfig, GPTConfig
+from models.precision import Precision, convert, resolve_device, resolve_precision
+from models.training import likelihood
+from models.training.likelihood import Likelihood, MaskedWords
+
+Tick = Callable[[int], object]
+
+
+@dataclass(frozen=True)
+class Converted:
+    """Takes the checkpoint's model over."""
+
+    checkpoint: Checkpoint
+    model: Any
+    precision: Precision
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint, precision: Precision = "float32", device: str = "auto") -> Self:
+        """Raises ValueError for a device or a precision that the machine lacks."""
+        where = resolve_device(device)
+        chosen, _ = resolve_precision(precision, where)
+        return cls(checkpoint, convert(checkpoint.model, chosen, where)[0], chosen)
+
+    def texts(
+        self,
+        texts: Sequence[str],
+        console: Console,
+        prompts: Sequence[str] | None = None,
+        stride: int | None = None,
+    ) -> Likelihood:
+        """Raises ValueError where the checkpoint is no generator."""
+        config = self.generator_config
+        with progress(console, "likelihood") as track:
+            return likelihood.text_likelihood(
+                self.model, self.checkpoint.tokenizer, config, texts, prompts, stride=stride, track=track
+            )
+
+    def masked_words(self, texts: Sequence[tuple[str, str | None]], seed: int) -> MaskedWords:
+        config = self.checkpoint.config
+        assert isinstance(config, BertConfig)
+        return likelihood.masked_words(self.model, self.checkpoint.tokenizer, config, texts, seed=seed)
+
+    @property
+    def generator_config(self) -> GPTConfig:
+        config, manifest = self.checkpoint.config, self.checkpoint.manifest
+        if not isinstance(config, GPTConfig):
+            raise ValueError(f"{manifest.name} is made to {manifest.task}, only a generator tells how likely a text is")
+        return config
+
+
+@contextmanager
+def progress(console: Console, what: str) -> Iterator[Callable[[int], Tick]]:
+    """A bar that goes when it is done. Gives a function that starts it with a total and returns what moves it."""
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+
+        def start(total: int) -> Tick:
+            task = bar.add_task(what, total=total)
+            return lambda done: bar.advance(task, done)
+
+        yield start

@@ -1,0 +1,270 @@
+"""`triptych evaluate` without its command line: reads a file, measures what the checkpoint's task is, shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from models.checkpoint import Checkpoint, load
+from models.precision import Precision
+from models.training.fewshot import FewShot, Labelled, Template
+from models.training.recipe import Format
+from models.training.testfile import TestFile, places
+from service.messages import Decoding
+from service.scoring import tables
+from service.scoring.answers import EngineAnswers
+from service.scoring.evaluating import (
+    evaluate_labels,
+    evaluate_masked_words,
+    evaluate_texts,
+    evaluate_translations,
+)
+from service.scoring.likelihoods import Converted, progress
+from service.scoring.steering import steer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shots:
+    """Of a few-shot evaluation."""
+
+    counts: tuple[int, ...]  # of examples in the prompt
+    template: Template
+    words: Mapping[str, str]  # label -> what it is called in the template
+    examples: Path | None = None  # None: drawn from the head of the file
+    pool: int = 64  # rows of that head
+    normalize_length: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Steering:
+    judge: Path  # checkpoint directory of a classifier
+    prompts: Mapping[str, str]  # prompt -> the label it is to get
+    samples: int  # of each
+    decoding: Decoding
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    data: Path | None = None
+    columns: tuple[str, ...] = ()
+    format: Format | None = None
+    limit: int | None = None
+    precision: Precision = "auto"
+    seed: int = 1
+    pairs: tuple[tuple[str, str], ...] = ()  # none: all of the checkpoint's that the columns have
+    decoding: Decoding = field(default_factory=lambda: Decoding(num_beams=4))  # of a translator
+    tokenize: str = "13a"
+    worst: int = 5
+    label_column: str = "label"
+    labels: Mapping[str, str] = field(default_factory=dict)
+    prompt: str = ""
+    stride: int | None = None
+    shots: Shots | None = None
+    steering: Steering | None = None
+
+    def read(self, needed: Sequence[str], path: Path | None = None, limit: int | None = None) -> TestFile:
+        chosen = path or self.data
+        if chosen is None:
+            raise ValueError("say what to measure on: --data FILE")
+        return TestFile.read(
+            chosen, needed, columns=self.columns, format=self.format, limit=self.limit if limit is None else limit
+        )
+
+
+def measure(directory: Path, options: Options, console: Console) -> dict[str, Any]:
+    """Show what was measured; the scores as plain values.
+
+    Raises CheckpointError, DataError and ConfigError for files, ValueError for settings that the model cannot keep.
+    """
+    checkpoint = load(directory)
+    manifest = checkpoint.manifest
+    for what, wanted in (("few-shot evaluation", options.shots), ("steering", options.steering)):
+        if wanted is not None and manifest.task != "generate":
+            raise ValueError(f"{what} is of a generator; {manifest.name} is made to {manifest.task}")
+    console.print(
+        f"[bold]{manifest.name}@{manifest.version}[/bold], made to {manifest.task}"
+        + (f", on {options.data}" if options.data else "")
+    )
+    if options.steering is not None:
+        scores, precision = _steering(checkpoint, options, options.steering, console)
+    elif options.shots is not None:
+        scores, precision = _shots(checkpoint, options, options.shots, console)
+    else:
+        scores, precision = _BY_TASK[manifest.task](checkpoint, options, console)
+    return {
+        "checkpoint": f"{manifest.name}@{manifest.version}",
+        "task": manifest.task,
+        "data": str(options.data) if options.data else None,
+        "limit": options.limit,
+        "precision": precision,
+        "scores": scores,
+    }
+
+
+Measured = tuple[dict[str, Any], str]  # scores, and the precision they were computed in
+
+
+def _translations(checkpoint: Checkpoint, options: Options, console: Console) -> Measured:
+    served = checkpoint.manifest.language_pairs
+    unknown = [pair for pair in options.pairs if pair not in served]
+    if unknown:
+        raise ValueError(f"{_name(checkpoint)} does not translate {_listed(unknown)}; it translates {_listed(served)}")
+    pairs = options.pairs or tuple(pair for pair in served if {*pair} <= {*options.columns})
+    if not pairs:
+        raise ValueError(f"say which way to translate with --pair, or what the columns are: {_listed(served)}")
+    file = options.read(list(dict.fromkeys(language for pair in pairs for language in pair)))
+    _report(file, console)
+    scores = {}
+    with EngineAnswers(checkpoint, console, options.precision) as answers:
+        decoding = options.decoding
+        beams = f"beams {decoding.num_beams}, length penalty {decoding.length_penalty:g}"
+        console.print(f"{answers.info.precision}, {beams if decoding.num_beams > 1 else 'greedy'}")
+        for pair in pairs:
+            result = evaluate_translations(
+                answers,
+                *file.translations(*pair),
+                pair=pair,
+                decoding=decoding,
+                tokenize=options.tokenize,
+                worst=options.worst,
+            )
+            tables.show_translation(result, console)
+            scores["-".join(pair)] = {
+                "beams": decoding.num_beams,
+                "length_penalty": decoding.length_penalty,
+                **result.to_dict(),
+            }
+        return scores, answers.info.precision
+
+
+def _labels(checkpoint: Checkpoint, options: Options, console: Console) -> Measured:
+    file, rows = _labelled(options, checkpoint.manifest.labels, console)
+    with EngineAnswers(checkpoint, console, options.precision) as answers:
+        console.print(answers.info.precision)
+        result = evaluate_labels(answers, rows)
+        tables.show_classification(result, console)
+        return {**result.to_dict(), "other_labels": len(file.rows) - len(rows)}, answers.info.precision
+
+
+def _texts(checkpoint: Checkpoint, options: Options, console: Console) -> Measured:
+    file = options.read(["text", *places(options.prompt)])
+    _report(file, console)
+    converted = Converted.of(checkpoint, options.precision)
+    console.print(converted.precision + (f", after {options.prompt}" if options.prompt else ""), markup=False)
+    result = evaluate_texts(
+        converted,
+        [row["text"] for row in file.rows],
+        console,
+        prompts=file.prompts(options.prompt) if options.prompt else None,
+        stride=options.stride,
+    )
+    tables.show_texts(result, console)
+    return result.to_dict(), converted.precision
+
+
+def _masked_words(checkpoint: Checkpoint, options: Options, console: Console) -> Measured:
+    file = options.read(["text"])
+    _report(file, console)
+    converted = Converted.of(checkpoint, options.precision)
+    console.print(converted.precision)
+    rows = [(row["text"], row.get("pair")) for row in file.rows]
+    result = evaluate_masked_words(converted, rows, options.seed)
+    tables.show_masked_words(result, console)
+    return result.to_dict(), converted.precision
+
+
+_BY_TASK: dict[str, Callable[[Checkpoint, Options, Console], Measured]] = {
+    "translate": _translations,
+    "classify": _labels,
+    "generate": _texts,
+    "pretrain": _masked_words,
+}
+
+
+def _shots(checkpoint: Checkpoint, options: Options, shots: Shots, console: Console) -> Measured:
+    labels = tuple(dict.fromkeys(options.labels.values())) or tuple(shots.words)
+    if len(labels) < 2:
+        raise ValueError("say what the labels are with --labels: 0=negative,1=positive")
+    unnamed = sorted(set(shots.words) - set(labels))
+    if unnamed:
+        raise ValueError(f"no label {', '.join(unnamed)} to name: there are {', '.join(labels)}")
+    _, rows = _labelled(options, labels, console, pair=shots.template.has_pair)
+    if shots.examples is not None:
+        source = options.read([*_text_columns(shots.template), options.label_column], shots.examples)
+        pool = source.labelled(options.label_column, options.labels, labels)
+    else:
+        pool, rows = rows[: shots.pool], rows[shots.pool :]
+        if not rows:
+            raise ValueError(f"all {len(pool)} rows are examples: give --examples FILE, or a smaller --pool")
+    converted = Converted.of(checkpoint, options.precision)
+    way = "P(text | label)" if shots.template.channel else "P(label | text)"
+    console.print(
+        Text(f"{converted.precision}, {way} in {shots.template.pattern!r}, examples drawn from {len(pool):,} rows")
+    )
+    asker = FewShot(
+        model=converted.model,
+        tokenizer=checkpoint.tokenizer,
+        config=converted.generator_config,
+        template=shots.template,
+        words={label: shots.words.get(label, label) for label in labels},
+        normalize_length=shots.normalize_length,
+        seed=options.seed,
+    )
+    results = []
+    for count in shots.counts:
+        with progress(console, f"{count} examples") as track:
+            results.append(asker.run(rows, pool, count, track(len(rows) * len(labels))))
+    tables.show_shots(results, console)
+    return {str(result.shots): result.scores for result in results}, converted.precision
+
+
+def _steering(checkpoint: Checkpoint, options: Options, steering: Steering, console: Console) -> Measured:
+    judge = load(steering.judge)
+    if judge.manifest.task != "classify":
+        raise ValueError(f"the judge {_name(judge)} is made to {judge.manifest.task}, expected a classifier")
+    with (
+        EngineAnswers(checkpoint, console, options.precision) as generator,
+        EngineAnswers(judge, console, options.precision) as judging,
+    ):
+        decoding = steering.decoding
+        kept = {"top_k": decoding.top_k, "top_p": decoding.top_p, "max_new_tokens": decoding.max_new_tokens}
+        given = "".join(f", {name} {value}" for name, value in kept.items() if value is not None)
+        console.print(f"{generator.info.precision}, temperature {decoding.temperature:g}{given}, seed {decoding.seed}")
+        result = steer(generator, judging, steering.prompts, decoding, steering.samples)
+        tables.show_steering(result, console)
+        settings = {"temperature": decoding.temperature, "seed": decoding.seed, **kept}
+        return {**result.to_dict(), "decoding": settings}, generator.info.precision
+
+
+def _labelled(
+    options: Options, labels: Sequence[str], console: Console, pair: bool = False
+) -> tuple[TestFile, list[Labelled]]:
+    file = options.read(["text", *(["pair"] if pair else []), options.label_column])
+    _report(file, console)
+    rows = file.labelled(options.label_column, options.labels, labels)
+    if len(rows) < len(file.rows):
+        console.print(f"{len(file.rows) - len(rows):,} rows have none of the labels: left out")
+    return file, rows
+
+
+def _text_columns(template: Template) -> list[str]:
+    return ["text", "pair"] if template.has_pair else ["text"]
+
+
+def _report(file: TestFile, console: Console) -> None:
+    count, first = file.broken
+    if count:
+        console.print(Text(f"{count:,} rows cannot be read: left out. {first}", style="yellow"))
+
+
+def _name(checkpoint: Checkpoint) -> str:
+    return f"{checkpoint.manifest.name}@{checkpoint.manifest.version}"
+
+
+def _listed(pairs: Sequence[tuple[str, str]]) -> str:
+    return ", ".join("-".join(pair) for pair in pairs)

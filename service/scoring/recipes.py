@@ -1,0 +1,63 @@
+"""The scores a checkpoint is published with: on its recipe's own tests, by the serving engine in float32."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from models.checkpoint import load
+from models.training.evaluation import (
+    Answered,
+    classification_scores,
+    generation_scores,
+    pretraining_scores,
+    translation_scores,
+)
+from models.training.recipe import Recipe
+from service.messages import Decoding
+from service.scoring.answers import EngineAnswers
+from service.scoring.likelihoods import Converted
+
+
+def score(directory: Path, data: Path, console: Console) -> dict[str, Any]:
+    """By test file. `data` is the folder whose files the checkpoint's recipe names.
+
+    Raises CheckpointError, RecipeError, DataError, and ValueError where the engine cannot answer a test text.
+    """
+    checkpoint = load(directory)
+    task = checkpoint.manifest.task
+    recipe = Recipe.from_dict(checkpoint.manifest.training["recipe"])
+    if task in ("generate", "pretrain"):
+        # No answers of the engine are needed: what is measured is the likelihood of given words.
+        converted = Converted.of(checkpoint, "float32")
+        with _run_folder(directory) as folder:
+            if task == "pretrain":
+                return pretraining_scores(recipe, data, folder, converted.masked_words, console.print)
+            return generation_scores(recipe, data, folder, lambda texts: converted.texts(texts, console), console.print)
+    with EngineAnswers(checkpoint, console) as answers:
+
+        def translate(texts: Sequence[str], source: str, target: str, beams: int) -> list[str]:
+            found = answers.translations(texts, source, target, Decoding(num_beams=beams))
+            return [answer.text for answer in found.all()]
+
+        def classify(texts: Sequence[str], pairs: Sequence[str | None]) -> list[Answered]:
+            return [Answered(*answer.scores[0]) for answer in answers.classifications(texts, pairs).all()]
+
+        if task == "translate":
+            return translation_scores(recipe, data, translate)
+        return classification_scores(recipe, data, classify)
+
+
+@contextmanager
+def _run_folder(checkpoint: Path) -> Iterator[Path]:
+    """The folder of the run that made the checkpoint, where its data lies ready; one for the while if it is gone."""
+    if (checkpoint.parent / "tokenizer.json").is_file():
+        yield checkpoint.parent
+        return
+    with tempfile.TemporaryDirectory(prefix="triptych-scores-") as folder:
+        yield Path(folder)

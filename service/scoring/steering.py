@@ -1,0 +1,111 @@
+"""Whether a generator says what its prompts ask for, as another model, a classifier, sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from models.training.metrics import interval
+from service.messages import Decoding
+from service.scoring.answers import EngineAnswers
+
+SHOWN = 2  # samples of each prompt
+
+
+@dataclass(frozen=True, kw_only=True)
+class Steered:
+    """Of one prompt."""
+
+    prompt: str
+    asked: str  # label
+    samples: int
+    right: int  # samples that the judge gave the label; an empty one, or one it refuses, is not
+    unjudged: int  # empty, or too long for the judge
+    distinct: int  # different texts: a generator that repeats itself is steered easily
+    shown: tuple[tuple[str, str], ...]  # text, and the judge's label ("" where it has none)
+
+    @property
+    def share(self) -> float:
+        return self.right / self.samples
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        return interval(self.right, self.samples)
+
+
+@dataclass(frozen=True)
+class SteeringResult:
+    prompts: tuple[Steered, ...]
+    judge: str  # name@version
+
+    @property
+    def right(self) -> int:
+        return sum(each.right for each in self.prompts)
+
+    @property
+    def samples(self) -> int:
+        return sum(each.samples for each in self.prompts)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        return interval(self.right, self.samples)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "as_asked": round(self.right / self.samples, 4),
+            "interval": [round(bound, 4) for bound in self.interval],
+            "samples": self.samples,
+            "judge": self.judge,
+            "prompts": {
+                each.prompt: {
+                    "asked": each.asked,
+                    "as_asked": round(each.share, 4),
+                    "interval": [round(bound, 4) for bound in each.interval],
+                    "samples": each.samples,
+                    "unjudged": each.unjudged,
+                    "distinct": each.distinct,
+                }
+                for each in self.prompts
+            },
+        }
+
+
+def steer(
+    generator: EngineAnswers, judge: EngineAnswers, prompts: Mapping[str, str], decoding: Decoding, samples: int
+) -> SteeringResult:
+    """`samples` texts for each prompt, which is to be given its label; sample n has the seed of `decoding` plus n.
+
+    Raises ValueError: a judge without that label, a prompt or a setting that the generator refuses.
+    """
+    unknown = sorted(set(prompts.values()) - set(judge.info.labels))
+    if unknown:
+        raise ValueError(
+            f"{judge.info.version} has no label {', '.join(unknown)}; it has {', '.join(judge.info.labels)}"
+        )
+    first = decoding.seed or 0
+    asked = [(prompt, replace(decoding, seed=first + n)) for prompt in prompts for n in range(samples)]
+    found = generator.generations([prompt for prompt, _ in asked], [each for _, each in asked]).all()
+    texts = [completion.text.strip() for completion in found]
+    written = [index for index, text in enumerate(texts) if text]
+    judged = judge.classifications([texts[i] for i in written], [None] * len(written), "judge")
+    labels = [""] * len(texts)
+    for index, classification in zip(written, judged.each, strict=True):
+        if classification is not None:
+            labels[index] = classification.scores[0][0]
+    results = []
+    for number, (prompt, label) in enumerate(prompts.items()):
+        mine = slice(number * samples, (number + 1) * samples)
+        own, given = texts[mine], labels[mine]
+        results.append(
+            Steered(
+                prompt=prompt,
+                asked=label,
+                samples=samples,
+                right=given.count(label),
+                unjudged=given.count(""),
+                distinct=len(set(own)),
+                shown=tuple(zip(own[:SHOWN], given[:SHOWN], strict=True)),
+            )
+        )
+    return SteeringResult(tuple(results), judge.info.version)

@@ -1,0 +1,231 @@
+"""What was measured, as a person reads it on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from models.training.fewshot import ShotResult
+from models.training.metrics import Calibration, Confusion, perplexity
+from service.scoring.evaluating import ClassificationResult, MaskedWordResult, TextResult, TranslationResult
+from service.scoring.steering import SteeringResult
+
+MOST_COLUMNS = 10  # labels of a confusion matrix that is shown whole; of more, the most frequent confusions
+BAR = 20  # characters
+
+
+def show_translation(result: TranslationResult, console: Console) -> None:
+    quality = result.quality
+    console.print(f"\n[bold]{result.source} → {result.target}[/bold]  {quality.sentences:,} sentences")
+    figures = _figures()
+    figures.add_row("BLEU", f"[bold]{quality.bleu:.2f}[/bold]", "")
+    figures.add_row("chrF", f"[bold]{quality.chrf:.2f}[/bold]", "")
+    shorter = "the translations are too short" if quality.brevity_penalty < 1 else "nothing is lost for shortness"
+    figures.add_row("brevity penalty", f"{quality.brevity_penalty:.3f}", _dim(shorter))
+    figures.add_row("length ratio", f"{quality.length_ratio:.3f}", _dim("tokens of the translations to the references"))
+    speed = f"{result.tokens / result.seconds:,.0f} tokens/s, all {quality.sentences:,} at once"
+    figures.add_row("sentences/s", f"{quality.sentences / result.seconds:,.1f}", _dim(speed))
+    console.print(figures)
+    for name, signature in (("BLEU", quality.signature), ("chrF", quality.chrf_signature)):
+        console.print(_dim(f" {name} {signature}"), soft_wrap=True)
+    lengths = _table("By the length of the source", "words", ">sentences", ">BLEU", ">chrF", ">length ratio", "")
+    for each in result.by_length:
+        lengths.add_row(
+            each.name,
+            f"{each.quality.sentences:,}",
+            f"{each.quality.bleu:.2f}",
+            f"{each.quality.chrf:.2f}",
+            f"{each.quality.length_ratio:.3f}",
+            _bar(each.quality.bleu / 100),
+        )
+    console.print(lengths)
+    if result.worst:
+        worst = _table("The worst sentences, by chrF", ">chrF", "", "text")
+        for sentence in result.worst:
+            worst.add_row(f"{sentence.chrf:.1f}", _dim("source"), Text(sentence.source))
+            worst.add_row("", _dim("reference"), Text(sentence.reference))
+            worst.add_row("", _dim("translation"), Text(sentence.hypothesis), end_section=True)
+        console.print(worst)
+    _refused(result.refused, result.refusal, console)
+
+
+def show_classification(result: ClassificationResult, console: Console) -> None:
+    confusion = result.confusion
+    low, high = result.interval
+    console.print(f"\n[bold]{confusion.texts:,} texts[/bold]")
+    figures = _figures()
+    figures.add_row("accuracy", f"[bold]{confusion.accuracy:.4f}[/bold]", _dim(f"95 % sure: {low:.4f} to {high:.4f}"))
+    figures.add_row("macro F1", f"[bold]{confusion.macro_f1:.4f}[/bold]", "")
+    figures.add_row("majority", f"{confusion.majority:.4f}", _dim("accuracy of always giving the most frequent label"))
+    figures.add_row(
+        "calibration error", f"{result.calibration.error:.4f}", _dim("expected gap of confidence and accuracy, 15 bins")
+    )
+    figures.add_row("texts/s", f"{confusion.texts / result.seconds:,.1f}", "")
+    console.print(figures)
+    labels = _table("By label", "label", ">precision", ">recall", ">F1", ">texts")
+    for quality in sorted(confusion.by_label, key=lambda quality: quality.f1):
+        labels.add_row(
+            Text(quality.label),
+            f"{quality.precision:.4f}",
+            f"{quality.recall:.4f}",
+            f"{quality.f1:.4f}",
+            f"{quality.texts:,}",
+        )
+    console.print(labels)
+    console.print(_confusion(confusion))
+    console.print(_reliability(result.calibration))
+    _refused(result.refused, result.refusal, console)
+
+
+def show_texts(result: TextResult, console: Console) -> None:
+    found = result.likelihood
+    console.print(f"\n[bold]{result.scores['texts']:,} texts[/bold]")
+    figures = _figures()
+    figures.add_row(
+        "perplexity",
+        f"[bold]{perplexity(found.nats, found.tokens):.2f}[/bold]",
+        _dim(f"per token, {found.tokens:,} with the texts' ends"),
+    )
+    figures.add_row(
+        "bits per byte", f"[bold]{result.scores['bits_per_byte']:.4f}[/bold]", _dim(f"{result.bytes:,} bytes of UTF-8")
+    )
+    if found.windows > result.scores["texts"]:
+        figures.add_row("windows", f"{found.windows:,}", _dim("some texts are longer than the model reads at once"))
+    figures.add_row("tokens/s", f"{found.tokens / result.seconds:,.0f}", "")
+    console.print(figures)
+
+
+def show_masked_words(result: MaskedWordResult, console: Console) -> None:
+    found = result.found
+    console.print(f"\n[bold]{result.scores['texts']:,} texts[/bold]")
+    figures = _figures()
+    figures.add_row(
+        "masked words",
+        f"[bold]{found.right / found.words:.4f}[/bold]",
+        _dim(f"guessed right, of {found.words:,} hidden"),
+    )
+    figures.add_row("perplexity", f"[bold]{perplexity(found.nats, found.words):.2f}[/bold]", _dim("per hidden word"))
+    console.print(figures)
+
+
+def show_shots(results: Sequence[ShotResult], console: Console) -> None:
+    first = results[0].confusion
+    console.print(f"\n[bold]{first.texts:,} texts[/bold], labels {', '.join(first.labels)}")
+    table = _table("By the number of examples in the prompt", ">examples", ">accuracy", ">macro F1", ">majority", "")
+    for result in results:
+        confusion = result.confusion
+        above = confusion.accuracy - confusion.majority
+        table.add_row(
+            str(result.shots),
+            f"[bold]{confusion.accuracy:.4f}[/bold]",
+            f"{confusion.macro_f1:.4f}",
+            f"{confusion.majority:.4f}",
+            Text(f"{above:+.4f}", style="green" if above > 0 else "red"),
+        )
+    console.print(table)
+    for result in results:
+        if result.shortened:
+            console.print(
+                f"[yellow]{result.shots} examples: {result.shortened:,} of {result.confusion.texts:,} texts got fewer, "
+                "more would not fit into the model[/yellow]"
+            )
+        if result.left_out:
+            console.print(f"[yellow]{result.left_out:,} texts are too long even alone: left out[/yellow]")
+
+
+def show_steering(result: SteeringResult, console: Console) -> None:
+    console.print(f"\n[bold]{result.samples:,} samples[/bold], judged by {result.judge}")
+    table = _table("", "prompt", "asked", ">as asked", "95 % sure", ">distinct", ">unjudged")
+    for each in result.prompts:
+        low, high = each.interval
+        table.add_row(
+            Text(each.prompt),
+            Text(each.asked),
+            f"[bold]{each.share:.3f}[/bold]",
+            f"{low:.3f}-{high:.3f}",
+            f"{each.distinct / each.samples:.3f}",
+            str(each.unjudged),
+        )
+    low, high = result.interval
+    table.add_section()
+    table.add_row("all", "", f"[bold]{result.right / result.samples:.3f}[/bold]", f"{low:.3f}-{high:.3f}")
+    console.print(table)
+    samples = _table("Some of them", "prompt", "judged", "text")
+    for each in result.prompts:
+        for text, label in each.shown:
+            samples.add_row(
+                Text(each.prompt), Text(label or "-", style="green" if label == each.asked else "red"), Text(text)
+            )
+    console.print(samples)
+
+
+def _confusion(confusion: Confusion) -> Table:
+    if len(confusion.labels) > MOST_COLUMNS:
+        table = _table("The most frequent confusions", "is", "was called", ">texts")
+        pairs = [
+            (count, expected, given)
+            for expected, row in zip(confusion.labels, confusion.counts, strict=True)
+            for given, count in zip(confusion.labels, row, strict=True)
+            if count and expected != given
+        ]
+        for count, expected, given in sorted(pairs, reverse=True)[:MOST_COLUMNS]:
+            table.add_row(Text(expected), Text(given), f"{count:,}")
+        return table
+    table = _table("Confusion", "is \\ was called", *(f">{label}" for label in confusion.labels))
+    for row, (label, counts) in enumerate(zip(confusion.labels, confusion.counts, strict=True)):
+        cells = [
+            Text(f"{count:,}", style="bold" if column == row else "red" if count else "dim")
+            for column, count in enumerate(counts)
+        ]
+        table.add_row(Text(label), *cells)
+    return table
+
+
+def _reliability(found: Calibration) -> Table:
+    table = _table("Reliability", "confidence", ">texts", ">mean", ">accuracy", ">gap", "accuracy")
+    for each in found.bins:
+        if each.texts:
+            gap = each.accuracy - each.confidence
+            table.add_row(
+                f"{each.low:.2f}-{each.high:.2f}",
+                f"{each.texts:,}",
+                f"{each.confidence:.3f}",
+                f"{each.accuracy:.3f}",
+                f"{gap:+.3f}",
+                _bar(each.accuracy),
+            )
+    return table
+
+
+def _refused(count: int, reason: str, console: Console) -> None:
+    if count:
+        console.print(f"[yellow]{count:,} texts are too long for the model and in no score, the first:[/yellow]")
+        console.print(Text(f"  {reason}"))
+
+
+def _table(title: str, *columns: str) -> Table:
+    """A column that begins with ">" is of numbers."""
+    table = Table(title=title or None, title_justify="left", title_style="bold", box=box.SIMPLE, padding=(0, 1))
+    for column in columns:
+        table.add_column(Text(column.removeprefix(">")), justify="right" if column.startswith(">") else "left")
+    return table
+
+
+def _figures() -> Table:
+    table = Table(box=None, show_header=False, padding=(0, 1))
+    table.add_column()
+    table.add_column(justify="right")
+    table.add_column()
+    return table
+
+
+def _bar(share: float) -> Text:
+    return Text("█" * round(share * BAR), style="cyan") + Text("·" * (BAR - round(share * BAR)), style="dim")
+
+
+def _dim(text: str) -> Text:
+    return Text(text, style="dim")

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from service.cli import app
+from tests import checkpoints
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return checkpoints.registry(tmp_path_factory.mktemp("registry"))
+
+
+def evaluate(registry: Path, *arguments: object) -> tuple[int, str]:
+    found = CliRunner().invoke(app, ["evaluate", *map(str, arguments), "--registry", str(registry)])
+    return found.exit_code, " ".join(found.output.split())
+
+
+@pytest.fixture
+def labelled(tmp_path: Path) -> Path:
+    file = tmp_path / "labelled.tsv"
+    file.write_text("1\t정말 재미있는 영화였어요\n0\t돈이 아깝다\n" * 4)
+    return file
+
+
+def test_a_published_model_is_measured_by_name_and_the_scores_are_written(
+    registry: Path, labelled: Path, tmp_path: Path
+) -> None:
+    code, output = evaluate(
+        registry, "classifier@1", "--data", labelled, "--columns", "label,text",
+        "--labels", "0=negative, 1=positive", "--json", tmp_path / "scores.json", "--precision", "float32",
+    )  # fmt: skip
+    assert code == 0, output
+    assert "classifier@1, made to classify" in output
+    written = json.loads((tmp_path / "scores.json").read_text())
+    assert written["precision"] == "float32"
+    assert written["scores"]["texts"] == 8
+
+
+def test_directions_beams_and_length_penalty_reach_the_engine(registry: Path, tmp_path: Path) -> None:
+    file, scores = tmp_path / "a.tsv", tmp_path / "scores.json"
+    file.write_text("I am tired.\tJe suis fatigué.\n")
+    code, output = evaluate(
+        registry, "translator", "--data", file, "--columns", "en,fr", "--pair", "en-fr", "--pair", "fr-en",
+        "--beams", 2, "--length-penalty", 0.6, "--json", scores,
+    )  # fmt: skip
+    assert code == 0, output
+    assert "beams 2, length penalty 0.6" in output
+    assert json.loads(scores.read_text())["scores"]["fr-en"]["length_penalty"] == 0.6
+
+
+def test_few_shots_and_their_words(registry: Path, labelled: Path) -> None:
+    code, output = evaluate(
+        registry, "generator", "--data", labelled, "--columns", "label,text", "--labels", "0=negative,1=positive",
+        "--few-shot", "0,1", "--template", "<rating:{label}>{text}", "--channel", "--pool", 2,
+        "--verbalizers", "negative=1,positive=9",
+    )  # fmt: skip
+    assert code == 0, output
+    assert "6 texts" in output
+
+
+def test_steering_names_the_judge_like_any_checkpoint(registry: Path) -> None:
+    code, output = evaluate(
+        registry, "generator", "--judge", "classifier@1", "--prompts", "<rating:1>=negative,<rating:9>=positive",
+        "--samples", 3, "--max-new-tokens", 6, "--top-k", 5, "--temperature", 0.7,
+    )  # fmt: skip
+    assert code == 0, output
+    assert "6 samples, judged by classifier@1" in output
+    assert "temperature 0.7, top_k 5, max_new_tokens 6, seed 1" in output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["nobody"], "nobody"),
+        (["generator", "--data", "missing.txt"], "missing.txt: no such file"),
+        (["generator"], "say what to measure on: --data FILE"),
+        (["generator", "--judge", "classifier"], "--judge and --prompts belong together"),
+        (["generator", "--judge", "classifier", "--prompts", "x"], "--prompts: 'x' is not of the form name=value"),
+        (["generator", "--judge", "classifier", "--prompts", "x=y", "--few-shot", "1"], "ask for one at a time"),
+        (["generator", "--few-shot", "some"], "--few-shot 'some' is not of the form 0,1,4"),
+        (["generator", "--few-shot", "1", "--template", "{text}"], "must have {text} and {label}"),
+        (["translator", "--pair", "fr", "--data", "a.tsv"], "--pair 'fr' is not of the form source-target"),
+    ],
+)
+def test_what_cannot_be_measured_is_said_in_a_line(registry: Path, arguments: list[str], reason: str) -> None:
+    code, output = evaluate(registry, *arguments)
+    assert code == 2
+    assert reason in output
+    assert "Traceback" not in output

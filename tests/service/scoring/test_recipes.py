@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from models.checkpoint import load, read_manifest, write_manifest
+from models.training.data import read_splits
+from models.training.likelihood import text_likelihood
+from models.training.metrics import bits_per_byte
+from models.training.recipe import Recipe
+from service.scoring import score
+
+OfRecipe = Callable[..., Path]
+QUIET = Console(quiet=True)
+PLAIN = [{"file": "labelled.tsv", "columns": ["label", "text"]}]
+
+
+def test_a_translators_scores_are_by_file_direction_and_beam_width(of_recipe: OfRecipe, data: Path) -> None:
+    scores = score(of_recipe("translator", beams=[1, 2]), data, QUIET)
+    assert scores.keys() == {"test fr-en", "test fr-en, beam 2"}
+    for found in scores.values():
+        assert found.keys() == {"bleu", "chrf", "signature", "chrf_signature", "sentences"}
+        assert found["sentences"] == 4
+        assert "tok:13a" in found["signature"]
+
+
+def test_a_classifiers_scores_have_its_macro_f1_and_calibration(of_recipe: OfRecipe, data: Path) -> None:
+    scores = score(of_recipe("classifier"), data, QUIET)
+    assert scores.keys() == {"labelled.test"}
+    found = scores["labelled.test"]
+    assert found.keys() == {"accuracy", "macro_f1", "calibration_error", "texts"}
+    assert found["texts"] == 16
+    assert 0 <= found["macro_f1"] <= 1
+
+
+def test_tests_of_the_same_file_are_one(of_recipe: OfRecipe, data: Path) -> None:
+    one = {"file": "labelled.test.tsv", "columns": ["label", "text"]}
+    tests = [{**one, "labels": {"0": "negative"}}, {**one, "labels": {"1": "positive"}}]
+    assert score(of_recipe("classifier", tests=tests), data, QUIET)["labelled.test"]["texts"] == 16
+
+
+def test_a_generators_score_is_bits_per_byte_of_the_texts_its_recipe_holds_out(of_recipe: OfRecipe, data: Path) -> None:
+    directory = of_recipe("generator")
+    scores = score(directory, data, QUIET)
+    checkpoint = load(directory)
+    recipe = Recipe.from_dict(checkpoint.manifest.training["recipe"])
+    held_out = read_splits(recipe, data, directory.parent / "again", lambda line: None).validation
+    texts = [row.target for row in held_out]
+    nats = text_likelihood(checkpoint.model, checkpoint.tokenizer, checkpoint.config, texts).nats
+    found = scores["held-out reviews"]
+    assert found["texts"] == 16
+    assert found["bits_per_byte"] == pytest.approx(bits_per_byte(nats, texts), rel=1e-3)
+    assert found["perplexity"] > 1
+
+
+def test_a_generator_is_scored_on_the_recipes_test_files_too(of_recipe: OfRecipe, data: Path) -> None:
+    (data / "other.tsv").write_text("9\t정말 좋아요 무척\n")
+    tests = [{"file": "other.tsv", "columns": ["rating", "text"]}]
+    scores = score(of_recipe("generator", tests=tests), data, QUIET)
+    assert scores["other"]["texts"] == 1
+
+
+def test_the_folder_of_the_run_keeps_the_data_and_none_is_left_behind_without_it(
+    of_recipe: OfRecipe, data: Path
+) -> None:
+    directory = of_recipe("generator")
+    score(directory, data, QUIET)
+    assert {path.name for path in directory.parent.iterdir()} == {"checkpoint"}
+    (directory.parent / "tokenizer.json").write_bytes((directory / "tokenizer.json").read_bytes())
+    score(directory, data, QUIET)
+    assert (directory.parent / "data").is_dir()
+
+
+def test_a_test_text_the_engine_refuses_is_said_rather_than_left_out(of_recipe: OfRecipe, data: Path) -> None:
+    (data / "labelled.test.tsv").write_text("1\t" + "정말 " * 200 + "\n")
+    with pytest.raises(ValueError, match=r"no answer to '정말.*the limit is 64"):
+        score(of_recipe("classifier"), data, QUIET)
+
+
+def test_an_encoders_pre_training_is_scored_by_the_words_it_guesses(of_recipe: OfRecipe, data: Path) -> None:
+    directory = of_recipe("classifier", task="pretrain", tests=[], labels=[], corpora=PLAIN)
+    write_manifest(directory, dataclasses.replace(read_manifest(directory), task="pretrain", labels=()))
+    found = score(directory, data, QUIET)["held-out words"]
+    assert found.keys() == {"masked_word_accuracy", "masked_word_perplexity", "texts"}
+    assert found["texts"] == 16
