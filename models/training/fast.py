@@ -1,14 +1,41 @@
-"""Two operations that take a third of a small model's training time on CPU, done faster there.
+"""Operations that take half of a small model's training time on CPU, done faster there.
 
-Same mathematics as torch's own, up to rounding; measured on two cores, width 256, 8,000 outputs.
+Same mathematics as torch's own, up to rounding. Measured alternately with torch's, in bfloat16, on one core with
+AVX512-BF16, at width 256 and 4 heads: self-attention with dropout over 60 rows of 33 tokens takes 11 ms instead of 17,
+over 8 rows of 256 21 instead of 52.
 """
 
 from __future__ import annotations
 
+import math
+from types import MethodType
+
 import torch
 from torch import Tensor, nn
 
-_ROWS = 256  # of logits at a time: 256 x 8,000 float32 stay in the cache
+from models.attention import CrossAttention, SelfAttention
+from models.precision import BFLOAT16_CAPABILITY, BFLOAT16_FEATURES
+
+_ROWS_ON_CPU = 128  # of logits at a time: 128 x 8,000 float32 stay in the cache
+_ROWS_ON_GPU = 8192  # there it is only memory that is saved
+_SCORES = 512 * 512  # of a head; with more of them it may pay that torch's own attention never writes them out
+
+
+def computes_bfloat16(device: torch.device) -> bool:
+    """Whether matrix products in bfloat16 are quicker there than in float32."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= BFLOAT16_CAPABILITY
+    return any(torch.cpu.get_capabilities().get(feature) for feature in BFLOAT16_FEATURES)
+
+
+def speed_up_on_cpu(model: nn.Module) -> None:
+    """Replace the model's dropout and what its attention does in training. No weight changes, nor its name."""
+    for module in list(model.modules()):
+        if isinstance(module, SelfAttention | CrossAttention):
+            module._attend = MethodType(_attend, module)  # type: ignore[method-assign]
+        for name, child in module.named_children():
+            if type(child) is nn.Dropout:
+                setattr(module, name, ByteDropout(child.p))
 
 
 class ByteDropout(nn.Dropout):
@@ -18,51 +45,83 @@ class ByteDropout(nn.Dropout):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        dropped = round(self.p * 256)
-        if not self.training or dropped == 0:
-            return x
-        words = torch.empty((x.numel() + 7) // 8, dtype=torch.int64, device=x.device).random_(-(2**63), None)
-        kept = words.view(torch.uint8)[: x.numel()].view(x.shape) >= dropped
-        return x * (kept.to(x.dtype) * (256 / (256 - dropped)))
+        return byte_dropout(x, self.p) if self.training else x
 
 
-def use_byte_dropout(model: nn.Module) -> None:
-    """Replace the model's dropout modules. They have no weights: nothing else changes."""
-    for module in list(model.modules()):
-        for name, child in module.named_children():
-            if type(child) is nn.Dropout:
-                setattr(module, name, ByteDropout(child.p))
+def byte_dropout(x: Tensor, p: float) -> Tensor:
+    dropped = round(p * 256)
+    if dropped == 0:
+        return x
+    words = torch.empty((x.numel() + 7) // 8, dtype=torch.int64, device=x.device).random_(-(2**63), None)
+    kept = words.view(torch.uint8)[: x.numel()].view(x.shape) >= dropped
+    return x * (kept.to(x.dtype) * (256 / (256 - dropped)))
+
+
+def _attend(
+    self: SelfAttention | CrossAttention,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    mask: Tensor | None = None,
+    causal: bool = False,
+) -> Tensor:
+    """[B, T, C]: attention written out, because torch's own is slow in training: with dropout, and with masks."""
+    if not self.training or self.heads != self.kv_heads or q.shape[2] * k.shape[2] > _SCORES:
+        return type(self)._attend(self, q, k, v, mask, causal)
+    scores_BHTS = (q * (1 / math.sqrt(self.head_width))) @ k.transpose(2, 3)
+    if causal:
+        mask = torch.ones(scores_BHTS.shape[2:], dtype=torch.bool, device=q.device).tril()
+    if mask is not None:
+        blocked = torch.zeros(mask.shape, dtype=scores_BHTS.dtype, device=q.device).masked_fill_(~mask, -math.inf)
+        scores_BHTS = scores_BHTS + blocked
+    weights_BHTS = byte_dropout(scores_BHTS.softmax(dim=3), self.dropout)
+    return self.output((weights_BHTS.to(v.dtype) @ v).transpose(1, 2).flatten(2))
 
 
 class _SmoothedCrossEntropy(torch.autograd.Function):
-    """The gradient is computed along with the loss, a few rows at a time, so that [N, V] is read and written once."""
+    """The gradient is computed along with the loss, a few rows at a time, so that [N, V] is read and written once and
+    every element has one exponential."""
 
     @staticmethod
-    def forward(context, logits_NV: Tensor, targets_N: Tensor, smoothing: float) -> Tensor:  # type: ignore[no-untyped-def]
+    def forward(  # type: ignore[no-untyped-def]
+        context, logits_NV: Tensor, targets_N: Tensor, smoothing: float, count: float
+    ) -> Tensor:
         rows, outputs = logits_NV.shape
+        at_a_time = _ROWS_ON_CPU if logits_NV.device.type == "cpu" else _ROWS_ON_GPU
         gradient_NV = torch.empty_like(logits_NV)
-        loss = logits_NV.new_zeros((), dtype=torch.float32)
-        for start in range(0, rows, _ROWS):
-            some = slice(start, start + _ROWS)
-            logits, targets = logits_NV[some].float(), targets_N[some, None]
-            normalizer = logits.logsumexp(dim=1, keepdim=True)
-            loss += normalizer.sum() - (1 - smoothing) * logits.gather(1, targets).sum()
+        buffer = torch.empty(min(rows, at_a_time), outputs, device=logits_NV.device)
+        loss = buffer.new_zeros(())
+        for start in range(0, rows, at_a_time):
+            some = slice(start, start + at_a_time)
+            targets = targets_N[some, None]
+            x = buffer[: len(targets)].copy_(logits_NV[some])
+            loss -= (1 - smoothing) * x.gather(1, targets).sum()
             if smoothing:
-                loss -= smoothing / outputs * logits.sum()
-            logits.sub_(normalizer).exp_()
+                loss -= smoothing / outputs * x.sum()
+            largest = x.amax(dim=1, keepdim=True)
+            total = x.sub_(largest).exp_().sum(dim=1, keepdim=True)
+            loss += (largest + total.log()).sum()
+            x.mul_(1 / (total * count))
             if smoothing:
-                logits.sub_(smoothing / outputs)
-            logits.scatter_add_(1, targets, torch.full_like(normalizer, smoothing - 1))
-            gradient_NV[some] = logits.div_(rows)
+                x.sub_(smoothing / (outputs * count))
+            x.scatter_add_(1, targets, torch.full_like(total, (smoothing - 1) / count))
+            gradient_NV[some] = x
         context.save_for_backward(gradient_NV)
-        return loss / rows
+        return loss / count
 
     @staticmethod
-    def backward(context, gradient: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[no-untyped-def]
+    def backward(context, gradient: Tensor) -> tuple[Tensor, None, None, None]:  # type: ignore[no-untyped-def]
         (gradient_NV,) = context.saved_tensors
-        return gradient_NV * gradient, None, None
+        if gradient.device.type == "cpu" and gradient == 1:
+            return gradient_NV, None, None, None
+        return gradient_NV * gradient, None, None, None
 
 
-def smoothed_cross_entropy(logits_NV: Tensor, targets_N: Tensor, smoothing: float) -> Tensor:
-    """Mean over N, float32. Label smoothing spreads `smoothing` over all V outputs (Szegedy et al. 2016)."""
-    return _SmoothedCrossEntropy.apply(logits_NV, targets_N, smoothing)
+def smoothed_cross_entropy(
+    logits_NV: Tensor, targets_N: Tensor, smoothing: float, count: float | None = None
+) -> Tensor:
+    """Sum over N, divided by `count` (N itself, unless more rows are to come), float32.
+
+    Label smoothing spreads `smoothing` over all V outputs (Szegedy et al. 2016).
+    """
+    return _SmoothedCrossEntropy.apply(logits_NV, targets_N, smoothing, len(targets_N) if count is None else count)

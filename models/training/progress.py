@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -13,19 +14,29 @@ _SECONDS_BETWEEN_LINES = 30.0
 
 
 class TrainingDisplay:
-    def __init__(self, name: str, steps: int, console: Console | None = None) -> None:
-        self._console = console or Console()
+    """`shown` is False for a worker that leaves it to another."""
+
+    def __init__(
+        self,
+        name: str,
+        steps: int,
+        say: Callable[[str], None] = print,
+        *,
+        console: Console | None = None,
+        shown: bool = True,
+    ) -> None:
+        console = console or Console()
         self._bar = Progress(
             TextColumn("[bold]{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[text]}"),
             TimeElapsedColumn(),
-            console=self._console,
-            disable=not self._console.is_terminal,
+            console=console,
+            disable=not (shown and console.is_terminal),
         )
         self._task = self._bar.add_task(name, total=steps, text="")
-        self._name, self._steps = name, steps
+        self._name, self._steps, self._say, self._shown = name, steps, say, shown
         self._last_line = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -36,12 +47,19 @@ class TrainingDisplay:
         self._bar.stop()
 
     def update(self, step: int, *, loss: float, tokens_per_second: float, rate: float, seconds_left: float) -> None:
-        left = f"{seconds_left / 60:.1f} min left" if seconds_left < 36_000 else f"{seconds_left / 3600:.1f} h left"
-        text = f"loss {loss:.3f}  {tokens_per_second:,.0f} tokens/s  lr {rate:.2e}  {left}"
+        """After step `step`; the learning rate is the one it was made with."""
+        text = f"loss {loss:.3f}  {tokens_per_second:,.0f} tokens/s  lr {rate:.2e}  {_duration(seconds_left)} left"
         self._bar.update(self._task, completed=step, text=text)
-        if not self._console.is_terminal and time.monotonic() - self._last_line >= _SECONDS_BETWEEN_LINES:
+        if self._bar.disable and time.monotonic() - self._last_line >= _SECONDS_BETWEEN_LINES:
             self._last_line = time.monotonic()
             self.say(f"step {step:,}/{self._steps:,}  {text}")
 
     def say(self, line: str) -> None:
-        self._console.print(f"{time.strftime('%H:%M:%S')} {self._name}: {line}", highlight=False, soft_wrap=True)
+        if self._shown:
+            self._say(f"{time.strftime('%H:%M:%S')} {self._name}: {line}")
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 99.5:
+        return f"{max(seconds, 0):.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

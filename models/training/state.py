@@ -1,7 +1,7 @@
 """A training run's state on disk: enough to go on as if nothing had happened. Safetensors and JSON, never pickle.
 
 A state is a directory that appears under its name all at once, by rename, so that one that can be seen is whole, even
-after a power cut.
+after a power cut. Beside it lie the weights of single validations that it refers to, a file for each.
 """
 
 from __future__ import annotations
@@ -9,16 +9,28 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
+
+from models.training.optimizer import Optimizers
 
 
 class ResumeError(Exception):
     """A saved state that belongs to another recipe or cannot be read."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Over all scored positions of the validation examples, with the weights that would be published."""
+
+    loss: float  # nats per scored position, without label smoothing
+    accuracy: float  # share of positions where the best output is the right one
+    scored: int
 
 
 @dataclass
@@ -30,38 +42,44 @@ class Progress:
     position: int = 0  # finished batches of the epoch
     seconds: float = 0.0  # of training so far, over all sittings
     tokens: int = 0  # scored so far
+    training_loss: float | None = None  # a running mean over about 50 steps
+    validated: int = 0  # the step of the last validation; 0: there was none
+    last: Measurement | None = None  # what it measured
+    best_step: int = 0  # the validation with the lowest loss
+    best: Measurement | None = None
+    not_better: int = 0  # validations since then
+    kept: list[int] = field(default_factory=list)  # validations whose weights are averaged
 
 
 def save_state(
     directory: Path,
     progress: Progress,
     recipe_hash: str,
-    model: nn.Module,
-    average: dict[str, Tensor] | None,
-    optimizer: torch.optim.Optimizer,
+    learned: Mapping[str, Tensor],
+    average: Mapping[str, Tensor] | None,
+    optimizers: Optimizers,
 ) -> None:
-    """Write `directory`/state-STEP, then drop older ones."""
+    """Write `directory`/state-STEP, then drop older ones. `learned` are the parameters that are trained, by name."""
     final = directory / f"state-{progress.step:09d}"
     scratch = directory / f".{final.name}.{os.getpid()}"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
-    names: dict[Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
     moments = {
-        f"{names[parameter]}|{key}": value.contiguous()
-        for parameter, values in optimizer.state.items()
-        for key, value in values.items()
+        f"{name}|{key}": value.contiguous()
+        for name, parameter in learned.items()
+        for key, value in optimizers.state_of(parameter).items()
     }
-    save_file({name: p.detach().contiguous() for name, p in model.named_parameters()}, scratch / "model.safetensors")
-    save_file(moments, scratch / "optimizer.safetensors")
+    _save(learned, scratch / "model.safetensors")
+    _save(moments, scratch / "optimizer.safetensors")
     if average is not None:
-        save_file(average, scratch / "average.safetensors")
+        _save(average, scratch / "average.safetensors")
     (scratch / "progress.json").write_text(json.dumps({"recipe": recipe_hash, **asdict(progress)}))
-    for path in scratch.iterdir():
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
+    for path in (*scratch.iterdir(), scratch):
+        _sync(path)
     shutil.rmtree(final, ignore_errors=True)
     scratch.rename(final)
-    for old in directory.glob("state-*"):
+    _sync(directory)
+    for old in (*directory.glob("state-*"), *directory.glob(".state-*")):
         if old != final:
             shutil.rmtree(old, ignore_errors=True)
 
@@ -73,24 +91,68 @@ def latest_state(directory: Path) -> Path | None:
 def load_state(
     state: Path,
     recipe_hash: str,
-    model: nn.Module,
-    average: dict[str, Tensor] | None,
-    optimizer: torch.optim.Optimizer,
+    learned: Mapping[str, Tensor],
+    average: Mapping[str, Tensor] | None,
+    optimizers: Optimizers,
 ) -> Progress:
-    """Fill model, average and optimizer in place. Raises ResumeError when the state is another recipe's."""
-    values = json.loads((state / "progress.json").read_text())
-    found = values.pop("recipe")
-    if found != recipe_hash:
-        raise ResumeError(f"{state} was saved under another recipe; put it back, or start over without resuming")
-    parameters = dict(model.named_parameters())
-    with torch.no_grad():
-        for name, tensor in load_file(state / "model.safetensors").items():
-            parameters[name].copy_(tensor)
+    """Fill parameters, average and optimizers in place. Raises ResumeError when the state is another recipe's."""
+    try:
+        values = json.loads((state / "progress.json").read_text())
+        found = values.pop("recipe")
+        if found != recipe_hash:
+            raise ResumeError(f"{state} was saved under another recipe; put it back, or start over without resuming")
+        fill(learned, load_file(state / "model.safetensors"))
         if average is not None:
-            for name, tensor in load_file(state / "average.safetensors").items():
-                average[name].copy_(tensor)
-    for key, tensor in load_file(state / "optimizer.safetensors").items():
-        name, field = key.split("|")
-        # The step count stays in float32 on the parameter's device, as the fused optimizer keeps it.
-        optimizer.state[parameters[name]][field] = tensor.to(parameters[name].device)
-    return Progress(**values)
+            fill(average, load_file(state / "average.safetensors"))
+        for key, tensor in load_file(state / "optimizer.safetensors").items():
+            name, kept = key.split("|")
+            # The step count stays in float32 on the parameter's device, as the fused optimizer keeps it.
+            optimizers.state_of(learned[name])[kept] = tensor.to(learned[name].device)
+        for name in ("last", "best"):
+            values[name] = values[name] and Measurement(**values[name])
+        return Progress(**values)
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise ResumeError(f"{state} cannot be read ({error}); start over without resuming") from error
+
+
+def save_weights(directory: Path, kind: str, step: int, weights: Mapping[str, Tensor]) -> None:
+    """`directory`/KIND-STEP.safetensors, there all at once."""
+    final = directory / f"{kind}-{step:09d}.safetensors"
+    scratch = directory / f".{final.name}.{os.getpid()}"
+    _save(weights, scratch)
+    _sync(scratch)
+    scratch.rename(final)
+
+
+def load_weights(directory: Path, kind: str, step: int) -> dict[str, Tensor]:
+    """Raises ResumeError where the file is missing: a state refers to it."""
+    path = directory / f"{kind}-{step:09d}.safetensors"
+    if not path.is_file():
+        raise ResumeError(f"{path} is missing, and the run needs it; start over without resuming")
+    return load_file(path)
+
+
+def drop_weights(directory: Path, kind: str, but: list[int]) -> None:
+    wanted = {f"{kind}-{step:09d}.safetensors" for step in but}
+    for path in directory.glob(f"{kind}-*.safetensors"):
+        if path.name not in wanted:
+            path.unlink(missing_ok=True)
+
+
+@torch.no_grad()
+def fill(tensors: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None:
+    """Copy in place. Raises KeyError for a name that is missing."""
+    for name, tensor in tensors.items():
+        tensor.copy_(values[name])
+
+
+def _save(tensors: Mapping[str, Tensor], path: Path) -> None:
+    save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, path)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,21 +1,21 @@
 """The training loop: one model, one objective, examples in, trained weights out. Resumes exactly where it was stopped.
 
-Each step's randomness (dropout, masks) comes from the seed and the step's number, and the order of the batches from
-the seed and the epoch's, so nothing but the weights, the moments and the counters has to be kept.
+A step's gradient is that of `accumulate` batches, shared out among the workers. The randomness of each (dropout, masks)
+comes from the seed, the step and its place within the step, and the order of the batches from the seed and the epoch,
+so that neither the number of workers nor an interruption changes what is learned.
 
 Knows nothing of files to read, tokenizers or tasks.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -23,13 +23,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.training.data import Example, plan_batches
-from models.training.fast import smoothed_cross_entropy, use_byte_dropout
+from models.training.averaging import Averaging
+from models.training.batches import plan_batches
+from models.training.compiling import compiled
+from models.training.data import Examples
+from models.training.fast import computes_bfloat16, smoothed_cross_entropy, speed_up_on_cpu
 from models.training.objectives import Batch, Objective
-from models.training.optimizer import build_optimizer, learning_rate
+from models.training.optimizer import build_optimizers, clip_gradients, schedule
+from models.training.order import Order, Place
+from models.training.parallel import ALONE, Group
 from models.training.progress import TrainingDisplay
-from models.training.recipe import Training
-from models.training.state import Progress, latest_state, load_state, save_state
+from models.training.recipe import RecipeError, Training
+from models.training.state import Measurement, Progress, ResumeError, latest_state, load_state, save_state
+from models.training.tracking import Tracking
 
 
 class Interrupted(Exception):
@@ -40,17 +46,8 @@ class DivergedError(Exception):
     """The loss is no longer a number."""
 
 
-@dataclass(frozen=True)
-class Measurement:
-    """Over all scored positions of the validation examples, with the weights that would be published."""
-
-    loss: float  # nats per scored position, without label smoothing
-    accuracy: float  # share of positions where the best output is the right one
-    scored: int
-
-
 class Trainer:
-    """`objective_at(step)` is what step number `step` is trained on; `measured` what validation measures."""
+    """Parameters that require no gradient are left as they are, and out of averages and states."""
 
     def __init__(
         self,
@@ -58,168 +55,237 @@ class Trainer:
         model: nn.Module,
         recipe: Training,
         *,
-        objective_at: Callable[[int], Objective],
-        measured: Objective,
-        training: Sequence[Example],
-        validation: Sequence[Example],
+        objective: Objective,
+        training: Examples,
+        validation: Examples,
         directory: Path,
         recipe_hash: str,
         seed: int,
         device: torch.device,
+        group: Group = ALONE,
+        say: Callable[[str], None] = print,
     ) -> None:
+        if recipe.accumulate % group.size:
+            raise RecipeError(
+                f"accumulate is {recipe.accumulate}, which {group.size} workers cannot share evenly: make it a "
+                f"multiple of {group.size} (and batch_tokens smaller, for steps of the same size)"
+            )
         if device.type == "cpu":
-            use_byte_dropout(model)
+            speed_up_on_cpu(model)
         self.model, self._recipe, self._device = model.to(device), recipe, device
         self._name, self._directory, self._recipe_hash, self._seed = name, directory, recipe_hash, seed
-        self._objective_at, self._measured = objective_at, measured
-        self._training, self._validation = training, validation
-        self._optimizer = build_optimizer(model, recipe)
-        self._average: dict[str, Tensor] | None = None
-        if recipe.average_decay:
-            self._average = {name: p.detach().clone() for name, p in model.named_parameters()}
+        self._objective, self._training, self._validation = objective, training, validation
+        self._group, self._say = group, say
+        self._order = Order(objective.sizes(training), recipe.batch_tokens, seed)
+        self._learned = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        self._optimizers = build_optimizers(model, recipe)
+        self._averaging = Averaging(self._learned, recipe, directory, group)
         self._stop = False
         self.progress = Progress()
 
     def resume(self) -> bool:
         """Take up the latest saved state, if there is one. Raises ResumeError."""
         state = latest_state(self._directory)
-        if state is not None:
-            self.progress = load_state(state, self._recipe_hash, self.model, self._average, self._optimizer)
-        return state is not None
+        mine = -1 if state is None else int(state.name.removeprefix("state-"))
+        (step,) = self._group.sum([mine if self._group.rank == 0 else 0])
+        if step < 0:
+            return False
+        state = self._directory / f"state-{int(step):09d}"
+        if not state.is_dir():
+            raise ResumeError(f"{state} is missing here: the folder of the run must be one that all workers see")
+        self.progress = load_state(state, self._recipe_hash, self._learned, self._averaging.moving, self._optimizers)
+        return True
 
     def run(self) -> Measurement:
-        """Train to the end of the budget; the model is left with the weights to publish. Raises Interrupted."""
-        self.model.train()
+        """Train to the end of the budget; the model is left with the weights to publish.
+
+        Raises Interrupted, DivergedError, and LostWorkerError when another worker of the group is gone.
+        """
         recipe, progress = self._recipe, self.progress
-        sat_down, seconds_before = time.monotonic(), progress.seconds
-        saved, tokens_before = time.monotonic(), progress.tokens
-        smooth_loss = None
-        with TrainingDisplay(self._name, recipe.steps) as display, self._signals():
-            for batch in self._batches():
-                rate = learning_rate(recipe, progress.step, progress.seconds / 60)
-                loss = self._step(batch, rate)
-                smooth_loss = loss if smooth_loss is None else 0.98 * smooth_loss + 0.02 * loss
-                progress.step += 1
-                progress.position += 1
-                progress.tokens += len(batch.targets_N)
-                now = time.monotonic()
-                progress.seconds = seconds_before + now - sat_down
-                display.update(
-                    progress.step,
-                    loss=smooth_loss,
-                    tokens_per_second=(progress.tokens - tokens_before) / (now - sat_down),
-                    rate=rate,
-                    seconds_left=self._seconds_left(),
-                )
-                if progress.step % recipe.validate_every == 0:
-                    display.say(self._log(self.measure(), smooth_loss))
-                if now - saved >= recipe.save_every or self._stop:
-                    self.save()
-                    saved = time.monotonic()
-                if self._stop:
-                    raise Interrupted(f"stopped after step {progress.step} of {recipe.steps}; the state is saved")
+        self.model.train()
+        with ExitStack() as stack:
+            display = stack.enter_context(
+                TrainingDisplay(self._name, recipe.steps, self._say, shown=self._group.rank == 0)
+            )
+            tracking = None
+            if self._group.rank == 0:
+                tracking = Tracking(self._directory, self._name, step=progress.step, say=self._say)
+                stack.callback(tracking.close)
+            stack.enter_context(self._signals())
+            if recipe.compile:
+                stack.enter_context(compiled(self.model))
+            self._train(display, tracking)
+            if progress.validated != progress.step or progress.last is None:
+                self._validate(display, tracking)
             self.save()
-            result = self.measure()
-            display.say(f"done. {self._log(result, smooth_loss)}")
-        if self._average is not None:
-            self._swap_average()
+            self._averaging.publish(progress)
+        result = progress.best if recipe.patience else progress.last
+        assert result is not None, "every run ends with a validation"
+        self.model.eval()
+        display.say(f"done: validation loss {result.loss:.4f}, accuracy {result.accuracy:.4f}")
         return result
 
     def save(self) -> None:
-        save_state(self._directory, self.progress, self._recipe_hash, self.model, self._average, self._optimizer)
+        if self._group.rank == 0:
+            save_state(
+                self._directory,
+                self.progress,
+                self._recipe_hash,
+                self._learned,
+                self._averaging.moving,
+                self._optimizers,
+            )
+            self._averaging.drop_old(self.progress)
 
     @torch.no_grad()
     def measure(self) -> Measurement:
+        """With the weights that the model has now; the workers share the work."""
         loss, right, scored = 0.0, 0, 0
         self.model.eval()
-        with self._averaged():
-            for batch in self._validation_batches():
-                with self._autocast():
-                    logits_NV = self._measured.logits(self.model, batch).float()
-                loss += float(F.cross_entropy(logits_NV, batch.targets_N, reduction="sum"))
-                right += int((logits_NV.argmax(dim=1) == batch.targets_N).sum())
-                scored += len(batch.targets_N)
+        sizes = self._objective.sizes(self._validation)
+        for index, rows in enumerate(plan_batches(sizes, self._recipe.batch_tokens, self._seed, 0)):
+            if index % self._group.size != self._group.rank:
+                continue
+            random = np.random.default_rng((self._seed, index))
+            batch = self._objective.batch([self._validation[row] for row in rows], random).to(self._device)
+            with self._autocast():
+                logits_NV = self._objective.logits(self.model, batch)[0].float()
+            targets_N = batch.targets[0]
+            loss += float(F.cross_entropy(logits_NV, targets_N, reduction="sum"))
+            right += int((logits_NV.argmax(dim=1) == targets_N).sum())
+            scored += len(targets_N)
         self.model.train()
-        return Measurement(loss / scored, right / scored, scored)
+        loss, all_right, all_scored = self._group.sum([loss, right, scored])
+        return Measurement(loss / max(all_scored, 1), all_right / max(all_scored, 1), int(all_scored))
 
-    def _step(self, batch: Batch, rate: float) -> float:
-        step = self.progress.step
-        torch.manual_seed(self._seed * 1_000_003 + step)
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate
-        with self._autocast():
-            logits_NV = self._objective_at(step).logits(self.model, batch)
-        loss = smoothed_cross_entropy(logits_NV, batch.targets_N, self._recipe.label_smoothing)
-        self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.model.parameters(), self._recipe.clip)
-        self._optimizer.step()
-        if self._average is not None:
-            # The first steps' weights are far off: let the average forget them fast (Martin et al.'s tf.train rule).
-            decay = min(self._recipe.average_decay, (1 + step) / (10 + step))
-            with torch.no_grad():
-                for name, parameter in self.model.named_parameters():
-                    self._average[name].lerp_(parameter, 1 - decay)
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise DivergedError(
-                f"the loss is {value} at step {step}, learning rate {rate:.2e}: lower it, or warm up longer"
+    def _train(self, display: TrainingDisplay, tracking: Tracking | None) -> None:
+        recipe, progress = self._recipe, self.progress
+        began, seconds_before, tokens_before = time.monotonic(), progress.seconds, progress.tokens
+        saved = tracked = began
+        tokens_tracked = tokens_before
+        tracked_every = max(1, min(recipe.steps // 1000, 50))
+        place = Place(progress.epoch, progress.position)
+        batches: list[tuple[int, Batch]] | None = None
+        while progress.step < recipe.steps and not (recipe.patience and progress.not_better >= recipe.patience):
+            if batches is None:
+                batches, place = self._take(progress.step, place)
+            counts = self._agree(batches, seconds_before + time.monotonic() - began)
+            if self._stop:
+                self.save()
+                raise Interrupted(f"stopped after step {progress.step} of {recipe.steps}; the state is saved")
+            if recipe.max_minutes is not None and progress.seconds >= 60 * recipe.max_minutes:
+                return
+            share = schedule(recipe, progress.step, progress.seconds / 60)
+            loss = self._step(batches, counts, share)
+            progress.epoch, progress.position = place.epoch, place.position
+            batches, place = self._take(progress.step + 1, place)  # while a GPU is still busy with the step
+            value = self._finite(float(loss), share)
+            progress.step += 1
+            progress.tokens += int(counts[0])
+            before = value if progress.training_loss is None else progress.training_loss
+            progress.training_loss = 0.98 * before + 0.02 * value
+            now = time.monotonic()
+            progress.seconds = seconds_before + now - began
+            display.update(
+                progress.step,
+                loss=progress.training_loss,
+                tokens_per_second=(progress.tokens - tokens_before) / (now - began),
+                rate=recipe.learning_rate * share,
+                seconds_left=self._seconds_left(),
             )
-        return value
+            if tracking is not None and progress.step % tracked_every == 0:
+                tracking.steps(
+                    progress.step,
+                    loss=value,
+                    learning_rate=recipe.learning_rate * share,
+                    tokens_per_second=(progress.tokens - tokens_tracked) / (now - tracked),
+                )
+                tracked, tokens_tracked = now, progress.tokens
+            if progress.step % recipe.validate_every == 0:
+                self._validate(display, tracking)
+                tracked = time.monotonic()  # a validation is no training speed
+            if time.monotonic() - saved >= recipe.save_every:
+                self.save()
+                saved = time.monotonic()
 
-    def _batches(self) -> Iterator[Batch]:
-        """The batches still to come within the budget."""
-        progress, recipe = self.progress, self._recipe
-        sizes = self._objective_at(0).sizes(self._training)
-        while True:
-            plan = plan_batches(sizes, recipe.batch_tokens, self._seed, progress.epoch)
-            while progress.position < len(plan):
-                out_of_time = recipe.max_minutes is not None and progress.seconds >= 60 * recipe.max_minutes
-                if progress.step >= recipe.steps or out_of_time:
-                    return
-                examples = [self._training[index] for index in plan[progress.position]]
-                random = np.random.default_rng((self._seed, 1, progress.step))
-                yield self._objective_at(progress.step).batch(examples, random).to(self._device)
-            progress.epoch, progress.position = progress.epoch + 1, 0
+    def _take(self, step: int, place: Place) -> tuple[list[tuple[int, Batch]], Place]:
+        """This worker's batches of a step with their places within it, and where the next step begins."""
+        chosen, place = self._order.take(place, self._recipe.accumulate)
+        batches = []
+        for index in range(self._group.rank, len(chosen), self._group.size):
+            random = np.random.default_rng((self._seed, 1, step, index))
+            examples = [self._training[row] for row in chosen[index]]
+            batches.append((index, self._objective.batch(examples, random).to(self._device)))
+        return batches, place
 
-    def _validation_batches(self) -> Iterator[Batch]:
-        random = np.random.default_rng(self._seed)
-        for chosen in plan_batches(self._measured.sizes(self._validation), self._recipe.batch_tokens, self._seed, 0):
-            yield self._measured.batch([self._validation[index] for index in chosen], random).to(self._device)
+    def _agree(self, batches: list[tuple[int, Batch]], seconds: float) -> list[float]:
+        """What all workers have to see alike: the time, whether to stop, and the positions that the step scores in each
+        term of the loss, which are returned."""
+        first = self._group.rank == 0
+        counts = [sum(len(term) for term in terms) for terms in zip(*(b.targets for _, b in batches), strict=True)]
+        stop = self._stop or self._group.stop_asked()
+        seconds, stopping, *counts_of_all = self._group.sum([seconds if first else 0.0, stop, *counts])
+        self.progress.seconds, self._stop = seconds, stopping > 0
+        return counts_of_all
+
+    def _step(self, batches: list[tuple[int, Batch]], counts: list[float], share: float) -> Tensor:
+        """Move the weights; the loss of the step, over all workers."""
+        loss = torch.zeros((), device=self._device)
+        for index, batch in batches:
+            torch.manual_seed(_seed(self._seed, self.progress.step, index))
+            with self._autocast():
+                logits = self._objective.logits(self.model, batch)
+            terms = [
+                smoothed_cross_entropy(logits_NV, targets_N, self._recipe.label_smoothing, max(count, 1))
+                for logits_NV, targets_N, count in zip(logits, batch.targets, counts, strict=True)
+            ]
+            part = torch.stack(terms).sum()
+            part.backward()
+            loss += part.detach()
+        parameters = [p for p in self._learned.values() if p.grad is not None]
+        self._group.sum_in_place([loss, *(p.grad for p in parameters if p.grad is not None)])
+        clip_gradients(parameters, self._recipe.clip)
+        self._optimizers.step(share)
+        self._averaging.update(self.progress.step)
+        return loss
+
+    def _finite(self, loss: float, share: float) -> float:
+        if not math.isfinite(loss):
+            rate = self._recipe.learning_rate * share
+            raise DivergedError(
+                f"the loss is {loss} at step {self.progress.step}, learning rate {rate:.2e}: "
+                "lower it, or warm up longer"
+            )
+        return loss
+
+    def _validate(self, display: TrainingDisplay, tracking: Tracking | None) -> None:
+        progress = self.progress
+        self._averaging.collect(progress)
+        with self._averaging.in_use():
+            result = self.measure()
+            progress.validated, progress.last = progress.step, result
+            if progress.best is None or result.loss < progress.best.loss:
+                progress.best, progress.best_step, progress.not_better = result, progress.step, 0
+                if self._recipe.patience:
+                    self._averaging.keep_best(progress)
+            else:
+                progress.not_better += 1
+        if tracking is not None:
+            counters = {name: getattr(progress, name) for name in ("epoch", "seconds", "tokens", "training_loss")}
+            tracking.validation(progress.step, {**counters, **asdict(result)})
+        since = f" (best: step {progress.best_step:,})" if progress.not_better else ""
+        display.say(f"step {progress.step:,}: validation loss {result.loss:.4f}, accuracy {result.accuracy:.4f}{since}")
 
     def _seconds_left(self) -> float:
         progress, recipe = self.progress, self._recipe
         left = (recipe.steps - progress.step) * progress.seconds / progress.step
         return left if recipe.max_minutes is None else min(left, 60 * recipe.max_minutes - progress.seconds)
 
-    def _log(self, result: Measurement, training_loss: float | None) -> str:
-        entry = {**asdict(self.progress), "training_loss": training_loss, **asdict(result)}
-        with (self._directory / "metrics.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
-        return f"step {self.progress.step:,}: validation loss {result.loss:.4f}, accuracy {result.accuracy:.4f}"
-
     def _autocast(self) -> torch.autocast:
-        """bfloat16 where the hardware computes in it; elsewhere it would only be slower."""
-        gpu = self._device.type == "cuda"
-        native = torch.cuda.is_bf16_supported() if gpu else torch.cpu._is_avx512_bf16_supported()
-        return torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=native)
-
-    @contextmanager
-    def _averaged(self) -> Iterator[None]:
-        """The model with its averaged weights, if it has them."""
-        if self._average is None:
-            yield
-            return
-        self._swap_average()
-        try:
-            yield
-        finally:
-            self._swap_average()
-
-    def _swap_average(self) -> None:
-        assert self._average is not None
-        for name, parameter in self.model.named_parameters():
-            parameter.data, self._average[name] = self._average[name], parameter.data
+        """`auto` is bfloat16 where the hardware computes in it; elsewhere it would only be slower."""
+        wanted = self._recipe.precision
+        enabled = computes_bfloat16(self._device) if wanted == "auto" else wanted == "bfloat16"
+        return torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=enabled)
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
@@ -237,3 +303,8 @@ class Trainer:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def _seed(*numbers: int) -> int:
+    """One 64-bit number of several, well mixed."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0])
