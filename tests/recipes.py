@@ -39,7 +39,7 @@ CLASSIFIER = {
     "corpora": [{"file": "labelled.tsv", **_LABELLED}],
     "hold_out": 16,
     "tests": [{"file": "labelled.test.tsv", **_LABELLED}],
-    "training": {**TRAINING, "masked_words_steps": 3},
+    "training": TRAINING,
 }
 GENERATOR = {
     "name": "generator",
@@ -51,7 +51,21 @@ GENERATOR = {
     "hold_out": 16,
     "training": TRAINING,
 }
-RECIPES: dict[str, dict] = {"translator": TRANSLATOR, "classifier": CLASSIFIER, "generator": GENERATOR}
+ENCODER = {
+    "name": "encoder",
+    "task": "pretrain",
+    "model": CLASSIFIER["model"],
+    "tokenizer": CLASSIFIER["tokenizer"],
+    "corpora": [{"file": "rated.tsv", "columns": ["rating", "text"]}],
+    "hold_out": 16,
+    "training": TRAINING,
+}
+RECIPES: dict[str, dict] = {
+    "translator": TRANSLATOR,
+    "classifier": CLASSIFIER,
+    "generator": GENERATOR,
+    "encoder": ENCODER,
+}
 
 
 def write_data(folder: Path) -> Path:

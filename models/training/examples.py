@@ -193,8 +193,8 @@ class _Ahead(Tokenizer):
         self._tokenizer, self._known = tokenizer, dict[str, _Ids]()
 
     def read(self, rows: Sequence[Row], with_target: bool) -> None:
-        """Those of a classifier are labels."""
-        texts = {row.source for row in rows} | {row.pair for row in rows if row.pair is not None}
+        """A classifier's targets are labels: there is nothing to tokenize."""
+        texts = {text or "" for row in rows for text in (row.source, row.pair, row.control)}
         if with_target:
             texts |= {row.target for row in rows}
         normal = [formats.normalize(text) for text in texts]

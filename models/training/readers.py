@@ -64,7 +64,7 @@ class Broken:
 def read_rows(corpus: Corpus, data: Path, broken: Broken | None = None) -> Iterator[Record]:
     """Rows in the file's order, every column filled. Raises DataError; `broken` counts the rows that are left out."""
     broken = Broken(corpus) if broken is None else broken
-    paths = [data / name for name in corpus.files.values() or (corpus.file,)]
+    paths = [data / name for name in _names(corpus)]
     for path in paths:
         if not path.is_file():
             raise DataError(f"{path}: no such file; the recipe's files are relative to the data folder")
@@ -74,6 +74,11 @@ def read_rows(corpus: Corpus, data: Path, broken: Broken | None = None) -> Itera
         raise DataError(f"{corpus.name}: not one row that can be read. {broken.examples}".strip())
     yield first
     yield from records
+
+
+def _names(corpus: Corpus) -> list[str]:
+    """Its files, in the order of its columns."""
+    return [corpus.files[column] for column in corpus.columns] if corpus.files else [corpus.file]
 
 
 def _lines(corpus: Corpus, path: Path, broken: Broken) -> Iterator[tuple[int, str]]:
@@ -275,7 +280,7 @@ def _kind(value: Any) -> str:
 
 def _aligned(corpus: Corpus, paths: Sequence[Path], broken: Broken) -> Iterator[Record]:
     """Line n of each file belongs to line n of the others."""
-    names = list(corpus.files.values())
+    names = _names(corpus)
     with ExitStack() as stack:
         files = [stack.enter_context(path.open("rb")) for path in paths]
         for file in files:

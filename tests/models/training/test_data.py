@@ -1,136 +1,243 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import tracemalloc
+from pathlib import Path
+
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from models.tokenizer import train_wordpiece
-from models.training.data import (
-    DataError,
-    Row,
-    accepted,
-    encode,
-    padded,
-    plan_batches,
-    read_splits,
-    read_tsv,
-)
+from models.tokenizer import train_byte_bpe
+from models.training import data as module
+from models.training import examples
+from models.training.data import DataError, encode, read_splits
 from models.training.duplicates import fingerprint
-from models.training.recipe import Filter, Recipe
+from models.training.recipe import Recipe
+from models.training.report import Report
 
 
-@pytest.mark.parametrize(
-    ("content", "complaint"),
-    [
-        (b"a\tb\nc\n", r"rows.tsv:2: 1 columns, expected 2: fr, en"),
-        (b"a\tb\nc\td\te\n", r"rows.tsv:2: 3 columns, expected 2"),
-        (b"a\tb\n\xff\tb\n", r"rows.tsv:2: not UTF-8 at byte 0"),
-        (b"a\tb\n \tb\n", r"rows.tsv:2: column fr is empty"),
-    ],
-)
-def test_a_bad_line_is_named_with_file_and_number(tmp_path, content, complaint):
-    (tmp_path / "rows.tsv").write_bytes(content)
-    with pytest.raises(DataError, match=complaint):
-        list(read_tsv(tmp_path / "rows.tsv", ("fr", "en")))
+def quiet(line: str) -> None:
+    pass
 
 
-def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(DataError, match=r"rows.tsv: no such file; the recipe's files are relative to the data folder"):
-        list(read_tsv(tmp_path / "rows.tsv", ("fr", "en")))
+@pytest.fixture
+def read(data, tmp_path):
+    return lambda recipe, say=quiet: read_splits(recipe, data, tmp_path / "run", say)
 
 
-def test_rows_are_read_by_column_whatever_the_line_end(tmp_path):
-    (tmp_path / "rows.tsv").write_bytes("chat\tcat\r\n고양이\tcat\n".encode())
-    assert list(read_tsv(tmp_path / "rows.tsv", ("x", "en"))) == [
-        {"x": "chat", "en": "cat"},
-        {"x": "고양이", "en": "cat"},
-    ]
+@pytest.fixture
+def recipe(write_recipe, recipes):
+    return lambda name, **changes: Recipe.load(write_recipe({**recipes[name], **changes}))
 
 
-def test_each_direction_and_repeat_of_a_corpus_gives_a_row(write_recipe, recipes, data):
+def test_each_direction_and_repeat_of_a_corpus_gives_a_row(recipe, read):
     columns = {"columns": ["fr", "en"]}
     corpora = [{"file": "dev.tsv", "directions": ["fr-en", "en-fr"], "repeat": 3, **columns}]
     validation = [{"file": "test.tsv", "directions": ["fr-en"], **columns}]
-    changes = {"corpora": corpora, "validation": validation, "tests": []}
-    recipe = Recipe.load(write_recipe({**recipes["translator"], **changes}))
-    rows = read_splits(recipe, data).training
-    assert len(rows) == 4 * 2 * 3
+    splits = read(recipe("translator", corpora=corpora, validation=validation, tests=[]))
+    rows = list(splits.training)
+    assert len(rows) == len(splits.training) == splits.report.training == 4 * 2 * 3
     assert {row.language for row in rows} == {"fr", "en"}
+    assert len(splits.validation) == splits.report.validation == 4
 
 
-def test_training_texts_equal_to_a_held_out_one_are_left_out(write_recipe, recipes, data):
+def test_training_texts_equal_to_a_held_out_one_are_left_out(recipe, read, data):
     held_out = (data / "test.tsv").read_text() + (data / "dev.tsv").read_text()
     french, english = held_out.splitlines()[0].split("\t")
     with (data / "train.tsv").open("a") as file:
         file.write(f"{french.upper()}!\tsomething else\n")  # differs in case and punctuation only
         file.write(f"autre chose\t{english}.\n")  # only the English is held out
         file.write("une phrase de plus\tone more sentence\n")
-    splits = read_splits(Recipe.load(write_recipe(recipes["translator"])), data)
+    splits = read(recipe("translator"))
     trained = {fingerprint(text) for row in splits.training for text in (row.source, row.target)}
     assert not trained & {fingerprint(text) for line in held_out.splitlines() for text in line.split("\t")}
     assert fingerprint("one more sentence") in trained
     assert fingerprint("autre chose") not in trained
+    assert splits.report.near_duplicates >= 2
 
 
-def test_a_held_out_part_is_the_same_each_time_and_not_trained_on(write_recipe, recipes, data):
-    recipe = Recipe.load(write_recipe(recipes["classifier"]))
-    first, second = read_splits(recipe, data), read_splits(recipe, data)
-    assert first.validation == second.validation
-    assert len(first.validation) == 16
-    assert not {row.source for row in first.validation} & {row.source for row in first.training}
+def test_a_held_out_part_is_not_trained_on_and_counted(recipe, read):
+    splits = read(recipe("classifier"))
+    assert len(splits.validation) == 16
+    assert not {row.source for row in splits.validation} & {row.source for row in splits.training}
+    (training,) = (corpus for corpus in splits.report.corpora if corpus.role == "training")
+    assert training.left_out["held_out"] == 16
+    assert training.rows == training.kept + sum(training.left_out.values()) == 160
 
 
-def test_rows_with_other_labels_are_left_out_and_columns_can_be_named(write_recipe, recipes, data):
+def test_what_is_held_out_depends_on_seed_and_texts_alone(recipe, data, tmp_path):
+    def held_out(folder: str, **changes: object) -> list[str]:
+        splits = read_splits(recipe("classifier", **changes), data, tmp_path / folder, quiet)
+        return sorted(row.source for row in splits.validation)
+
+    first = held_out("a")
+    assert held_out("b") == first
+    assert held_out("c", seed=2) != first
+    lines = (data / "labelled.tsv").read_text().splitlines()
+    (data / "labelled.tsv").write_text("\n".join([*reversed(lines), lines[0], "1\t새로운 영화"]) + "\n")
+    assert len(set(held_out("d")) & set(first)) >= 15, "another order and a few rows more change little"
+
+
+def test_no_text_is_held_out_twice(recipe, read, data):
+    (data / "labelled.tsv").write_text("1\t좋은 영화\n" * 500 + "".join(f"0\t나쁜 것 {n}\n" for n in range(40)))
+    texts = [row.source for row in read(recipe("classifier")).validation]
+    assert len(set(texts)) == len(texts) == 16
+
+
+def test_rows_with_other_labels_are_left_out_and_columns_can_be_named(recipe, read):
     corpora = [
         {"file": "rated.tsv", "columns": ["rating", "text"], "label_column": "rating", "labels": {"9": "positive"}}
     ]
-    splits = read_splits(Recipe.load(write_recipe({**recipes["classifier"], "corpora": corpora})), data)
+    splits = read(recipe("classifier", corpora=corpora))
     assert {row.target for row in splits.training} == {"positive"}
-    assert len(splits.training) + len(splits.validation) + splits.near_duplicates == 80
-    assert splits.near_duplicates > 0, "they differ in a number only"
+    (training,) = (corpus for corpus in splits.report.corpora if corpus.role == "training")
+    assert training.left_out["other_labels"] == 80
+    assert len(splits.training) + len(splits.validation) + splits.report.near_duplicates == 80
+    assert splits.report.near_duplicates > 0, "they differ in a number only"
 
 
-@pytest.mark.parametrize(
-    ("text", "kept"),
-    [
-        ("정말 재미있는 영화였다", True),
-        ("좋아요", False),
-        ("웃기다 ㅋㅋㅋㅋㅋㅋㅋㅋ 정말", False),
-        ("굿굿굿굿 굿굿굿굿굿굿굿", False),
-        ("이런 나쁜말 은 하지 맙시다", False),
-        ("이런 나1쁜.말 은 하지 맙시다", False),
-    ],
-)
-def test_the_filter_drops_short_repetitive_and_insulting_texts(text, kept):
-    assert accepted(text, Filter(min_characters=8, max_repeat=4, min_distinct=0.4, blocked=("나쁜말",))) is kept
+def test_the_report_counts_by_corpus_and_reason_and_is_told_and_kept(recipe, read, data, tmp_path):
+    with (data / "train.tsv").open("a") as file:
+        file.write("nur eine Spalte\nquelque chose de tout à fait long et large\tno\nmot ? !\tword!\nMot\tword\n")
+    lines: list[str] = []
+    cleaning = {"duplicates": True, "max_length_ratio": 5, "min_characters": 3}
+    report = read(recipe("translator", cleaning=cleaning), lines.append).report
+    told = "\n".join(lines)
+    (training,) = (corpus for corpus in report.corpora if corpus.role == "training")
+    assert training.left_out == {"duplicates": 57, "min_characters": 1}
+    assert training.examples["min_characters"].startswith(
+        "train.tsv:114: quelque chose de tout à fait long et large | no"
+    )
+    assert training.broken_first == ["train.tsv:113: 1 column, expected 2: fr, en"]
+    assert "train.tsv (training): 115 rows, 57 kept" in told
+    assert "57  duplicates (is there already), such as train.tsv:57: le chat et le chat | the cat and the cat" in told
+    assert "1  broken (cannot be read), such as train.tsv:113: 1 column" in told
+    assert "114 examples an epoch, 4 for validation" in told
+    kept = json.loads((tmp_path / "run" / "report.json").read_text())
+    assert kept == report.to_dict()
+    assert Report.from_dict(kept) == report
 
 
-def test_a_long_text_to_classify_is_cut_and_keeps_its_end_token(write_recipe, recipes):
-    recipe = Recipe.load(write_recipe(recipes["classifier"]))
-    tokenizer = train_wordpiece(["영화"] * 3, 50)
-    (example,) = encode(recipe, tokenizer, [Row("영화 " * 100, "positive")], (32, 1))
-    assert len(example.source) == 32
-    assert example.source[-1] == tokenizer.id("[SEP]")
-    assert example.target.tolist() == [1]
+def test_broken_rows_of_a_test_file_are_reported_too(recipe, read, data):
+    with (data / "test.tsv").open("a") as file:
+        file.write("only French\n")
+    report = read(recipe("translator")).report
+    (test,) = (corpus for corpus in report.corpora if corpus.role == "test")
+    assert (test.rows, test.broken) == (4, 1)
+    assert report.broken == 1
 
 
-@given(st.lists(st.integers(1, 60), min_size=1, max_size=200), st.integers(1, 120), st.integers(0, 5))
-def test_batches_hold_every_example_once_within_the_budget(widths: list[int], budget: int, epoch: int):
-    sizes = np.array(widths, float)
-    plan = plan_batches(sizes, budget, seed=1, epoch=epoch)
-    assert sorted(index for batch in plan for index in batch) == list(range(len(widths)))
-    assert all(len(batch) == 1 or len(batch) * sizes[batch].max() <= budget for batch in plan)
+def test_held_out_rows_are_never_cleaned(recipe, read):
+    splits = read(recipe("generator", cleaning={"min_characters": 12}))
+    assert min(len(row.target) for row in splits.validation) < 12
+    assert min(len(row.target) for row in splits.training) >= 12
 
 
-def test_batches_depend_on_seed_and_epoch_alone():
-    sizes = np.arange(1, 200) % 17 + 1.0
+def test_what_is_there_is_opened_and_read_anew_when_the_recipe_or_a_file_changes(recipe, read, data, monkeypatch):
+    said: list[str] = []
+    first = read(recipe("generator"), said.append)
+    assert said
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_Preparation", None)  # nothing is read
+        again = read(recipe("generator", training={**recipe("generator").training.__dict__, "steps": 99}), said.clear)
+        assert list(again.training) == list(first.training)
+        assert (again.validation, again.report) == (first.validation, first.report)
+        with pytest.raises(TypeError):
+            read(recipe("generator", seed=2))
+        os.utime(data / "rated.tsv", ns=(1, 1))
+        with pytest.raises(TypeError):
+            read(recipe("generator"))
+    assert len(list(read(recipe("generator")).training)) == len(first.training)
 
-    def order(seed: int, epoch: int) -> list[int]:
-        return [int(index) for batch in plan_batches(sizes, 60, seed, epoch) for index in batch]
 
-    assert order(1, 0) == order(1, 0)
-    assert order(1, 0) != order(1, 1)
-    assert order(1, 0) != order(2, 0)
+def test_a_reading_that_fails_leaves_nothing_that_is_taken_for_whole(recipe, read, data):
+    whole = (data / "rated.tsv").read_text()
+    (data / "rated.tsv").write_text(whole + "broken\n" * 200)
+    with pytest.raises(DataError, match=r"rated.tsv: 101 rows so far cannot be read, at most 100 are left out"):
+        read(recipe("generator"))
+    (data / "rated.tsv").write_text(whole)
+    assert len(read(recipe("generator")).training) > 0
 
 
-def test_rows_are_padded_on_the_right():
-    assert padded([np.array([5]), np.array([6, 7])], 0).tolist() == [[5, 0], [6, 7]]
+def test_missing_data_is_named(recipe, tmp_path):
+    with pytest.raises(DataError, match=r"rated.tsv: no such file; the recipe's files are relative to the data folder"):
+        read_splits(recipe("generator"), tmp_path, tmp_path / "run", quiet)
+
+
+def test_nothing_left_to_train_on_is_an_error_that_tells_why(recipe, read):
+    with pytest.raises(DataError, match=r"(?s)0 training and 16 validation rows.*min_characters \(is too short\)"):
+        read(recipe("generator", cleaning={"min_characters": 1000}))
+
+
+def test_every_format_gives_the_same_rows(recipe, data, tmp_path):
+    import pyarrow
+    import pyarrow.parquet
+
+    lines = [line.split("\t") for line in (data / "train.tsv").read_text().splitlines()]
+    french, english = [row[0] for row in lines], [row[1] for row in lines]
+    pyarrow.parquet.write_table(pyarrow.table({"en": english, "fr": french}), data / "train.parquet", row_group_size=50)
+    objects = [json.dumps({"fr": f, "en": e}) for f, e in lines]
+    (data / "train.jsonl").write_text("\n".join(objects))
+    (data / "train.fr").write_text("\n".join(french))
+    (data / "train.en").write_text("\n".join(english))
+    (data / "fra.txt").write_text("".join(f"{e}\t{f}\tCC-BY 2.0\n" for f, e in lines))
+    common = {"directions": ["fr-en", "en-fr"], "columns": ["fr", "en"]}
+    corpora = [
+        {"file": "train.tsv", **common},
+        {"file": "train.parquet", **common},
+        {"file": "train.jsonl", **common},
+        {"files": {"en": "train.en", "fr": "train.fr"}, **common, "columns": ["en", "fr"]},
+        {"file": "fra.txt", "format": "anki", **common, "columns": ["en", "fr"]},
+    ]
+    found = [
+        list(read_splits(recipe("translator", corpora=[corpus]), data, tmp_path / str(n), quiet).training)
+        for n, corpus in enumerate(corpora)
+    ]
+    assert len(found[0]) > 100
+    assert all(rows == found[0] for rows in found)
+
+
+def peak(work) -> int:
+    """Bytes that Python and numpy hold at most while `work` runs."""
+    tracemalloc.start()
+    try:
+        work()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_memory_does_not_grow_with_the_corpus(recipe, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(examples, "_AHEAD", 256)
+    tokenizer = train_byte_bpe([], 300, control_tokens=["<rating:9>"])
+    chosen = recipe("generator", cleaning={"duplicates": True})
+
+    def write(rows: int) -> int:
+        texts = ("".join(map(chr, np.random.default_rng(n).integers(0x4E00, 0x9FFF, 200))) for n in range(rows))
+        return (data / "rated.tsv").write_text("".join(f"9\t{text}\n" for text in texts), encoding="utf-8")
+
+    def prepare(run: Path) -> None:
+        splits = read_splits(chosen, data, run, quiet)
+        found = encode(chosen, tokenizer, splits.training, (1000, 1000), run / "ids")
+        assert sum(len(example.target) for example in found) > 300 * len(splits.training)
+        assert sum(1 for _ in splits.training) == len(found)
+
+    size = write(800)
+    small = peak(lambda: prepare(tmp_path / "small"))
+    growth = 3 * write(4800) - 3 * size  # bytes of text
+    large = peak(lambda: prepare(tmp_path / "large"))
+    assert large - small < 0.1 * growth, "only sizes and hashes grow"
+
+
+def test_a_change_of_any_data_field_is_seen(recipe):
+    before = module._data_fields(recipe("generator"))
+    other = {"task", "training", "name", "model", "tokenizer", "start", "licence", "data", "attribution", "limits"}
+    other |= {"beams", "frozen_encoder", "next_sentence"}
+    assert {field.name for field in dataclasses.fields(Recipe)} - other <= set(before)
+
+
+def test_paths_of_data_may_be_relative(recipe, data, tmp_path, monkeypatch):
+    monkeypatch.chdir(data)
+    assert len(read_splits(recipe("generator"), Path("."), tmp_path / "run", quiet).training) > 0

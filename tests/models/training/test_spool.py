@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from models.training.rows import Row
+from models.training.spool import Spool, key_of, prepared, read_rows, write_row
+
+ROWS = [Row("a\tb\nc\u2028d", "é", None, "fr", None), Row("", "x", "y", None, "<9>"), Row("후", "", "", None, None)]
+
+
+def test_rows_come_back_as_they_were_written_and_repeated_ones_follow_themselves(tmp_path):
+    with (tmp_path / "rows.jsonl").open("w", encoding="utf-8") as file:
+        for row in ROWS:
+            write_row(file, row)
+    with (tmp_path / "rows.jsonl").open(encoding="utf-8") as file:
+        assert list(read_rows(file)) == ROWS
+    spool = Spool(tmp_path / "rows.jsonl", [(1, 3), (0, 5), (2, 1)], "key")
+    assert list(spool) == [ROWS[0]] * 3 + ROWS[1:]
+    assert list(spool) == list(spool)
+    assert len(spool) == 5
+
+
+def test_a_folder_is_built_once_and_replaced_when_its_key_changes(tmp_path):
+    built: list[str] = []
+
+    def build(folder: Path) -> None:
+        built.append("once")
+        (folder / "file").write_text("whole")
+
+    first = prepared(tmp_path, "rows", "1", build)
+    assert prepared(tmp_path, "rows", "1", build) == first
+    assert (first / "file").read_text() == "whole"
+    second = prepared(tmp_path, "rows", "2", build)
+    assert len(built) == 2
+    assert second.is_dir()
+    assert not first.exists()
+
+
+def test_an_interrupted_build_is_not_taken_for_a_whole_one(tmp_path):
+    def die(folder: Path) -> None:
+        (folder / "file").write_text("half")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepared(tmp_path, "rows", "1", die)
+    (tmp_path / ".rows.unfinished").mkdir(exist_ok=True)  # as a kill would leave it
+    (tmp_path / ".rows.unfinished" / "other").write_text("half")
+    folder = prepared(tmp_path, "rows", "1", lambda folder: None)
+    assert list(folder.iterdir()) == []
+
+
+def test_of_several_who_ask_at_once_one_builds(tmp_path):
+    built: list[int] = []
+    begun = threading.Event()
+
+    def build(folder: Path) -> None:
+        built.append(1)
+        begun.wait(0.2)
+
+    threads = [threading.Thread(target=prepared, args=(tmp_path, "rows", "1", build)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert built == [1]
+
+
+def test_keys_are_those_of_the_values():
+    assert key_of({"a": 1, "b": [2]}) == key_of({"b": [2], "a": 1})
+    assert key_of({"a": 1}) != key_of({"a": 2})
