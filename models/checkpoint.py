@@ -15,7 +15,7 @@ import json
 import re
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 
 import safetensors
 import torch
@@ -32,7 +32,7 @@ CONFIG, WEIGHTS, TOKENIZER, MANIFEST = "config.json", "model.safetensors", "toke
 CARD, CURVES = "README.md", "curves.png"
 FILES = (CONFIG, WEIGHTS, TOKENIZER)  # what every checkpoint has; the manifest has their hashes
 EXTRAS = (CARD, CURVES)  # what it may have; where it does, the manifest has their hashes, too
-PRETRAIN = "pretrain"
+PRETRAIN: Final = "pretrain"
 _HASH = re.compile("[0-9a-f]{64}")
 _TASKS = ("translate", "generate", "classify", PRETRAIN)
 
@@ -137,6 +137,14 @@ def read_manifest(directory: Path) -> Manifest:
     return Manifest.from_dict(_read_json(directory / MANIFEST), directory / MANIFEST)
 
 
+def read_config(directory: Path) -> Config:
+    """What config.json says. Raises CheckpointError."""
+    try:
+        return config_from_dict(_read_json(directory / CONFIG))
+    except ConfigError as error:
+        raise CheckpointError(f"{directory / CONFIG}: {error}") from error
+
+
 def parse_manifest(content: bytes, path: Path) -> Manifest:
     """From the bytes of a manifest.json; messages call it `path`. Raises CheckpointError."""
     return Manifest.from_dict(_parse_json(content, path), path)
@@ -162,10 +170,7 @@ def load(directory: Path, device: torch.device | str = "cpu", dtype: torch.dtype
     """Verify, then build. Raises CheckpointError for anything that is wrong with the directory."""
     directory = Path(directory)
     manifest = verify(directory)
-    try:
-        config = config_from_dict(_read_json(directory / CONFIG))
-    except ConfigError as error:
-        raise CheckpointError(f"{directory / CONFIG}: {error}") from error
+    config = read_config(directory)
     if config.architecture != manifest.architecture:
         raise CheckpointError(
             f"{directory}: {CONFIG} is of a {config.architecture}, {MANIFEST} of a {manifest.architecture}"

@@ -85,7 +85,7 @@ class Settings(BaseSettings):
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 8000
-    registry: str = SHIPPED_REGISTRY
+    registry: str = SHIPPED_REGISTRY  # a directory, or a URL such as s3://bucket/models
     models: dict[str, ModelSettings] = Field(default_factory=dict, min_length=1)  # none named: the three shipped
     gateway: GatewaySettings = GatewaySettings()
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

@@ -37,6 +37,8 @@ def run(settings: Settings, address: str | None, console: Console) -> int:
         settings = settings.model_copy(update={"log_json": not console.is_terminal})
     stopping = threading.Event()
     began = time.monotonic()
+    if address is None and "://" in settings.registry:
+        console.print(f"Reading {settings.registry}", soft_wrap=True)
     # Not on a cluster: it reads its own disks, and its Serve may well listen on the port already.
     if address is None and (reason := port_taken(settings.host, settings.port) or checkpoint_missing(settings)):
         _failed(console, reason)
@@ -87,15 +89,20 @@ def port_taken(host: str, port: int) -> str | None:
 
 
 def checkpoint_missing(settings: Settings) -> str | None:
-    """Which model has no checkpoint to serve, if so: known before anything is started."""
+    """Which model has no checkpoint to serve, if so: known, and downloaded, before anything is started."""
+    from models.checkpoint import PRETRAIN, CheckpointError, read_manifest
     from models.registry import Registry, RegistryError
 
-    registry = Registry(settings.registry)
     for name, model in settings.models.items():
         try:
-            registry.resolve(model.checkpoint)
-        except RegistryError as error:
+            manifest = read_manifest(Registry(settings.registry).resolve(model.checkpoint))
+        except (RegistryError, CheckpointError) as error:
             return f"{name}: {error}"
+        if manifest.task == PRETRAIN:
+            return (
+                f"{name}: {model.checkpoint} is a pre-trained encoder, which answers no requests: fine-tune it with a "
+                f"recipe of the task classify that has start: {manifest.name}, and serve what comes of it"
+            )
     return None
 
 

@@ -106,6 +106,10 @@ class Registry:
         current = {name: current_of(self._store, name) for name in self._store.names()}
         return tuple(Entry(name, self._store.versions(name), version) for name, version in current.items())
 
+    def names(self) -> tuple[str, ...]:
+        """Of every model, and of those of which a publisher that died left something."""
+        return self._store.homes()
+
     def current(self, name: str) -> int:
         """The version a bare name means; the newest where none was made current. Raises RegistryError."""
         if not self._versions(name):

@@ -1,50 +1,141 @@
-"""`triptych registry list | rollback`. Heavy imports happen inside."""
+"""`triptych registry list | show | rollback | gc`. Heavy imports happen inside."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Annotated, Any
 
 import typer
+import yaml
+from rich.markup import escape
 from rich.table import Table
 
 from service.commands.terminal import RegistryOption, console, failed
 from service.config import SHIPPED_REGISTRY
 
-commands = typer.Typer(no_args_is_help=True, help="Look at the checkpoints a registry holds, or roll one back.")
+commands = typer.Typer(no_args_is_help=True, help="Look at the checkpoints a registry holds, roll back, clean up.")
+
+
+@contextmanager
+def _plainly() -> Iterator[None]:
+    from models.checkpoint import CheckpointError
+    from models.registry import RegistryError
+
+    try:
+        yield
+    except (OSError, CheckpointError, RegistryError) as error:
+        raise failed(str(error)) from error
 
 
 @commands.command("list")
 def list_registry(registry: RegistryOption = SHIPPED_REGISTRY) -> None:
-    """Names, versions and scores; the current version is marked."""
-    from models.checkpoint import read_manifest
-    from models.registry import Registry
+    """Versions with their scores, sizes and dates; the current ones are marked."""
+    with _plainly():
+        from models.registry import Registry
 
-    checkpoints = Registry(registry)
-    entries = checkpoints.list()
-    if not entries:
-        raise failed(f"no checkpoints in {registry}")
-    table = Table("checkpoint", "current", "scores", box=None)
-    for entry in entries:
-        for version in entry.versions:
-            reference = f"{entry.name}@{version}"
-            scores = read_manifest(checkpoints.resolve(reference)).scores
-            listed = "\n".join(f"{name}: {_measures(value)}" for name, value in scores.items())
-            table.add_row(reference, "*" if version == entry.current else "", listed)
-    console.print(table)
+        checkpoints = Registry(registry)
+        entries = checkpoints.list()
+        if not entries:
+            raise failed(f"no checkpoints in {registry}")
+        table = Table("checkpoint", "current", "scores", "size", "published", box=None)
+        for entry in entries:
+            for version in entry.versions:
+                manifest = checkpoints.manifest(entry.name, version)
+                listed = "\n".join(f"{name}: {_measures(value)}" for name, value in manifest.scores.items())
+                table.add_row(
+                    f"{entry.name}@{version}",
+                    "*" if version == entry.current else "",
+                    escape(listed),
+                    _size(manifest.size),
+                    str(manifest.publication.get("at", "-"))[:10],
+                )
+        console.print(table)
 
 
 @commands.command()
-def rollback(name: str, registry: RegistryOption = SHIPPED_REGISTRY) -> None:
-    """Make the version before the current one current again."""
-    from models.registry import Registry, RegistryError
+def show(
+    reference: Annotated[str, typer.Argument(metavar="NAME[@VERSION]", help="Without a version, the current one.")],
+    registry: RegistryOption = SHIPPED_REGISTRY,
+) -> None:
+    """Everything that is known of a version, and where its model card lies."""
+    with _plainly():
+        from models.checkpoint import CARD
+        from models.registry import Registry
 
-    try:
-        version = Registry(registry).rollback(name)
-    except RegistryError as error:
-        raise failed(str(error)) from error
+        checkpoints = Registry(registry)
+        name, version = checkpoints.locate(reference)
+        manifest = checkpoints.manifest(name, version)
+        place = f"{str(checkpoints.root).rstrip('/')}/{name}/{version}"
+        shown = {
+            "checkpoint": f"{name}@{version}" + (" (current)" if version == checkpoints.current(name) else ""),
+            "place": place,
+            "card": f"{place}/{CARD}" if CARD in manifest.files else "none",
+            "architecture": manifest.architecture,
+            "task": manifest.task,
+            "language_pairs": [f"{source}-{target}" for source, target in manifest.language_pairs],
+            "labels": list(manifest.labels),
+            "published": manifest.publication,
+            "scores": manifest.scores,
+            "data": manifest.data,
+            "licence": manifest.licence,
+            "attribution": manifest.attribution,
+            "files": {
+                file: f"{_size(facts['bytes'])}, sha256 {facts['sha256']}" for file, facts in manifest.files.items()
+            },
+            "training": manifest.training,
+            "versions": manifest.versions,
+        }
+    kept = {key: _plain(value) for key, value in shown.items() if value}
+    text = yaml.safe_dump(kept, sort_keys=False, allow_unicode=True, width=100)
+    console.print(text, markup=False, soft_wrap=True, end="")
+
+
+@commands.command()
+def rollback(
+    name: str,
+    to: Annotated[int | None, typer.Option(help="Version; without it, the one before the current one.")] = None,
+    registry: RegistryOption = SHIPPED_REGISTRY,
+) -> None:
+    """Make the version before the current one current again, or any other."""
+    with _plainly():
+        from models.registry import Registry
+
+        version = Registry(registry).rollback(name, to)
     console.print(f"{name}@{version} is current")
 
 
+@commands.command()
+def gc(
+    name: Annotated[str | None, typer.Argument(help="Of a model; without it, all of them.")] = None,
+    keep: Annotated[int, typer.Option(min=1, help="So many of the newest versions stay, and the current one.")] = 3,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    registry: RegistryOption = SHIPPED_REGISTRY,
+) -> None:
+    """Remove old versions, and what publishers that died left behind an hour ago or earlier."""
+    with _plainly():
+        from models.registry import Registry
+
+        checkpoints = Registry(registry)
+        total = 0
+        for each in (name,) if name is not None else checkpoints.names():
+            for removal in checkpoints.collect(each, keep, dry_run=dry_run):
+                console.print(f"{'would remove' if dry_run else 'removed'} {removal.what}, {_size(removal.size)}")
+                total += removal.size
+    console.print(f"{_size(total)} {'would be freed' if dry_run else 'freed'}")
+
+
 def _measures(score: Mapping[str, object]) -> str:
-    """The figures of one test file; its signature and size are in the manifest."""
+    """The figures of one test file; `show` has its signature and size, too."""
     return ", ".join(f"{name} {value}" for name, value in score.items() if isinstance(value, float))
+
+
+def _size(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB" if size >= 1e5 else f"{size:,} bytes"
+
+
+def _plain(value: Any) -> Any:
+    """Without tuples, for which YAML has a tag."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

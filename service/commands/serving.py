@@ -19,7 +19,7 @@ def serve(
     config: Annotated[Path | None, typer.Option(help="Settings as YAML; see service/config.py.")] = None,
     host: Annotated[str | None, typer.Option(help="Interface to listen on; 0.0.0.0 is all.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
-    registry: Annotated[str | None, typer.Option(help="Directory that holds the checkpoints.")] = None,
+    registry: Annotated[str | None, typer.Option(help="Directory or URL that holds the checkpoints.")] = None,
     address: Annotated[str | None, typer.Option(help="Ray cluster to join; without it a local Ray is started.")] = None,
 ) -> None:
     """Serve the models over HTTP until Ctrl-C or SIGTERM."""

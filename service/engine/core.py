@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from models.cache import KeyValueCache
-from models.checkpoint import Checkpoint
+from models.checkpoint import PRETRAIN, Checkpoint
 from models.config import CacheShape
 from models.precision import Precision, convert, resolve_device, resolve_precision
 from models.threads import serial
@@ -105,8 +105,16 @@ class Loaded:
     @classmethod
     @serial()
     def of(cls, name: str, checkpoint: Checkpoint, options: EngineOptions) -> Loaded:
-        """Takes the checkpoint's model over. Raises ValueError on a setting that model or memory cannot keep."""
+        """Takes the checkpoint's model over.
+
+        Raises ValueError on a setting that model or memory cannot keep, and for a checkpoint that is not to be served.
+        """
         config, manifest = checkpoint.config, checkpoint.manifest
+        if manifest.task == PRETRAIN:
+            raise ValueError(
+                f"{manifest.name}@{manifest.version} is a pre-trained encoder, which answers no requests: fine-tune it "
+                f"with a recipe of the task classify that has start: {manifest.name}, and serve what comes of it"
+            )
         device = resolve_device(options.device)
         precision, reason = resolve_precision(options.precision, device)
         max_prompt = _limit("max_prompt_tokens", options.max_prompt_tokens, config.max_prompt)

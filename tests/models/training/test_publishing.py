@@ -1,25 +1,117 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
 import pytest
 
 from models import checkpoint
-from models.registry import Registry
-from models.training.publishing import publish, set_scores
-from models.training.run import train
+from models.registry import Registry, RegistryError
+from models.training.publishing import GateError, compare, publish, set_scores
+from tests import checkpoints
+
+BLEU = {"test fr-en": {"bleu": 30.0, "chrf": 50.0, "signature": "case:mixed", "sentences": 100}}
+
+
+def bleu(score: float, **changes: object) -> dict:
+    return {"test fr-en": {**BLEU["test fr-en"], "bleu": score, **changes}}
 
 
 @pytest.fixture
-def trained(write_recipe, recipes, data, tmp_path):
-    return train(write_recipe(recipes["generator"], steps=1), data, tmp_path / "runs", say=lambda line: None).checkpoint
+def trained(tmp_path: Path) -> Path:
+    checkpoints.generator(tmp_path / "trained")
+    manifest = checkpoint.read_manifest(tmp_path / "trained")
+    checkpoint.write_manifest(tmp_path / "trained", dataclasses.replace(manifest, version=0))
+    return tmp_path / "trained"
 
 
-def test_scores_are_written_before_publishing_and_stay(trained, tmp_path):
-    assert publish(trained, tmp_path / "registry", {"held out": {"bits_per_byte": 2.5}}) == "generator@1"
-    assert publish(trained, tmp_path / "registry", {"more": 1}) == "generator@2"
-    registry = Registry(tmp_path / "registry")
+@pytest.fixture(params=["directory", "memory"])
+def registry(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
+    monkeypatch.setenv("TRIPTYCH_CACHE", str(tmp_path / "cache"))
+    return Registry(tmp_path / "registry" if request.param == "directory" else f"memory:/{tmp_path}/registry")
+
+
+def test_scores_are_written_before_publishing_and_stay(trained, registry):
+    assert publish(trained, registry, {"held out": {"bits_per_byte": 2.5}}).version == 1
+    assert publish(trained, registry, {"more": {"accuracy": 1.0}}).version == 2
     assert checkpoint.verify(registry.resolve("generator@1")).scores == {"held out": {"bits_per_byte": 2.5}}
-    assert checkpoint.verify(registry.resolve("generator@2")).scores == {"held out": {"bits_per_byte": 2.5}, "more": 1}
+    both = {"held out": {"bits_per_byte": 2.5}, "more": {"accuracy": 1.0}}
+    assert checkpoint.verify(registry.resolve("generator@2")).scores == both
 
 
-def test_a_published_version_takes_no_scores(trained, tmp_path):
-    publish(trained, tmp_path / "registry")
+def test_a_published_version_takes_no_scores(trained, registry):
+    publish(trained, registry)
+    directory = registry.resolve("generator")
     with pytest.raises(ValueError, match="published as generator@1, which never changes"):
-        set_scores(Registry(tmp_path / "registry").resolve("generator"), {"bleu": 99})
+        set_scores(directory, {"bleu": 99})
+    with pytest.raises(ValueError, match="published as generator@1, which never changes"):
+        publish(directory, registry)
+
+
+def test_what_is_published_has_a_card_with_its_scores(trained, registry):
+    publish(trained, registry, BLEU)
+    directory = registry.resolve("generator")
+    assert "README.md" in checkpoint.verify(directory).files
+    assert "| test fr-en | 30 | 50 | 100 sentences |" in (directory / "README.md").read_text()
+
+
+def test_worse_by_more_than_the_tolerance_is_refused(trained, registry):
+    publish(trained, registry, BLEU)
+    with pytest.raises(
+        GateError, match=r"worse than generator@1 by more than 1.00%: bleu .* is 29.6, was 30, limit 29.7"
+    ):
+        publish(trained, registry, bleu(29.6))
+    assert [entry.versions for entry in registry.list()] == [(1,)]
+    second = publish(trained, registry, bleu(29.8))
+    assert second.publication["gate"]["against"] == "generator@1"
+    assert second.publication["forced"] is False
+    assert publish(trained, registry, bleu(29.6)).version == 3  # what counts is the current version, not the best
+    assert publish(trained, registry, bleu(20.0), tolerance=0.5).version == 4
+
+
+def test_force_publishes_what_is_worse_and_the_manifest_says_so(trained, registry):
+    publish(trained, registry, BLEU, force=True)
+    forced = publish(trained, registry, bleu(1.0), force=True, note="the old one cannot be served any more")
+    assert registry.current("generator") == forced.version == 2
+    publication = registry.manifest("generator", 2).publication
+    assert publication["forced"] is True
+    assert publication["note"] == "the old one cannot be served any more"
+    assert publication["gate"]["compared"] == [
+        {"test": "test fr-en", "measure": "bleu", "old": 30.0, "new": 1.0, "limit": pytest.approx(29.7)}
+    ]
+    assert "forced" not in registry.manifest("generator", 1).publication
+
+
+def test_after_a_rollback_the_gate_compares_with_what_is_current(trained, registry):
+    publish(trained, registry, bleu(20.0))
+    publish(trained, registry, bleu(30.0))
+    registry.rollback("generator")
+    assert publish(trained, registry, bleu(21.0)).publication["gate"]["against"] == "generator@1"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "worse"),
+    [
+        ({"bits_per_byte": 2.0}, {"bits_per_byte": 2.1}, [True]),
+        ({"bits_per_byte": 2.0}, {"bits_per_byte": 1.0}, [False]),
+        ({"accuracy": 0.9, "texts": 10}, {"accuracy": 0.8, "texts": 10}, [True]),
+        ({"accuracy": 0.9}, {"accuracy": float("nan")}, [True]),
+        ({"bits_per_byte": 2.0}, {"bits_per_byte": float("nan")}, [True]),
+        ({"perplexity": 9.0}, {"perplexity": 99.0}, []),
+        ({"accuracy": 0.9, "texts": 10}, {"accuracy": 0.8, "texts": 20}, []),
+        ({"bleu": 30.0, "signature": "tok:13a"}, {"bleu": 3.0, "signature": "tok:char"}, []),
+        ({"bleu": 0.0}, {"bleu": 0.0}, [False]),
+    ],
+)
+def test_only_what_was_measured_alike_is_compared(old, new, worse):
+    assert [each.worse for each in compare({"test": old}, {"test": new}, 0.01)] == worse
+    assert compare({"test": old}, {"another": new}, 0.01) == ()
+
+
+def test_what_is_refused_for_other_reasons_changes_nothing(trained, registry):
+    with pytest.raises(ValueError, match=r"tolerance is 1\.5, expected a share from 0 to 1"):
+        publish(trained, registry, tolerance=1.5)
+    checkpoint.write_manifest(trained, dataclasses.replace(checkpoint.read_manifest(trained), name="No Name"))
+    with pytest.raises(RegistryError, match="no model name"):
+        publish(trained, registry)
+    assert registry.list() == ()

@@ -40,6 +40,13 @@ def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Text
         engine.close()
 
 
+def test_a_pre_trained_encoder_is_not_served(tmp_path: Path) -> None:
+    made = checkpoints.classifier(tmp_path / "encoder")
+    encoder = dataclasses.replace(made, manifest=dataclasses.replace(made.manifest, task="pretrain"))
+    with pytest.raises(ValueError, match="classifier@1 is a pre-trained encoder, which answers no requests: fine-tune"):
+        TextEngine("encoder", encoder, EngineOptions(slots=4))
+
+
 def translate(name: str, text: str = "Je suis fatigué.", **fields: object) -> TranslateRequest:
     return TranslateRequest(
         id=name, text=text, source_language="fr", target_language="en", decoding=Decoding(max_new_tokens=12), **fields

@@ -1,0 +1,225 @@
+"""The model card: README.md of a checkpoint directory, rendered from what its manifest and config say.
+
+Its front matter is what the Hugging Face hub reads (Mitchell et al. 2019, "Model cards for model reporting"; fields as
+in huggingface.co/docs/hub/model-cards). Nothing in it is written by hand: what should stand there goes into the recipe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from models import checkpoint
+from models.checkpoint import CARD, CURVES, Manifest
+from models.config import Config
+
+_PIPELINES = {
+    "translate": "translation",
+    "generate": "text-generation",
+    "classify": "text-classification",
+    "pretrain": "fill-mask",
+}
+_WHAT = {
+    "translate": "translates text",
+    "generate": "goes on with a text",
+    "classify": "tells which label a text has",
+    "pretrain": "is an encoder that learned from text without labels, to be fine-tuned for a task of its own",
+}
+_ARCHITECTURES = {
+    "seq2seq": "an encoder-decoder Transformer",
+    "gpt": "a decoder-only Transformer",
+    "bert": "an encoder-only Transformer",
+}
+# As the hub calls them; what is not here (`sentences`, signatures) is no metric.
+_METRICS = {
+    "bleu": "BLEU",
+    "chrf": "chrF",
+    "accuracy": "accuracy",
+    "macro_f1": "macro F1",
+    "calibration_error": "calibration error",
+    "bits_per_byte": "bits per byte",
+    "perplexity": "perplexity",
+}
+_HUB_METRICS = {"macro_f1": "f1"}
+_COUNTS = ("sentences", "texts")
+_REQUESTS = {
+    "translate": '{{"inputs": "...", "parameters": {{"src_lang": "{source}", "tgt_lang": "{target}"}}}}',
+    "generate": '{{"inputs": "..."}}',
+    "classify": '{{"inputs": "..."}}',
+}
+
+
+def write_card(directory: Path) -> Manifest:
+    """Write README.md into a checkpoint directory, and the manifest with its hash. Raises CheckpointError."""
+    manifest = checkpoint.verify(directory)
+    config = checkpoint.read_config(directory)
+    (directory / CARD).write_text(render(manifest, config, curves=(directory / CURVES).is_file()), encoding="utf-8")
+    return checkpoint.write_manifest(directory, manifest)
+
+
+def render(manifest: Manifest, config: Config, *, curves: bool) -> str:
+    """`curves`: whether there is a curves.png to show."""
+    recipe = manifest.training.get("recipe", {})
+    sections = {
+        "": "\n\n".join(_summary(manifest, config)),
+        "Use": _use(manifest),
+        "Scores": _scores(manifest.scores),
+        "Limits": recipe.get("limits", ""),
+        "Model": _table(("field", "value"), [(name, _cell(value)) for name, value in _model(manifest, config)]),
+        "Training data": "\n\n".join(_data(manifest)),
+        "Training": "\n\n".join(_training(manifest, curves)),
+        "Licence": "\n\n".join(part for part in (manifest.licence, manifest.attribution) if part),
+    }
+    body = [f"## {title}\n\n{text}" if title else text for title, text in sections.items() if text]
+    front = yaml.safe_dump(_front_matter(manifest), sort_keys=False, allow_unicode=True, width=120)
+    return f"---\n{front}---\n\n# {manifest.name}\n\n" + "\n\n".join(body) + "\n"
+
+
+def _front_matter(manifest: Manifest) -> dict[str, Any]:
+    languages = sorted({language for pair in manifest.language_pairs for language in pair})
+    measured = {measure for score in manifest.scores.values() for measure in _measures(score)}
+    front: dict[str, Any] = {
+        "language": languages,
+        "license": manifest.licence.lower(),
+        "library_name": "triptych",
+        "pipeline_tag": _PIPELINES[manifest.task],
+        "tags": ["triptych", manifest.architecture],
+        "metrics": [_HUB_METRICS.get(measure, measure) for measure in _METRICS if measure in measured],
+        "model-index": _model_index(manifest),
+    }
+    return {name: value for name, value in front.items() if value}
+
+
+def _model_index(manifest: Manifest) -> list[dict[str, Any]]:
+    """Scores as the hub lists them beside those of other models."""
+    results = [
+        {
+            "task": {"type": _PIPELINES[manifest.task]},
+            "dataset": {"name": test, "type": test.split()[0]},
+            "metrics": [
+                {"type": _HUB_METRICS.get(measure, measure), "name": _METRICS[measure], "value": value}
+                for measure, value in measures.items()
+            ],
+        }
+        for test, score in manifest.scores.items()
+        if (measures := _measures(score))
+    ]
+    return [{"name": manifest.name, "results": results}] if results else []
+
+
+def _summary(manifest: Manifest, config: Config) -> Iterator[str]:
+    parameters = manifest.training.get("parameters")
+    size = f" with {parameters:,} parameters" if parameters else ""
+    architecture = _ARCHITECTURES.get(manifest.architecture, manifest.architecture)
+    yield f"This model {_WHAT[manifest.task]}. It is {architecture}{size}."
+    if manifest.language_pairs:
+        yield "Languages: " + ", ".join(f"{source} → {target}" for source, target in manifest.language_pairs)
+    if manifest.labels:
+        yield "Labels: " + ", ".join(manifest.labels)
+
+
+def _use(manifest: Manifest) -> str:
+    name = manifest.name
+    if manifest.task == checkpoint.PRETRAIN:
+        return (
+            "It answers no requests. A recipe starts from it with a line; tokenizer and architecture come along:"
+            f"\n\n```yaml\nstart: {name}\n```"
+        )
+    source, target = manifest.language_pairs[0] if manifest.language_pairs else ("", "")
+    body = _REQUESTS[manifest.task].format(source=source, target=target)
+    return (
+        f"Settings of a service that answers with it:\n\n```yaml\nmodels:\n  {name}: "
+        f"{{task: {manifest.task}, checkpoint: {name}}}\n```\n\n"
+        f"```sh\ntriptych serve --config settings.yaml --registry REGISTRY\n"
+        f"curl http://127.0.0.1:8000/{manifest.task} -H 'content-type: application/json' -d '{body}'\n```"
+    )
+
+
+def _scores(scores: Mapping[str, Any]) -> str:
+    """A table of what was measured, and the signatures that say how."""
+    used = [measure for measure in _METRICS if any(measure in _measures(score) for score in scores.values())]
+    if not used:
+        return ""
+    rows, signatures = [], []
+    for test, score in scores.items():
+        count = next((f"{score[name]:,} {name}" for name in _COUNTS if name in score), "")
+        rows.append((_cell(test), *(_figure(_measures(score).get(measure)) for measure in used), count))
+        signatures += [
+            f"- {_cell(test)}: {measure} `{score[field]}`"
+            for measure, field in (("BLEU", "signature"), ("chrF", "chrf_signature"))
+            if field in score
+        ]
+    table = _table(("test", *(_METRICS[measure] for measure in used), "size"), rows)
+    return table + ("\n\nHow they were computed (sacrebleu):\n\n" + "\n".join(signatures) if signatures else "")
+
+
+def _model(manifest: Manifest, config: Config) -> Iterator[tuple[str, object]]:
+    if "parameters" in manifest.training:
+        yield "parameters", f"{manifest.training['parameters']:,}"
+    yield from config.to_dict().items()
+    yield "size of the files", f"{manifest.size / 1e6:.1f} MB" if manifest.size >= 1e6 else f"{manifest.size:,} bytes"
+
+
+def _data(manifest: Manifest) -> Iterator[str]:
+    if manifest.data:
+        yield manifest.data
+    report = manifest.training.get("data_report", {})
+    rows = []
+    for corpus in report.get("corpora", ()):  # counts alone: a row that was left out may be one nobody should read
+        out = [f"{count:,} {reason.replace('_', ' ')}" for reason, count in corpus.get("left_out", {}).items()]
+        broken = [f"{corpus['broken']:,} broken"] if corpus.get("broken") else []
+        role = corpus.get("role", "training")
+        kept = corpus.get("kept") if role == "training" else ""
+        counts = (_figure(corpus.get("rows")), _figure(kept), ", ".join(out + broken))
+        rows.append((_cell(corpus["name"]), role, *counts))
+    if rows:
+        yield _table(("file", "role", "rows", "kept", "left out"), rows)
+
+
+def _training(manifest: Manifest, curves: bool) -> Iterator[str]:
+    facts = {name: value for name, value in manifest.training.items() if not isinstance(value, dict)}
+    if facts:
+        rows = [(name.replace("_", " "), _figure(value)) for name, value in facts.items()]
+        yield _table(("", ""), rows)
+    if curves:
+        yield f"![Loss and learning rate by step]({CURVES})"
+    if recipe := manifest.training.get("recipe"):
+        text = yaml.safe_dump(_plain(recipe), sort_keys=False, allow_unicode=True, width=120).strip()
+        yield f"<details><summary>Recipe</summary>\n\n```yaml\n{text}\n```\n\n</details>"
+    if manifest.versions:
+        yield "Made with " + ", ".join(f"{name} {version}" for name, version in manifest.versions.items()) + "."
+
+
+def _measures(score: object) -> dict[str, float]:
+    if not isinstance(score, Mapping):
+        return {}
+    return {
+        measure: float(score[measure])
+        for measure in _METRICS
+        if isinstance(score.get(measure), int | float) and not isinstance(score[measure], bool)
+    }
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+
+
+def _cell(value: object) -> str:
+    return str(value).replace("|", "\\|").replace("\n", " ")
+
+
+def _figure(value: object) -> str:
+    if value is None or isinstance(value, bool | str):
+        return _cell("" if value is None else value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+
+
+def _plain(value: Any) -> Any:
+    """What YAML writes without tags; fields that were left empty are not worth a line."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items() if item not in (None, "", [], (), {})}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import yaml
+from huggingface_hub import ModelCard
+
+from models import checkpoint
+from models.checkpoint import Manifest
+from models.training.card import render, write_card
+from models.training.recipe import Recipe
+from tests import checkpoints
+
+RECIPES = Path(__file__).resolve().parents[3] / "models" / "training" / "recipes"
+SIGNATURE = "nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:2.5"
+SCORES = {
+    "test fr-en": {
+        "bleu": 31.234, "chrf": 52.1, "signature": SIGNATURE, "chrf_signature": "nrefs:1|nc:6", "sentences": 1200,
+    },
+    "test ko-en": {"bleu": 9.0, "chrf": 30.0, "signature": SIGNATURE, "sentences": 300},
+}  # fmt: skip
+REPORT = {
+    "corpora": [
+        {
+            "name": "train.tsv", "role": "training", "rows": 2000, "kept": 1500, "broken": 3,
+            "left_out": {"near_duplicates": 400, "blocked": 100}, "examples": {"blocked": "train.tsv:7: rude words"},
+        },
+        {"name": "dev.tsv", "role": "validation", "rows": 50, "kept": 50, "left_out": {}, "broken": 0},
+    ],
+    "training": 1500, "validation": 50,
+}  # fmt: skip
+
+
+@pytest.fixture
+def translator(tmp_path: Path) -> Path:
+    directory = tmp_path / "translator"
+    made = checkpoints.translator(directory)
+    recipe = dataclasses.asdict(Recipe.load(RECIPES / "translator.yaml"))
+    manifest = dataclasses.replace(
+        made.manifest,
+        scores=SCORES,
+        data="Sentences | of somebody",
+        licence="CC-BY-SA-4.0",
+        attribution="Somebody, CC BY-SA",
+        training={"steps": 1000, "minutes": 2.5, "parameters": 12345, "data_report": REPORT, "recipe": recipe},
+        versions={"torch": "2.13"},
+    )
+    checkpoint.write_manifest(directory, manifest)
+    return directory
+
+
+def test_the_card_has_everything_the_manifest_knows(translator):
+    (translator / "curves.png").write_bytes(b"png")
+    manifest = write_card(translator)
+    assert set(manifest.files) >= {"README.md", "curves.png"}
+    assert checkpoint.verify(translator) == manifest
+    text = (translator / "README.md").read_text()
+    for part in (
+        "This model translates text. It is an encoder-decoder Transformer with 12,345 parameters.",
+        "Languages: fr → en, en → fr, ko → en",
+        "checkpoint: translator",
+        '"src_lang": "fr", "tgt_lang": "en"',
+        "| test | BLEU | chrF | size |",
+        "| test fr-en | 31.23 | 52.1 | 1,200 sentences |",
+        f"- test fr-en: BLEU `{SIGNATURE}`",
+        "- test fr-en: chrF `nrefs:1|nc:6`",
+        "Short everyday sentences.",  # recipe.limits
+        "| encoder_layers | 2 |",
+        "Sentences | of somebody",
+        "| train.tsv | training | 2,000 | 1,500 | 400 near duplicates, 100 blocked, 3 broken |",
+        "| dev.tsv | validation | 50 |  |  |",
+        "| steps | 1,000 |",
+        "![Loss and learning rate by step](curves.png)",
+        "batch_tokens: ",
+        "Somebody, CC BY-SA",
+        "Made with torch 2.13.",
+    ):
+        assert part in text, part
+    assert "rude words" not in text
+
+
+def test_without_curves_none_are_shown(translator):
+    write_card(translator)
+    assert "curves.png" not in (translator / "README.md").read_text()
+
+
+def test_the_hub_understands_the_front_matter(translator):
+    write_card(translator)
+    data = ModelCard((translator / "README.md").read_text()).data
+    assert data.license == "cc-by-sa-4.0"
+    assert data.language == ["en", "fr", "ko"]
+    assert data.metrics == ["bleu", "chrf"]
+    assert data.tags == ["triptych", "seq2seq"]
+    assert data.pipeline_tag == "translation"
+    found = {(r.dataset_name, r.metric_type): r.metric_value for r in data.eval_results}
+    assert found[("test fr-en", "bleu")] == 31.234
+    assert len(found) == 4
+
+
+def test_the_recipe_in_the_card_can_be_run_again(translator, tmp_path):
+    write_card(translator)
+    text = (translator / "README.md").read_text()
+    written = text.split("<summary>Recipe</summary>")[1].split("```yaml\n")[1].split("```")[0]
+    (tmp_path / "again.yaml").write_text(written)
+    assert Recipe.load(tmp_path / "again.yaml") == Recipe.load(RECIPES / "translator.yaml")
+
+
+@pytest.mark.parametrize("name", ["classifier", "generator"])
+def test_every_task_has_a_card(tmp_path, name):
+    made = getattr(checkpoints, name)(tmp_path / name)
+    text = render(made.manifest, made.config, curves=False)
+    assert f"curl http://127.0.0.1:8000/{made.manifest.task}" in text
+    front = yaml.safe_load(text.split("---")[1])
+    assert front["library_name"] == "triptych"
+    assert "license" not in front
+    assert "## Scores" not in text
+    assert ("Labels: negative, positive" in text) == (name == "classifier")
+
+
+def test_the_card_of_a_pre_trained_encoder_says_how_to_go_on(tmp_path):
+    made = checkpoints.classifier(tmp_path / "encoder")
+    manifest = Manifest(name="encoder", architecture="bert", task="pretrain")
+    text = render(manifest, made.config, curves=False)
+    assert "start: encoder" in text
+    assert "triptych serve" not in text
