@@ -1,4 +1,4 @@
-"""`triptych bench engine | arrivals | growth | overhead | prompts | decode-step`: arguments, and what each one runs."""
+"""`triptych bench engine | arrivals | growth | overhead | prompts | decode-step | compression`: what each one runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from loadtests.bench import arrivals, decode_step, growth, measure, overhead, prompts, report, workloads
+from loadtests.bench import arrivals, compression, decode_step, growth, measure, overhead, prompts, report, workloads
 
 
 def parser() -> argparse.ArgumentParser:
@@ -52,6 +52,17 @@ def parser() -> argparse.ArgumentParser:
     command = _command(commands, "decode-step", "a cached step against recomputing the prefix", run_decode_step)
     command.add_argument("--length", type=_positive, default=256)
     command.add_argument("--repeats", type=_positive, default=5)
+    command = _command(commands, "compression", "a generator's bits per byte against PPMd's", run_compression)
+    command.add_argument("checkpoint", help="NAME, NAME@VERSION or a checkpoint directory")
+    command.add_argument(
+        "--registry", default=str(workloads.SHIPPED), help="directory or URL that holds the checkpoints"
+    )
+    command.add_argument("--data", type=Path, help="folder of the files that the checkpoint's recipe names")
+    command.add_argument("--training", type=Path, help="instead: what to prime PPMd with, a text a line")
+    command.add_argument("--held-out", type=Path, help="and what to measure on, a text a line")
+    command.add_argument("--order", type=_positive, default=compression.ORDER, help="of PPMd")
+    command.add_argument("--memory", type=_positive, default=compression.MEMORY, help="of PPMd, in MiB")
+    command.add_argument("--xz", action="store_true", help="LZMA, too: minutes for a large training text")
     return top
 
 
@@ -132,6 +143,20 @@ def run_prompts(arguments: argparse.Namespace, console: Console) -> dict[str, An
 
 def run_decode_step(arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
     return decode_step.run(length=arguments.length, repeats=arguments.repeats, console=console)
+
+
+def run_compression(arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
+    return compression.run(
+        checkpoint=arguments.checkpoint,
+        registry=arguments.registry,
+        data=arguments.data,
+        training=arguments.training,
+        held_out=arguments.held_out,
+        order=arguments.order,
+        memory=arguments.memory,
+        xz=arguments.xz,
+        console=console,
+    )
 
 
 def main(arguments: Sequence[str] | None = None, console: Console | None = None) -> None:
