@@ -44,12 +44,13 @@ class GateError(ValueError):
 
     def __init__(self, name: str, against: str, comparisons: tuple[Comparison, ...], tolerance: float) -> None:
         self.comparisons = comparisons
+        self.summary = f"{name} is worse than {against} by more than {tolerance:.2%}"
         worse = (
             f"{each.measure} of {each.test} is {each.new:.4g}, was {each.old:.4g}, limit {each.limit:.4g}"
             for each in comparisons
             if each.worse
         )
-        super().__init__(f"{name} is worse than {against} by more than {tolerance:.2%}: {'; '.join(worse)}")
+        super().__init__(f"{self.summary}: {'; '.join(worse)}")
 
 
 def compare(old: Mapping[str, Any], new: Mapping[str, Any], tolerance: float) -> tuple[Comparison, ...]:

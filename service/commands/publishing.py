@@ -45,7 +45,7 @@ def publish(
         manifest = publish_checkpoint(directory, target, measured, tolerance=share, force=force, note=note)
     except GateError as error:
         console.print(_comparison(error.comparisons))
-        raise failed(f"{error}. Nothing was published; --force publishes it all the same") from error
+        raise failed(f"{error.summary}. Nothing was published; --force publishes it all the same") from error
     except (OSError, CheckpointError, RegistryError, ValueError) as error:
         raise failed(str(error)) from error
     console.print(json.dumps(manifest.scores, indent=2, ensure_ascii=False), markup=False)

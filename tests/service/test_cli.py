@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
+from models.checkpoint import write_manifest
 from service.cli import app
-from tests import recipes
+from tests import checkpoints, recipes
 
 
 def run(*arguments: object) -> Result:
@@ -38,13 +41,106 @@ def test_a_recipe_becomes_a_scored_version_that_can_be_rolled_back(folder: Path)
     assert run("registry", "rollback", "classifier", "--registry", "registry").output == "classifier@1 is current\n"
 
 
+@pytest.fixture
+def made(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkpoint that nobody published yet."""
+    monkeypatch.setenv("TRIPTYCH_CACHE", str(folder / "cache"))
+    manifest = checkpoints.classifier(folder / "made").manifest
+    write_manifest(folder / "made", dataclasses.replace(manifest, version=0, licence="CC0-1.0"))
+    return folder / "made"
+
+
+def scores(folder: Path, accuracy: float) -> Path:
+    path = folder / f"scores-{accuracy}.json"
+    path.write_text(json.dumps({"reviews.test": {"accuracy": accuracy, "texts": 100}}))
+    return path
+
+
+@pytest.fixture(params=["directory", "file URL", "object store"])
+def registry(request: pytest.FixtureRequest, folder: Path) -> str:
+    roots = {
+        "directory": "registry",
+        "file URL": f"file://{folder}/registry",
+        "object store": f"memory:/{folder}/models",
+    }
+    return roots[request.param]
+
+
+def test_what_is_worse_is_refused_with_a_table_unless_forced(made: Path, folder: Path, registry: str) -> None:
+    def publish(accuracy: float, *options: str) -> Result:
+        return run("publish", made, "--scores", scores(folder, accuracy), "--registry", registry, *options)
+
+    first = publish(0.9)
+    assert first.exit_code == 0, first.output
+    assert "Published as classifier@1" in first.output
+    refused = publish(0.89)
+    assert refused.exit_code == 2
+    row = next(line for line in refused.output.splitlines() if "worse" in line)
+    assert row.split() == ["reviews.test", "accuracy", "0.9", "0.89", "0.891", "worse"]
+    assert "Nothing was published; --force publishes it all the same" in refused.output.replace("\n", " ")
+    assert "Compared with classifier@1: 1 scores" in publish(0.89, "--tolerance", "2%").output
+    forced = publish(0.5, "--force", "--note", "a smaller one")
+    assert forced.exit_code == 0, forced.output
+    assert "Compared with classifier@2: 1 scores, and was forced" in forced.output
+    shown = run("registry", "show", "classifier", "--registry", registry).output
+    for part in ("classifier@3 (current)", "forced: true", "note: a smaller one", "accuracy: 0.5", "sha256"):
+        assert part in shown, part
+    assert f"card: {registry}/classifier/3/README.md" in shown
+
+
+def test_versions_are_listed_shown_rolled_back_and_collected(made: Path, folder: Path, registry: str) -> None:
+    for accuracy in (0.7, 0.8, 0.9, 0.95):
+        assert run("publish", made, "--scores", scores(folder, accuracy), "--registry", registry).exit_code == 0
+    assert run("registry", "rollback", "classifier", "--registry", registry).output == "classifier@3 is current\n"
+    back = run("registry", "rollback", "classifier", "--to", "1", "--registry", registry)
+    assert back.output == "classifier@1 is current\n"
+    lines = run("registry", "list", "--registry", registry).output.splitlines()
+    assert lines[1].split()[:5] == ["classifier@1", "*", "reviews.test:", "accuracy", "0.7"]
+    assert lines[1].split()[-1][:2] == "20"
+    assert [line.split()[0] for line in lines[1:]] == [f"classifier@{version}" for version in (1, 2, 3, 4)]
+    assert "accuracy: 0.9\n" in run("registry", "show", "classifier@3", "--registry", registry).output
+    would = run("registry", "gc", "--keep", "1", "--dry-run", "--registry", registry).output
+    assert "would remove classifier@2" in would
+    assert "would be freed" in would
+    done = run("registry", "gc", "classifier", "--keep", "1", "--registry", registry).output
+    assert done == would.replace("would remove", "removed").replace("would be freed", "freed")
+    assert "bytes" in done or "MB" in done
+    left = run("registry", "list", "--registry", registry).output.splitlines()
+    assert [line.split()[0] for line in left[1:]] == ["classifier@1", "classifier@4"]
+    assert run("registry", "gc", "--keep", "1", "--registry", registry).output == "0 bytes freed\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("{", "not JSON"),
+        ("[1]", "expected measures by test"),
+        ('{"test": {"accuracy": null}}', "accuracy of test is None, expected a number"),
+        ('{"test": {"accuracy": NaN}}', "accuracy of test is nan, expected a number"),
+    ],
+)
+def test_scores_that_are_none_are_refused(made: Path, folder: Path, content: str, said: str) -> None:
+    (folder / "scores.json").write_text(content)
+    done = run("publish", made, "--scores", "scores.json", "--registry", "registry")
+    assert done.exit_code == 2
+    assert said in done.output.replace("\n", "")
+    assert not (folder / "registry").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (("train", "nowhere.yaml"), "nowhere.yaml: no such recipe"),
         (("publish", "nowhere"), "nowhere: no such checkpoint directory"),
         (("registry", "rollback", "nobody", "--registry", "registry"), "no model 'nobody'"),
+        (("registry", "rollback", "nobody", "--to", "3", "--registry", "registry"), "no model 'nobody'"),
+        (("registry", "show", "nobody@2", "--registry", "registry"), "no model 'nobody@2'"),
+        (("registry", "gc", "nobody", "--registry", "registry"), "no model 'nobody'"),
         (("registry", "list", "--registry", "nowhere"), "nowhere"),
+        (("registry", "list", "--registry", "carrier://pigeon"), "carrier://pigeon: Protocol not known: carrier"),
+        (("publish", "nowhere", "--registry", "carrier://pigeon"), "Protocol not known: carrier"),
+        (("publish", "nowhere", "--tolerance", "much"), "--tolerance is 'much', expected a share such as 1% or 0.01"),
+        (("publish", "nowhere", "--scores", "nowhere.json"), "nowhere.json"),
         (("serve", "--config", "nowhere.yaml"), "nowhere.yaml"),
     ],
 )
