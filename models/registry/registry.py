@@ -38,14 +38,14 @@ class Registry:
         self._store: Store = ObjectStore(str(root)) if path is None else DirectoryStore(path)
         self.root: Path | str = str(root) if path is None else path
 
-    def publish(self, name: str, source: Path | Callable[[Path], object], *, admit: Admit | None = None) -> int:
+    def publish(self, name: str, source: Path | str | Callable[[Path], object], *, admit: Admit | None = None) -> int:
         """Add the next version of `name` and make it the current one; its number.
 
         `source` is a checkpoint directory to copy, or a function that writes one into the directory it is given. The
         manifest's name, version and publication are set. `admit` gets the manifest of the version that is current and
-        returns what the new one's `publication` says; what it raises refuses the version. Nobody else's publication
-        comes between its answer and the new version being current. Raises RegistryError for a bad name and
-        CheckpointError for an unsound checkpoint; then nothing has changed.
+        returns what the new one's `publication` says; what it raises refuses the version. It may be asked more than
+        once: nobody else's publication comes between its last answer and the new version being current. Raises
+        RegistryError for a bad name and CheckpointError for an unsound checkpoint; then nothing has changed.
         """
         if not NAME.fullmatch(name):
             raise RegistryError(
@@ -53,18 +53,11 @@ class Registry:
             )
         admit = admit or (lambda current: {})
         if not callable(source):
-            admitted = checkpoint.verify(source)
+            source = _copier(Path(source))
             if self._store.versions(name):  # what is refused is refused before gigabytes are copied
                 admit(self._store.manifest(name, current_of(self._store, name)))
-
-            def write(directory: Path) -> None:
-                for file in (*admitted.files, checkpoint.MANIFEST):
-                    shutil.copyfile(source / file, directory / file)
-
-        else:
-            write = source  # type: ignore[assignment]
         with self._store.staging(name) as staged:
-            write(staged)
+            source(staged)
             manifest = dataclasses.replace(checkpoint.verify(staged), name=name)
             return self._store.publish(name, staged, manifest, admit)
 
@@ -147,3 +140,14 @@ class Registry:
 
     def _versions(self, name: str) -> tuple[int, ...]:
         return self._store.versions(name) if NAME.fullmatch(name) else ()
+
+
+def _copier(source: Path) -> Callable[[Path], object]:
+    """Copies a checkpoint directory, and nothing else that lies there. Raises CheckpointError."""
+    files = (*checkpoint.verify(source).files, checkpoint.MANIFEST)
+
+    def copy(directory: Path) -> None:
+        for file in files:
+            shutil.copyfile(source / file, directory / file)
+
+    return copy

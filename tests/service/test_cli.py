@@ -85,7 +85,7 @@ def test_what_is_worse_is_refused_with_a_table_unless_forced(made: Path, folder:
     shown = run("registry", "show", "classifier", "--registry", registry).output
     for part in ("classifier@3 (current)", "forced: true", "note: a smaller one", "accuracy: 0.5", "sha256"):
         assert part in shown, part
-    assert f"card: {registry}/classifier/3/README.md" in shown
+    assert f"card: {registry.removeprefix('file://')}/classifier/3/README.md" in shown
 
 
 def test_versions_are_listed_shown_rolled_back_and_collected(made: Path, folder: Path, registry: str) -> None:
