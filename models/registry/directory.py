@@ -52,9 +52,7 @@ class DirectoryStore:
 
     def versions(self, name: str) -> tuple[int, ...]:
         home = self.root / name
-        if not home.is_dir():
-            return ()
-        return tuple(sorted(int(path.name) for path in home.iterdir() if path.name.isdecimal() and path.is_dir()))
+        return tuple(number for number in self._numbers(name) if (home / str(number) / checkpoint.MANIFEST).is_file())
 
     def pointer(self, name: str) -> int | None:
         path = self.root / name / _CURRENT
@@ -94,7 +92,7 @@ class DirectoryStore:
         with self._lock(name):
             versions = self.versions(name)
             publication = admit(self.manifest(name, current_of(self, name)) if versions else None)
-            version = max(versions, default=0) + 1
+            version = max(self._numbers(name), default=0) + 1
             manifest = dataclasses.replace(manifest, version=version, publication=publication)
             (staged / checkpoint.MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
             _flush(staged / checkpoint.MANIFEST)
@@ -114,6 +112,8 @@ class DirectoryStore:
     def collect(self, name: str, keep: int, *, dry_run: bool) -> list[Removal]:
         home = self.root / name
         removed = []
+        if not self.versions(name) and not any(path.name.startswith(_SCRATCH) for path in home.iterdir()):
+            return []  # some other folder: not even a lock is left in it
         with self._lock(name):
             versions = self.versions(name)
             for version in doomed(versions, current_of(self, name), keep) if versions else ():
@@ -131,6 +131,13 @@ class DirectoryStore:
                     elif not dry_run:
                         path.unlink()
         return removed
+
+    def _numbers(self, name: str) -> tuple[int, ...]:
+        """That are taken, ascending."""
+        home = self.root / name
+        if not home.is_dir():
+            return ()
+        return tuple(sorted(int(path.name) for path in home.iterdir() if path.name.isdecimal()))
 
     @contextmanager
     def _lock(self, name: str) -> Iterator[None]:

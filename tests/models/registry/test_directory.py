@@ -107,6 +107,16 @@ def test_leftovers_of_a_model_without_versions_are_collected_too(registry):
     assert not half.exists()
 
 
+def test_folders_that_are_none_of_its_own_are_left_alone(registry, trained):
+    for year in (2023, 2024, 2025):
+        (registry.root / "reports" / str(year)).mkdir(parents=True)
+    assert registry.list() == ()
+    assert registry.collect("reports", 1) == ()
+    assert sorted(path.name for path in (registry.root / "reports").iterdir()) == ["2023", "2024", "2025"]
+    assert registry.publish("reports", trained) == 2026
+    assert registry.collect("reports", 1) == ()
+
+
 def test_a_removal_that_was_cut_short_is_finished_later(registry, trained):
     for _ in range(2):
         registry.publish("poet", trained)
