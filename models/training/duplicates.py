@@ -39,9 +39,11 @@ class NearDuplicates:
         self._texts = sorted(self._exact)
         self._counts = Counter(shingle for text in self._texts for shingle in _shingles(text))
         self._known = frozenset(self._counts)
+        self._sizes = array("I")  # of each text, in shingles
         self._by_shingle: dict[str, list[int]] = defaultdict(list)
         for number, text in enumerate(self._texts):
             shingles = _shingles(text)
+            self._sizes.append(len(shingles))
             for shingle in self._rarest(shingles, len(shingles)):
                 self._by_shingle[shingle].append(number)
 
@@ -58,12 +60,20 @@ class NearDuplicates:
         if len(known) < needed:
             return False  # even a text with all of these would not be like it
         candidates = {
-            number
-            for shingle in self._rarest(known, len(shingles))
-            for number in self._by_shingle.get(shingle, ())
-            if max(len(self._texts[number]) - SHINGLE + 1, 1) >= needed  # it has no more shingles than that
+            number for shingle in self._rarest(known, len(shingles)) for number in self._by_shingle.get(shingle, ())
         }
-        return any(_similarity(shingles, _shingles(self._texts[number])) >= self._threshold for number in candidates)
+        return any(self._similarity(shingles, known, number) >= self._threshold for number in candidates)
+
+    def _similarity(self, shingles: frozenset[str], known: frozenset[str], number: int) -> float:
+        """Jaccard's, of a text that is none of the held-out ones to one of them; 0 where their sizes are too different.
+
+        That a held-out text has a shingle is looked up in the text itself: sets of all would take much memory.
+        """
+        size, other = len(shingles), self._sizes[number]
+        if min(size, other) < self._threshold * max(size, other) - 1e-9:
+            return 0.0
+        common = sum(map(self._texts[number].__contains__, known))
+        return common / (size + other - common)
 
     def _rarest(self, known: frozenset[str], size: int) -> list[str]:
         """Those of a text's `size` shingles of which near-duplicates have at least one in common.
@@ -122,8 +132,3 @@ class Seen:
 def _shingles(text: str) -> frozenset[str]:
     """A shorter text than a shingle is one."""
     return frozenset([text[start : start + SHINGLE] for start in range(max(len(text) - SHINGLE + 1, 1))])
-
-
-def _similarity(first: frozenset[str], second: frozenset[str]) -> float:
-    common = len(first & second)
-    return common / (len(first) + len(second) - common)

@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +20,7 @@ def test_batches_are_as_large_as_the_budget_allows(widths: list[int], budget: in
     sizes = np.array(widths, float)
     plan = sorted(plan_batches(sizes, budget, seed=1, epoch=0), key=lambda batch: (sizes[batch].max(), -len(batch)))
     narrow_first = sorted(plan, key=lambda batch: (sizes[batch].min(), sizes[batch].max()))
-    for batch, following in zip(narrow_first, narrow_first[1:], strict=False):
+    for batch, following in itertools.pairwise(narrow_first):
         assert (len(batch) + 1) * sizes[following].min() > budget
 
 
