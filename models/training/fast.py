@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from types import MethodType
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +27,13 @@ def computes_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= BFLOAT16_CAPABILITY
     return any(torch.cpu.get_capabilities().get(feature) for feature in BFLOAT16_FEATURES)
+
+
+def number_format(precision: Literal["auto", "float32", "bfloat16"], device: torch.device) -> torch.dtype:
+    """Of matrix products. `auto` is bfloat16 where the hardware computes in it; elsewhere it would only be slower."""
+    if precision == "auto":
+        return torch.bfloat16 if computes_bfloat16(device) else torch.float32
+    return torch.bfloat16 if precision == "bfloat16" else torch.float32
 
 
 def speed_up_on_cpu(model: nn.Module) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from models.attention import CrossAttention, SelfAttention
 from models.layers import Stack
-from models.training.fast import computes_bfloat16
+from models.training.fast import number_format
 from models.training.muon import Muon
 from models.training.recipe import Training
 
@@ -55,7 +55,7 @@ def build_optimizers(model: nn.Module, recipe: Training) -> Optimizers:
     adamw = torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, recipe.beta2), eps=1e-8, fused=True)
     parts: list[tuple[torch.optim.Optimizer, float]] = [(adamw, recipe.learning_rate)]
     if blocks:
-        dtype = torch.bfloat16 if computes_bfloat16(learned[0].device) else torch.float32
+        dtype = number_format(recipe.precision, learned[0].device)
         parts.append(
             (Muon(blocks, recipe.matrix_learning_rate, recipe.weight_decay, dtype), recipe.matrix_learning_rate)
         )

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -111,7 +112,7 @@ def load_state(
         for name in ("last", "best"):
             values[name] = values[name] and Measurement(**values[name])
         return Progress(**values)
-    except (OSError, KeyError, TypeError, ValueError) as error:
+    except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
         raise ResumeError(f"{state} cannot be read ({error}); start over without resuming") from error
 
 

@@ -19,7 +19,7 @@ EVENTS = "tensorboard"  # a folder
 CURVES = "curves.png"
 
 _SECONDS_BETWEEN_PICTURES = 60.0
-_INSTALL = "pip install 'triptych[train]'"
+_INSTALL = 'pip install -e ".[train]"'
 
 
 class Tracking:
@@ -60,9 +60,9 @@ class Tracking:
         self._drawn = time.monotonic()
         try:
             draw_curves(self._directory, self._name)
-        except ImportError as error:
+        except ImportError:
             if self._say is not None:
-                self._say(f"no {CURVES}: {error.name} is missing; {_INSTALL}")
+                self._say(f"no {CURVES}: matplotlib is missing; {_INSTALL}")
             self._say = None
 
 

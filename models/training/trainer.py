@@ -27,7 +27,7 @@ from models.training.averaging import Averaging
 from models.training.batches import plan_batches
 from models.training.compiling import compiled
 from models.training.data import Examples
-from models.training.fast import computes_bfloat16, smoothed_cross_entropy, speed_up_on_cpu
+from models.training.fast import number_format, smoothed_cross_entropy, speed_up_on_cpu
 from models.training.objectives import Batch, Objective
 from models.training.optimizer import build_optimizers, clip_gradients, schedule
 from models.training.order import Order, Place
@@ -282,10 +282,8 @@ class Trainer:
         return left if recipe.max_minutes is None else min(left, 60 * recipe.max_minutes - progress.seconds)
 
     def _autocast(self) -> torch.autocast:
-        """`auto` is bfloat16 where the hardware computes in it; elsewhere it would only be slower."""
-        wanted = self._recipe.precision
-        enabled = computes_bfloat16(self._device) if wanted == "auto" else wanted == "bfloat16"
-        return torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=enabled)
+        narrow = number_format(self._recipe.precision, self._device) is torch.bfloat16
+        return torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=narrow)
 
     @contextmanager
     def _signals(self) -> Iterator[None]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from service.commands.terminal import DataOption, console, failed
+from service.commands.terminal import DataOption, RegistryOption, console, failed
+from service.config import SHIPPED_REGISTRY
 
 
 def train(
@@ -15,14 +17,32 @@ def train(
     data: DataOption,
     runs: Annotated[Path, typer.Option(help="Folder for the state and the result of the run.")] = Path("runs"),
     resume: Annotated[bool, typer.Option(help="Go on from where an interrupted run stopped.")] = True,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that share each step's batches.")] = 1,
+    address: Annotated[
+        str | None, typer.Option(help="Ray cluster for the workers; without it a local Ray is started for them.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda; auto is a GPU where there is one.")] = "auto",
+    registry: RegistryOption = SHIPPED_REGISTRY,
 ) -> None:
     """Train a model; the result is a checkpoint directory, which `publish` scores and adds to a registry."""
-    from models.training.run import train as run_training
+    from models.checkpoint import CheckpointError
+    from models.registry import RegistryError
+    from models.training import run
     from models.training.state import ResumeError
     from models.training.trainer import DivergedError, Interrupted
 
+    job = run.Job(recipe=recipe, data=data, runs=runs, registry=registry, resume=resume, device=device)
+    say = partial(console.print, markup=False, soft_wrap=True)
     try:
-        directory = run_training(recipe, data, runs, resume=resume, say=console.print).checkpoint
-    except (OSError, ValueError, ResumeError, DivergedError, Interrupted) as error:
+        if workers == 1 and address is None:
+            result = run.train(job, say)
+        else:
+            from models.training import distributed
+
+            try:
+                result = distributed.train(job, workers, say, address=address)
+            except distributed.WorkersFailedError as error:
+                raise failed(str(error)) from error
+    except (OSError, ValueError, CheckpointError, RegistryError, ResumeError, DivergedError, Interrupted) as error:
         raise failed(str(error)) from error
-    console.print(f"Trained: {directory}\nNext: triptych publish {directory} --data {data}")
+    say(f"Trained: {result.checkpoint}\nNext: triptych publish {result.checkpoint} --data {data}")

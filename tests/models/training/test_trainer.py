@@ -1,0 +1,332 @@
+import json
+import os
+import signal
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from models.architectures import build
+from models.config import BertConfig, GPTConfig
+from models.training import tracking
+from models.training import trainer as module
+from models.training.batches import plan_batches
+from models.training.data import Example, Examples
+from models.training.objectives import CausalLanguageModel, Classification, Pretraining
+from models.training.recipe import RecipeError, Training
+from models.training.state import ResumeError, latest_state
+from models.training.trainer import DivergedError, Interrupted, Trainer
+from tests.models.training.workers import together
+
+VOCABULARY = 40
+
+
+@pytest.fixture(autouse=True)
+def no_pictures(monkeypatch):
+    """They take longer than these runs."""
+    monkeypatch.setattr(tracking, "draw_curves", lambda directory, name: None)
+
+
+def recipe(**changes) -> Training:
+    values = {"steps": 12, "batch_tokens": 60, "learning_rate": 0.01, "warmup_steps": 2, "validate_every": 4}
+    return Training(**{**values, "precision": "float32", **changes})
+
+
+def texts(count: int, seed: int) -> Examples:
+    """Of counting up, which is easily learned."""
+    random = np.random.default_rng(seed)
+    rows = [np.arange(start, start + random.integers(3, 9)) % 30 + 5 for start in random.integers(0, 30, count)]
+    return Examples.of([Example(np.array([1], np.int32), row.astype(np.int32)) for row in rows])
+
+
+def trainer(
+    directory: Path, settings: Training, *, model: nn.Module | None = None, dropout: float = 0.1, **more
+) -> Trainer:
+    directory.mkdir(exist_ok=True)
+    torch.manual_seed(1)
+    config = GPTConfig(
+        vocab_size=VOCABULARY, width=16, heads=2, feedforward=32, layers=1, context=16, dropout=dropout, pad_id=0
+    )
+    arguments = {
+        "objective": CausalLanguageModel(0),
+        "training": texts(50, 1),
+        "validation": texts(20, 2),
+        "recipe_hash": "hash",
+        "seed": 7,
+        "device": torch.device("cpu"),
+        "say": lambda line: None,
+    }
+    return Trainer("name", model or build(config), settings, directory=directory, **{**arguments, **more})
+
+
+def weights(one: Trainer) -> dict[str, torch.Tensor]:
+    return {name: p.detach().clone() for name, p in one.model.named_parameters()}
+
+
+def assert_equal(mine: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> None:
+    assert mine.keys() == theirs.keys()
+    for name, tensor in mine.items():
+        assert torch.equal(tensor, theirs[name]), name
+
+
+def log(directory: Path, name: str = "metrics.jsonl") -> list[dict]:
+    return [json.loads(line) for line in (directory / name).read_text().splitlines()]
+
+
+class Killed(BaseException):
+    """Stands for kill -9: nothing gets to run."""
+
+
+def do_at(monkeypatch, step: int, action) -> None:
+    """Do `action` when step `step` has been computed, and not counted yet."""
+    original = Trainer._step
+
+    def stepping(self, *arguments):
+        loss = original(self, *arguments)
+        if self.progress.step + 1 == step:
+            action()
+        return loss
+
+    monkeypatch.setattr(Trainer, "_step", stepping)
+
+
+def die() -> None:
+    raise Killed
+
+
+def test_a_run_learns_and_says_what_it_measured(tmp_path):
+    said: list[str] = []
+    result = trainer(tmp_path, recipe(steps=60, validate_every=20), say=said.append).run()
+    entries = log(tmp_path)
+    assert [entry["step"] for entry in entries] == [20, 40, 60]
+    assert entries[-1]["loss"] == result.loss < entries[0]["loss"] < np.log(VOCABULARY)
+    assert result.accuracy > 0.5
+    assert result.scored == sum(texts(20, 2).target_lengths_N)
+    assert any("done: validation loss" in line for line in said)
+
+
+def test_the_last_step_is_validated_once_wherever_it_falls(tmp_path):
+    trainer(tmp_path, recipe(steps=10)).run()
+    assert [entry["step"] for entry in log(tmp_path)] == [4, 8, 10]
+
+
+WAYS = {
+    "plain": {},
+    "muon, accumulated": {"optimizer": "muon", "accumulate": 3},
+    "moving average": {"average_decay": 0.9},
+    "mean of the last": {"average_last": 2},
+    "early stopping": {"patience": 5, "learning_rate": 0.5},
+    "everything": {"optimizer": "muon", "accumulate": 2, "average_last": 3, "patience": 2, "schedule": "inverse_sqrt"},
+}
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+@pytest.mark.parametrize("step", [3, 9, 12])
+def test_killed_and_resumed_equals_uninterrupted(tmp_path, monkeypatch, way, step):
+    training = recipe(validate_every=2, save_every=0, **way)
+    whole = trainer(tmp_path / "whole", training)
+    result = whole.run()
+    with monkeypatch.context() as patch:
+        do_at(patch, step, die)
+        with pytest.raises(Killed):
+            trainer(tmp_path / "broken", training).run()
+    resumed = trainer(tmp_path / "broken", training)
+    assert resumed.resume()
+    assert resumed.progress.step == step - 1
+    assert resumed.run() == result
+    assert_equal(weights(resumed), weights(whole))
+    for entry, other in zip(log(tmp_path / "broken"), log(tmp_path / "whole"), strict=True):
+        assert {**entry, "seconds": 0} == {**other, "seconds": 0}
+    steps = [entry["step"] for entry in log(tmp_path / "broken", "steps.jsonl")]
+    assert steps == sorted(set(steps))
+
+
+def test_a_run_killed_before_its_first_state_begins_anew(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        do_at(patch, 6, die)
+        with pytest.raises(Killed):
+            trainer(tmp_path, recipe()).run()
+    again = trainer(tmp_path, recipe())
+    assert not again.resume()
+    again.run()
+    assert [entry["step"] for entry in log(tmp_path)] == [4, 8, 12]
+
+
+def test_a_polite_stop_saves_the_step_it_was_at_and_restores_the_handlers(tmp_path, monkeypatch):
+    before = signal.getsignal(signal.SIGTERM)
+    with monkeypatch.context() as patch:
+        do_at(patch, 5, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        with pytest.raises(Interrupted, match="stopped after step 5 of 12; the state is saved"):
+            trainer(tmp_path, recipe()).run()
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert latest_state(tmp_path).name == "state-000000005"
+
+
+def test_accumulated_batches_are_one_large_batch(tmp_path, monkeypatch):
+    """The loss is normalized over the whole step: batches of different sizes do not count alike."""
+    gradients = []
+
+    def keep(parameters, largest):
+        gradients.append([p.grad.clone() for p in parameters])
+
+    monkeypatch.setattr(module, "clip_gradients", keep)
+    examples = texts(12, 3)
+    sizes = CausalLanguageModel(0).sizes(examples)
+    for name, changes in (
+        ("one", {"batch_tokens": 10_000}),
+        ("many", {"batch_tokens": 20, "accumulate": len(plan_batches(sizes, 20, 7, 0))}),
+    ):
+        one = trainer(tmp_path / name, recipe(steps=1, **changes), dropout=0.0, training=examples)
+        one.run()
+    for mine, theirs in zip(*gradients, strict=True):
+        torch.testing.assert_close(mine, theirs)
+
+
+@pytest.mark.parametrize("changes", [{}, {"average_decay": 0.9}, {"average_last": 2, "patience": 3}], ids=str)
+def test_workers_learn_what_one_learns_alone(tmp_path, changes):
+    # Without dropout: these workers are threads, and share torch's random numbers.
+    training = recipe(accumulate=4, steps=8, **changes)
+    alone = trainer(tmp_path / "alone", training, dropout=0.0)
+    expected = alone.run()
+    runs = [trainer(tmp_path / "shared", training, dropout=0.0, group=group) for group in together(2)]
+    results = [None, None]
+    threads = [
+        threading.Thread(target=lambda rank=rank, one=one: results.__setitem__(rank, one.run()))
+        for rank, one in enumerate(runs)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results[0] == results[1]
+    assert results[0].loss == pytest.approx(expected.loss, abs=1e-5)
+    assert_equal(weights(runs[0]), weights(runs[1]))
+    for name, tensor in weights(alone).items():
+        torch.testing.assert_close(weights(runs[0])[name], tensor, rtol=0, atol=1e-5)
+    assert len(log(tmp_path / "shared")) == len(log(tmp_path / "alone"))
+
+
+def test_batches_that_workers_cannot_share_evenly_are_refused(tmp_path):
+    with pytest.raises(
+        RecipeError, match="accumulate is 3, which 2 workers cannot share evenly: make it a multiple of 2"
+    ):
+        trainer(tmp_path, recipe(accumulate=3), group=together(2)[0])
+
+
+def test_early_stopping_ends_the_run_and_publishes_the_best(tmp_path, monkeypatch):
+    losses = iter([3.0, 2.0, 2.5, 2.1, 1.0])
+    seen = []
+
+    def measured(self):
+        seen.append(weights(self))
+        return module.Measurement(next(losses), 0.5, 10)
+
+    monkeypatch.setattr(Trainer, "measure", measured)
+    one = trainer(tmp_path, recipe(steps=100, validate_every=2, patience=2))
+    assert one.run().loss == 2.0
+    assert one.progress.step == 8
+    assert_equal(weights(one), seen[1])
+    resumed = trainer(tmp_path, recipe(steps=100, validate_every=2, patience=2))
+    assert resumed.resume()
+    assert resumed.run().loss == 2.0
+    assert_equal(weights(resumed), seen[1])
+    assert sorted(path.name for path in tmp_path.glob("*.safetensors")) == ["best-000000004.safetensors"]
+
+
+def test_the_mean_of_the_last_validations_is_published(tmp_path, monkeypatch):
+    snapshots = []
+    monkeypatch.setattr(
+        module.Averaging,
+        "collect",
+        lambda self, progress, original=module.Averaging.collect: (
+            snapshots.append({name: p.detach().clone() for name, p in self._learned.items()}),
+            original(self, progress),
+        ),
+    )
+    one = trainer(tmp_path, recipe(average_last=2))
+    one.run()
+    for name, tensor in weights(one).items():
+        torch.testing.assert_close(tensor, (snapshots[1][name] + snapshots[2][name]) / 2)
+    assert len(list(tmp_path.glob("weights-*"))) == 2
+
+
+def test_what_is_published_is_what_was_measured(tmp_path):
+    one = trainer(tmp_path, recipe(average_decay=0.9))
+    assert one.run() == one.measure()
+
+
+def test_a_frozen_encoder_is_neither_trained_nor_saved(tmp_path):
+    torch.manual_seed(1)
+    model = build(BertConfig(vocab_size=40, width=16, heads=2, feedforward=32, layers=1, labels=2, max_positions=16))
+    model.freeze_encoder()
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    rows = [Example(np.array([2, 5 + n % 2, 3], np.int32), np.array([n % 2], np.int32)) for n in range(40)]
+    examples = {"training": Examples.of(rows), "validation": Examples.of(rows[:8])}
+    one = trainer(tmp_path, recipe(average_last=2), model=model, objective=Classification(0, 3), **examples)
+    one.run()
+    changed = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
+    assert changed == {"pooler.weight", "pooler.bias", "classifier.weight", "classifier.bias"}
+    assert set(one._learned) == changed
+
+
+def test_a_loss_of_two_terms_trains_both_heads(tmp_path):
+    torch.manual_seed(1)
+    model = build(BertConfig(vocab_size=40, width=16, heads=2, feedforward=32, layers=1, labels=2, max_positions=32))
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    random = np.random.default_rng(1)
+    rows = [
+        Example(
+            np.array([2, *random.integers(5, 40, 6), 3], np.int32), np.array([*random.integers(5, 40, 5), 3], np.int32)
+        )
+        for _ in range(40)
+    ]
+    objective = Pretraining(0, 3, 4, vocab_size=40, longest=32, next_sentence=True)
+    examples = {"training": Examples.of(rows), "validation": Examples.of(rows[:10])}
+    one = trainer(tmp_path, recipe(accumulate=2), model=model, objective=objective, **examples)
+    one.run()
+    changed = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
+    assert {"next_sentence_head.weight", "masked_word_head.bias"} <= changed
+    assert "classifier.weight" not in changed
+
+
+def test_a_state_of_another_recipe_is_refused(tmp_path):
+    trainer(tmp_path, recipe()).run()
+    with pytest.raises(ResumeError, match="saved under another recipe"):
+        trainer(tmp_path, recipe(), recipe_hash="another").resume()
+
+
+def test_a_state_that_is_damaged_is_refused(tmp_path):
+    trainer(tmp_path, recipe()).run()
+    (latest_state(tmp_path) / "model.safetensors").write_bytes(b"")
+    with pytest.raises(ResumeError, match="cannot be read"):
+        trainer(tmp_path, recipe()).resume()
+
+
+def test_a_larger_budget_continues_a_finished_run(tmp_path):
+    trainer(tmp_path, recipe()).run()
+    more = trainer(tmp_path, recipe(steps=20))
+    assert more.resume()
+    more.run()
+    assert more.progress.step == 20
+    assert [entry["step"] for entry in log(tmp_path)] == [4, 8, 12, 16, 20]
+
+
+def test_a_run_ends_when_its_minutes_are_spent(tmp_path):
+    one = trainer(tmp_path, recipe(steps=1_000_000, max_minutes=0.005))
+    one.run()
+    assert 1 <= one.progress.step < 10_000
+
+
+def test_a_loss_that_is_no_number_ends_the_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "smoothed_cross_entropy", lambda x, y, s, n: (x.sum() * 0) + torch.nan)
+    with pytest.raises(DivergedError, match="the loss is nan at step 0, learning rate"):
+        trainer(tmp_path, recipe()).run()
+    assert latest_state(tmp_path) is None
+
+
+def test_a_run_in_bfloat16_learns_too(tmp_path):
+    result = trainer(tmp_path, recipe(steps=60, precision="bfloat16", optimizer="muon")).run()
+    assert result.accuracy > 0.5
