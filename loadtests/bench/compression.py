@@ -24,6 +24,7 @@ from rich.table import Table
 
 from models import formats
 from models.checkpoint import Checkpoint, CheckpointError, load
+from models.config import GPTConfig
 from models.precision import resolve_device
 from models.registry import Registry, RegistryError
 from models.training.data import read_splits
@@ -118,6 +119,7 @@ def compare(
     checkpoint: Checkpoint, texts: Texts, *, order: int, memory: int, xz: bool, say: Say = lambda line: None
 ) -> list[Measured]:
     """The generator, PPMd and, with `xz`, LZMA."""
+    assert isinstance(checkpoint.config, GPTConfig)
     say("likelihood")
     started = time.perf_counter()
     found = text_likelihood(checkpoint.model, checkpoint.tokenizer, checkpoint.config, texts.held_out)

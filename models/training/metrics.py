@@ -135,10 +135,11 @@ class Confusion:
     def of(cls, given: Sequence[str], expected: Sequence[str], labels: Sequence[str]) -> Confusion:
         """Of `labels`, those that occur are kept. Raises ValueError for other labels, or answers that do not fit."""
         _check_lengths(given, expected)
-        unknown = sorted({*given, *expected} - set(labels))
+        occurring = {*given, *expected}
+        unknown = sorted(occurring - set(labels))
         if unknown:
             raise ValueError(f"labels {unknown} are not among {list(labels)}")
-        kept = tuple(label for label in labels if label in {*given, *expected})
+        kept = tuple(label for label in labels if label in occurring)
         place = {label: index for index, label in enumerate(kept)}
         counts = [[0] * len(kept) for _ in kept]
         for answer, right in zip(given, expected, strict=True):

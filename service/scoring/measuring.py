@@ -67,13 +67,11 @@ class Options:
     shots: Shots | None = None
     steering: Steering | None = None
 
-    def read(self, needed: Sequence[str], path: Path | None = None, limit: int | None = None) -> TestFile:
-        chosen = path or self.data
-        if chosen is None:
+    def read(self, needed: Sequence[str]) -> TestFile:
+        """The file to measure on."""
+        if self.data is None:
             raise ValueError("say what to measure on: --data FILE")
-        return TestFile.read(
-            chosen, needed, columns=self.columns, format=self.format, limit=self.limit if limit is None else limit
-        )
+        return TestFile.read(self.data, needed, columns=self.columns, format=self.format, limit=self.limit)
 
 
 def measure(directory: Path, options: Options, console: Console) -> dict[str, Any]:
@@ -115,6 +113,8 @@ def _translations(checkpoint: Checkpoint, options: Options, console: Console) ->
     if unknown:
         raise ValueError(f"{_name(checkpoint)} does not translate {_listed(unknown)}; it translates {_listed(served)}")
     pairs = options.pairs or tuple(pair for pair in served if {*pair} <= {*options.columns})
+    if not options.columns and len(served) == 1:
+        pairs = served
     if not pairs:
         raise ValueError(f"say which way to translate with --pair, or what the columns are: {_listed(served)}")
     file = options.read(list(dict.fromkeys(language for pair in pairs for language in pair)))
@@ -143,7 +143,7 @@ def _translations(checkpoint: Checkpoint, options: Options, console: Console) ->
 
 
 def _labels(checkpoint: Checkpoint, options: Options, console: Console) -> Measured:
-    file, rows = _labelled(options, checkpoint.manifest.labels, console)
+    file, rows = _labelled(options, ["text", options.label_column], checkpoint.manifest.labels, console)
     with EngineAnswers(checkpoint, console, options.precision) as answers:
         console.print(answers.info.precision)
         result = evaluate_labels(answers, rows)
@@ -193,9 +193,10 @@ def _shots(checkpoint: Checkpoint, options: Options, shots: Shots, console: Cons
     unnamed = sorted(set(shots.words) - set(labels))
     if unnamed:
         raise ValueError(f"no label {', '.join(unnamed)} to name: there are {', '.join(labels)}")
-    _, rows = _labelled(options, labels, console, pair=shots.template.has_pair)
+    needed = ["text", *(["pair"] if shots.template.has_pair else []), options.label_column]
+    _, rows = _labelled(options, needed, labels, console)
     if shots.examples is not None:
-        source = options.read([*_text_columns(shots.template), options.label_column], shots.examples)
+        source = TestFile.read(shots.examples, needed, columns=options.columns, format=options.format)
         pool = source.labelled(options.label_column, options.labels, labels)
     else:
         pool, rows = rows[: shots.pool], rows[shots.pool :]
@@ -242,18 +243,14 @@ def _steering(checkpoint: Checkpoint, options: Options, steering: Steering, cons
 
 
 def _labelled(
-    options: Options, labels: Sequence[str], console: Console, pair: bool = False
+    options: Options, needed: Sequence[str], labels: Sequence[str], console: Console
 ) -> tuple[TestFile, list[Labelled]]:
-    file = options.read(["text", *(["pair"] if pair else []), options.label_column])
+    file = options.read(needed)
     _report(file, console)
     rows = file.labelled(options.label_column, options.labels, labels)
     if len(rows) < len(file.rows):
         console.print(f"{len(file.rows) - len(rows):,} rows have none of the labels: left out")
     return file, rows
-
-
-def _text_columns(template: Template) -> list[str]:
-    return ["text", "pair"] if template.has_pair else ["text"]
 
 
 def _report(file: TestFile, console: Console) -> None:

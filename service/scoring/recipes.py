@@ -29,6 +29,10 @@ def score(directory: Path, data: Path, console: Console) -> dict[str, Any]:
 
     Raises CheckpointError, RecipeError, DataError, and ValueError where the engine cannot answer a test text.
     """
+
+    def say(line: str) -> None:
+        console.print(line, markup=False)
+
     checkpoint = load(directory)
     task = checkpoint.manifest.task
     recipe = Recipe.from_dict(checkpoint.manifest.training["recipe"])
@@ -37,8 +41,8 @@ def score(directory: Path, data: Path, console: Console) -> dict[str, Any]:
         converted = Converted.of(checkpoint, "float32")
         with _run_folder(directory) as folder:
             if task == "pretrain":
-                return pretraining_scores(recipe, data, folder, converted.masked_words, console.print)
-            return generation_scores(recipe, data, folder, lambda texts: converted.texts(texts, console), console.print)
+                return pretraining_scores(recipe, data, folder, converted.masked_words, say)
+            return generation_scores(recipe, data, folder, lambda texts: converted.texts(texts, console), say)
     with EngineAnswers(checkpoint, console) as answers:
 
         def translate(texts: Sequence[str], source: str, target: str, beams: int) -> list[str]:

@@ -209,7 +209,14 @@ def _refused(count: int, reason: str, console: Console) -> None:
 
 def _table(title: str, *columns: str) -> Table:
     """A column that begins with ">" is of numbers."""
-    table = Table(title=title or None, title_justify="left", title_style="bold", box=box.SIMPLE, padding=(0, 1))
+    table = Table(
+        title=title or None,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE,
+        padding=(0, 1),
+        min_width=len(title) + 2,  # a title wider than its table would be broken
+    )
     for column in columns:
         table.add_column(Text(column.removeprefix(">")), justify="right" if column.startswith(">") else "left")
     return table

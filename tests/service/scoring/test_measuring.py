@@ -195,3 +195,22 @@ def test_rows_that_cannot_be_read_are_said(made: dict[str, Path], tmp_path: Path
 def test_without_a_file_there_is_nothing_to_measure_on(made: dict[str, Path], console: Console) -> None:
     with pytest.raises(ValueError, match="--data FILE"):
         measure(made["generator"], Options(), console)
+
+
+def test_the_limit_is_of_the_file_and_not_of_the_examples(made: dict[str, Path], data: Path, console: Console) -> None:
+    shots = Shots(counts=(1,), template=Template("{text} {label}"), words={}, examples=data / "labelled.tsv")
+    found = measure(
+        made["generator"], Options(data=data / "labelled.test.tsv", shots=shots, limit=3, **LABELLED), console
+    )
+    assert found["scores"]["1"]["texts"] == 3
+    assert "examples drawn from 160 rows" in shown(console)
+
+
+def test_a_translator_of_one_direction_needs_no_other_word(
+    made: dict[str, Path], tmp_path: Path, console: Console
+) -> None:
+    directory = tmp_path / "translator"
+    shutil.copytree(made["translator"], directory)
+    write_manifest(directory, dataclasses.replace(read_manifest(directory), language_pairs=(("fr", "en"),)))
+    (tmp_path / "a.jsonl").write_text('{"fr": "Je suis fatigué.", "en": "I am tired."}\n')
+    assert measure(directory, Options(data=tmp_path / "a.jsonl"), console)["scores"].keys() == {"fr-en"}
