@@ -134,6 +134,7 @@ class _Preparation:
         for sample in self._samples(corpus, entry):
             texts.update(self._compared(sample))
             entry.kept += 1
+            entry.examples_kept += len(sample.rows)
             if file is not None:
                 self._report.validation += len(sample.rows)
                 for row in sample.rows:
@@ -149,6 +150,7 @@ class _Preparation:
         heap: list[tuple[int, int, Sample]] = []  # the largest hash first
         hashes: set[int] = set()
         for number, sample in enumerate(read_samples(self._recipe, corpus, self._data)):
+            self._progress(corpus)
             hash = hash64("\n".join((*sample.texts.values(), sample.mark)), seed)
             if not sample.rows or (len(heap) == wanted and hash >= -heap[0][0]) or hash in hashes:
                 continue
@@ -157,7 +159,6 @@ class _Preparation:
                 heapq.heappush(heap, (-hash, number, sample))
             else:
                 hashes.discard(-heapq.heapreplace(heap, (-hash, number, sample))[0])
-            self._progress(corpus)
         return {number: sample for _, number, sample in sorted(heap, key=lambda entry: entry[1])}
 
     def _train_on(self, corpus: Corpus, cleaner: Cleaner, chosen: dict[int, Sample], file: TextIO) -> None:
@@ -173,7 +174,7 @@ class _Preparation:
                 for row in sample.rows:
                     write_row(file, row)
             elif entry.leave_out(reason):
-                text = " | ".join(sample.texts.values())
+                text = " ".join(" | ".join(sample.texts.values()).split())
                 shown = text if len(text) <= 60 else text[:60] + "…"
                 entry.examples[reason] = f"{place(corpus.name, sample.line, sample.group)}: {shown}"
         self._report.training += entry.examples_kept * corpus.repeat
