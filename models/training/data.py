@@ -45,6 +45,7 @@ def read_splits(recipe: Recipe, data: Path, directory: Path, say: Say = print) -
     time of change) are those of an earlier call, what it left is opened. `directory`/report.json says what became of
     the rows. Raises DataError.
     """
+    _check_scripts(recipe)
     key = key_of([_VERSION, _data_fields(recipe), [_stamp(path) for path in _files(recipe, data)]])
     fresh = False
 
@@ -68,6 +69,15 @@ def read_splits(recipe: Recipe, data: Path, directory: Path, say: Say = print) -
     return Splits(Spool(folder / "training.jsonl", parts, key), validation, report)
 
 
+def _check_scripts(recipe: Recipe) -> None:
+    columns = {column for corpus in recipe.corpora for column in corpus.columns}
+    for column in recipe.cleaning.scripts:
+        if column not in columns:
+            raise DataError(
+                f"cleaning.scripts: no corpus has a column {column!r}; there are {', '.join(sorted(columns))}"
+            )
+
+
 def _json(report: Report) -> str:
     return json.dumps(report.to_dict(), ensure_ascii=False, indent=2) + "\n"
 
@@ -84,11 +94,12 @@ def _files(recipe: Recipe, data: Path) -> Iterator[Path]:
             yield data / name
 
 
-def _stamp(path: Path) -> tuple[str, int, int]:
+def _stamp(path: Path) -> tuple[int, int]:
+    """Size and time of change; not the path: workers on other machines may see the folder elsewhere."""
     if not path.is_file():
         raise DataError(f"{path}: no such file; the recipe's files are relative to the data folder")
     stat = path.stat()
-    return str(path.resolve()), stat.st_size, stat.st_mtime_ns
+    return stat.st_size, stat.st_mtime_ns
 
 
 class _Preparation:

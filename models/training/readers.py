@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import itertools
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any, BinaryIO, NamedTuple
 from models.training.recipe import Corpus
 
 SKIPPED = "_"  # the name of columns that nobody reads; they may be empty
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _SHOWN = 5  # broken rows that are kept for the report
 
 
@@ -183,6 +185,9 @@ def _jsonl(corpus: Corpus, path: Path, broken: Broken) -> Iterator[Record]:
         except json.JSONDecodeError as error:
             broken.add(where, f"not JSON at character {error.pos + 1}: {error.msg}")
             continue
+        except (ValueError, RecursionError) as error:  # a number of thousands of digits, thousands of brackets
+            broken.add(where, f"not JSON that can be read: {error}")
+            continue
         if not isinstance(values, dict):
             broken.add(where, f"{_kind(values)}, expected an object")
         elif missing := [name for name in columns if name not in values]:
@@ -252,7 +257,7 @@ def _converted(
         if value is None or not value.strip():
             broken.add(place(name, line, group), f"column {column} {_complaint(value, values[columns.index(column)])}")
             return None
-        if not value.isprintable() and any("\ud800" <= c <= "\udfff" for c in value):
+        if _SURROGATE.search(value):
             broken.add(place(name, line, group), f"column {column} has half a character (a lone surrogate)")
             return None
         texts[column] = value

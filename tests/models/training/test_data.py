@@ -166,6 +166,19 @@ def test_missing_data_is_named(recipe, tmp_path):
         read_splits(recipe("generator"), tmp_path, tmp_path / "run", quiet)
 
 
+def test_a_script_for_a_column_that_is_not_there_is_named(recipe, read):
+    with pytest.raises(DataError, match=r"cleaning.scripts: no corpus has a column 'kr'; there are en, fr"):
+        read(recipe("translator", cleaning={"scripts": {"kr": "Hangul"}}))
+
+
+def test_a_data_folder_that_is_moved_is_not_read_again(recipe, data, tmp_path, monkeypatch):
+    first = read_splits(recipe("generator"), data, tmp_path / "run", quiet)
+    data.rename(tmp_path / "elsewhere")
+    monkeypatch.setattr(module, "_Preparation", None)
+    again = read_splits(recipe("generator"), tmp_path / "elsewhere", tmp_path / "run", quiet)
+    assert again.training.key == first.training.key
+
+
 def test_nothing_left_to_train_on_is_an_error_that_tells_why(recipe, read):
     with pytest.raises(DataError, match=r"(?s)0 training and 16 validation rows.*min_characters \(is too short\)"):
         read(recipe("generator", cleaning={"min_characters": 1000}))
@@ -236,8 +249,3 @@ def test_a_change_of_any_data_field_is_seen(recipe):
     other = {"task", "training", "name", "model", "tokenizer", "start", "licence", "data", "attribution", "limits"}
     other |= {"beams", "frozen_encoder", "next_sentence"}
     assert {field.name for field in dataclasses.fields(Recipe)} - other <= set(before)
-
-
-def test_paths_of_data_may_be_relative(recipe, data, tmp_path, monkeypatch):
-    monkeypatch.chdir(data)
-    assert len(read_splits(recipe("generator"), Path("."), tmp_path / "run", quiet).training) > 0

@@ -96,6 +96,8 @@ def test_json_lines_give_texts_and_numbers_as_one_writes_them(tmp_path):
     ("line", "complaint"),
     [
         ('{"text": "b"', "rows.jsonl:2: not JSON at character 13: Expecting ',' delimiter"),
+        ("9" * 5000, "rows.jsonl:2: not JSON that can be read: Exceeds the limit (4300 digits)"),
+        ("[" * 100_000, "rows.jsonl:2: not JSON that can be read: maximum recursion depth exceeded"),
         ('["b"]', "rows.jsonl:2: a list, expected an object"),
         ('{"document": "b"}', "rows.jsonl:2: no column text; it has document"),
         ('{"text": null}', "rows.jsonl:2: column text is empty"),
@@ -107,7 +109,8 @@ def test_json_lines_give_texts_and_numbers_as_one_writes_them(tmp_path):
 )
 def test_a_broken_line_of_json_is_left_out_and_named(tmp_path, line, complaint):
     (tmp_path / "rows.jsonl").write_text('{"text": "a"}\n' + line + "\n")
-    assert read_around(Corpus(file="rows.jsonl", columns=("text",)), tmp_path, [{"text": "a"}]) == complaint
+    found = read_around(Corpus(file="rows.jsonl", columns=("text",)), tmp_path, [{"text": "a"}])
+    assert found.startswith(complaint)
 
 
 def test_parquet_is_read_by_column_and_each_row_carries_its_row_group(tmp_path):

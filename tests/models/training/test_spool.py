@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 
+import models
 from models.training.rows import Row
 from models.training.spool import Spool, key_of, prepared, read_rows, write_row
 
@@ -71,3 +74,23 @@ def test_of_several_who_ask_at_once_one_builds(tmp_path):
 def test_keys_are_those_of_the_values():
     assert key_of({"a": 1, "b": [2]}) == key_of({"b": [2], "a": 1})
     assert key_of({"a": 1}) != key_of({"a": 2})
+
+
+def test_a_process_killed_while_it_builds_leaves_nothing_and_frees_the_others(tmp_path):
+    code = (
+        "import sys, time; from pathlib import Path; from models.training.spool import prepared\n"
+        "def build(folder):\n"
+        "    (folder / 'file').write_text('half'); print('begun', flush=True); time.sleep(60)\n"
+        "prepared(Path(sys.argv[1]), 'rows', '1', build)"
+    )
+    root = Path(models.__file__).parents[1]
+    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=root, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout.readline() == "begun\n"
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+    assert not list(tmp_path.glob("rows-*"))
+    folder = prepared(tmp_path, "rows", "1", lambda folder: (folder / "file").write_text("whole"))
+    assert (folder / "file").read_text() == "whole"
