@@ -163,11 +163,12 @@ class Pretraining:
         seconds = [e.target for e in examples]
         paired = np.array([len(second) > 0 for second in seconds])
         swapped = np.zeros(len(examples), dtype=np.int64)
-        chosen = np.flatnonzero(paired & (random.random(len(examples)) < 0.5)) if self._next_sentence else []
-        if len(chosen) > 1:  # each gets the part of the next one: none keeps its own
-            swapped[chosen] = 1
-            for row, other in zip(chosen, np.roll(chosen, 1), strict=True):
-                seconds[row] = examples[other].target
+        if self._next_sentence:
+            chosen = np.flatnonzero(paired & (random.random(len(examples)) < 0.5))
+            if len(chosen) > 1:  # each gets the part of the one before: none keeps its own
+                swapped[chosen] = 1
+                for row, other in zip(chosen.tolist(), np.roll(chosen, 1).tolist(), strict=True):
+                    seconds[row] = examples[other].target
         rows = [self._joined(e.source, second) for e, second in zip(examples, seconds, strict=True)]
         inputs = prompts(rows, self._pad, self._separator)
         tokens = inputs.tokens_BS.numpy()

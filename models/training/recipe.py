@@ -41,7 +41,7 @@ class Corpus:
     def __post_init__(self) -> None:
         if bool(self.file) == bool(self.files):
             raise ConfigError(f"a corpus has either a file or files, this one has {self.file!r} and {self.files}")
-        if self.files and tuple(self.files) != self.columns:
+        if self.files and set(self.files) != set(self.columns):
             raise ConfigError(f"{self.name}: files are of the columns {tuple(self.files)}, columns are {self.columns}")
         if self.file and self.format is None and Path(self.file).suffix not in _FORMATS:
             raise ConfigError(

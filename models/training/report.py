@@ -69,6 +69,13 @@ class Report:
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "near_duplicates": self.near_duplicates, "broken": self.broken}
 
+    def counts(self) -> dict[str, Any]:
+        """Without the rows themselves: what is published does not quote what was left out."""
+        values = self.to_dict()
+        for corpus in values["corpora"]:
+            del corpus["examples"], corpus["broken_first"]
+        return values
+
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         corpora = [CorpusReport(**corpus) for corpus in values["corpora"]]

@@ -13,11 +13,11 @@ import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import safetensors
 import tokenizers
 import torch
-from torch import nn
 
 from models import checkpoint, formats
 from models.architectures import build
@@ -25,6 +25,7 @@ from models.checkpoint import Manifest
 from models.config import Config, GPTConfig, Seq2SeqConfig
 from models.precision import resolve_device
 from models.tokenizer import SPECIAL_TOKENS, Tokenizer, train_byte_bpe, train_wordpiece
+from models.training.card import write_card
 from models.training.data import Examples, Row, Splits, encode, read_splits
 from models.training.objectives import CausalLanguageModel, Classification, Objective, Pretraining, Translation
 from models.training.parallel import ALONE, Group
@@ -87,6 +88,8 @@ def prepare(job: Job, say: Say = print) -> Prepared:
     longest = _longest(config)
     training = encode(recipe, tokenizer, splits.training, longest, directory / "data" / "training")
     validation = encode(recipe, tokenizer, splits.validation, longest, None)
+    if training.too_long:
+        say(f"{recipe.name}: {training.too_long}")
     return Prepared(recipe, directory, start, tokenizer, config, splits, training, validation)
 
 
@@ -94,7 +97,7 @@ def fit(job: Job, prepared: Prepared, *, group: Group = ALONE, say: Say = print)
     """Train what is prepared, as one worker of `group`; the first one writes the checkpoint."""
     recipe, directory = prepared.recipe, prepared.directory
     torch.manual_seed(recipe.seed)
-    model = build(prepared.config)
+    model: Any = build(prepared.config)
     if prepared.start is not None:
         prepared.start.load_into(model)
     if recipe.frozen_encoder:
@@ -203,7 +206,6 @@ def _write_checkpoint(
 ) -> None:
     """Made anew: what an earlier run left there is gone."""
     recipe, directory = prepared.recipe, prepared.directory / "checkpoint"
-    model: nn.Module = trainer.model
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
     curves = prepared.directory / CURVES
@@ -226,10 +228,10 @@ def _write_checkpoint(
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU ({platform.machine()})",
             "threads": torch.get_num_threads(),
             "workers": workers,
-            "parameters": sum(p.numel() for p in model.parameters()),
+            "parameters": sum(p.numel() for p in trainer.model.parameters()),
             "validation_loss": round(result.loss, 4),
             "validation_accuracy": round(result.accuracy, 4),
-            "data_report": prepared.splits.report.to_dict(),
+            "data_report": prepared.splits.report.counts(),
             "recipe": dataclasses.asdict(recipe),
         },
         versions={
@@ -239,4 +241,5 @@ def _write_checkpoint(
             "python": platform.python_version(),
         },
     )
-    checkpoint.save(directory, model=model, tokenizer=prepared.tokenizer, manifest=manifest)
+    checkpoint.save(directory, model=trainer.model, tokenizer=prepared.tokenizer, manifest=manifest)
+    write_card(directory)

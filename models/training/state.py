@@ -43,7 +43,7 @@ class Progress:
     position: int = 0  # finished batches of the epoch
     seconds: float = 0.0  # of training so far, over all sittings
     tokens: int = 0  # scored so far
-    training_loss: float | None = None  # a running mean over about 50 steps
+    training_loss: float = 0.0  # a running mean over about 50 steps
     validated: int = 0  # the step of the last validation; 0: there was none
     last: Measurement | None = None  # what it measured
     best_step: int = 0  # the validation with the lowest loss

@@ -182,8 +182,7 @@ class Trainer:
             value = self._finite(float(loss), share)
             progress.step += 1
             progress.tokens += int(counts[0])
-            before = value if progress.training_loss is None else progress.training_loss
-            progress.training_loss = 0.98 * before + 0.02 * value
+            progress.training_loss += (value - progress.training_loss) * max(0.02, 1 / progress.step)
             now = time.monotonic()
             progress.seconds = seconds_before + now - began
             display.update(

@@ -67,5 +67,5 @@ def test_dropout_may_change_and_a_shape_may_not(runs: Path) -> None:
 
 
 def test_what_is_neither_a_run_nor_published_is_said(runs: Path) -> None:
-    with pytest.raises(RecipeError, match="start is 'nobody': no finished run .*nobody"):
+    with pytest.raises(RecipeError, match=r"start is 'nobody': no finished run .*nobody"):
         resolve_start(recipe(start="nobody"), runs, str(runs / "nowhere"))
