@@ -23,11 +23,27 @@ def compiled(model: nn.Module) -> Iterator[None]:
         raise RecipeError(
             "compile needs a C++ compiler (g++ or clang++), and there is none: install one, or set it false"
         )
-    layers = [layer for stack in model.modules() if isinstance(stack, Stack) for layer in stack]
-    for layer in layers:
+    for layer in _layers(model):
         layer.compile(dynamic=True)
     try:
         yield
     finally:
-        for layer in layers:
+        for layer in _layers(model):
             layer._compiled_call_impl = None
+
+
+@contextmanager
+def uncompiled(model: nn.Module) -> Iterator[None]:
+    """As if nothing were compiled: what runs seldom, such as a validation, would first be compiled for minutes."""
+    kept = [(layer, layer._compiled_call_impl) for layer in _layers(model)]
+    for layer, _ in kept:
+        layer._compiled_call_impl = None
+    try:
+        yield
+    finally:
+        for layer, quick in kept:
+            layer._compiled_call_impl = quick
+
+
+def _layers(model: nn.Module) -> list[nn.Module]:
+    return [layer for stack in model.modules() if isinstance(stack, Stack) for layer in stack]

@@ -15,7 +15,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -25,17 +24,16 @@ from torch import Tensor, nn
 
 from models.training.averaging import Averaging
 from models.training.batches import plan_batches
-from models.training.compiling import compiled
+from models.training.compiling import compiled, uncompiled
 from models.training.data import Examples
 from models.training.fast import number_format, smoothed_cross_entropy, speed_up_on_cpu
 from models.training.objectives import Batch, Objective
 from models.training.optimizer import build_optimizers, clip_gradients, schedule
 from models.training.order import Order, Place
 from models.training.parallel import ALONE, Group
-from models.training.progress import TrainingDisplay
 from models.training.recipe import RecipeError, Training
+from models.training.reporting import Reporter
 from models.training.state import Measurement, Progress, ResumeError, latest_state, load_state, save_state
-from models.training.tracking import Tracking
 
 
 class Interrupted(Exception):
@@ -104,25 +102,21 @@ class Trainer:
         recipe, progress = self._recipe, self.progress
         self.model.train()
         with ExitStack() as stack:
-            display = stack.enter_context(
-                TrainingDisplay(self._name, recipe.steps, self._say, shown=self._group.rank == 0)
-            )
-            tracking = None
-            if self._group.rank == 0:
-                tracking = Tracking(self._directory, self._name, step=progress.step, say=self._say)
-                stack.callback(tracking.close)
+            first = self._group.rank == 0
+            reporter = Reporter(self._name, recipe, self._directory, progress, shown=first, say=self._say)
+            stack.enter_context(reporter)
             stack.enter_context(self._signals())
             if recipe.compile:
                 stack.enter_context(compiled(self.model))
-            self._train(display, tracking)
+            self._train(reporter)
             if progress.validated != progress.step or progress.last is None:
-                self._validate(display, tracking)
+                self._validate(reporter)
             self.save()
             self._averaging.publish(progress)
-        result = progress.best if recipe.patience else progress.last
-        assert result is not None, "every run ends with a validation"
-        self.model.eval()
-        display.say(f"done: validation loss {result.loss:.4f}, accuracy {result.accuracy:.4f}")
+            self.model.eval()
+            result = progress.best if recipe.patience else progress.last
+            assert result is not None, "every run ends with a validation"
+            reporter.end(result)
         return result
 
     def save(self) -> None:
@@ -140,8 +134,15 @@ class Trainer:
     @torch.no_grad()
     def measure(self) -> Measurement:
         """With the weights that the model has now; the workers share the work."""
-        loss, right, scored = 0.0, 0, 0
         self.model.eval()
+        try:
+            with uncompiled(self.model):
+                return self._measure()
+        finally:
+            self.model.train()
+
+    def _measure(self) -> Measurement:
+        loss, right, scored = 0.0, 0, 0
         sizes = self._objective.sizes(self._validation)
         for index, rows in enumerate(plan_batches(sizes, self._recipe.batch_tokens, self._seed, 0)):
             if index % self._group.size != self._group.rank:
@@ -154,16 +155,13 @@ class Trainer:
             loss += float(F.cross_entropy(logits_NV, targets_N, reduction="sum"))
             right += int((logits_NV.argmax(dim=1) == targets_N).sum())
             scored += len(targets_N)
-        self.model.train()
         loss, all_right, all_scored = self._group.sum([loss, right, scored])
         return Measurement(loss / max(all_scored, 1), all_right / max(all_scored, 1), int(all_scored))
 
-    def _train(self, display: TrainingDisplay, tracking: Tracking | None) -> None:
+    def _train(self, reporter: Reporter) -> None:
         recipe, progress = self._recipe, self.progress
-        began, seconds_before, tokens_before = time.monotonic(), progress.seconds, progress.tokens
-        saved = tracked = began
-        tokens_tracked = tokens_before
-        tracked_every = max(1, min(recipe.steps // 1000, 50))
+        began = saved = time.monotonic()
+        seconds_before = progress.seconds
         place = Place(progress.epoch, progress.position)
         batches: list[tuple[int, Batch]] | None = None
         while progress.step < recipe.steps and not (recipe.patience and progress.not_better >= recipe.patience):
@@ -183,26 +181,10 @@ class Trainer:
             progress.step += 1
             progress.tokens += int(counts[0])
             progress.training_loss += (value - progress.training_loss) * max(0.02, 1 / progress.step)
-            now = time.monotonic()
-            progress.seconds = seconds_before + now - began
-            display.update(
-                progress.step,
-                loss=progress.training_loss,
-                tokens_per_second=(progress.tokens - tokens_before) / (now - began),
-                rate=recipe.learning_rate * share,
-                seconds_left=self._seconds_left(),
-            )
-            if tracking is not None and progress.step % tracked_every == 0:
-                tracking.steps(
-                    progress.step,
-                    loss=value,
-                    learning_rate=recipe.learning_rate * share,
-                    tokens_per_second=(progress.tokens - tokens_tracked) / (now - tracked),
-                )
-                tracked, tokens_tracked = now, progress.tokens
+            progress.seconds = seconds_before + time.monotonic() - began
+            reporter.step(value, recipe.learning_rate * share)
             if progress.step % recipe.validate_every == 0:
-                self._validate(display, tracking)
-                tracked = time.monotonic()  # a validation is no training speed
+                self._validate(reporter)
             if time.monotonic() - saved >= recipe.save_every:
                 self.save()
                 saved = time.monotonic()
@@ -257,7 +239,7 @@ class Trainer:
             )
         return loss
 
-    def _validate(self, display: TrainingDisplay, tracking: Tracking | None) -> None:
+    def _validate(self, reporter: Reporter) -> None:
         progress = self.progress
         self._averaging.collect(progress)
         with self._averaging.in_use():
@@ -269,16 +251,7 @@ class Trainer:
                     self._averaging.keep_best(progress)
             else:
                 progress.not_better += 1
-        if tracking is not None:
-            counters = {name: getattr(progress, name) for name in ("epoch", "seconds", "tokens", "training_loss")}
-            tracking.validation(progress.step, {**counters, **asdict(result)})
-        since = f" (best: step {progress.best_step:,})" if progress.not_better else ""
-        display.say(f"step {progress.step:,}: validation loss {result.loss:.4f}, accuracy {result.accuracy:.4f}{since}")
-
-    def _seconds_left(self) -> float:
-        progress, recipe = self.progress, self._recipe
-        left = (recipe.steps - progress.step) * progress.seconds / progress.step
-        return left if recipe.max_minutes is None else min(left, 60 * recipe.max_minutes - progress.seconds)
+        reporter.validation(result)
 
     def _autocast(self) -> torch.autocast:
         narrow = number_format(self._recipe.precision, self._device) is torch.bfloat16

@@ -5,7 +5,7 @@ from models.architectures import build
 from models.config import GPTConfig
 from models.interface import CausalBatch
 from models.training import compiling
-from models.training.compiling import compiled
+from models.training.compiling import compiled, uncompiled
 from models.training.recipe import RecipeError
 
 
@@ -32,8 +32,13 @@ def test_layers_are_compiled_within_the_block_and_names_of_weights_stay(model, m
         assert list(model.state_dict()) == names
         assert torch.equal(model(batch), expected)
         assert calls == [{"dynamic": True}] * 2
+        with uncompiled(model):
+            assert torch.equal(model(batch), expected)
+        assert len(calls) == 2
+        model(batch)
+        assert len(calls) == 4
     assert torch.equal(model(batch), expected)
-    assert len(calls) == 2
+    assert len(calls) == 4
 
 
 def test_a_machine_without_a_compiler_is_told_so(model, monkeypatch):
