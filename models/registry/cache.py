@@ -13,6 +13,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -100,7 +101,7 @@ class Cache:
         if note.is_file() and note.read_text() == key:
             return
         note.parent.mkdir(parents=True, exist_ok=True)
-        scratch = note.with_name(f".{note.name}.{os.getpid()}")
+        scratch = note.with_name(f".{note.name}.{os.getpid()}.{threading.get_native_id()}")
         scratch.write_text(key)
         scratch.replace(note)
 

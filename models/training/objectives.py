@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from models.interface import CausalBatch, Prompts, Seq2SeqBatch
-from models.training.batches import padded
-from models.training.data import Example, Examples
+from models.training.data.batches import padded
+from models.training.data.examples import Example, Examples
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from models.training.batches import plan_batches
+from models.training.data.batches import plan_batches
 
 
 class Place(NamedTuple):

@@ -26,7 +26,9 @@ from models.config import Config, GPTConfig, Seq2SeqConfig
 from models.precision import resolve_device
 from models.tokenizer import SPECIAL_TOKENS, Tokenizer, train_byte_bpe, train_wordpiece
 from models.training.card import write_card
-from models.training.data import Examples, Row, Splits, encode, read_splits
+from models.training.data.examples import Examples, encode
+from models.training.data.rows import Row
+from models.training.data.splits import Splits, read_splits
 from models.training.objectives import CausalLanguageModel, Classification, Objective, Pretraining, Translation
 from models.training.parallel import ALONE, Group
 from models.training.recipe import Recipe, TokenizerRecipe

@@ -23,9 +23,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.training.averaging import Averaging
-from models.training.batches import plan_batches
 from models.training.compiling import compiled, uncompiled
-from models.training.data import Examples
+from models.training.data.batches import plan_batches
+from models.training.data.examples import Examples
 from models.training.fast import number_format, smoothed_cross_entropy, speed_up_on_cpu
 from models.training.objectives import Batch, Objective
 from models.training.optimizer import build_optimizers, clip_gradients, schedule

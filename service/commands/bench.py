@@ -10,7 +10,7 @@ import typer
 
 from service.commands.terminal import console, failed
 
-PACKAGES = ("ctranslate2", "transformers", "matplotlib", "sacrebleu")
+PACKAGES = ("ctranslate2", "transformers", "matplotlib", "sacrebleu", "pyppmd")
 
 
 def bench(context: typer.Context) -> None:

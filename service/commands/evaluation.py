@@ -122,7 +122,7 @@ def evaluate(
     from models.checkpoint import CheckpointError
     from models.config import ConfigError
     from models.registry import Registry, RegistryError
-    from models.training.fewshot import Template
+    from models.training.evaluation.fewshot import Template
     from service.messages import Decoding
     from service.scoring.measuring import Options, Shots, Steering, measure
 

@@ -10,10 +10,9 @@ from typing import Any
 from rich.console import Console
 
 from models import formats
-from models.training.evaluation import Answered, label_scores, masked_word_scores, text_scores
-from models.training.fewshot import Labelled
-from models.training.likelihood import Likelihood, MaskedWords
-from models.training.metrics import (
+from models.training.evaluation.fewshot import Labelled
+from models.training.evaluation.likelihood import Likelihood, MaskedWords
+from models.training.evaluation.metrics import (
     Calibration,
     Confusion,
     LengthBin,
@@ -25,6 +24,7 @@ from models.training.metrics import (
     translation_quality,
     worst_sentences,
 )
+from models.training.evaluation.recipes import Answered, label_scores, masked_word_scores, text_scores
 from service.messages import Decoding
 from service.scoring.answers import EngineAnswers
 from service.scoring.likelihoods import Converted

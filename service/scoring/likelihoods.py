@@ -16,8 +16,8 @@ from rich.progress import Progress
 from models.checkpoint import Checkpoint
 from models.config import BertConfig, GPTConfig
 from models.precision import Precision, convert, resolve_device, resolve_precision
-from models.training import likelihood
-from models.training.likelihood import Likelihood, MaskedWords
+from models.training.evaluation import likelihood
+from models.training.evaluation.likelihood import Likelihood, MaskedWords
 
 Tick = Callable[[int], object]
 

@@ -12,9 +12,9 @@ from rich.text import Text
 
 from models.checkpoint import Checkpoint, load
 from models.precision import Precision
-from models.training.fewshot import FewShot, Labelled, Template
+from models.training.evaluation.fewshot import FewShot, Labelled, Template
+from models.training.evaluation.testfile import TestFile, places
 from models.training.recipe import Format
-from models.training.testfile import TestFile, places
 from service.messages import Decoding
 from service.scoring import tables
 from service.scoring.answers import EngineAnswers

@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from models.checkpoint import load
-from models.training.evaluation import (
+from models.training.evaluation.recipes import (
     Answered,
     classification_scores,
     generation_scores,

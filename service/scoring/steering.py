@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from models.training.metrics import interval
+from models.training.evaluation.metrics import interval
 from service.messages import Decoding
 from service.scoring.answers import EngineAnswers
 

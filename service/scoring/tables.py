@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from models.training.fewshot import ShotResult
-from models.training.metrics import Calibration, Confusion, perplexity
+from models.training.evaluation.fewshot import ShotResult
+from models.training.evaluation.metrics import Calibration, Confusion, perplexity
 from service.scoring.evaluating import ClassificationResult, MaskedWordResult, TextResult, TranslationResult
 from service.scoring.steering import SteeringResult
 

@@ -14,7 +14,7 @@ from loadtests.bench.cli import main
 from loadtests.bench.compression import Texts, compare, ppmd_size, primed_bits_per_byte, xz_size
 from models import checkpoint
 from models.checkpoint import Checkpoint
-from models.training.likelihood import text_likelihood
+from models.training.evaluation.likelihood import text_likelihood
 from models.training.recipe import Recipe
 from tests import checkpoints, recipes
 

@@ -4,7 +4,7 @@ import torch
 
 from models.architectures import build
 from models.config import BertConfig, Config, GPTConfig, Seq2SeqConfig
-from models.training.data import Example
+from models.training.data.examples import Example
 from models.training.objectives import CausalLanguageModel, Classification, Objective, Pretraining, Translation
 
 SIZE = {"vocab_size": 40, "width": 16, "heads": 2, "feedforward": 32}

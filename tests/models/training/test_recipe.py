@@ -12,7 +12,7 @@ SHIPPED = sorted((Path(models.training.__file__).parent / "recipes").glob("*.yam
 
 
 def test_there_is_a_recipe_for_each_task():
-    assert {Recipe.load(path).task for path in SHIPPED} == {"translate", "generate", "classify"}
+    assert {Recipe.load(path).task for path in SHIPPED} == {"translate", "generate", "classify", "pretrain"}
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
@@ -45,8 +45,16 @@ def test_language_pairs_are_those_of_the_corpora(write_recipe, recipes):
             "direction 'fr-de' is not",
         ),
         ({"corpora": [{"file": "a.tsv", "columns": "fr"}]}, r"recipe.corpora\[0\].columns is 'fr', expected a list"),
-        ({"corpora": [{"columns": ["fr", "en"]}]}, r"recipe.corpora\[0\]: missing 1 required .* 'file'"),
+        ({"corpora": [{"columns": ["fr", "en"]}]}, "a corpus has either a file or files"),
+        ({"corpora": [{"file": "a.tsv", "files": {"fr": "a"}, "columns": ["fr"]}]}, "either a file or files"),
+        ({"corpora": [{"files": {"fr": "a", "en": "b"}, "columns": ["fr", "de"]}]}, "files are of the columns"),
+        ({"corpora": [{"file": "fra.txt", "columns": ["en", "fr"]}]}, "give its format: the suffix '.txt'"),
         ({"hold_out": 5}, "give either validation files or hold_out"),
+        ({"start": "other"}, "give either a model and a tokenizer, or start"),
+        ({"frozen_encoder": True}, "frozen_encoder is for a classifier that starts from a pre-trained encoder"),
+        ({"beams": [0]}, r"beams is \(0,\), expected widths of at least 1"),
+        ({"cleaning": {"max_length_ratio": 0.5}}, "max_length_ratio is 0.5, expected at least 1"),
+        ({"cleaning": {"min_distinct": 2}}, "min_distinct is 2.0, expected a share from 0 to 1"),
         ({"seed": "one"}, "recipe.seed is 'one', expected int"),
         ({"training": {"steps": 0}}, "missing"),
     ],
@@ -66,6 +74,9 @@ def test_a_wrong_field_is_named(tmp_path, recipes, changes, complaint):
         ({"label_smoothing": 1.0}, "label_smoothing is 1.0, expected 0 <= label_smoothing < 1"),
         ({"max_minutes": 0}, "max_minutes is 0.0, expected more than 0"),
         ({"schedule": "linear"}, "recipe.training.schedule is 'linear', expected one of 'cosine', 'inverse_sqrt'"),
+        ({"accumulate": 0}, "accumulate is 0, expected at least 1"),
+        ({"matrix_learning_rate": 0}, "matrix_learning_rate is 0.0, expected more than 0"),
+        ({"average_decay": 0.9, "average_last": 3}, "choose one way of averaging"),
         ({"learning_rate": "1e-3"}, "learning_rate is '1e-3', expected float"),
     ],
 )

@@ -13,7 +13,7 @@ import torch
 
 from models import checkpoint
 from models.training import run, trainer
-from models.training.data import DataError
+from models.training.data.readers import DataError
 from models.training.recipe import RecipeError
 from models.training.run import Job, TrainingResult
 from models.training.state import ResumeError, latest_state

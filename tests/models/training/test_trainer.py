@@ -13,8 +13,8 @@ from models.architectures import build
 from models.config import BertConfig, GPTConfig
 from models.training import tracking
 from models.training import trainer as module
-from models.training.batches import plan_batches
-from models.training.data import Example, Examples
+from models.training.data.batches import plan_batches
+from models.training.data.examples import Example, Examples
 from models.training.objectives import CausalLanguageModel, Classification, Pretraining
 from models.training.recipe import RecipeError, Training
 from models.training.state import ResumeError, latest_state

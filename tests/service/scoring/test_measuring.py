@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from models.checkpoint import read_manifest, write_manifest
-from models.training.fewshot import Template
+from models.training.evaluation.fewshot import Template
 from service.messages import Decoding
 from service.scoring.measuring import Options, Shots, Steering, measure
 

@@ -8,9 +8,9 @@ import pytest
 from rich.console import Console
 
 from models.checkpoint import load, read_manifest, write_manifest
-from models.training.data import read_splits
-from models.training.likelihood import text_likelihood
-from models.training.metrics import bits_per_byte
+from models.training.data.splits import read_splits
+from models.training.evaluation.likelihood import text_likelihood
+from models.training.evaluation.metrics import bits_per_byte
 from models.training.recipe import Recipe
 from service.scoring import score
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 from rich.console import Console
 
-from models.training.likelihood import Likelihood
-from models.training.metrics import Confusion, calibration
+from models.training.evaluation.likelihood import Likelihood
+from models.training.evaluation.metrics import Confusion, calibration
 from service.scoring.evaluating import ClassificationResult, TextResult
 from service.scoring.tables import show_classification, show_texts
 

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.training.batches import padded, plan_batches
+from models.training.data.batches import padded, plan_batches
 
 
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=200), st.integers(1, 120), st.integers(0, 5))

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from models.training.cleaning import REASONS, Cleaner, script_share
-from models.training.duplicates import NearDuplicates
-from models.training.readers import DataError
+from models.training.data.cleaning import REASONS, Cleaner, script_share
+from models.training.data.duplicates import NearDuplicates
+from models.training.data.readers import DataError
 from models.training.recipe import Cleaning
 
 NOTHING = NearDuplicates([])

@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
-from models.training.rows import Row
+from models.training.data.rows import Row
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from models.config import ConfigError
-from models.training.fewshot import Labelled
-from models.training.readers import DataError
-from models.training.testfile import TestFile, places
+from models.training.data.readers import DataError
+from models.training.evaluation.fewshot import Labelled
+from models.training.evaluation.testfile import TestFile, places
 
 
 def written(path: Path, *lines: str) -> Path:

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.training.fewshot import Labelled
-from models.training.readers import Broken, DataError, read_rows
+from models.training.data.readers import Broken, DataError, read_rows
+from models.training.evaluation.fewshot import Labelled
 from models.training.recipe import Corpus, Format
 
 _OWN_COLUMNS: dict[Format, tuple[str, ...]] = {"text": ("text",), "nsmc": ("text", "label")}

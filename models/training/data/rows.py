@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from models.training.readers import Broken, DataError, Record, read_rows
+from models.training.data.readers import Broken, DataError, Record, read_rows
 from models.training.recipe import Corpus, Recipe
 
 FEW_WORDS = 4  # a text of fewer is not split

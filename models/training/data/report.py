@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
 
-from models.training.cleaning import REASONS
+from models.training.data.cleaning import REASONS
 
 Role = Literal["training", "validation", "test"]
 

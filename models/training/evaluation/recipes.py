@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from models import formats
-from models.training.data import read_splits
-from models.training.likelihood import Likelihood, MaskedWords
-from models.training.metrics import Confusion, bits_per_byte, calibration, perplexity, translation_quality
+from models.training.data.rows import Row, read_corpus
+from models.training.data.splits import read_splits
+from models.training.evaluation.likelihood import Likelihood, MaskedWords
+from models.training.evaluation.metrics import Confusion, bits_per_byte, calibration, perplexity, translation_quality
 from models.training.recipe import Corpus, Recipe
-from models.training.rows import Row, read_corpus
 
 HELD_OUT = "held-out reviews"  # of a generator: the texts its recipe holds out
 HELD_OUT_WORDS = "held-out words"  # of an encoder's pre-training

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import models
-from models.training.rows import Row
-from models.training.spool import Spool, key_of, prepared, read_rows, write_row
+from models.training.data.rows import Row
+from models.training.data.spool import Spool, key_of, prepared, read_rows, write_row
 
 ROWS = [Row("a\tb\nc\u2028d", "é", None, "fr", None), Row("", "x", "y", None, "<9>"), Row("후", "", "", None, None)]
 
@@ -78,7 +78,7 @@ def test_keys_are_those_of_the_values():
 
 def test_a_process_killed_while_it_builds_leaves_nothing_and_frees_the_others(tmp_path):
     code = (
-        "import sys, time; from pathlib import Path; from models.training.spool import prepared\n"
+        "import sys, time; from pathlib import Path; from models.training.data.spool import prepared\n"
         "def build(folder):\n"
         "    (folder / 'file').write_text('half'); print('begun', flush=True); time.sleep(60)\n"
         "prepared(Path(sys.argv[1]), 'rows', '1', build)"

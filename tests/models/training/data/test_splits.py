@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 
 from models.tokenizer import train_byte_bpe
-from models.training import data as module
-from models.training import examples
-from models.training.data import DataError, encode, read_splits
-from models.training.duplicates import fingerprint
+from models.training.data import splits as module
+from models.training.data import examples
+from models.training.data.duplicates import fingerprint
+from models.training.data.examples import encode
+from models.training.data.readers import DataError
+from models.training.data.report import Report
+from models.training.data.splits import read_splits
 from models.training.recipe import Recipe
-from models.training.report import Report
 
 
 def quiet(line: str) -> None:

@@ -5,7 +5,7 @@ import math
 import pytest
 import sacrebleu
 
-from models.training.metrics import (
+from models.training.evaluation.metrics import (
     Confusion,
     bits_per_byte,
     calibration,

@@ -9,8 +9,14 @@ import torch
 from models import formats
 from models.checkpoint import Checkpoint
 from models.interface import CausalBatch
-from models.training import likelihood
-from models.training.likelihood import Window, masked_words, negative_log_likelihoods, text_likelihood, windows
+from models.training.evaluation import likelihood
+from models.training.evaluation.likelihood import (
+    Window,
+    masked_words,
+    negative_log_likelihoods,
+    text_likelihood,
+    windows,
+)
 from tests import checkpoints
 
 TEXTS = ["정말 재미있는 영화였어요", "I am tired.", "돈이 아깝다 돈이 아깝다"]

@@ -17,8 +17,8 @@ import numpy as np
 from models import formats
 from models.config import GPTConfig
 from models.tokenizer import Tokenizer
-from models.training.likelihood import Window, negative_log_likelihoods
-from models.training.metrics import Confusion
+from models.training.evaluation.likelihood import Window, negative_log_likelihoods
+from models.training.evaluation.metrics import Confusion
 
 _PLACES = re.compile(r"\{(text|pair|label)\}")
 

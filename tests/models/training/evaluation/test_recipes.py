@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from models.training.evaluation import (
+from models.training.evaluation.likelihood import Likelihood, MaskedWords
+from models.training.evaluation.recipes import (
     Answered,
     classification_scores,
     generation_scores,
@@ -13,7 +14,6 @@ from models.training.evaluation import (
     pretraining_scores,
     translation_scores,
 )
-from models.training.likelihood import Likelihood, MaskedWords
 from models.training.recipe import Recipe
 from tests import recipes
 

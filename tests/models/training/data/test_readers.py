@@ -7,7 +7,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from models.training.readers import Broken, DataError, place, read_rows
+from models.training.data.readers import Broken, DataError, place, read_rows
 from models.training.recipe import Corpus
 
 TWO = ("fr", "en")

@@ -5,11 +5,11 @@ import pytest
 
 from models import formats
 from models.tokenizer import Tokenizer, train_byte_bpe, train_wordpiece
-from models.training import examples as module
-from models.training.data import read_splits
-from models.training.examples import Example, Examples, encode
+from models.training.data import examples as module
+from models.training.data.examples import Example, Examples, encode
+from models.training.data.rows import Row
+from models.training.data.splits import read_splits
 from models.training.recipe import Recipe
-from models.training.rows import Row
 
 WORDS = ["영화", "최고", "정말", "감동"]
 

@@ -18,9 +18,9 @@ import numpy as np
 
 from models import formats
 from models.tokenizer import Tokenizer
+from models.training.data.rows import Row
+from models.training.data.spool import Spool, key_of, prepared
 from models.training.recipe import Recipe
-from models.training.rows import Row
-from models.training.spool import Spool, key_of, prepared
 
 _VERSION = 1  # of the files; another one is written anew
 _AHEAD = 4096  # rows that are tokenized at once, on all cores

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.training.duplicates import SHINGLE, NearDuplicates, Seen, fingerprint, hash64
+from models.training.data.duplicates import SHINGLE, NearDuplicates, Seen, fingerprint, hash64
 
 texts = st.text(alphabet="abc ", max_size=24)
 

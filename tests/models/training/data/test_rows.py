@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from models.training.readers import DataError
+from models.training.data.readers import DataError
+from models.training.data.rows import Row, read_corpus, split_in_two
 from models.training.recipe import Recipe
-from models.training.rows import Row, read_corpus, split_in_two
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 
-from models.training.duplicates import NearDuplicates, Seen, fingerprint, hash64
-from models.training.readers import DataError
+from models.training.data.duplicates import NearDuplicates, Seen, fingerprint, hash64
+from models.training.data.readers import DataError
 from models.training.recipe import Cleaning
 
 # In the order they are looked at; a row counts for the first that holds. Those of a recipe have its fields' names.

@@ -1,7 +1,6 @@
 """The data of a run: read, cleaned and held apart once, as a stream, and spooled to disk.
 
-The only module of the data side that others need; the parts are in `readers`, `rows`, `cleaning`, `duplicates`,
-`report`, `spool`, `examples` and `batches`. Everything random comes from the seed.
+Ties the other modules of this folder together. Everything random comes from the seed.
 """
 
 from __future__ import annotations
@@ -15,16 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from models.training.cleaning import Cleaner
-from models.training.duplicates import NearDuplicates, hash64
-from models.training.examples import Example, Examples, encode
-from models.training.readers import Broken, DataError, place
+from models.training.data.cleaning import Cleaner
+from models.training.data.duplicates import NearDuplicates, hash64
+from models.training.data.readers import Broken, DataError, place
+from models.training.data.report import CorpusReport, Report, Role
+from models.training.data.rows import Row, Sample, read_samples
+from models.training.data.spool import Spool, key_of, prepared, read_rows, write_row
 from models.training.recipe import Corpus, Recipe
-from models.training.report import CorpusReport, Report, Role
-from models.training.rows import Row, Sample, read_corpus, read_samples
-from models.training.spool import Spool, key_of, prepared, read_rows, write_row
-
-__all__ = ["DataError", "Example", "Examples", "Row", "Splits", "encode", "read_corpus", "read_splits"]
 
 Say = Callable[[str], None]
 _VERSION = 1  # of the spooled files; others are written anew

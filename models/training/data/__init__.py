@@ -1,0 +1,1 @@
+"""From files to examples: read, cleaned, held apart, spooled, encoded, batched. Knows nothing of models."""
