@@ -27,9 +27,9 @@ from models.checkpoint import Checkpoint, CheckpointError, load
 from models.config import GPTConfig
 from models.precision import resolve_device
 from models.registry import Registry, RegistryError
-from models.training.data import read_splits
-from models.training.likelihood import text_likelihood
-from models.training.metrics import bits_per_byte
+from models.training.data.splits import read_splits
+from models.training.evaluation.likelihood import text_likelihood
+from models.training.evaluation.metrics import bits_per_byte
 from models.training.recipe import Recipe
 
 MEMORY = 1024  # MiB: room for all that 100 MB of text teach PPMd; without it, it forgets all and starts again

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from models.tokenizer import train_byte_bpe
-from models.training.data import splits as module
 from models.training.data import examples
+from models.training.data import splits as module
 from models.training.data.duplicates import fingerprint
 from models.training.data.examples import encode
 from models.training.data.readers import DataError

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.models.training.evaluation.test_likelihood import alone
 
 from models.checkpoint import Checkpoint
 from models.training.evaluation.fewshot import FewShot, Labelled, Template
 from tests import checkpoints
+from tests.models.training.evaluation.test_likelihood import alone
 
 WORDS = {"negative": "지루", "positive": "재미"}
 POOL = [Labelled(f"영화 {n}", "positive" if n % 3 else "negative") for n in range(9)]
