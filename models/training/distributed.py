@@ -47,7 +47,10 @@ def train(job: Job, workers: int, say: Callable[[str], None] = print, *, address
     Raises what `run.train` raises, WorkersFailedError, and ValueError when there is no room for the workers.
     """
     job = _absolute(job)
-    _check_share(job.recipe, workers)
+    try:  # before anything is started
+        Recipe.load(job.recipe, job.changes).training.check_workers(workers)
+    except RecipeError as error:
+        raise RecipeError(f"{job.recipe}: {error}") from error
     directory = prepare(job, say).directory
     job = dataclasses.replace(job, resume=True)  # from here on, every start of the workers goes on
     with _ray(address, workers):
@@ -82,16 +85,6 @@ def _absolute(job: Job) -> Job:
     return dataclasses.replace(
         job, recipe=job.recipe.resolve(), data=job.data.resolve(), runs=job.runs.resolve(), registry=registry
     )
-
-
-def _check_share(path: Path, workers: int) -> None:
-    """Before anything is started. Raises RecipeError."""
-    accumulate = Recipe.load(path).training.accumulate
-    if workers < 1 or accumulate % workers:
-        raise RecipeError(
-            f"{path}: accumulate is {accumulate}, which {workers} workers cannot share evenly: make it a multiple of "
-            f"{workers} (and batch_tokens smaller, for steps of the same size)"
-        )
 
 
 def _share(device: str, workers: int, nodes: Sequence[dict[str, float]]) -> tuple[Literal["cpu", "cuda"], int]:

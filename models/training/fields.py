@@ -11,9 +11,43 @@ import typing
 from dataclasses import fields
 from typing import Any, Literal, TypeVar, Union
 
+import yaml
+
 from models.config import ConfigError
 
 T = TypeVar("T")
+
+
+def change(values: Any, assignment: str) -> None:
+    """Set one field of what YAML gave, in place: `training.steps=100`, `corpora.0.repeat=2`. The value is YAML, too.
+
+    Raises ConfigError where there is no such place.
+    """
+    path, equals, text = assignment.partition("=")
+    if not equals or not path:
+        raise ConfigError(f"{assignment!r} is not of the form field=value, such as training.steps=100")
+    *parents, last = path.split(".")
+    place = values
+    for name in parents:
+        place = _inside(place, name, path)
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{assignment!r}: the value is not YAML: {error}") from error
+    if isinstance(place, list):
+        _inside(place, last, path)
+        place[int(last)] = value
+    elif isinstance(place, dict):
+        place[last] = "" if value is None else value
+    else:
+        raise ConfigError(f"{path} leads nowhere: what should hold {last!r} is {place!r}")
+
+
+def _inside(place: Any, name: str, path: str) -> Any:
+    try:
+        return place[int(name)] if isinstance(place, list) else place.setdefault(name, {})
+    except (AttributeError, IndexError, ValueError) as error:
+        raise ConfigError(f"{path} leads nowhere: there is no {name!r} in {place!r}") from error
 
 
 def read_fields(kind: type[T], values: Any, where: str) -> T:

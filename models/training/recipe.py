@@ -6,6 +6,7 @@ Knows nothing of torch; the `model` section is checked by the architecture's own
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -13,7 +14,7 @@ from typing import Any, Literal, Self
 import yaml
 
 from models.config import ConfigError
-from models.training.fields import read_fields
+from models.training.fields import change, read_fields
 
 Task = Literal["translate", "generate", "classify", "pretrain"]
 Format = Literal["tsv", "jsonl", "parquet", "text", "anki", "nsmc"]
@@ -32,6 +33,7 @@ class Corpus:
     file: str = ""  # relative to the data folder
     files: dict[str, str] = dataclasses.field(default_factory=dict)  # column -> file: line-aligned parallel text
     format: Format | None = None  # None: by the file's suffix
+    limit: int | None = None  # read only so many rows, from the head
     max_broken: int = 100  # rows that cannot be read (wrong columns, not UTF-8, empty) are left out, up to so many
     directions: tuple[str, ...] = ()  # of a translation corpus: fr-en reads column fr and writes column en
     label_column: str = "label"  # of a classifier
@@ -47,8 +49,8 @@ class Corpus:
             raise ConfigError(
                 f"{self.file}: give its format: the suffix {Path(self.file).suffix!r} is none of {', '.join(_FORMATS)}"
             )
-        for name, least in (("repeat", 1), ("max_broken", 0)):
-            if getattr(self, name) < least:
+        for name, least in (("repeat", 1), ("limit", 1), ("max_broken", 0)):
+            if getattr(self, name) is not None and getattr(self, name) < least:
                 raise ConfigError(f"{self.name}: {name} is {getattr(self, name)}, expected at least {least}")
         for direction in self.directions:
             missing = [language for language in direction.split("-") if language not in self.columns]
@@ -155,6 +157,14 @@ class Training:
         if self.max_minutes is not None and self.max_minutes <= 0:
             raise ConfigError(f"max_minutes is {self.max_minutes}, expected more than 0")
 
+    def check_workers(self, workers: int) -> None:
+        """Raises RecipeError when they cannot share the batches of a step evenly."""
+        if workers < 1 or self.accumulate % workers:
+            raise RecipeError(
+                f"accumulate is {self.accumulate}, which {workers} workers cannot share evenly: make it a multiple of "
+                f"{workers} (and batch_tokens smaller, for steps of the same size)"
+            )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
@@ -206,8 +216,11 @@ class Recipe:
         return tuple(sorted({pair for corpus in self.corpora for pair in corpus.pairs}))
 
     @classmethod
-    def load(cls, path: Path) -> Self:
-        """Raises RecipeError, which names the file and the field."""
+    def load(cls, path: Path, changes: Sequence[str] = ()) -> Self:
+        """`changes` are fields that differ from the file's, such as `training.steps=100`.
+
+        Raises RecipeError, which names the file and the field.
+        """
         if not path.is_file():
             raise RecipeError(f"{path}: no such recipe")
         try:
@@ -215,8 +228,10 @@ class Recipe:
         except yaml.YAMLError as error:
             raise RecipeError(f"{path}: not YAML: {error}") from error
         try:
+            for each in changes:
+                change(values, each)
             return cls.from_dict(values)
-        except RecipeError as error:
+        except (ConfigError, RecipeError) as error:
             raise RecipeError(f"{path}: {error}") from error
 
     @classmethod

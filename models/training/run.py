@@ -49,6 +49,7 @@ class Job:
     registry: str  # where the recipe's `start` is looked for when it is no run
     resume: bool = True  # an interrupted run goes on where it was; otherwise it starts over
     device: str = "auto"
+    changes: tuple[str, ...] = ()  # fields that differ from the recipe's file: training.steps=100
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def train(job: Job, say: Say = print) -> TrainingResult:
 
 def prepare(job: Job, say: Say = print) -> Prepared:
     """Read, clean and encode the data. What an earlier call of the same run left is opened, not made again."""
-    recipe = Recipe.load(job.recipe)
+    recipe = Recipe.load(job.recipe, job.changes)
     start = resolve_start(recipe, job.runs, job.registry) if recipe.start else None
     directory = job.runs / recipe.name
     if not job.resume:

@@ -31,7 +31,7 @@ from models.training.objectives import Batch, Objective
 from models.training.optimizer import build_optimizers, clip_gradients, schedule
 from models.training.order import Order, Place
 from models.training.parallel import ALONE, Group
-from models.training.recipe import RecipeError, Training
+from models.training.recipe import Training
 from models.training.reporting import Reporter
 from models.training.state import Measurement, Progress, ResumeError, latest_state, load_state, save_state
 
@@ -63,11 +63,7 @@ class Trainer:
         group: Group = ALONE,
         say: Callable[[str], None] = print,
     ) -> None:
-        if recipe.accumulate % group.size:
-            raise RecipeError(
-                f"accumulate is {recipe.accumulate}, which {group.size} workers cannot share evenly: make it a "
-                f"multiple of {group.size} (and batch_tokens smaller, for steps of the same size)"
-            )
+        recipe.check_workers(group.size)
         if device.type == "cpu":
             speed_up_on_cpu(model)
         self.model, self._recipe, self._device = model.to(device), recipe, device

@@ -17,6 +17,9 @@ def train(
     data: DataOption,
     runs: Annotated[Path, typer.Option(help="Folder for the state and the result of the run.")] = Path("runs"),
     resume: Annotated[bool, typer.Option(help="Go on from where an interrupted run stopped.")] = True,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", help="A field that differs from the recipe's: training.steps=100.")
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes that share each step's batches.")] = 1,
     address: Annotated[
         str | None, typer.Option(help="Ray cluster for the workers; without it a local Ray is started for them.")
@@ -31,7 +34,15 @@ def train(
     from models.training.state import ResumeError
     from models.training.trainer import DivergedError, Interrupted
 
-    job = run.Job(recipe=recipe, data=data, runs=runs, registry=registry, resume=resume, device=device)
+    job = run.Job(
+        recipe=recipe,
+        data=data,
+        runs=runs,
+        registry=registry,
+        resume=resume,
+        device=device,
+        changes=tuple(changes or ()),
+    )
     say = partial(console.print, markup=False, soft_wrap=True)
     try:
         if workers == 1 and address is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,7 +52,7 @@ def read_samples(recipe: Recipe, corpus: Corpus, data: Path, broken: Broken | No
                 f"{corpus.name}: a recipe with task {recipe.task} reads column {column!r}, "
                 f"the recipe names the columns {', '.join(corpus.columns)}"
             )
-    records = read_rows(corpus, data, broken)
+    records = islice(read_rows(corpus, data, broken), corpus.limit)
     if recipe.task == "translate":
         return _translations(corpus, records)
     if recipe.task == "classify":

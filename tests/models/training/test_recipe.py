@@ -85,6 +85,32 @@ def test_a_wrong_training_field_is_named(write_recipe, recipes, training, compla
         Recipe.load(write_recipe(recipes["translator"], **training))
 
 
+def test_fields_can_be_changed_without_another_file(write_recipe, recipes):
+    path = write_recipe(recipes["translator"])
+    changes = ["training.steps=7", "corpora.0.limit=3", "model.dropout=0.25", "name=trial", "start="]
+    recipe = Recipe.load(path, changes)
+    assert (recipe.training.steps, recipe.corpora[0].limit, recipe.model["dropout"]) == (7, 3, 0.25)
+    assert (recipe.name, recipe.start) == ("trial", "")
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ("training.steps", "'training.steps' is not of the form field=value"),
+        ("corpora.4.repeat=2", "corpora.4.repeat leads nowhere: there is no '4'"),
+        ("name.first=x", "name.first leads nowhere: what should hold 'first' is 'translator'"),
+        ("training.steps=[", "the value is not YAML"),
+        ("training.steps=many", "recipe.training.steps is 'many', expected int"),
+        ("training.pace=1", "recipe.training has no field 'pace'"),
+    ],
+)
+def test_a_change_that_cannot_be_made_is_named(write_recipe, recipes, change, complaint):
+    path = write_recipe(recipes["translator"])
+    with pytest.raises(RecipeError, match=complaint) as refusal:
+        Recipe.load(path, [change])
+    assert str(path) in str(refusal.value)
+
+
 def test_a_label_that_the_model_does_not_have_is_named(write_recipe, recipes):
     with pytest.raises(RecipeError, match=r"labels \['negative'\] are not among the recipe's \['positive'\]"):
         Recipe.load(write_recipe({**recipes["classifier"], "labels": ["positive"]}))
