@@ -47,8 +47,9 @@ def train(job: Job, workers: int, say: Callable[[str], None] = print, *, address
     Raises what `run.train` raises, WorkersFailedError, and ValueError when there is no room for the workers.
     """
     job = _absolute(job)
+    recipe = Recipe.load(job.recipe, job.changes)
     try:  # before anything is started
-        Recipe.load(job.recipe, job.changes).training.check_workers(workers)
+        recipe.training.check_workers(workers)
     except RecipeError as error:
         raise RecipeError(f"{job.recipe}: {error}") from error
     directory = prepare(job, say).directory
