@@ -143,17 +143,20 @@ def _scores(scores: Mapping[str, Any]) -> str:
     used = [measure for measure in _METRICS if any(measure in _measures(score) for score in scores.values())]
     if not used:
         return ""
-    rows, signatures = [], []
+    rows = []
+    computed: dict[str, list[str]] = {}  # measure and signature -> tests
     for test, score in scores.items():
         count = next((f"{score[name]:,} {name}" for name in _COUNTS if name in score), "")
         rows.append((_cell(test), *(_figure(_measures(score).get(measure)) for measure in used), count))
-        signatures += [
-            f"- {_cell(test)}: {measure} `{score[field]}`"
-            for measure, field in (("BLEU", "signature"), ("chrF", "chrf_signature"))
-            if field in score
-        ]
+        for measure, field in (("BLEU", "signature"), ("chrF", "chrf_signature")):
+            if field in score:
+                computed.setdefault(f"{measure} `{score[field]}`", []).append(_cell(test))
     table = _table(("test", *(_METRICS[measure] for measure in used), "size"), rows)
-    return table + ("\n\nHow they were computed (sacrebleu):\n\n" + "\n".join(signatures) if signatures else "")
+    if not computed:
+        return table
+    everywhere = all(len(tests) == len(scores) for tests in computed.values())
+    lines = [f"- {how}" + ("" if everywhere else f": {', '.join(tests)}") for how, tests in computed.items()]
+    return f"{table}\n\nHow they were computed (sacrebleu):\n\n" + "\n".join(lines)
 
 
 def _model(manifest: Manifest, config: Config) -> Iterator[tuple[str, object]]:

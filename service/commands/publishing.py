@@ -48,7 +48,7 @@ def publish(
         raise failed(f"{error.summary}. Nothing was published; --force publishes it all the same") from error
     except (OSError, CheckpointError, RegistryError, ValueError) as error:
         raise failed(str(error)) from error
-    console.print(json.dumps(manifest.scores, indent=2, ensure_ascii=False), markup=False)
+    console.print(json.dumps(manifest.scores, indent=2, ensure_ascii=False), markup=False, soft_wrap=True)
     gate = manifest.publication.get("gate")
     if gate and not gate["compared"]:
         console.print(f"Compared with nothing: {gate['against']} has no score that this one has, too")
