@@ -154,8 +154,9 @@ def _scores(scores: Mapping[str, Any]) -> str:
     table = _table(("test", *(_METRICS[measure] for measure in used), "size"), rows)
     if not computed:
         return table
-    everywhere = all(len(tests) == len(scores) for tests in computed.values())
-    lines = [f"- {how}" + ("" if everywhere else f": {', '.join(tests)}") for how, tests in computed.items()]
+    lines = [
+        f"- {how}" + (f": {', '.join(tests)}" if len(tests) < len(scores) else "") for how, tests in computed.items()
+    ]
     return f"{table}\n\nHow they were computed (sacrebleu):\n\n" + "\n".join(lines)
 
 

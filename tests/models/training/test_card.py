@@ -64,8 +64,8 @@ def test_the_card_has_everything_the_manifest_knows(translator):
         '"src_lang": "fr", "tgt_lang": "en"',
         "| test | BLEU | chrF | size |",
         "| test fr-en | 31.23 | 52.1 | 1,200 sentences |",
-        f"- test fr-en: BLEU `{SIGNATURE}`",
-        "- test fr-en: chrF `nrefs:1|nc:6`",
+        f"- BLEU `{SIGNATURE}`\n",
+        "- chrF `nrefs:1|nc:6`: test fr-en",
         "Short everyday sentences.",  # recipe.limits
         "| encoder_layers | 2 |",
         "Sentences | of somebody",
