@@ -42,9 +42,10 @@ _METRICS = {
     "calibration_error": "calibration error",
     "bits_per_byte": "bits per byte",
     "perplexity": "perplexity",
+    "agreement": "agreement",
 }
 _HUB_METRICS = {"macro_f1": "f1"}
-_COUNTS = ("sentences", "texts")
+_COUNTS = ("sentences", "texts", "samples")
 _REQUESTS = {
     "translate": '{{"inputs": "...", "parameters": {{"src_lang": "{source}", "tgt_lang": "{target}"}}}}',
     "generate": '{{"inputs": "..."}}',

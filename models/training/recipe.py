@@ -90,6 +90,23 @@ class Control:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Steering:
+    """Whether a generator says what it is asked to: samples that a classifier judges when it is published."""
+
+    judge: str  # NAME[@VERSION] of the registry, or a checkpoint directory
+    prompts: dict[str, str]  # prompt -> the label that its samples are to get
+    samples: int = 100  # of each prompt
+    temperature: float = 1.0
+    top_p: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.prompts:
+            raise ConfigError("steering has no prompts, such as {'<rating:1>': negative}")
+        if self.samples < 1:
+            raise ConfigError(f"samples is {self.samples}, expected at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Cleaning:
     """Rows that training leaves out; the report counts them by reason. Held-out rows are never cleaned."""
 
@@ -185,6 +202,7 @@ class Recipe:
     beams: tuple[int, ...] = (1,)  # of a translator: each test is scored with these beam widths
     labels: tuple[str, ...] = ()  # of a classifier, in the order of its outputs
     control: Control | None = None
+    steering: Steering | None = None
     cleaning: Cleaning = Cleaning()
     licence: str = ""
     data: str = ""  # what it was trained on, for the manifest
@@ -200,6 +218,8 @@ class Recipe:
             raise ConfigError("give either a model and a tokenizer, or start: what to begin with, which has both")
         if self.frozen_encoder and not (self.start and self.task == "classify"):
             raise ConfigError("frozen_encoder is for a classifier that starts from a pre-trained encoder (start)")
+        if self.steering and self.task != "generate":
+            raise ConfigError(f"steering is of a generator, this recipe is to {self.task}")
         if not self.beams or min(self.beams) < 1:
             raise ConfigError(f"beams is {self.beams}, expected widths of at least 1")
         if self.task == "translate" and not all(corpus.directions for corpus in self.corpora):

@@ -198,7 +198,7 @@ def _hash(prepared: Prepared) -> str:
     values = dataclasses.asdict(prepared.recipe)
     for name in ("steps", "max_minutes", "validate_every", "save_every"):
         del values["training"][name]
-    for name in ("licence", "data", "attribution", "limits", "beams"):
+    for name in ("licence", "data", "attribution", "limits", "beams", "steering"):
         del values[name]
     values["start"] = prepared.start.weights_hash if prepared.start else ""
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

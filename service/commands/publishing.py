@@ -14,6 +14,7 @@ from service.commands.terminal import RegistryOption, console, failed
 from service.config import SHIPPED_REGISTRY
 
 if TYPE_CHECKING:
+    from models.registry import Registry
     from models.training.publishing import Comparison
 
 
@@ -41,7 +42,7 @@ def publish(
     try:
         share = _share(tolerance)
         target = Registry(registry)  # a URL that cannot be opened is known before minutes of scoring
-        measured = _read_scores(scores) if scores is not None else _score(directory, data)
+        measured = _read_scores(scores) if scores is not None else _score(directory, data, target)
         manifest = publish_checkpoint(directory, target, measured, tolerance=share, force=force, note=note)
     except GateError as error:
         console.print(_comparison(error.comparisons))
@@ -68,12 +69,12 @@ def _share(text: str) -> float:
     return share
 
 
-def _score(directory: Path, data: Path | None) -> dict[str, Any]:
+def _score(directory: Path, data: Path | None, registry: Registry) -> dict[str, Any]:
     from service.scoring import score
 
     if data is None:
         raise ValueError("--data is missing: the folder of the files that the recipe is scored on (or give --scores)")
-    return score(directory, data, console)
+    return score(directory, data, registry, console)
 
 
 def _read_scores(path: Path) -> dict[str, Any]:

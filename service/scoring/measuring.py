@@ -25,7 +25,7 @@ from service.scoring.evaluating import (
     evaluate_translations,
 )
 from service.scoring.likelihoods import Converted, progress
-from service.scoring.steering import steer
+from service.scoring.steering import load_judge, steer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,18 +225,15 @@ def _shots(checkpoint: Checkpoint, options: Options, shots: Shots, console: Cons
 
 
 def _steering(checkpoint: Checkpoint, options: Options, steering: Steering, console: Console) -> Measured:
-    judge = load(steering.judge)
-    if judge.manifest.task != "classify":
-        raise ValueError(f"the judge {_name(judge)} is made to {judge.manifest.task}, expected a classifier")
     with (
         EngineAnswers(checkpoint, console, options.precision) as generator,
-        EngineAnswers(judge, console, options.precision) as judging,
+        EngineAnswers(load_judge(steering.judge), console, options.precision) as judge,
     ):
         decoding = steering.decoding
         kept = {"top_k": decoding.top_k, "top_p": decoding.top_p, "max_new_tokens": decoding.max_new_tokens}
         given = "".join(f", {name} {value}" for name, value in kept.items() if value is not None)
         console.print(f"{generator.info.precision}, temperature {decoding.temperature:g}{given}, seed {decoding.seed}")
-        result = steer(generator, judging, steering.prompts, decoding, steering.samples)
+        result = steer(generator, judge, steering.prompts, decoding, steering.samples)
         tables.show_steering(result, console)
         settings = {"temperature": decoding.temperature, "seed": decoding.seed, **kept}
         return {**result.to_dict(), "decoding": settings}, generator.info.precision

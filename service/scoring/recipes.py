@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from models.checkpoint import load
+from models.registry import Registry
 from models.training.evaluation.recipes import (
     Answered,
     classification_scores,
@@ -22,12 +23,13 @@ from models.training.recipe import Recipe
 from service.messages import Decoding
 from service.scoring.answers import EngineAnswers
 from service.scoring.likelihoods import Converted
+from service.scoring.steering import load_judge, steer
 
 
-def score(directory: Path, data: Path, console: Console) -> dict[str, Any]:
-    """By test file. `data` is the folder whose files the checkpoint's recipe names.
+def score(directory: Path, data: Path, registry: Registry, console: Console) -> dict[str, Any]:
+    """By test file. `data` is the folder whose files the checkpoint's recipe names, `registry` has a generator's judge.
 
-    Raises CheckpointError, RecipeError, DataError, and ValueError where the engine cannot answer a test text.
+    Raises CheckpointError, RecipeError, DataError, RegistryError, and ValueError where the engine cannot answer a text.
     """
 
     def say(line: str) -> None:
@@ -42,7 +44,8 @@ def score(directory: Path, data: Path, console: Console) -> dict[str, Any]:
         with _run_folder(directory) as folder:
             if task == "pretrain":
                 return pretraining_scores(recipe, data, folder, converted.masked_words, say)
-            return generation_scores(recipe, data, folder, lambda texts: converted.texts(texts, console), say)
+            found = generation_scores(recipe, data, folder, lambda texts: converted.texts(texts, console), say)
+        return found if recipe.steering is None else {**found, **_steering(directory, recipe, registry, console)}
     with EngineAnswers(checkpoint, console) as answers:
 
         def translate(texts: Sequence[str], source: str, target: str, beams: int) -> list[str]:
@@ -55,6 +58,18 @@ def score(directory: Path, data: Path, console: Console) -> dict[str, Any]:
         if task == "translate":
             return translation_scores(recipe, data, translate)
         return classification_scores(recipe, data, classify)
+
+
+def _steering(directory: Path, recipe: Recipe, registry: Registry, console: Console) -> dict[str, Any]:
+    steering = recipe.steering
+    assert steering is not None
+    decoding = Decoding(do_sample=True, temperature=steering.temperature, top_p=steering.top_p, seed=recipe.seed)
+    with (
+        EngineAnswers(load(directory), console) as generator,
+        EngineAnswers(load_judge(registry.resolve(steering.judge)), console) as judge,
+    ):
+        found = steer(generator, judge, steering.prompts, decoding, steering.samples)
+    return {"steering": {"agreement": round(found.share, 4), "samples": found.samples, "judge": found.judge}}
 
 
 @contextmanager

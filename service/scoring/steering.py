@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
+from models.checkpoint import Checkpoint, load
 from models.training.evaluation.metrics import interval
 from service.messages import Decoding
 from service.scoring.answers import EngineAnswers
@@ -48,19 +50,23 @@ class SteeringResult:
         return sum(each.samples for each in self.prompts)
 
     @property
+    def share(self) -> float:
+        return self.right / self.samples
+
+    @property
     def interval(self) -> tuple[float, float]:
         return interval(self.right, self.samples)
 
     def to_dict(self) -> dict[str, Any]:
         return {
-            "as_asked": round(self.right / self.samples, 4),
+            "agreement": round(self.share, 4),
             "interval": [round(bound, 4) for bound in self.interval],
             "samples": self.samples,
             "judge": self.judge,
             "prompts": {
                 each.prompt: {
                     "asked": each.asked,
-                    "as_asked": round(each.share, 4),
+                    "agreement": round(each.share, 4),
                     "interval": [round(bound, 4) for bound in each.interval],
                     "samples": each.samples,
                     "unjudged": each.unjudged,
@@ -69,6 +75,17 @@ class SteeringResult:
                 for each in self.prompts
             },
         }
+
+
+def load_judge(directory: Path) -> Checkpoint:
+    """Raises CheckpointError, and ValueError for what is no classifier."""
+    judge = load(directory)
+    manifest = judge.manifest
+    if manifest.task != "classify":
+        raise ValueError(
+            f"the judge {manifest.name}@{manifest.version} is made to {manifest.task}, expected a classifier"
+        )
+    return judge
 
 
 def steer(

@@ -152,7 +152,7 @@ def show_steering(result: SteeringResult, console: Console) -> None:
         )
     low, high = result.interval
     table.add_section()
-    table.add_row("all", "", f"[bold]{result.right / result.samples:.3f}[/bold]", f"{low:.3f}-{high:.3f}")
+    table.add_row("all", "", f"[bold]{result.share:.3f}[/bold]", f"{low:.3f}-{high:.3f}")
     console.print(table)
     samples = _table("Some of them", "prompt", "judged", "text")
     for each in result.prompts:

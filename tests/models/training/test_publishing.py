@@ -101,6 +101,8 @@ def test_after_a_rollback_the_gate_compares_with_what_is_current(trained, regist
         ({"accuracy": 0.9, "texts": 10}, {"accuracy": 0.8, "texts": 20}, []),
         ({"bleu": 30.0, "signature": "tok:13a"}, {"bleu": 3.0, "signature": "tok:char"}, []),
         ({"bleu": 0.0}, {"bleu": 0.0}, [False]),
+        ({"agreement": 0.9, "judge": "classifier@1"}, {"agreement": 0.8, "judge": "classifier@1"}, [True]),
+        ({"agreement": 0.9, "judge": "classifier@1"}, {"agreement": 0.8, "judge": "classifier@2"}, []),
     ],
 )
 def test_only_what_was_measured_alike_is_compared(old, new, worse):

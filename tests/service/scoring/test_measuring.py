@@ -161,7 +161,7 @@ def test_steering_is_the_share_of_samples_the_judge_labels_as_asked(made: dict[s
     each = found["prompts"]
     assert each.keys() == {"<rating:1>", "<rating:9>"}
     assert found["samples"] == 12
-    assert found["as_asked"] == pytest.approx(sum(prompt["as_asked"] * 6 for prompt in each.values()) / 12, abs=1e-3)
+    assert found["agreement"] == pytest.approx(sum(prompt["agreement"] * 6 for prompt in each.values()) / 12, abs=1e-3)
     assert found["judge"] == "classifier@1"
     assert measure(made["generator"], options, console)["scores"] == found  # by the seed
 

@@ -3,11 +3,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
 
 from models.checkpoint import load, read_manifest, write_manifest
+from models.registry import Registry, RegistryError
 from models.training.data.splits import read_splits
 from models.training.evaluation.likelihood import text_likelihood
 from models.training.evaluation.metrics import bits_per_byte
@@ -15,12 +17,15 @@ from models.training.recipe import Recipe
 from service.scoring import score
 
 OfRecipe = Callable[..., Path]
-QUIET = Console(quiet=True)
 PLAIN = [{"file": "labelled.tsv", "columns": ["label", "text"]}]
 
 
+def scores_of(directory: Path, data: Path, registry: Path = Path("no-registry")) -> dict[str, Any]:
+    return score(directory, data, Registry(registry), Console(quiet=True))
+
+
 def test_a_translators_scores_are_by_file_direction_and_beam_width(of_recipe: OfRecipe, data: Path) -> None:
-    scores = score(of_recipe("translator", beams=[1, 2]), data, QUIET)
+    scores = scores_of(of_recipe("translator", beams=[1, 2]), data)
     assert scores.keys() == {"test fr-en", "test fr-en, beam 2"}
     for found in scores.values():
         assert found.keys() == {"bleu", "chrf", "signature", "chrf_signature", "sentences"}
@@ -29,7 +34,7 @@ def test_a_translators_scores_are_by_file_direction_and_beam_width(of_recipe: Of
 
 
 def test_a_classifiers_scores_have_its_macro_f1_and_calibration(of_recipe: OfRecipe, data: Path) -> None:
-    scores = score(of_recipe("classifier"), data, QUIET)
+    scores = scores_of(of_recipe("classifier"), data)
     assert scores.keys() == {"labelled.test"}
     found = scores["labelled.test"]
     assert found.keys() == {"accuracy", "macro_f1", "calibration_error", "texts"}
@@ -40,12 +45,12 @@ def test_a_classifiers_scores_have_its_macro_f1_and_calibration(of_recipe: OfRec
 def test_tests_of_the_same_file_are_one(of_recipe: OfRecipe, data: Path) -> None:
     one = {"file": "labelled.test.tsv", "columns": ["label", "text"]}
     tests = [{**one, "labels": {"0": "negative"}}, {**one, "labels": {"1": "positive"}}]
-    assert score(of_recipe("classifier", tests=tests), data, QUIET)["labelled.test"]["texts"] == 16
+    assert scores_of(of_recipe("classifier", tests=tests), data)["labelled.test"]["texts"] == 16
 
 
 def test_a_generators_score_is_bits_per_byte_of_the_texts_its_recipe_holds_out(of_recipe: OfRecipe, data: Path) -> None:
     directory = of_recipe("generator")
-    scores = score(directory, data, QUIET)
+    scores = scores_of(directory, data)
     checkpoint = load(directory)
     recipe = Recipe.from_dict(checkpoint.manifest.training["recipe"])
     held_out = read_splits(recipe, data, directory.parent / "again", lambda line: None).validation
@@ -60,30 +65,51 @@ def test_a_generators_score_is_bits_per_byte_of_the_texts_its_recipe_holds_out(o
 def test_a_generator_is_scored_on_the_recipes_test_files_too(of_recipe: OfRecipe, data: Path) -> None:
     (data / "other.tsv").write_text("9\t정말 좋아요 무척\n")
     tests = [{"file": "other.tsv", "columns": ["rating", "text"]}]
-    scores = score(of_recipe("generator", tests=tests), data, QUIET)
+    scores = scores_of(of_recipe("generator", tests=tests), data)
     assert scores["other"]["texts"] == 1
+
+
+def test_a_generators_samples_are_judged_by_the_classifier_of_the_registry(
+    of_recipe: OfRecipe, made: dict[str, Path], data: Path, tmp_path: Path
+) -> None:
+    registry = tmp_path / "registry"
+    for _ in range(2):
+        Registry(registry).publish("classifier", made["classifier"])
+    prompts = {"<rating:2>": "negative", "<rating:9>": "positive"}
+    steering = {"judge": "classifier", "prompts": prompts, "samples": 3}
+    found = scores_of(of_recipe("generator", steering=steering), data, registry)
+    assert found.keys() == {"held-out reviews", "steering"}
+    assert found["steering"]["samples"] == 6
+    assert found["steering"]["judge"] == "classifier@2"
+    assert 0 <= found["steering"]["agreement"] <= 1
+
+
+def test_a_judge_that_is_not_in_the_registry_is_named(of_recipe: OfRecipe, data: Path, tmp_path: Path) -> None:
+    steering = {"judge": "critic", "prompts": {"<rating:2>": "negative"}}
+    with pytest.raises(RegistryError, match="no model 'critic'"):
+        scores_of(of_recipe("generator", steering=steering), data, tmp_path)
 
 
 def test_the_folder_of_the_run_keeps_the_data_and_none_is_left_behind_without_it(
     of_recipe: OfRecipe, data: Path
 ) -> None:
     directory = of_recipe("generator")
-    score(directory, data, QUIET)
+    scores_of(directory, data)
     assert {path.name for path in directory.parent.iterdir()} == {"checkpoint"}
     (directory.parent / "tokenizer.json").write_bytes((directory / "tokenizer.json").read_bytes())
-    score(directory, data, QUIET)
+    scores_of(directory, data)
     assert (directory.parent / "data").is_dir()
 
 
 def test_a_test_text_the_engine_refuses_is_said_rather_than_left_out(of_recipe: OfRecipe, data: Path) -> None:
     (data / "labelled.test.tsv").write_text("1\t" + "정말 " * 200 + "\n")
     with pytest.raises(ValueError, match=r"no answer to '정말.*the limit is 64"):
-        score(of_recipe("classifier"), data, QUIET)
+        scores_of(of_recipe("classifier"), data)
 
 
 def test_an_encoders_pre_training_is_scored_by_the_words_it_guesses(of_recipe: OfRecipe, data: Path) -> None:
     directory = of_recipe("classifier", task="pretrain", tests=[], labels=[], corpora=PLAIN)
     write_manifest(directory, dataclasses.replace(read_manifest(directory), task="pretrain", labels=()))
-    found = score(directory, data, QUIET)["held-out words"]
+    found = scores_of(directory, data)["held-out words"]
     assert found.keys() == {"masked_word_accuracy", "masked_word_perplexity", "texts"}
     assert found["texts"] == 16
