@@ -47,7 +47,7 @@ RULES = (
     ),
     Rule(
         "models.training.data",
-        ("models.formats", "models.tokenizer", "models.training.recipe"),
+        ("models.disk", "models.formats", "models.tokenizer", "models.training.recipe"),
         ("numpy", "pyarrow"),
     ),
     Rule("models.training.evaluation", ("models",), ("torch", "numpy", "sacrebleu")),

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from models import checkpoint
 from models.checkpoint import Manifest
+from models.disk import sync
 from models.registry.layout import (
     LEFTOVER_S,
     NAME,
@@ -88,18 +89,18 @@ class DirectoryStore:
     def publish(self, name: str, staged: Path, manifest: Manifest, admit: Admit) -> int:
         for path in staged.iterdir():  # before the lock: gigabytes take their time
             path.chmod(0o644)
-            _flush(path)
+            sync(path)
         with self._lock(name):
             versions = self.versions(name)
             publication = admit(self.manifest(name, current_of(self, name)) if versions else None)
             version = max(self._numbers(name), default=0) + 1
             manifest = dataclasses.replace(manifest, version=version, publication=publication)
             (staged / checkpoint.MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
-            _flush(staged / checkpoint.MANIFEST)
+            sync(staged / checkpoint.MANIFEST)
             staged.chmod(0o755)
-            _flush(staged)
+            sync(staged)
             staged.rename(self.root / name / str(version))
-            _flush(self.root / name)
+            sync(self.root / name)
             self._set_current(name, version)
         return version
 
@@ -155,16 +156,7 @@ class DirectoryStore:
             os.fsync(file.fileno())
         Path(scratch).chmod(0o644)
         Path(scratch).replace(home / _CURRENT)
-        _flush(home)
-
-
-def _flush(path: Path) -> None:
-    """To disk: a file's bytes, or a directory's entries."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        sync(home)
 
 
 def _size(path: Path) -> int:

@@ -194,7 +194,7 @@ class Recipe:
     tokenizer: TokenizerRecipe | None = None
     start: str = ""  # begin with the weights and the tokenizer of this run, NAME[@VERSION] or checkpoint directory
     frozen_encoder: bool = False  # of a classifier: train the head alone, on the features of the encoder it starts from
-    next_sentence: bool = True  # of pre-training: also tell whether the second half of a text is its own
+    next_sentence: bool = True  # of pre-training: split texts, and also tell whether the second part is its own
     seed: int = 1
     validation: tuple[Corpus, ...] = ()
     hold_out: int = 0  # examples taken from the first corpus for validation, where there is no file for it

@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from models.disk import move_into_place, sync
 from models.training.optimizer import Optimizers
 
 
@@ -75,11 +76,7 @@ def save_state(
     if average is not None:
         _save(average, scratch / "average.safetensors")
     (scratch / "progress.json").write_text(json.dumps({"recipe": recipe_hash, **asdict(progress)}))
-    for path in (*scratch.iterdir(), scratch):
-        _sync(path)
-    shutil.rmtree(final, ignore_errors=True)
-    scratch.rename(final)
-    _sync(directory)
+    move_into_place(scratch, final)
     for old in (*directory.glob("state-*"), *directory.glob(".state-*")):
         if old != final:
             shutil.rmtree(old, ignore_errors=True)
@@ -121,7 +118,7 @@ def save_weights(directory: Path, kind: str, step: int, weights: Mapping[str, Te
     final = directory / f"{kind}-{step:09d}.safetensors"
     scratch = directory / f".{final.name}.{os.getpid()}"
     _save(weights, scratch)
-    _sync(scratch)
+    sync(scratch)
     scratch.rename(final)
 
 
@@ -149,11 +146,3 @@ def fill(tensors: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None:
 
 def _save(tensors: Mapping[str, Tensor], path: Path) -> None:
     save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, path)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -223,7 +223,7 @@ def _ids(
             yield ids[:first], ids[first:]
         else:
             too_long.split += repeat
-            yield from _windows_in_two(ids, longest[0])
+            yield from _windows(ids, longest[0], in_two=recipe.next_sentence)
     else:
         if recipe.task == "translate":
             source_ids = formats.translation_source(tokenizer, row.source, row.language or "")
@@ -252,12 +252,13 @@ def _shortened(ids: _Ids, longest: int) -> _Ids:
     return ids if len(ids) <= longest else [*ids[: longest - 1], ids[-1]]
 
 
-def _windows_in_two(ids: _Ids, longest: int) -> Iterator[tuple[_Ids, _Ids]]:
-    """A long text's consecutive windows, each in two parts."""
+def _windows(ids: _Ids, longest: int, *, in_two: bool) -> Iterator[tuple[_Ids, _Ids]]:
+    """A long text's consecutive windows, each in two parts or in one."""
     begin, separator = ids[0], ids[-1]
     words = [id for id in ids[1:] if id != separator]
-    for start in range(0, len(words), longest - 3):
-        window = words[start : start + longest - 3]
-        half = (len(window) + 1) // 2
-        second = [*window[half:], separator] if len(window) > 1 else []
-        yield [begin, *window[:half], separator], second
+    room = longest - (3 if in_two else 2)
+    for start in range(0, len(words), room):
+        window = words[start : start + room]
+        first = (len(window) + 1) // 2 if in_two else len(window)
+        second = [*window[first:], separator] if len(window) > first else []
+        yield [begin, *window[:first], separator], second

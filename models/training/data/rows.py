@@ -59,9 +59,9 @@ def read_samples(recipe: Recipe, corpus: Corpus, data: Path, broken: Broken | No
         return _labelled(corpus, records)
     if recipe.task == "generate":
         return _texts(recipe, records)
-    if not corpus.files and corpus.layout == "text":
+    if recipe.next_sentence and not corpus.files and corpus.layout == "text":
         return _documents(corpus, records)
-    return _two_parts(records)
+    return _parts(records, split=recipe.next_sentence)
 
 
 def _needed(recipe: Recipe, corpus: Corpus) -> tuple[str, ...]:
@@ -97,13 +97,13 @@ def _texts(recipe: Recipe, records: Iterator[Record]) -> Iterator[Sample]:
         yield Sample((Row("", text, control=control),), {"text": text}, control or "", line, group)
 
 
-def _two_parts(records: Iterator[Record]) -> Iterator[Sample]:
+def _parts(records: Iterator[Record], *, split: bool) -> Iterator[Sample]:
     for values, line, group, _ in records:
         if "pair" in values:
             first, second = values["text"], values["pair"]
             texts = {"text": first, "pair": second}
         else:
-            first, second = split_in_two(values["text"])
+            first, second = split_in_two(values["text"]) if split else (values["text"], "")
             texts = {"text": values["text"]}
         yield Sample((Row(first, second),), texts, "", line, group)
 
@@ -113,17 +113,17 @@ def _documents(corpus: Corpus, records: Iterator[Record]) -> Iterator[Sample]:
     waiting: Record | None = None
     for record in records:
         if waiting is not None and waiting.document == record.document:
-            yield _parts(corpus, waiting, waiting.values["text"], record.values["text"])
+            yield _of_document(corpus, waiting, waiting.values["text"], record.values["text"])
             waiting = None
             continue
         if waiting is not None:
-            yield _parts(corpus, waiting, *split_in_two(waiting.values["text"]))
+            yield _of_document(corpus, waiting, *split_in_two(waiting.values["text"]))
         waiting = record
     if waiting is not None:
-        yield _parts(corpus, waiting, *split_in_two(waiting.values["text"]))
+        yield _of_document(corpus, waiting, *split_in_two(waiting.values["text"]))
 
 
-def _parts(corpus: Corpus, record: Record, first: str, second: str) -> Sample:
+def _of_document(corpus: Corpus, record: Record, first: str, second: str) -> Sample:
     return Sample((Row(first, second),), {"text": f"{first} {second}".rstrip()}, "", record.line, None)
 
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
+from models.disk import move_into_place
 from models.training.data.rows import Row
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -46,22 +46,11 @@ def prepared(directory: Path, kind: str, key: str, build: Callable[[Path], None]
             except BaseException:
                 shutil.rmtree(scratch, ignore_errors=True)
                 raise
-            for path in (*scratch.iterdir(), scratch):
-                _sync(path)
-            scratch.rename(final)
-            _sync(directory)
+            move_into_place(scratch, final)
             for stale in directory.glob(f"{kind}-*"):
                 if stale != final:
                     shutil.rmtree(stale)
     return final
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def write_row(file: TextIO, row: Row) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -132,6 +134,18 @@ def test_a_long_text_to_pretrain_on_is_split_into_windows_of_two_parts(recipe, w
         assert len(example.source) + len(example.target) <= 16
         assert (example.source[0], example.source[-1]) == (begin, end)
         assert len(example.target) == 0 or example.target[-1] == end
+
+
+def test_windows_of_a_text_that_stays_whole_are_whole(recipe, wordpiece):
+    words = WORDS * 6
+    pretrain = dataclasses.replace(recipe("encoder"), next_sentence=False)
+    found = encode(pretrain, wordpiece, [Row(" ".join(words), "")], (16, 16), None)
+    begin, end = wordpiece.id("[CLS]"), wordpiece.id("[SEP]")
+    assert [id for e in found for id in e.source[1:-1].tolist()] == wordpiece.encode(" ".join(words))
+    for example in found:
+        assert len(example.source) <= 16
+        assert (example.source[0], example.source[-1]) == (begin, end)
+        assert len(example.target) == 0
 
 
 @pytest.mark.parametrize("name", ["translator", "classifier"])

@@ -28,8 +28,8 @@ def test_a_text_is_split_at_the_sentence_end_or_the_space_nearest_its_middle(tex
 def encoder(write_recipe, recipes):
     """A recipe that pre-trains, with another corpus."""
 
-    def build(corpus: dict) -> Recipe:
-        return Recipe.load(write_recipe({**recipes["encoder"], "corpora": [corpus]}))
+    def build(corpus: dict, **fields: object) -> Recipe:
+        return Recipe.load(write_recipe({**recipes["encoder"], "corpora": [corpus], **fields}))
 
     return build
 
@@ -61,6 +61,19 @@ def test_a_table_of_texts_gives_a_row_for_each_text(encoder, tmp_path):
         Row("A fine film.", "I would see it again."),
         Row("Bad", ""),
     ]
+
+
+def test_without_the_question_for_the_next_sentence_texts_stay_whole(encoder, tmp_path):
+    (tmp_path / "texts.tsv").write_text("9\tA fine film. I would see it again.\n")
+    (tmp_path / "book.txt").write_text("One. And more.\nTwo.\n")
+    (tmp_path / "pairs.tsv").write_text("Come in. Sit down.\tI will.\n")
+    whole = {"next_sentence": False}
+    texts = encoder({"file": "texts.tsv", "columns": ["rating", "text"]}, **whole)
+    assert rows(texts, tmp_path) == [Row("A fine film. I would see it again.", "")]
+    book = encoder({"file": "book.txt", "columns": ["text"], "format": "text"}, **whole)
+    assert rows(book, tmp_path) == [Row("One. And more.", ""), Row("Two.", "")]
+    pairs = encoder({"file": "pairs.tsv", "columns": ["text", "pair"]}, **whole)
+    assert rows(pairs, tmp_path) == [Row("Come in. Sit down.", "I will.")]
 
 
 def test_each_direction_of_a_translation_is_a_row(write_recipe, recipes, tmp_path):
