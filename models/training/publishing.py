@@ -20,7 +20,7 @@ from models.training.card import write_card
 TOLERANCE = 0.01  # relative; a test of some thousand texts says no more than that for certain
 _HIGHER, _LOWER = ("bleu", "accuracy", "agreement"), ("bits_per_byte",)
 # What has to be equal for two scores of a test to be comparable: how it was computed, and on how many texts.
-_SAME = ("signature", "sentences", "texts", "samples", "judge")
+_SAME = ("signature", "sentences", "texts", "samples", "judge", "asked", "decoding")
 
 
 @dataclass(frozen=True)

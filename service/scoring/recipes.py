@@ -69,7 +69,14 @@ def _steering(directory: Path, recipe: Recipe, registry: Registry, console: Cons
         EngineAnswers(load_judge(registry.resolve(steering.judge)), console) as judge,
     ):
         found = steer(generator, judge, steering.prompts, decoding, steering.samples)
-    return {"steering": {"agreement": round(found.share, 4), "samples": found.samples, "judge": found.judge}}
+    score = {
+        "agreement": round(found.share, 4),
+        "samples": found.samples,
+        "judge": found.judge,
+        "asked": ", ".join(f"{prompt}={label}" for prompt, label in steering.prompts.items()),
+        "decoding": f"temperature {steering.temperature:g}, top_p {steering.top_p:g}",
+    }
+    return {"steering": score}
 
 
 @contextmanager

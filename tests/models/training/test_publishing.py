@@ -103,6 +103,7 @@ def test_after_a_rollback_the_gate_compares_with_what_is_current(trained, regist
         ({"bleu": 0.0}, {"bleu": 0.0}, [False]),
         ({"agreement": 0.9, "judge": "classifier@1"}, {"agreement": 0.8, "judge": "classifier@1"}, [True]),
         ({"agreement": 0.9, "judge": "classifier@1"}, {"agreement": 0.8, "judge": "classifier@2"}, []),
+        ({"agreement": 0.9, "decoding": "temperature 0.7"}, {"agreement": 0.8, "decoding": "temperature 1"}, []),
     ],
 )
 def test_only_what_was_measured_alike_is_compared(old, new, worse):

@@ -81,6 +81,8 @@ def test_a_generators_samples_are_judged_by_the_classifier_of_the_registry(
     assert found.keys() == {"held-out reviews", "steering"}
     assert found["steering"]["samples"] == 6
     assert found["steering"]["judge"] == "classifier@2"
+    assert found["steering"]["asked"] == "<rating:2>=negative, <rating:9>=positive"
+    assert found["steering"]["decoding"] == "temperature 1, top_p 1"
     assert 0 <= found["steering"]["agreement"] <= 1
 
 
