@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
+from contextlib import suppress
 from dataclasses import fields
 from typing import Any, Literal, TypeVar, Union
 
@@ -86,8 +87,9 @@ def _value(hint: Any, value: Any, where: str) -> Any:
         if value not in arguments:
             raise ConfigError(f"{where} is {value!r}, expected one of {', '.join(map(repr, arguments))}")
         return value
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+    if hint is float and isinstance(value, int | str) and not isinstance(value, bool):
+        with suppress(ValueError):  # YAML takes 1e-3 for a text, and only 1.0e-3 for a number
+            return float(value)
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
         raise ConfigError(f"{where} is {value!r}, expected {hint.__name__}")
     return value

@@ -8,7 +8,7 @@ Knows nothing of losses, optimizers or schedules.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -126,10 +126,15 @@ def prompts(rows: Sequence[np.ndarray], pad_id: int, separator_id: int) -> Promp
 
 
 class Classification:
-    """One label a row, of a text or a pair."""
+    """One label a row, of a text or a pair.
 
-    def __init__(self, pad_id: int, separator_id: int) -> None:
-        self._pad, self._separator = pad_id, separator_id
+    `word_dropout`: in training this share of the words is masked, anew whenever a text is read, so that no single one
+    decides (Iyyer et al. 2015). A pre-trained encoder knows texts with such gaps.
+    """
+
+    def __init__(self, pad_id: int, separator_id: int, mask_id: int, *, word_dropout: float = 0.0) -> None:
+        self._pad, self._separator, self._mask = pad_id, separator_id, mask_id
+        self._word_dropout = word_dropout
 
     def sizes(self, examples: Examples) -> np.ndarray:
         return examples.source_lengths_N.astype(float)
@@ -139,22 +144,41 @@ class Classification:
         return Batch(prompts([e.source for e in examples], self._pad, self._separator), (), (labels,))
 
     def logits(self, model: Any, batch: Batch) -> tuple[Tensor, ...]:
-        return (model(batch.inputs),)
+        inputs = batch.inputs
+        if model.training and self._word_dropout:
+            dropped = torch.rand(inputs.tokens_BS.shape, device=inputs.tokens_BS.device) < self._word_dropout
+            dropped &= inputs.tokens_BS >= _words_from(self._pad, self._separator, self._mask)
+            inputs = replace(inputs, tokens_BS=inputs.tokens_BS.masked_fill(dropped, self._mask))
+        return (model(inputs),)
+
+
+def _words_from(*special_ids: int) -> int:
+    """The first id of a word: a WordPiece vocabulary begins with its special tokens."""
+    return 1 + max(special_ids)
 
 
 class Pretraining:
     """Masked words and next sentence (Devlin et al. 2019).
 
-    Guess 15 % of the tokens: of these 80 % are masked, 10 % replaced at random, 10 % left. And tell whether a text's
-    second part is its own (0) or, for every other row, one of the same batch (1).
+    Guess a share of the tokens, `mask_rate`: of these 80 % are masked, 10 % replaced at random, 10 % left. And tell
+    whether a text's second part is its own (0) or, for every other row, one of the same batch (1).
     """
 
     def __init__(
-        self, pad_id: int, separator_id: int, mask_id: int, *, vocab_size: int, longest: int, next_sentence: bool
+        self,
+        pad_id: int,
+        separator_id: int,
+        mask_id: int,
+        *,
+        vocab_size: int,
+        longest: int,
+        mask_rate: float,
+        next_sentence: bool,
     ) -> None:
         self._pad, self._separator, self._mask = pad_id, separator_id, mask_id
-        self._vocab_size, self._longest, self._next_sentence = vocab_size, longest, next_sentence
-        self._specials = 1 + max(pad_id, separator_id, mask_id)  # a WordPiece vocabulary begins with them
+        self._vocab_size, self._longest = vocab_size, longest
+        self._mask_rate, self._next_sentence = mask_rate, next_sentence
+        self._words_from = _words_from(pad_id, separator_id, mask_id)
 
     def sizes(self, examples: Examples) -> np.ndarray:
         return (examples.source_lengths_N + examples.target_lengths_N).astype(float)
@@ -172,11 +196,11 @@ class Pretraining:
         rows = [self._joined(e.source, second) for e, second in zip(examples, seconds, strict=True)]
         inputs = prompts(rows, self._pad, self._separator)
         tokens = inputs.tokens_BS.numpy()
-        scored = (random.random(tokens.shape) < 0.15) & (tokens >= self._specials)
+        scored = (random.random(tokens.shape) < self._mask_rate) & (tokens >= self._words_from)
         targets = tokens[scored]
         choice = random.random(len(targets))
         replaced = np.where(choice < 0.8, self._mask, targets)
-        words = random.integers(self._specials, self._vocab_size, len(targets))
+        words = random.integers(self._words_from, self._vocab_size, len(targets))
         tokens[scored] = np.where(choice >= 0.9, words, replaced)
         masked = torch.from_numpy(scored), torch.from_numpy(targets)
         if not self._next_sentence:

@@ -194,6 +194,8 @@ class Recipe:
     tokenizer: TokenizerRecipe | None = None
     start: str = ""  # begin with the weights and the tokenizer of this run, NAME[@VERSION] or checkpoint directory
     frozen_encoder: bool = False  # of a classifier: train the head alone, on the features of the encoder it starts from
+    word_dropout: float = 0.0  # of a classifier: share of the words that are masked whenever training reads a text
+    mask_rate: float = 0.15  # of pre-training: share of the words to guess
     next_sentence: bool = True  # of pre-training: split texts, and also tell whether the second part is its own
     seed: int = 1
     validation: tuple[Corpus, ...] = ()
@@ -218,6 +220,10 @@ class Recipe:
             raise ConfigError("give either a model and a tokenizer, or start: what to begin with, which has both")
         if self.frozen_encoder and not (self.start and self.task == "classify"):
             raise ConfigError("frozen_encoder is for a classifier that starts from a pre-trained encoder (start)")
+        if not 0 <= self.word_dropout < 1:
+            raise ConfigError(f"word_dropout is {self.word_dropout}, expected a share from 0 to below 1")
+        if not 0 < self.mask_rate < 1:
+            raise ConfigError(f"mask_rate is {self.mask_rate}, expected a share between 0 and 1")
         if self.steering and self.task != "generate":
             raise ConfigError(f"steering is of a generator, this recipe is to {self.task}")
         if not self.beams or min(self.beams) < 1:

@@ -180,15 +180,14 @@ def _objective(recipe: Recipe, config: Config, tokenizer: Tokenizer) -> Objectiv
         return Translation(config.pad_id, config.start_id)
     if isinstance(config, GPTConfig):
         return CausalLanguageModel(config.pad_id, recipe.control.drop if recipe.control else 0.0)
-    separator = tokenizer.id("[SEP]")
+    specials = config.pad_id, tokenizer.id("[SEP]"), tokenizer.id("[MASK]")
     if recipe.task == "classify":
-        return Classification(config.pad_id, separator)
+        return Classification(*specials, word_dropout=recipe.word_dropout)
     return Pretraining(
-        config.pad_id,
-        separator,
-        tokenizer.id("[MASK]"),
+        *specials,
         vocab_size=tokenizer.vocab_size,
         longest=config.max_positions,
+        mask_rate=recipe.mask_rate,
         next_sentence=recipe.next_sentence,
     )
 

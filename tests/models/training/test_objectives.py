@@ -42,21 +42,47 @@ def test_control_tokens_are_dropped_at_the_given_rate():
 
 
 def test_the_second_text_of_a_pair_is_segment_one():
-    batch = Classification(0, SEPARATOR).batch([example([2, 9, 3, 8, 3], [1]), example([2, 9, 3], [0])], random())
+    batch = Classification(0, SEPARATOR, 4).batch([example([2, 9, 3, 8, 3], [1]), example([2, 9, 3], [0])], random())
     assert batch.inputs.segments_BS.tolist() == [[0, 0, 0, 1, 1], [0, 0, 0, 0, 0]]
     assert batch.targets[0].tolist() == [1, 0]
 
 
-def pretraining(next_sentence: bool = True, longest: int = 64) -> Pretraining:
-    return Pretraining(0, SEPARATOR, 4, vocab_size=40, longest=longest, next_sentence=next_sentence)
+def test_training_masks_a_share_of_the_words_of_a_text_to_classify_and_measuring_masks_none():
+    class Reader:
+        training = True
+
+        def __call__(self, inputs):
+            return inputs.tokens_BS
+
+    words = np.random.default_rng(2).integers(5, 40, (50, 38))
+    objective = Classification(0, SEPARATOR, 4, word_dropout=0.3)
+    batch = objective.batch([example([2, *row, 3], [1]) for row in words] + [example([2, 9, 3], [0])], random())
+    reader = Reader()
+    (seen,) = objective.logits(reader, batch)
+    changed = seen != batch.inputs.tokens_BS
+    assert (seen[changed] == 4).all()
+    assert changed[:50, 1:-1].float().mean() == pytest.approx(0.3, abs=0.03)
+    assert not changed[:, 0].any()
+    assert not changed[:50, -1].any()
+    assert not changed[50, 2:].any()
+    assert not torch.equal(objective.logits(reader, batch)[0], seen)
+    reader.training = False
+    assert torch.equal(objective.logits(reader, batch)[0], batch.inputs.tokens_BS)
 
 
-def test_about_fifteen_percent_of_the_words_are_masked_and_never_a_special_token():
+def pretraining(next_sentence: bool = True, longest: int = 64, mask_rate: float = 0.15) -> Pretraining:
+    return Pretraining(
+        0, SEPARATOR, 4, vocab_size=40, longest=longest, mask_rate=mask_rate, next_sentence=next_sentence
+    )
+
+
+@pytest.mark.parametrize("mask_rate", [0.15, 0.4])
+def test_the_asked_share_of_the_words_is_masked_and_never_a_special_token(mask_rate: float):
     words = np.random.default_rng(2).integers(5, 40, (50, 38))
     examples = [example([2, *row, 3], []) for row in words]
-    batch = pretraining(next_sentence=False).batch(examples, random())
+    batch = pretraining(next_sentence=False, mask_rate=mask_rate).batch(examples, random())
     (scored,) = (each.numpy() for each in batch.scored)
-    assert 0.12 < scored[:, 1:-1].mean() < 0.18
+    assert scored[:, 1:-1].mean() == pytest.approx(mask_rate, abs=0.03)
     assert not scored[:, [0, -1]].any()
     assert (batch.targets[0].numpy() == words[scored[:, 1:-1]]).all()
     seen = batch.inputs.tokens_BS.numpy()[scored]
@@ -104,7 +130,7 @@ def test_pre_training_projects_words_where_they_are_masked_and_pairs_where_there
     [
         (Seq2SeqConfig(encoder_layers=1, decoder_layers=1, dropout=0, **SIZE), Translation(0, 1)),
         (GPTConfig(layers=1, context=16, dropout=0, **SIZE), CausalLanguageModel(0)),
-        (BertConfig(layers=1, max_positions=16, dropout=0, **SIZE), Classification(0, SEPARATOR)),
+        (BertConfig(layers=1, max_positions=16, dropout=0, **SIZE), Classification(0, SEPARATOR, 4)),
     ],
     ids=["seq2seq", "gpt", "bert"],
 )

@@ -57,6 +57,8 @@ def test_language_pairs_are_those_of_the_corpora(write_recipe, recipes):
         ({"steering": {"judge": "classifier", "prompts": {"x": "y"}}}, "steering is of a generator, this recipe is to"),
         ({"steering": {"judge": "c", "prompts": {"x": "y"}, "samples": 0}}, "samples is 0, expected at least 1"),
         ({"cleaning": {"max_length_ratio": 0.5}}, "max_length_ratio is 0.5, expected at least 1"),
+        ({"word_dropout": -1}, "word_dropout is -1.0, expected a share from 0 to below 1"),
+        ({"mask_rate": 1}, "mask_rate is 1.0, expected a share between 0 and 1"),
         ({"cleaning": {"min_distinct": 2}}, "min_distinct is 2.0, expected a share from 0 to 1"),
         ({"seed": "one"}, "recipe.seed is 'one', expected int"),
         ({"training": {"steps": 0}}, "missing"),
@@ -80,12 +82,17 @@ def test_a_wrong_field_is_named(tmp_path, recipes, changes, complaint):
         ({"accumulate": 0}, "accumulate is 0, expected at least 1"),
         ({"matrix_learning_rate": 0}, "matrix_learning_rate is 0.0, expected more than 0"),
         ({"average_decay": 0.9, "average_last": 3}, "choose one way of averaging"),
-        ({"learning_rate": "1e-3"}, "learning_rate is '1e-3', expected float"),
+        ({"learning_rate": "fast"}, "learning_rate is 'fast', expected float"),
     ],
 )
 def test_a_wrong_training_field_is_named(write_recipe, recipes, training, complaint):
     with pytest.raises(RecipeError, match=complaint):
         Recipe.load(write_recipe(recipes["translator"], **training))
+
+
+def test_a_number_that_yaml_takes_for_a_text_is_a_number(write_recipe, recipes):
+    recipe = Recipe.load(write_recipe(recipes["translator"]), ["training.learning_rate=1e-3"])
+    assert recipe.training.learning_rate == 0.001
 
 
 def test_fields_can_be_changed_without_another_file(write_recipe, recipes):

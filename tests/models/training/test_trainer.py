@@ -265,7 +265,7 @@ def test_a_frozen_encoder_is_neither_trained_nor_saved(tmp_path):
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     rows = [Example(np.array([2, 5 + n % 2, 3], np.int32), np.array([n % 2], np.int32)) for n in range(40)]
     examples = {"training": Examples.of(rows), "validation": Examples.of(rows[:8])}
-    one = trainer(tmp_path, recipe(average_last=2), model=model, objective=Classification(0, 3), **examples)
+    one = trainer(tmp_path, recipe(average_last=2), model=model, objective=Classification(0, 3, 4), **examples)
     one.run()
     changed = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
     assert changed == {"pooler.weight", "pooler.bias", "classifier.weight", "classifier.bias"}
@@ -283,7 +283,7 @@ def test_a_loss_of_two_terms_trains_both_heads(tmp_path):
         )
         for _ in range(40)
     ]
-    objective = Pretraining(0, 3, 4, vocab_size=40, longest=32, next_sentence=True)
+    objective = Pretraining(0, 3, 4, vocab_size=40, longest=32, mask_rate=0.15, next_sentence=True)
     examples = {"training": Examples.of(rows), "validation": Examples.of(rows[:10])}
     one = trainer(tmp_path, recipe(accumulate=2), model=model, objective=objective, **examples)
     one.run()
