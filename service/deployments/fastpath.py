@@ -34,6 +34,8 @@ def environment(directory: str) -> Mapping[str, str]:
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(metrics),
         "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
         "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "8",
+        # On a busy machine the proxies take longer to begin than the 15 s after which Serve would kill them.
+        "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
         # How long Serve waits, at least, for a load balancer to notice that a proxy goes. Here there is none.
         "RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S": "0.5",
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0.5",
