@@ -26,7 +26,7 @@ READY_TIMEOUT_S = 60.0
 
 EXAMPLES = {
     "translate": '{"inputs": "Je suis fatigué.", "parameters": {"src_lang": "fr", "tgt_lang": "en"}}',
-    "generate": '{"inputs": "<rating:9>", "parameters": {"temperature": 0.8, "top_p": 0.9, "seed": 1}, "stream": true}',
+    "generate": '{"inputs": "<rating:9>", "parameters": {"temperature": 0.7, "top_p": 0.9, "seed": 7}, "stream": true}',
     "classify": '{"inputs": "정말 재미있는 영화였어요"}',
 }
 
