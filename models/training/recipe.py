@@ -222,6 +222,8 @@ class Recipe:
             raise ConfigError("frozen_encoder is for a classifier that starts from a pre-trained encoder (start)")
         if not 0 <= self.word_dropout < 1:
             raise ConfigError(f"word_dropout is {self.word_dropout}, expected a share from 0 to below 1")
+        if self.word_dropout and self.task != "classify":
+            raise ConfigError(f"word_dropout is of a classifier, this recipe is to {self.task}")
         if not 0 < self.mask_rate < 1:
             raise ConfigError(f"mask_rate is {self.mask_rate}, expected a share between 0 and 1")
         if self.steering and self.task != "generate":

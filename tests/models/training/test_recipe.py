@@ -58,6 +58,7 @@ def test_language_pairs_are_those_of_the_corpora(write_recipe, recipes):
         ({"steering": {"judge": "c", "prompts": {"x": "y"}, "samples": 0}}, "samples is 0, expected at least 1"),
         ({"cleaning": {"max_length_ratio": 0.5}}, "max_length_ratio is 0.5, expected at least 1"),
         ({"word_dropout": -1}, "word_dropout is -1.0, expected a share from 0 to below 1"),
+        ({"word_dropout": 0.1}, "word_dropout is of a classifier, this recipe is to"),
         ({"mask_rate": 1}, "mask_rate is 1.0, expected a share between 0 and 1"),
         ({"cleaning": {"min_distinct": 2}}, "min_distinct is 2.0, expected a share from 0 to 1"),
         ({"seed": "one"}, "recipe.seed is 'one', expected int"),
