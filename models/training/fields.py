@@ -39,7 +39,7 @@ def change(values: Any, assignment: str) -> None:
         _inside(place, last, path)
         place[int(last)] = value
     elif isinstance(place, dict):
-        place[last] = "" if value is None else value
+        place[last] = value if text.strip() else ""  # what is set to nothing is empty; null is null
     else:
         raise ConfigError(f"{path} leads nowhere: what should hold {last!r} is {place!r}")
 

@@ -104,6 +104,12 @@ def test_fields_can_be_changed_without_another_file(write_recipe, recipes):
     assert (recipe.name, recipe.start) == ("trial", "")
 
 
+def test_a_limit_can_be_lifted_without_another_file(write_recipe, recipes):
+    path = write_recipe(recipes["translator"], max_minutes=57)
+    assert Recipe.load(path).training.max_minutes == 57
+    assert Recipe.load(path, ["training.max_minutes=null"]).training.max_minutes is None
+
+
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
