@@ -1,7 +1,8 @@
 """Plain dataclasses that cross the Ray boundary between the gateway and the workers.
 
-A request goes in, events come out: any number of `Token` (only for a streamed request), then exactly one terminal
-event, which is a `Completion` (translate, generate), a `Classification` (classify) or a `Failure`.
+A request goes in, events come out: of a streamed request one `Accepted` and then any number of `Token`, of every
+request exactly one terminal event, which is a `Completion` (translate, generate), a `Classification` (classify) or a
+`Failure`.
 
 Knows nothing of HTTP, Ray, torch or pydantic.
 """
@@ -140,6 +141,13 @@ class Timing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """The first event of a streamed request that the worker has not refused: it runs, or waits its turn."""
+
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TopToken:
     """One of the most likely tokens of a step."""
 
@@ -231,7 +239,7 @@ class Failure:
 
 
 Terminal = Completion | Classification | Failure
-Event = Token | Terminal
+Event = Accepted | Token | Terminal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -253,3 +261,7 @@ class ModelInfo:
     scores: dict[str, Any] = field(default_factory=dict)  # as measured and written in the manifest
     licence: str = ""
     kv_cache_bytes: int = 0  # of a replica's key/value buffers
+    max_characters: int | None = None  # of one text: a longer one has more than max_prompt_tokens whatever it says
+    max_waiting: int = 0  # requests that may wait for a slot, in each replica
+    takes_pairs: bool = False  # a classifier that was trained on pairs of texts
+    examples: dict[str, Any] = field(default_factory=dict)  # bodies that the model answers well, by what they show

@@ -16,6 +16,7 @@ from service.messages import (
     GenerateRequest,
     ModelInfo,
     Request,
+    Terminal,
     Token,
     TranslateRequest,
 )
@@ -34,7 +35,7 @@ async def ask(info: ModelInfo, request_id: str, start: Start) -> None:
 
     def take(event: Event) -> None:
         unsound = isinstance(event, Token) and not math.isfinite(event.logprob)
-        if not answered.done() and (unsound or not isinstance(event, Token)):
+        if not answered.done() and (unsound or isinstance(event, Terminal)):
             answered.set_result(event)
 
     start(_request(info, request_id), take)

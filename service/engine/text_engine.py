@@ -19,7 +19,7 @@ from service.engine.core import Core, EngineOptions, Loaded
 from service.engine.holding import Held, Holding
 from service.engine.stats import Observer
 from service.errors import NotReady, ReloadFailed, ServiceError
-from service.messages import Event, Failure, ModelInfo, Request, Token
+from service.messages import Event, Failure, ModelInfo, Request, Terminal
 
 log = logging.getLogger("triptych.engine")
 
@@ -66,7 +66,7 @@ class TextEngine:
                 while not events.empty():
                     batch.append(events.get_nowait())
                 for event in batch:
-                    if not isinstance(event, Token):
+                    if isinstance(event, Terminal):
                         ended += 1
                         running.discard(event.request_id)
                 yield batch
@@ -84,7 +84,7 @@ class TextEngine:
         """The terminal event of one request."""
         async for events in self.submit([request]):
             for event in events:
-                if not isinstance(event, Token):
+                if isinstance(event, Terminal):
                     return event
         raise AssertionError("submit ended without a terminal event")
 
@@ -173,7 +173,7 @@ class TextEngine:
 
     def _begin(self, request: Request, emit: Callable[[Event], None], arrived: float) -> None:
         def forward(event: Event) -> None:
-            if not isinstance(event, Token):
+            if isinstance(event, Terminal):
                 del self._calls[request.id]
             emit(event)
 

@@ -17,7 +17,7 @@ from service.gateway.admission import Admission
 from service.gateway.batcher import Ticket
 from service.gateway.catalog import ServedModel
 from service.gateway.context import RequestContext
-from service.messages import Classification, Completion, Failure, Request, Token
+from service.messages import Classification, Completion, Failure, Request, Terminal, Token
 from service.observability.metrics import GatewayMetrics
 
 
@@ -73,7 +73,7 @@ class Answering:
                         tokens[event.request_id].append(event)
                     elif isinstance(event, Failure):
                         raise failure_of(event, call)
-                    else:
+                    elif isinstance(event, Terminal):
                         results[event.request_id] = event
         self.note(call, list(results.values()))
         return [Answer(results[request.id], tokens[request.id]) for request in call.requests]

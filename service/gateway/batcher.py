@@ -21,7 +21,7 @@ from typing import Any
 
 from service.errors import NotReady, Overloaded, ServiceError
 from service.gateway.workers import Worker
-from service.messages import Event, Failure, Request, Token
+from service.messages import Event, Failure, Request, Terminal
 
 GRACE_S = 5.0  # for a worker to end its iterator, close it or take a cancellation, before it is dropped
 
@@ -52,7 +52,7 @@ class Ticket:
         received = await self._inbox.get()
         if isinstance(received, ServiceError):
             raise received
-        self._unread -= sum(not isinstance(event, Token) for event in received)
+        self._unread -= sum(isinstance(event, Terminal) for event in received)
         return received
 
 
@@ -166,7 +166,7 @@ class Batcher:
             if ticket is None:
                 continue  # of a request that was cancelled a moment ago
             by_ticket.setdefault(ticket, []).append(event)
-            if not isinstance(event, Token):
+            if isinstance(event, Terminal):
                 del batch.waiting[event.request_id], ticket.open[event.request_id]
         for ticket, its_events in by_ticket.items():
             ticket.deliver(its_events)

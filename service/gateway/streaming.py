@@ -18,7 +18,7 @@ from service.gateway.answering import Answering, Call, failure_of
 from service.gateway.batcher import Ticket
 from service.gateway.rendering import last_event, token_event
 from service.gateway.responses import UNEXPECTED, error_object
-from service.messages import Completion, Event, Failure, Token
+from service.messages import Completion, Failure, Terminal, Token
 
 # What Unicode calls a line break and JSON leaves as it is: clients split lines there (httpx, str.splitlines).
 LINE_BREAKS = {ord(character): f"\\u{ord(character):04x}" for character in "\x85\u2028\u2029"}
@@ -72,10 +72,10 @@ class EventStream(Response):
                     last = event
                     if not isinstance(following, Completion):  # else it goes with it, as TGI has it
                         yield _frame(token_event(event))
-                else:
+                elif isinstance(event, Terminal):
                     yield _frame(self._end(event, last, alone=len(events) == 1))
 
-    def _end(self, event: Event, last: Token | None, *, alone: bool) -> dict[str, Any]:
+    def _end(self, event: Terminal, last: Token | None, *, alone: bool) -> dict[str, Any]:
         if isinstance(event, Failure):
             raise failure_of(event, self._call)
         assert isinstance(event, Completion)
