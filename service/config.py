@@ -51,6 +51,11 @@ class ModelSettings(Section):
     max_waiting: Positive = 1024  # requests that may wait; one more is refused with 503
     max_waiting_tokens: Positive = 65536  # of their prompts; a request beyond it is refused with 503
 
+    def check_task(self, name: str, made_for: str) -> None:
+        """That the checkpoint of the model called `name` is made for its task. Raises ValueError."""
+        if made_for != self.task:
+            raise ValueError(f"{name}: the settings say task {self.task}, but {self.checkpoint} is made to {made_for}")
+
     @model_validator(mode="after")
     def _replica_bounds(self) -> ModelSettings:
         if self.max_replicas < self.min_replicas:
@@ -68,6 +73,7 @@ class GatewaySettings(Section):
     batch_size: Positive = 32  # requests handed to a worker in one call, at most
     batch_wait_ms: Annotated[float, Field(ge=0)] = 1.0  # how long the first of them waits for company
     max_in_flight: Positive = 2048  # texts being answered at once; one more is refused with 503
+    max_connections: Positive = 4096  # open at once, per gateway; beyond it those without a request are closed
     # Who knows it may POST /admin/reload; None: there is no such route. At least 16 characters.
     admin_token: Annotated[SecretStr, Field(min_length=16)] | None = None
 
@@ -85,6 +91,7 @@ class Settings(BaseSettings):
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 8000
+    start_timeout_s: Annotated[float, Field(gt=0)] = 300.0  # for Ray to start and all models to load
     registry: str = SHIPPED_REGISTRY  # a directory, or a URL such as s3://bucket/models
     models: dict[str, ModelSettings] = Field(default_factory=dict, min_length=1)  # none named: the three shipped
     gateway: GatewaySettings = GatewaySettings()

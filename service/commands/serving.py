@@ -23,7 +23,7 @@ def serve(
     address: Annotated[str | None, typer.Option(help="Ray cluster to join; without it a local Ray is started.")] = None,
 ) -> None:
     """Serve the models over HTTP until Ctrl-C or SIGTERM."""
-    from service.serving import run
+    from service.serving.run import run
 
     try:
         settings = Settings.load(config, host=host, port=port, registry=registry)
@@ -47,7 +47,7 @@ def reload_model(
     url: Annotated[str, typer.Option(help="Where the service answers.")] = "http://127.0.0.1:8000",
 ) -> None:
     """Let a running service take new weights. No request fails, and what is unsound leaves the old ones serving."""
-    from service.serving import ask
+    from service.serving.asking import ask
 
     if model is None and checkpoint is not None:
         raise failed("--checkpoint is for one model: triptych reload MODEL --checkpoint NAME@VERSION")

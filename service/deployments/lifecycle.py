@@ -1,128 +1,146 @@
-"""Start the application on a Ray of its own or on a cluster, and stop it again.
+"""Ray and the models on it: connect, deploy, look how they are, withdraw.
 
-Import this only after the environment of `fastpath` is set: Ray Serve reads it once, when it is imported.
+Import this only in the environment of `environment.py`: Ray Serve reads it once, when it is imported.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import suppress
+from dataclasses import dataclass
 
 import ray
 from ray import serve
-from ray.serve.config import HTTPOptions
-from ray.serve.schema import ApplicationStatus
+from ray.serve.schema import ApplicationStatus, ApplicationStatusOverview, DeploymentStatusOverview, ReplicaState
 
-from service.app import build
 from service.config import Settings
+from service.deployments.model import deploy_model
 
-APPLICATION = "triptych"
-STOP_TIMEOUT_S = 9.0
-DRAIN_S = 5.0
+NAMESPACE = "triptych"
+LOOK_S = 0.2
 
 log = logging.getLogger("triptych.lifecycle")
 
-Progress = Callable[[str], None]
-
 
 class StartError(RuntimeError):
-    """The application did not come up; the message says why."""
+    """The models did not come up; the message says why."""
 
 
-@contextmanager
-def ray_connection(address: str | None, settings: Settings) -> Iterator[None]:
-    """A local Ray for as long as the block lasts, or a connection to the cluster at `address`."""
-    if address is None:
-        reserved = sum(m.max_replicas * m.cpus_per_replica for m in settings.models.values())
-        gateways = settings.gateway.replicas * 0.1
-        ray.init(
-            address="local",
-            namespace=APPLICATION,
-            include_dashboard=False,
-            num_cpus=max(1, round(reserved + gateways + 0.5)),
-            object_store_memory=100 * 2**20,  # messages are small; Ray would take a third of the memory
-            logging_level=logging.WARNING,
-            _node_ip_address="127.0.0.1",
-        )
-    else:
-        ray.init(address=address, namespace=APPLICATION, logging_level=logging.WARNING)
-    for name in ("ray", "ray.serve"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+def application_of(model: str) -> str:
+    """Each model is an application of Ray Serve's, of one deployment."""
+    return f"triptych-{model}"
+
+
+@dataclass(frozen=True, slots=True)
+class Replicas:
+    """How a model's deployment is."""
+
+    running: int
+    complete: bool  # as many run as should
+    scaling: bool  # Ray Serve is adding or removing some on purpose
+    message: str
+
+
+def connect(address: str | None, settings: Settings, directory: str) -> str:
+    """Start a Ray of our own, which ends with this process, or join the cluster at `address`; its address.
+
+    Raises StartError.
+    """
     try:
-        yield
-    finally:
-        ray.shutdown()
-
-
-def start(settings: Settings, progress: Progress) -> None:
-    """Deploy and wait until every replica runs. Raises StartError with what Serve has to say."""
-    try:
-        serve.start(http_options=HTTPOptions(host=settings.host, port=settings.port))
+        if address is None:
+            reserved = sum(m.max_replicas * m.cpus_per_replica for m in settings.models.values())
+            ray.init(
+                address="local",
+                namespace=NAMESPACE,
+                include_dashboard=False,
+                num_cpus=max(1, round(reserved + 0.5)),
+                object_store_memory=100 * 2**20,  # messages are small; Ray would take a third of the memory
+                logging_level=logging.WARNING,
+                log_to_driver=False,
+                _node_ip_address="127.0.0.1",
+                _temp_dir=directory,
+            )
+        else:
+            ray.init(address=address, namespace=NAMESPACE, logging_level=logging.WARNING)
+        # Nobody is to answer HTTP but the gateways. Where a cluster's Serve runs already, it keeps what it has.
+        logging.getLogger("ray.serve").setLevel(logging.WARNING)
+        serve.start(proxy_location="Disabled")
     except Exception as error:  # of many kinds, with the log of a process in another's traceback
-        log.debug("Ray Serve did not start", exc_info=True)
-        raise StartError(f"Ray Serve did not start: {str(error).strip().splitlines()[-1]}") from error
+        log.debug("Ray did not start", exc_info=True)
+        raise StartError(f"Ray did not start: {_last_line(error)}") from error
+    return ray.get_runtime_context().gcs_address
+
+
+def deploy(settings: Settings, logs: str | None, loading: Callable[[tuple[str, ...]], None]) -> None:
+    """Deploy the models and wait until every replica runs. Raises StartError with what Serve has to say."""
     deploying: Future[None] = Future()
 
-    def deploy() -> None:
+    def run() -> None:
         try:
-            serve.run(build(settings), name=APPLICATION, route_prefix="/", logging_config={"log_level": "WARNING"})
+            targets = [
+                serve.RunTarget(
+                    deploy_model(name, settings, logs), application_of(name), None, {"log_level": "WARNING"}
+                )
+                for name in settings.models
+            ]
+            serve.run_many(targets)
             deploying.set_result(None)
         except BaseException as error:
             deploying.set_exception(error)
 
-    threading.Thread(target=deploy, name="deploy", daemon=True).start()
+    threading.Thread(target=run, name="deploy", daemon=True).start()
     while not deploying.done():
-        progress(_pending())
-        time.sleep(0.2)
+        loading(tuple(name for name, state in replicas(settings).items() if not state.complete))
+        time.sleep(LOOK_S)
     if failure := deploying.exception():
-        raise StartError(_failure() or str(failure)) from failure
+        raise StartError(_failure(settings) or _last_line(failure)) from failure
 
 
-def stop(*, local: bool) -> None:
-    """Finish what runs and end the application; with `local`, Ray Serve too. Returns within `STOP_TIMEOUT_S`."""
-
-    async def end() -> None:
-        # One after the other: whole answers leave while everything that carries them still stands.
-        await _drain_gateways()
-        serve.delete(APPLICATION)
-        if local:
-            logging.getLogger("ray.serve").setLevel(logging.ERROR)  # it warns of closing a handle in its own loop
-            serve.shutdown()
-
-    # One event loop for all of it: Serve's handles are bound to the loop that first used them.
-    stopping = threading.Thread(target=lambda: asyncio.run(end()), daemon=True)
-    stopping.start()
-    stopping.join(STOP_TIMEOUT_S)
+def replicas(settings: Settings) -> dict[str, Replicas]:
+    """Of each model, as Ray Serve sees them."""
+    applications = serve.status().applications
+    return {name: _replicas(applications.get(application_of(name)), name) for name in settings.models}
 
 
-async def _drain_gateways() -> None:
-    try:
-        draining = serve.get_app_handle(APPLICATION).broadcast("drain", DRAIN_S)
-        await draining.results_async(timeout_s=DRAIN_S + 1)
-    except Exception:  # a gateway that is gone already has nothing to drain
-        log.warning("the gateways were not drained", exc_info=True)
+def _replicas(application: ApplicationStatusOverview | None, model: str) -> Replicas:
+    deployment = None if application is None else application.deployments.get(model)
+    if deployment is None:
+        return Replicas(0, False, True, "")
+    return Replicas(
+        running=deployment.replica_states.get(ReplicaState.RUNNING, 0),
+        complete=deployment.status == "HEALTHY",
+        scaling=deployment.status in ("UPSCALING", "DOWNSCALING"),
+        message=_error_in(deployment),
+    )
 
 
-def _pending() -> str:
-    """The deployments that are not up yet, for a progress line."""
-    application = serve.status().applications.get(APPLICATION)
-    if application is None:
-        return ""
-    return ", ".join(name for name, d in application.deployments.items() if d.status != "HEALTHY")
+def withdraw(settings: Settings) -> None:
+    """Take the models off a cluster."""
+    with suppress(Exception):  # the cluster may be gone
+        for name in settings.models:
+            serve.delete(application_of(name), _blocking=False)
 
 
-def _failure() -> str:
-    """The last line of what went wrong in a replica: Serve's message carries the whole traceback."""
-    application = serve.status().applications.get(APPLICATION)
-    if application is None or application.status != ApplicationStatus.DEPLOY_FAILED:
-        return ""
-    for name, deployment in application.deployments.items():
-        lines = [line for line in deployment.message.splitlines() if "Error" in line]
-        if lines and deployment.status != "HEALTHY":
-            return f"{name}: {lines[-1].strip()}"
-    return application.message
+def _failure(settings: Settings) -> str:
+    """Why the first of the models that failed did: Serve's message carries the whole traceback."""
+    with suppress(Exception):
+        applications = serve.status().applications
+        for name in settings.models:
+            application = applications.get(application_of(name))
+            if application is not None and application.status == ApplicationStatus.DEPLOY_FAILED:
+                reasons = [_error_in(each) for each in application.deployments.values()]
+                return f"{name}: {next(filter(None, reasons), application.message)}"
+    return ""
+
+
+def _error_in(deployment: DeploymentStatusOverview) -> str:
+    lines = [line.strip() for line in deployment.message.splitlines() if "Error" in line]
+    return lines[-1] if lines else deployment.message.strip().rpartition("\n")[2]
+
+
+def _last_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[-1]

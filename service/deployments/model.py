@@ -19,10 +19,14 @@ if TYPE_CHECKING:
     from models.checkpoint import Checkpoint
 
 
+NO_LIMIT = 1_000_000
+
+
 class ModelReplica:
     """What the gateway calls, through a handle. Torch is imported here alone, not where the application is built."""
 
-    def __init__(self, name: str, settings: Settings) -> None:
+    def __init__(self, name: str, settings: Settings, logs: str | None = None) -> None:
+        """`logs` is the socket for log lines; None: they go to stderr."""
         import torch
 
         from service.engine.text_engine import EngineOptions, TextEngine
@@ -30,14 +34,16 @@ class ModelReplica:
         from service.observability.metrics import WorkerMetrics
 
         # Not sys.stderr: Ray Serve sends that to a file of its own.
-        configure_logging(settings.log_level, json_lines=settings.log_json, stream=sys.__stderr__)
+        configure_logging(settings.log_level, json_lines=settings.log_json, stream=sys.__stderr__, path=logs)
         model = settings.models[name]
         torch.set_num_threads(settings.threads_of(name, os.cpu_count() or 1))  # Ray sets one for what reserves no core
         self._registry, self._checkpoint = settings.registry, model.checkpoint
         self._metrics = WorkerMetrics(name)
+        checkpoint = self._reader(None)()
+        model.check_task(name, checkpoint.manifest.task)
         self._engine = TextEngine(
             name,
-            self._reader(None)(),
+            checkpoint,
             EngineOptions(
                 slots=model.slots,
                 prefix_slots=model.prefix_slots,
@@ -111,8 +117,8 @@ class ModelReplica:
             self._engine.close()
 
 
-def deploy_model(name: str, settings: Settings) -> Application:
-    """The deployment of one model, bound to the settings."""
+def deploy_model(name: str, settings: Settings, logs: str | None = None) -> Application:
+    """The deployment of one model, bound to the settings. `logs` is the socket for log lines; None: stderr."""
     model = settings.models[name]
     scaling: dict = {"num_replicas": model.min_replicas}
     if model.max_replicas > model.min_replicas:
@@ -125,12 +131,14 @@ def deploy_model(name: str, settings: Settings) -> Application:
         }
     deployment = serve.deployment(
         name=name,
-        # The engine queues and refuses by itself, with better knowledge: Serve must never hold requests back.
-        max_ongoing_requests=model.slots + model.max_waiting,
+        # Gateway and engine queue and refuse by themselves, with better knowledge: what Serve held back would wait
+        # where nobody counts it.
+        max_ongoing_requests=NO_LIMIT,
         ray_actor_options={"num_cpus": model.cpus_per_replica, "num_gpus": model.gpus_per_replica},
         graceful_shutdown_wait_loop_s=0.1,
         graceful_shutdown_timeout_s=6,
         health_check_period_s=5,
+        health_check_timeout_s=5,  # of three in a row: a replica that hangs is replaced after some 25 s
         **scaling,
     )(ModelReplica)
-    return deployment.bind(name, settings)
+    return deployment.bind(name, settings, logs)

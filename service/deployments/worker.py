@@ -30,14 +30,26 @@ def agreed(outcomes: Sequence[ModelInfo | Failure]) -> ModelInfo:
 
 
 class RayWorker:
-    def __init__(self, name: str, handle: DeploymentHandle) -> None:
+    def __init__(self, name: str, handle: DeploymentHandle | None = None) -> None:
+        """Without a handle, nobody can be reached until `connect` gives one."""
         self.name = name
-        self._handle = handle
-        self._submit = handle.options(method_name="submit", stream=True)
+        self._connected = handle
+
+    def connect(self, handle: DeploymentHandle) -> None:
+        self._connected = handle
+
+    @property
+    def _handle(self) -> DeploymentHandle:
+        if self._connected is None:
+            raise NotReady(f"model {self.name!r} is not there yet: the service is starting")
+        return self._connected
 
     async def submit(self, requests: Sequence[Request]) -> AsyncIterator[list[Event]]:
         """To one replica; events as they come. Closing the iterator cancels what is still running there."""
-        events = cast(DeploymentResponseGenerator[list[Event]], self._submit.remote(list(requests)))
+        events = cast(
+            DeploymentResponseGenerator[list[Event]],
+            self._handle.options(method_name="submit", stream=True).remote(list(requests)),
+        )
         try:
             async for batch in events:
                 yield batch

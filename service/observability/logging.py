@@ -1,4 +1,4 @@
-"""Logs to stderr: one JSON object a line, or readable lines on a terminal.
+"""Logs: one JSON object a line, or readable lines on a terminal; to stderr, or to the socket that a supervisor reads.
 
 Fields come as `logger.info("...", extra={"request_id": ...})`. Knows nothing of what is logged.
 """
@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
 import sys
 import time
 from typing import TextIO
 
 ROOT = "triptych"  # every logger of the project is a child of this one
+END_OF_RECORD = b"\0"  # between the records on a socket: one may have several lines
+PATIENCE_S = 1.0
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -48,14 +51,52 @@ def _extra(record: logging.LogRecord) -> dict[str, object]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def configure_logging(level: str = "INFO", *, json_lines: bool | None = None, stream: TextIO | None = None) -> None:
-    """Send the project's logs to `stream` (stderr). `json_lines`: None chooses JSON unless it is a terminal.
+class SocketHandler(logging.Handler):
+    """Sends each record to the Unix socket at `path`. One that cannot be sent there goes to stderr.
 
-    Calling it again replaces what the last call set up.
+    A reader that stops reading costs `PATIENCE_S` once and the connection, not the service.
+    """
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self._path = path
+        self._socket: socket.socket | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = self.format(record)
+        try:
+            self._send(text.encode(errors="replace") + END_OF_RECORD)
+        except OSError:
+            self.close_socket()
+            print(text, file=sys.__stderr__)
+
+    def _send(self, content: bytes) -> None:
+        if self._socket is None:
+            self._socket = socket.socket(socket.AF_UNIX)
+            self._socket.settimeout(PATIENCE_S)
+            self._socket.connect(self._path)
+        self._socket.sendall(content)
+
+    def close_socket(self) -> None:
+        if self._socket is not None:
+            self._socket.close()  # half a record dies with it
+            self._socket = None
+
+    def close(self) -> None:
+        self.close_socket()
+        super().close()
+
+
+def configure_logging(
+    level: str = "INFO", *, json_lines: bool | None = None, stream: TextIO | None = None, path: str | None = None
+) -> None:
+    """Send the project's logs to `stream` (stderr), or to the socket at `path`.
+
+    `json_lines`: None chooses JSON unless it is a terminal. Calling it again replaces what the last call set up.
     """
     stream = stream or sys.stderr
     json_lines = not stream.isatty() if json_lines is None else json_lines
-    handler = logging.StreamHandler(stream)
+    handler = logging.StreamHandler(stream) if path is None else SocketHandler(path)
     handler.setFormatter(JsonFormatter() if json_lines else ReadableFormatter())
     logger = logging.getLogger(ROOT)
     logger.handlers[:] = [handler]

@@ -110,6 +110,9 @@ class GatewayMetrics:
     def batch_submitted(self, model: str, requests: int) -> None:
         self._batch.labels(model).observe(requests)
 
+    def restarted(self, process: str, total: int) -> None:
+        pass
+
     def scrape_failed(self, model: str) -> None:
         self._scrape_failures.labels(model).inc()
 

@@ -125,11 +125,11 @@ def test_compose_publishes_the_port_the_image_exposes_on_the_loopback_interface_
 
 
 def test_compose_gives_ray_room_and_running_requests_time() -> None:
-    from service.deployments.lifecycle import STOP_TIMEOUT_S
+    from service.serving.supervisor import DRAIN_S, LEAVE_S
 
     triptych = SERVICES["triptych"]
     assert int(triptych["shm_size"].removesuffix("mb")) >= 128
-    assert int(triptych["stop_grace_period"].removesuffix("s")) > STOP_TIMEOUT_S + 3
+    assert int(triptych["stop_grace_period"].removesuffix("s")) > DRAIN_S + 2 * LEAVE_S + 3
 
 
 @pytest.mark.parametrize("name", [name for name in SERVICES if name != "triptych"])

@@ -54,7 +54,7 @@ def test_every_setting_is_spelled_out_or_shown_in_a_comment() -> None:
     names = set(re.findall(r"^\s*(?:# )?(\w+):", PATH.read_text(encoding="utf-8"), re.MULTILINE))
     assert ModelSettings.model_fields.keys() - names == {"max_prompt_tokens"}
     assert GatewaySettings.model_fields.keys() <= names
-    assert Settings.model_fields.keys() <= names
+    assert Settings.model_fields.keys() - names == {"start_timeout_s"}  # Ray Serve has limits of its own
 
 
 def test_a_misspelt_setting_is_refused(args: dict[str, Any]) -> None:

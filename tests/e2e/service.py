@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-START_TIMEOUT_S = 90.0
+START_TIMEOUT_S = 180.0
 STOP_TIMEOUT_S = 30.0
 
 
@@ -63,11 +63,44 @@ class Service:
             for process in psutil.Process(self.process.pid).children(recursive=True):
                 self._descendants[process.pid] = process
 
-    def stop(self, number: int = signal.SIGTERM) -> float:
-        """Send the signal, unless it has ended by itself, and wait for the end; seconds it took."""
+    def processes(self, said: str) -> list[psutil.Process]:
+        """Those of the service whose command line has `said` in it."""
+        self.remember_descendants()
+        found = []
+        for process in self._descendants.values():
+            with suppress(psutil.NoSuchProcess):
+                if process.status() != psutil.STATUS_ZOMBIE and said in " ".join(process.cmdline()):
+                    found.append(process)
+        return found
+
+    def kill_process(self, said: str) -> psutil.Process:
+        """End the one process with `said` in its command line, as the kernel would when memory is short."""
+        (process,) = self.processes(said)
+        process.kill()
+        return process
+
+    def wait_for_line(self, said: str, seconds: float = 30.0) -> str:
+        """The first line of the output with `said` in it."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            for line in list(self.lines):
+                if said in line:
+                    return line
+            time.sleep(0.05)
+        raise AssertionError(f"no line says {said!r}:\n{self.output}")
+
+    def stop(self, number: int = signal.SIGTERM, *, group: bool = False) -> float:
+        """Send the signal, unless it has ended by itself, and wait for the end; seconds it took.
+
+        `group`: to every process of the service, as systemd does.
+        """
         self.remember_descendants()
         started = time.monotonic()
         self.process.send_signal(number)
+        if group:
+            for process in self._descendants.values():
+                with suppress(psutil.NoSuchProcess):
+                    process.send_signal(number)
         try:
             self.process.wait(STOP_TIMEOUT_S)
         finally:

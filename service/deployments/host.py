@@ -1,0 +1,111 @@
+"""The process that holds Ray: starts or joins it, deploys the models, and tells the supervisor what becomes of them.
+
+Run as `python -m service.deployments.host FD`; `FD` is its end of the supervisor's pipe, and it ends with that.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from multiprocessing.connection import Connection
+
+import psutil
+
+from service.deployments import lifecycle
+from service.deployments.reports import Deployed, Failed, HostSetup, Joined, Loading, Lost, Recovered, Report
+from service.observability.logging import configure_logging
+
+LOOK_S = 0.5
+VITAL = frozenset({"raylet", "gcs_server"})  # the processes of a Ray of our own without which it cannot go on
+
+
+class Host:
+    def __init__(self, setup: HostSetup, tell: Callable[[Report], None]) -> None:
+        self._setup, self._tell = setup, tell
+
+    def run(self) -> None:
+        """Returns only where the models cannot be served, having said why."""
+        setup = self._setup
+        try:
+            self._tell(Joined(lifecycle.connect(setup.address, setup.settings, setup.directory)))
+            lifecycle.deploy(setup.settings, setup.logs if setup.address is None else None, self._loading)
+        except lifecycle.StartError as error:
+            self._tell(Failed(str(error)))
+            return
+        self._tell(Deployed())
+        if setup.address is None:
+            threading.Thread(target=self._watch_processes, name="processes", daemon=True).start()
+        self._watch_models()
+
+    def _loading(self, models: tuple[str, ...]) -> None:
+        self._tell(Loading(models))
+
+    def _watch_processes(self) -> None:
+        """Apart from the models: where one of these is gone, a question to Ray may never be answered."""
+        vital = [each for each in psutil.Process().children() if each.name() in VITAL]
+        while True:
+            for each in vital:
+                if not each.is_running() or each.status() == psutil.STATUS_ZOMBIE:
+                    self._tell(Failed(f"Ray cannot go on: its process {_name(each)} has ended"))
+                    return
+            time.sleep(LOOK_S)
+
+    def _watch_models(self) -> None:
+        down_since: dict[str, float] = {}
+        before = lifecycle.replicas(self._setup.settings)
+        while True:
+            time.sleep(LOOK_S)
+            now = lifecycle.replicas(self._setup.settings)
+            for model, state in now.items():
+                if state.running < before[model].running and not state.scaling:
+                    self._tell(Lost(model, before[model].running - state.running, state.message))
+                    down_since.setdefault(model, time.monotonic())
+                if model in down_since and state.complete:
+                    self._tell(Recovered(model, time.monotonic() - down_since.pop(model)))
+            before = now
+
+    def end(self) -> None:
+        """Ends this process and all it started; on a cluster, takes the models off it."""
+        if self._setup.address is not None:
+            lifecycle.withdraw(self._setup.settings)
+        for each in psutil.Process().children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                each.kill()
+        os._exit(0)
+
+
+def _name(process: psutil.Process) -> str:
+    with suppress(psutil.NoSuchProcess):
+        return process.name()
+    return "gone"
+
+
+def main() -> None:
+    connection = Connection(int(sys.argv[1]))
+    setup = connection.recv()
+    configure_logging(setup.settings.log_level, json_lines=setup.settings.log_json, path=setup.logs)
+    sending = threading.Lock()
+
+    def tell(report: Report) -> None:
+        with sending, suppress(OSError):  # the supervisor has gone, which the other thread notices
+            connection.send(report)
+
+    host = Host(setup, tell)
+
+    def end_with_supervisor() -> None:
+        with suppress(EOFError, OSError):
+            while True:
+                connection.recv()
+        host.end()
+
+    threading.Thread(target=end_with_supervisor, name="supervisor", daemon=True).start()
+    host.run()
+    threading.Event().wait()  # until the supervisor has seen to the requests that run
+
+
+if __name__ == "__main__":
+    main()

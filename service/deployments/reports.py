@@ -1,0 +1,103 @@
+"""What the supervisor and its children tell each other. Crosses a pipe by pickle; knows nothing of Ray or HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from service.config import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostSetup:
+    """The first thing the process that holds Ray is told."""
+
+    settings: Settings
+    address: str | None  # of a Ray cluster; None: it starts a Ray of its own
+    directory: str  # where that Ray keeps its files
+    logs: str  # socket that takes log lines
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewaySetup:
+    """The first thing a gateway process is told."""
+
+    settings: Settings
+    number: int  # which of the gateways it is, from 0
+    listener: int  # file descriptor of the listening socket
+    logs: str
+    restarts: Mapping[str, int] = field(default_factory=dict)
+
+
+# To the gateways.
+
+
+@dataclass(frozen=True, slots=True)
+class Connect:
+    """Ray runs at this address: ask the models there."""
+
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Restarts:
+    """How often each process was started anew since the service began."""
+
+    totals: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Take no new requests, finish those that run, and end."""
+
+    timeout_s: float
+
+
+# From the process that holds Ray.
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """Ray runs."""
+
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """These models have fewer replicas than they should."""
+
+    models: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """Every replica of every model runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """So many replicas of a model have ended without having been asked to; Ray Serve starts others."""
+
+    model: str
+    replicas: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """All replicas of a model run again."""
+
+    model: str
+    after_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The models cannot be served, or no longer."""
+
+    reason: str
+
+
+Report = Joined | Loading | Deployed | Lost | Recovered | Failed
+Command = Connect | Restarts | Drain

@@ -1,0 +1,115 @@
+"""What a client may do with a connection before and after a request: uvicorn's protocol with the limits it lacks.
+
+A request's head has to come within some seconds and some kilobytes, a connection between requests is kept only while
+there is room for others, and one whose client takes no more data is given up. Knows nothing of what requests are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+HEAD_S = 10.0  # for a request line and headers, from the connection's or their own first byte
+HEAD_BYTES = 65536
+KEEP_ALIVE_S = 60  # without a request
+STALLED_S = 30.0  # in which a client that has left without a word, or reads nothing, takes no byte
+OTHER_FILES = 256  # open files that are no client's connection
+
+
+def connection_limit(wanted: int) -> int:
+    """As many connections as wanted and as the process may have open; it takes all the system lets it."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = most if most != resource.RLIM_INFINITY else wanted + OTHER_FILES
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(allowed, max(wanted + OTHER_FILES, 1024)), most))
+    return max(min(wanted, allowed - OTHER_FILES), 1)
+
+
+@dataclass(eq=False)
+class Connections:
+    """All connections of a gateway; those without a request in the order in which they became so."""
+
+    limit: int
+    open: int = 0
+    idle: dict[Guarded, None] = field(default_factory=dict)
+
+    def protocol(self) -> Callable[..., Guarded]:
+        """What uvicorn makes a connection's protocol with."""
+
+        def make(*arguments: Any, **named: Any) -> Guarded:
+            return Guarded(self, *arguments, **named)
+
+        return make
+
+    def make_room(self) -> None:
+        """Give up the connection that has been idle for longest. One that serves a request is never given up."""
+        if self.open > self.limit and self.idle:
+            next(iter(self.idle)).give_up()
+
+
+class Guarded(HttpToolsProtocol):
+    def __init__(self, connections: Connections, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._connections = connections
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._head_bytes = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if (own := transport.get_extra_info("socket")) is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
+            own.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(STALLED_S * 1000))
+        self._connections.open += 1
+        self._connections.idle[self] = None
+        self._await_head()
+        self._connections.make_room()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._connections.open -= 1
+        self._connections.idle.pop(self, None)
+        self._stop_head_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self in self._connections.idle:
+            self._await_head()
+            self._head_bytes += len(data)
+            if self._head_bytes > HEAD_BYTES and not self._has_head(data):
+                self.give_up()
+                return
+        super().data_received(data)
+
+    def _has_head(self, data: bytes) -> bool:
+        """A first chunk may be large because of its body."""
+        return self._head_bytes == len(data) and b"\r\n\r\n" in data[:HEAD_BYTES]
+
+    def on_headers_complete(self) -> None:
+        self._stop_head_timer()
+        self._connections.idle.pop(self, None)
+        super().on_headers_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.cycle is None or self.cycle.response_complete:  # no further request was waiting in the pipeline
+            self._connections.idle[self] = None
+            self._connections.make_room()
+
+    def _await_head(self) -> None:
+        if self._head_timer is None:
+            self._head_bytes = 0
+            self._head_timer = self.loop.call_later(HEAD_S, self.give_up)
+
+    def _stop_head_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def give_up(self) -> None:
+        self._connections.idle.pop(self, None)
+        self._stop_head_timer()
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.abort()

@@ -1,0 +1,41 @@
+"""What a newcomer reads on the terminal once the service answers. Knows nothing of how it came up."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+
+def announce(url: str, info: dict[str, Any], seconds: float, console: Console) -> None:
+    """The models as `/info` describes them, and a request to try for each task."""
+    for model in info["models"]:
+        size = f"{model['parameters'] / 1e6:.1f} M parameters"
+        console.print(
+            f"  {model['name']:12} {model['version']:14} {size}, {model['precision']} on {model['device']}, "
+            f"{model['slots']} slots, key/value cache {model['kv_cache_bytes'] / 2**20:.1f} MiB",
+            soft_wrap=True,
+        )
+    console.print(f"\n[bold green]Ready[/bold green] after {seconds:.0f} s: [bold]{url}[/bold]  (try {url}/docs)\n")
+    for command in commands(url, info["models"]):
+        console.print(command, markup=False, soft_wrap=True)
+    console.print("\nCtrl-C stops it.")
+
+
+def commands(url: str, models: list[dict[str, Any]]) -> Iterator[str]:
+    """A curl command for the first model of each task, with the first example of its checkpoint."""
+    for task in dict.fromkeys(model["task"] for model in models):
+        first = next(model for model in models if model["task"] == task)
+        body = next(iter(first["examples"].values()), None)
+        if body is not None:
+            stream = "-N " if body.get("stream") else ""
+            text = shlex.quote(json.dumps(body, ensure_ascii=False))
+            yield f"curl {stream}{url}/{task} -H 'content-type: application/json' -d {text}"
+
+
+def failed(console: Console, reason: str) -> None:
+    console.print(f"[red]triptych:[/red] {escape(reason)}", soft_wrap=True)

@@ -1,0 +1,186 @@
+"""The life of a service: start the children, watch them, tell what becomes of them, and end in good order.
+
+Knows nothing of Ray and HTTP: one child holds Ray and the models, the others are gateways.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from multiprocessing.connection import wait
+from types import FrameType
+
+from service.config import Settings
+from service.deployments.reports import (
+    Connect,
+    Deployed,
+    Drain,
+    Failed,
+    GatewaySetup,
+    HostSetup,
+    Joined,
+    Loading,
+    Lost,
+    Recovered,
+    Report,
+    Restarts,
+)
+from service.serving.child import DEAF_TO, Child, end_descendants
+
+DRAIN_S = 5.0  # for running requests at the end
+LEAVE_S = 2.0  # for a gateway to end after that
+HOST_LEAVES_S = 3.0  # for what is to be taken off a cluster
+OFTEN, WITHIN_S = 5, 60.0  # as many ends of one process within that time, and the service gives up
+TICK_S = 0.5
+
+log = logging.getLogger("triptych.supervisor")
+
+
+class Signals:
+    """The first signal asks for the end, a second one forces it."""
+
+    def __init__(self) -> None:
+        self.received: signal.Signals | None = None
+        self._wake, self._woken = socket.socketpair()
+        for number in DEAF_TO:
+            signal.signal(number, self._handle)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.received is not None:
+            end_descendants()
+            os._exit(128 + number)
+        self.received = signal.Signals(number)
+        self._woken.send(b"!")
+
+    def fileno(self) -> int:
+        """Readable once a signal has come."""
+        return self._wake.fileno()
+
+
+@dataclass(kw_only=True)
+class Plan:
+    """What the children are started with."""
+
+    settings: Settings
+    address: str | None
+    directory: str
+    logs: str
+    listener: socket.socket
+    environment: Mapping[str, str]
+    on_line: Callable[[str], None]  # gets what the child that holds Ray prints
+
+
+@dataclass
+class _Ends:
+    """When a process ended, to tell a mishap from a state."""
+
+    times: deque[float] = field(default_factory=lambda: deque(maxlen=OFTEN))
+
+    def too_many(self) -> bool:
+        self.times.append(time.monotonic())
+        return len(self.times) == OFTEN and self.times[-1] - self.times[0] < WITHIN_S
+
+
+class Supervisor:
+    """Used from one thread: `step` until `failed` says why the service cannot go on, then `stop`."""
+
+    def __init__(self, plan: Plan, signals: Signals, on_loading: Callable[[tuple[str, ...]], None]) -> None:
+        self._plan, self._signals, self._on_loading = plan, signals, on_loading
+        self._restarts = Counter(dict.fromkeys(("gateway", *plan.settings.models), 0))
+        self._ends: dict[str, _Ends] = {}
+        self._address: str | None = None
+        self.deployed = False
+        self.failed: str | None = None
+        setup = HostSetup(settings=plan.settings, address=plan.address, directory=plan.directory, logs=plan.logs)
+        self._host = Child(
+            "Ray's process", "service.deployments.host", setup, environment=plan.environment, on_line=plan.on_line
+        )
+        self._gateways = [self._new_gateway(number) for number in range(plan.settings.gateway.replicas)]
+
+    def _new_gateway(self, number: int) -> Child:
+        plan = self._plan
+        setup = GatewaySetup(
+            settings=plan.settings,
+            number=number,
+            listener=plan.listener.fileno(),
+            logs=plan.logs,
+            restarts=dict(self._restarts),
+        )
+        gateway = Child(
+            f"gateway {number}",
+            "service.deployments.server",
+            setup,
+            environment=plan.environment,
+            descriptors=[plan.listener.fileno()],
+        )
+        if self._address is not None:
+            gateway.tell(Connect(self._address))
+        return gateway
+
+    def step(self) -> None:
+        """Wait a moment for something to happen and deal with it."""
+        wait([self._host.connection, *(each.connection for each in self._gateways), self._signals.fileno()], TICK_S)
+        for report in self._host.reports():
+            self._hear(report)
+        if self.failed is None and not self._host.running:
+            self.failed = f"{self._host.name} {self._host.how_it_ended()}"
+        for number, gateway in enumerate(self._gateways):
+            if self.failed is None and not gateway.running:
+                self._replace(number, gateway)
+
+    def _hear(self, report: Report) -> None:
+        match report:
+            case Joined(address):
+                self._address = address
+                self._tell_gateways(Connect(address))
+            case Loading(models):
+                self._on_loading(models)
+            case Deployed():
+                self.deployed = True
+            case Lost(model, replicas, reason):
+                log.error(
+                    "%d of %s's replicas ended, others are started", replicas, model, extra={"reason": reason or None}
+                )
+                for _ in range(replicas):
+                    self._count(model, reason)
+            case Recovered(model, after_s):
+                log.info("all replicas of %s run again after %.0f s", model, after_s)
+            case Failed(reason):
+                self.failed = reason
+
+    def _replace(self, number: int, gateway: Child) -> None:
+        """Connections that come meanwhile wait at the listening socket."""
+        how = gateway.how_it_ended()
+        log.error("%s %s, another one is started", gateway.name, how)
+        self._count("gateway", how)
+        if self.failed is None:
+            gateway.connection.close()
+            self._gateways[number] = self._new_gateway(number)
+
+    def _count(self, process: str, reason: str) -> None:
+        self._restarts[process] += 1
+        self._tell_gateways(Restarts(dict(self._restarts)))
+        if self._ends.setdefault(process, _Ends()).too_many():
+            self.failed = f"{process} ended {OFTEN} times within {WITHIN_S:.0f} s, the last time: {reason}"
+
+    def _tell_gateways(self, message: object) -> None:
+        for gateway in self._gateways:
+            gateway.tell(message)
+
+    def stop(self) -> None:
+        """Finish what runs, then end everything. Takes `DRAIN_S` at most, and a little to end."""
+        self._tell_gateways(Drain(DRAIN_S))
+        self._plan.listener.close()  # the gateways hold it until they end, so that nobody waits at it in vain
+        until = time.monotonic() + DRAIN_S + LEAVE_S
+        for gateway in self._gateways:
+            if not gateway.wait(until - time.monotonic()):
+                log.warning("%s did not end in time", gateway.name)
+        self._host.connection.close()  # which ends it
+        self._host.wait(HOST_LEAVES_S if self._plan.address is not None else LEAVE_S)
+        end_descendants()

@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+import shlex
+
+from service.serving.announcing import commands
+
+MODELS = [
+    {"task": "translate", "examples": {"One": {"inputs": "L'eau"}, "Two": {"inputs": "x"}}},
+    {"task": "generate", "examples": {"A stream": {"inputs": "배우", "stream": True}}},
+    {"task": "generate", "examples": {"Of another": {"inputs": "y"}}},
+    {"task": "classify", "examples": {}},
+]
+
+
+def test_there_is_a_command_for_the_first_example_of_each_task() -> None:
+    translate, generate = commands("http://here", MODELS)
+    assert shlex.split(translate)[-1] == '{"inputs": "L\'eau"}'
+    assert translate.startswith("curl http://here/translate -H")
+    assert generate.startswith("curl -N http://here/generate -H")
+    assert '"배우"' in generate
