@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -15,6 +17,8 @@ from pydantic_settings import (
     YamlConfigSettingsSource,
 )
 
+PREFIX, NESTED = "TRIPTYCH_", "__"
+OTHER_VARIABLES = frozenset({"TRIPTYCH_CACHE", "TRIPTYCH_DATA"})  # of the registry and of the training commands
 SHIPPED_REGISTRY = str(Path(__file__).resolve().parent.parent / "models" / "checkpoints")
 SHIPPED_MODELS = {
     "translator": {"task": "translate", "checkpoint": "translator"},
@@ -84,8 +88,8 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         frozen=True,
         extra="forbid",
-        env_prefix="TRIPTYCH_",
-        env_nested_delimiter="__",
+        env_prefix=PREFIX,
+        env_nested_delimiter=NESTED,
         nested_model_default_partial_update=True,
     )
 
@@ -97,6 +101,18 @@ class Settings(BaseSettings):
     gateway: GatewaySettings = GatewaySettings()
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_json: bool | None = None  # one JSON object a line; None: unless started from a terminal
+
+    @model_validator(mode="after")
+    def _no_misspelt_variable(self) -> Settings:
+        # The library refuses unknown names in a file and below a section, but passes over those in the environment.
+        for variable in map(str.upper, os.environ):
+            name = variable.removeprefix(PREFIX).partition(NESTED)[0].lower()
+            fields = type(self).model_fields
+            if variable.startswith(PREFIX) and variable not in OTHER_VARIABLES and name not in fields:
+                like = get_close_matches(name, fields, 1)
+                hint = f"did you mean {PREFIX}{like[0].upper()}?" if like else f"there are {', '.join(fields)}"
+                raise ValueError(f"the variable {variable} names no setting: {hint}")
+        return self
 
     def threads_of(self, model: str, cores: int) -> int:
         """Of a replica on a node with so many cores.
@@ -136,3 +152,19 @@ class Settings(BaseSettings):
 
         given = {name: value for name, value in overrides.items() if value is not None}
         return cls(**FromFile(**given).model_dump())
+
+
+SECRETS = {name for name, field in GatewaySettings.model_fields.items() if "SecretStr" in str(field.annotation)}
+
+
+def in_words(error: ValidationError) -> str:
+    """What is wrong with which settings. What is secret is not shown."""
+    return "; ".join(_said(tuple(map(str, each["loc"])), each["input"], each["msg"]) for each in error.errors())
+
+
+def _said(location: tuple[str, ...], value: object, message: str) -> str:
+    message = message.removeprefix("Value error, ")
+    if not location or isinstance(value, dict):
+        return ": ".join(filter(None, (".".join(location), message)))
+    shown = "what was given" if location[-1] in SECRETS else repr(value)
+    return f"{'.'.join(location)} is {shown}: {message}"

@@ -10,7 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from service.commands.terminal import console, failed
-from service.config import Settings
+from service.config import Settings, in_words
 
 RELOAD_TIMEOUT_S = 600.0  # a large checkpoint is read first, and then requests finish before it is used
 
@@ -28,8 +28,7 @@ def serve(
     try:
         settings = Settings.load(config, host=host, port=port, registry=registry)
     except ValidationError as error:
-        wrong = [f"{'.'.join(map(str, e['loc']))} is {e['input']!r}: {e['msg']}" for e in error.errors()]
-        raise failed(f"the settings cannot be used: {'; '.join(wrong)}") from error
+        raise failed(f"the settings cannot be used: {in_words(error)}") from error
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise failed(f"the settings cannot be used: {error}") from error
     raise typer.Exit(run(settings, address, console))

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from service.config import SHIPPED_REGISTRY, ModelSettings, Settings
+from service.config import SHIPPED_REGISTRY, ModelSettings, Settings, in_words
 
 
 def test_the_defaults_serve_the_three_shipped_models_on_loopback() -> None:
@@ -80,3 +80,40 @@ def test_replicas_share_the_cores_but_one_unless_told_otherwise() -> None:
     assert [alone.threads_of("translator", cores) for cores in (1, 2, 8)] == [1, 1, 7]
     told = Settings.load(None, models={"translator": {**translator, "threads": 4}})
     assert told.threads_of("translator", 2) == 4
+
+
+@pytest.mark.parametrize(
+    ("variable", "said"),
+    [
+        ("TRIPTYCH_PROT", "TRIPTYCH_PROT names no setting: did you mean TRIPTYCH_PORT?"),
+        ("TRIPTYCH_GATEWAY__MAX_IMPUTS", "gateway.max_imputs is '3': Extra inputs are not permitted"),
+        ("TRIPTYCH_MODELS__TRANSLATOR__SLOT", "models.translator.slot is 3: Extra inputs are not permitted"),
+        ("TRIPTYCH_XYZZY", "names no setting: there are host, port, "),
+    ],
+)
+def test_a_misspelt_variable_is_refused(monkeypatch: pytest.MonkeyPatch, variable: str, said: str) -> None:
+    monkeypatch.setenv(variable, "3")
+    with pytest.raises(ValidationError) as refused:
+        Settings.load()
+    assert said in in_words(refused.value)
+
+
+def test_variables_of_other_commands_and_of_whole_sections_are_no_mistakes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRIPTYCH_CACHE", "/somewhere")
+    monkeypatch.setenv("TRIPTYCH_DATA", "/elsewhere")
+    monkeypatch.setenv("TRIPTYCH_GATEWAY", '{"max_inputs": 9}')
+    monkeypatch.setenv("triptych_models__generator__slots", "7")
+    settings = Settings.load()
+    assert (settings.gateway.max_inputs, settings.models["generator"].slots) == (9, 7)
+
+
+def test_a_secret_is_not_shown_where_it_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "settings.yaml"
+    path.write_text("gateway: {admin_token: hunter2, max_inputs: -3}\n")
+    with pytest.raises(ValidationError) as refused:
+        Settings.load(path)
+    said = in_words(refused.value)
+    assert "hunter2" not in said
+    assert "gateway.admin_token is what was given" in said
+    assert "16" in said
+    assert "gateway.max_inputs is -3" in said
