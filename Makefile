@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint format bench loadtest clean
+.PHONY: help serve test faults lint format bench loadtest clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,6 +15,9 @@ serve: $(VENV)/.serve  ## install if needed and serve on http://127.0.0.1:8000 (
 
 test: $(VENV)/.test  ## install if needed and run the tests (ARGS="tests/models -k cache")
 	$(BIN)/pytest $(ARGS)
+
+faults: $(VENV)/.test  ## break running services in every way there is a test for, which takes minutes
+	$(BIN)/pytest -m fault -s $(ARGS)
 
 lint: $(VENV)/.test  ## ruff and mypy
 	$(BIN)/ruff check .

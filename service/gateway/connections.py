@@ -32,7 +32,7 @@ def connection_limit(wanted: int) -> int:
 
 @dataclass(eq=False)
 class Connections:
-    """All connections of a gateway; those without a request in the order in which they became so."""
+    """All connections of a gateway; those without a whole request in the order in which they became so."""
 
     limit: int
     open: int = 0
@@ -47,9 +47,15 @@ class Connections:
         return make
 
     def make_room(self) -> None:
-        """Give up the connection that has been idle for longest. One that serves a request is never given up."""
-        if self.open > self.limit and self.idle:
-            next(iter(self.idle)).give_up()
+        """Give up the connection that has been without a whole request for longest.
+
+        One whose request is being answered is never given up. Where all the others are, a new one may come in beyond
+        the limit: its request is refused in words if there is no room for it.
+        """
+        if self.open > self.limit and (len(self.idle) > 1 or self.open > self.limit + OTHER_FILES // 2):
+            for oldest in self.idle:
+                oldest.give_up()
+                return
 
 
 class Guarded(HttpToolsProtocol):
@@ -58,6 +64,7 @@ class Guarded(HttpToolsProtocol):
         self._connections = connections
         self._head_timer: asyncio.TimerHandle | None = None
         self._head_bytes = 0
+        self._in_body = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -75,7 +82,7 @@ class Guarded(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self in self._connections.idle:
+        if self in self._connections.idle and not self._in_body:
             self._await_head()
             self._head_bytes += len(data)
             if self._head_bytes > HEAD_BYTES and not self._has_head(data):
@@ -89,8 +96,13 @@ class Guarded(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._stop_head_timer()
-        self._connections.idle.pop(self, None)
+        self._in_body = True
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._in_body = False
+        self._connections.idle.pop(self, None)
+        super().on_message_complete()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
