@@ -39,8 +39,7 @@ def create_app(settings: Settings, workers: Mapping[str, Worker], metrics: Gatew
         title="Triptych",
         version=_version(),
         description="Translate, generate and classify, in the Hugging Face Inference convention.",
-        docs_url=None,  # FastAPI's pages load their scripts from a CDN
-        redoc_url=None,
+        openapi_url=None,  # /docs and /openapi.json are ours: FastAPI's know no examples, and load scripts from a CDN
         redirect_slashes=False,
         lifespan=lifespan,
         exception_handlers={ServiceError: on_service_error, HTTPException: on_http_exception},

@@ -69,13 +69,13 @@ def _operation(path: str, method: str, operation: dict[str, Any], schemas: dict[
 
 def _fields(schema: dict[str, Any], schemas: dict[str, Any], prefix: str = "") -> Iterator[str]:
     """A row for each field, those of nested objects below it."""
-    schema = _resolved(schema, schemas)
+    own, schema = schema, _resolved(schema, schemas)
     for name, field in schema.get("properties", {}).items():
         required = " (required)" if name in schema.get("required", ()) else ""
         yield f"<tr><td><code>{escape(prefix + name)}</code><td>{escape(_type(field, schemas) + required)}"
         yield f"<td>{escape(field.get('description', ''))}"
         for part in field.get("anyOf", ()):
-            if "$ref" in part:
+            if "$ref" in part and part != own:  # generate_parameters are the parameters they stand among
                 yield from _fields(part, schemas, f"{prefix}{name}.")
 
 
@@ -86,7 +86,7 @@ def _type(field: dict[str, Any], schemas: dict[str, Any]) -> str:
         return " | ".join(one if isinstance(one, str) else json.dumps(one) for one in field["enum"])
     if field.get("type") == "array":
         return f"list of {_type(field.get('items', {}), schemas)}"
-    return str(_resolved(field, schemas).get("type", "only the neutral value"))
+    return str(_resolved(field, schemas)["type"])
 
 
 def _resolved(schema: dict[str, Any], schemas: dict[str, Any]) -> dict[str, Any]:

@@ -1,24 +1,23 @@
-"""What /openapi.json says of the endpoints: schemas, examples and errors. Knows nothing of how they work."""
+"""What /openapi.json says of the endpoints: schemas, errors, and the examples of the models that are served.
+
+Knows nothing of how the endpoints work.
+"""
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from service.errors import BY_CODE
-from service.gateway.schemas import (
-    ClassifyBody,
-    ErrorAnswer,
-    GenerateBody,
-    Generation,
-    LabelScore,
-    TranslateBody,
-    Translation,
-)
-from service.messages import Task
+from service.gateway.answers import ErrorAnswer, Generation, LabelScore, StreamEvent, Translation
+from service.gateway.schemas import ClassifyBody, GenerateBody, TranslateBody
+from service.messages import ModelInfo, Task
 
 _REF = "#/components/schemas/{model}"
 _BODIES: dict[Task, type[BaseModel]] = {"translate": TranslateBody, "generate": GenerateBody, "classify": ClassifyBody}
@@ -32,65 +31,63 @@ _SUMMARIES: dict[Task, str] = {
     "generate": "Continue prompts",
     "classify": "Label texts, or pairs of texts",
 }
-_EXAMPLES: dict[Task, dict[str, Any]] = {
-    "translate": {
-        "One text": {"inputs": "Je suis fatigué.", "parameters": {"src_lang": "fr", "tgt_lang": "en"}},
-        "Several": {"inputs": ["Bonjour.", "Merci."], "parameters": {"src_lang": "fr", "tgt_lang": "en"}},
-        "The best of a beam search": {
-            "inputs": "Je suis fatigué.",
-            "parameters": {"src_lang": "fr", "tgt_lang": "en", "num_beams": 4, "num_return_sequences": 3},
+# As Server-Sent Events have it, so that a client's parser of them can be described, too.
+_EVENT = {
+    "type": "object",
+    "properties": {
+        "event": {"enum": ["message", "error"]},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": {
+                "anyOf": [{"$ref": _REF.format(model=one.__name__)} for one in (StreamEvent, ErrorAnswer)]
+            },
         },
-        "With a given beginning, and where each word comes from": {
-            "inputs": "Je suis fatigué.",
-            "parameters": {"src_lang": "fr", "tgt_lang": "en", "target_prefix": "I feel", "return_alignment": True},
-        },
-        "A stream": {"inputs": "Bonjour.", "parameters": {"src_lang": "fr", "tgt_lang": "en"}, "stream": True},
     },
-    "generate": {
-        "Greedy": {"inputs": "Once upon a time", "parameters": {"max_new_tokens": 20}},
-        "Sampled": {
-            "inputs": "Once upon a time",
-            "parameters": {"do_sample": True, "temperature": 0.8, "top_p": 0.95, "seed": 7, "details": True},
-        },
-        "Several samples": {
-            "inputs": "Once upon a time",
-            "parameters": {"do_sample": True, "temperature": 0.8, "n": 3, "max_new_tokens": 20},
-        },
-        "A beam search": {
-            "inputs": "Once upon a time",
-            "parameters": {"num_beams": 4, "no_repeat_ngram_size": 3, "max_new_tokens": 20},
-        },
-        "A stream": {"inputs": "Once upon a time", "parameters": {"max_new_tokens": 20}, "stream": True},
-    },
-    "classify": {
-        "One text": {"inputs": "What a lovely day!", "parameters": {"top_k": 1}},
-        "Several": {"inputs": ["What a lovely day!", "I want my money back."]},
-        "A pair": {"inputs": {"text": "A man sleeps.", "text_pair": "Someone is asleep."}},
-    },
+    "required": ["data"],
 }
 
 
 class DocumentedApp(FastAPI):
-    """Adds the bodies' schemas, which FastAPI does not see: the endpoints read their bodies themselves."""
+    """Adds the schemas that FastAPI does not see: the endpoints read bodies and write streams themselves."""
 
     def openapi(self) -> dict[str, Any]:
         if not self.openapi_schema:
             schema = super().openapi()
-            _, definitions = models_json_schema([(body, "validation") for body in _BODIES.values()], ref_template=_REF)
+            unseen: tuple[type[BaseModel], ...] = (*_BODIES.values(), StreamEvent)
+            _, definitions = models_json_schema([(one, "validation") for one in unseen], ref_template=_REF)
             schema.setdefault("components", {}).setdefault("schemas", {}).update(definitions["$defs"])
             self.openapi_schema = schema
         return self.openapi_schema
 
 
+def with_examples(document: dict[str, Any], models: Sequence[ModelInfo]) -> dict[str, Any]:
+    """A copy of the document that shows, for each task, what the `models` say that they answer well."""
+    document = copy.deepcopy(document)
+    for task in _BODIES:
+        if examples := _examples([model for model in models if model.task == task]):
+            content = document["paths"][f"/{task}"]["post"]["requestBody"]["content"]["application/json"]
+            content["examples"] = {name: {"value": body} for name, body in examples.items()}
+    return document
+
+
+def _examples(models: Sequence[ModelInfo]) -> dict[str, Any]:
+    """Of the models of one task; each has its name in them where there are several."""
+    if len(models) == 1:
+        return models[0].examples
+    return {
+        f"{model.name}: {shown}": {**body, "model": model.name}
+        for model in models
+        for shown, body in model.examples.items()
+    }
+
+
 def task_documentation(task: Task) -> dict[str, Any]:
     """Keyword arguments of the route decorator."""
-    content = {
-        "schema": {"$ref": _REF.format(model=_BODIES[task].__name__)},
-        "examples": {name: {"value": value} for name, value in _EXAMPLES[task].items()},
-    }
+    content = {"schema": {"$ref": _REF.format(model=_BODIES[task].__name__)}}
     success: dict[str, Any] = {"model": _ANSWERS[task], "description": "One answer for each input, in order"}
     if task != "classify":
-        success["content"] = {"text/event-stream": {"schema": {"type": "string"}}}
+        success["content"] = {"text/event-stream": {"itemSchema": _EVENT}}
     return {
         "summary": _SUMMARIES[task],
         "tags": ["tasks"],
@@ -99,9 +96,15 @@ def task_documentation(task: Task) -> dict[str, Any]:
     }
 
 
-def operation_documentation(summary: str, *, may_fail: bool = False) -> dict[str, Any]:
-    """Keyword arguments of the route decorator."""
-    return {"summary": summary, "tags": ["operations"], "responses": _errors(503) if may_fail else {}}
+def operation_documentation(
+    summary: str, answer: type[BaseModel] | None = None, *, may_fail: bool = False
+) -> dict[str, Any]:
+    """Keyword arguments of the route decorator. `answer`: None is plain text."""
+    responses = _errors(503) if may_fail else {}
+    described = {"summary": summary, "tags": ["operations"]}
+    if answer is None:
+        return {**described, "responses": responses, "response_class": PlainTextResponse}
+    return {**described, "responses": {200: {"model": answer}, **responses}}
 
 
 def _errors(*statuses: int) -> dict[int, dict[str, Any]]:

@@ -5,7 +5,6 @@ Knows nothing of the models.
 
 from __future__ import annotations
 
-import json
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -14,9 +13,8 @@ from starlette.requests import ClientDisconnect, Request
 
 from service.errors import BadRequest, Cancelled, InvalidRequest, ServiceError, UnknownParameter
 from service.gateway.context import RequestContext
+from service.gateway.quoting import SHOWN, quoted
 from service.gateway.schemas import Body
-
-SHOWN = 80  # characters of a client's value that an error quotes
 
 BodyT = TypeVar("BodyT", bound=Body)
 
@@ -47,12 +45,6 @@ def parse_body(content: bytes, schema: type[BodyT]) -> BodyT:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise _in_words(first, schema) from None
-
-
-def quoted(value: Any) -> str:
-    """A client's value as JSON, cut where it is long."""
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 
 
 def _in_words(error: ErrorDetails, schema: type[BaseModel]) -> ServiceError:

@@ -10,20 +10,21 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from service.errors import EmptyInput, InvalidRequest
+from service.errors import EmptyInput, InputTooLong, InvalidRequest
 from service.gateway.languages import resolve_pair
-from service.gateway.parsing import quoted
+from service.gateway.quoting import quoted
 from service.gateway.schemas import (
     ClassifyBody,
     ClassifyParameters,
     DecodingParameters,
     GenerateBody,
     GenerateParameters,
-    Parameters,
     TranslateBody,
     TranslateParameters,
 )
 from service.messages import ClassifyRequest, Decoding, GenerateRequest, ModelInfo, TranslateRequest
+
+TaskBody = TranslateBody | GenerateBody | ClassifyBody
 
 
 class RequestFactory:
@@ -50,7 +51,7 @@ class RequestFactory:
                 max_length_ratio=parameters.max_length_ratio,
                 return_alignment=parameters.aligns,
                 alignment_layer=parameters.alignment_layer,
-                **self._common(index, parameters),
+                **self._common(index, parameters.priority),
             )
             for index, text in enumerate(body.inputs)
         ]
@@ -59,29 +60,32 @@ class RequestFactory:
         parameters = body.parameters or GenerateParameters()
         decoding, full = _decoding(parameters, info), bool(parameters.return_full_text)
         return [
-            GenerateRequest(text=text, return_full_text=full, decoding=decoding, **self._common(index, parameters))
+            GenerateRequest(
+                text=text, return_full_text=full, decoding=decoding, **self._common(index, parameters.priority)
+            )
             for index, text in enumerate(body.inputs)
         ]
 
-    def classify(self, body: ClassifyBody) -> list[ClassifyRequest]:
+    def classify(self, body: ClassifyBody, info: ModelInfo) -> list[ClassifyRequest]:
         parameters = body.parameters or ClassifyParameters()
+        _check_pairs(body, info)
         return [
             ClassifyRequest(
                 text=pair.text,
                 text_pair=pair.text_pair,
                 top_k=parameters.top_k,
                 function_to_apply=parameters.function_to_apply,
-                **self._common(index, parameters),
+                **self._common(index, parameters.priority),
             )
             for index, pair in enumerate(body.inputs)
         ]
 
-    def _common(self, index: int, parameters: Parameters) -> dict[str, Any]:
+    def _common(self, index: int, priority: int | None) -> dict[str, Any]:
         return {
             "id": f"{self._prefix}.{index}",
             "stream": self._stream,
             "deadline": self._deadline,
-            "priority": parameters.priority or 0,
+            "priority": priority or 0,
         }
 
 
@@ -126,7 +130,7 @@ def _decoding(parameters: DecodingParameters, info: ModelInfo) -> Decoding:
     return decoding
 
 
-def check_inputs(body: TranslateBody | GenerateBody | ClassifyBody, max_inputs: int) -> None:
+def check_inputs(body: TaskBody, max_inputs: int) -> None:
     """What holds for every task: some texts, not too many, none of them empty, and one alone for a stream."""
     count = len(body.inputs)
     if not count:
@@ -134,23 +138,50 @@ def check_inputs(body: TranslateBody | GenerateBody | ClassifyBody, max_inputs: 
     if count > max_inputs:
         raise InvalidRequest(f"inputs has {count} texts, the limit is {max_inputs}", limit=max_inputs)
     _check_results(body, count, max_inputs)
-    for index, text in _texts(body):
+    for index, name, text in _all_texts(body):
         if not text.strip():
-            raise EmptyInput(f"inputs[{index}] is {quoted(text)}: there is nothing to work on", index=index)
+            raise EmptyInput(f"{name} is {quoted(text)}: there is nothing to work on", index=index)
     _check_stream(body, count)
 
 
-def _texts(body: TranslateBody | GenerateBody | ClassifyBody) -> Iterator[tuple[int, str]]:
-    if not isinstance(body, ClassifyBody):
-        yield from enumerate(body.inputs)
+def check_lengths(body: TaskBody, info: ModelInfo) -> None:
+    """No text has more characters than the model could have room for, whatever they are: they need no tokenizing."""
+    most = info.max_characters
+    if most is None:
         return
-    for index, pair in enumerate(body.inputs):
-        yield index, pair.text
-        if pair.text_pair is not None:
-            yield index, pair.text_pair
+    texts = [*_all_texts(body)]
+    if isinstance(body, TranslateBody) and body.parameters is not None and body.parameters.target_prefix is not None:
+        texts.append((0, "parameters.target_prefix", body.parameters.target_prefix))
+    for index, name, text in texts:
+        if len(text) > most:
+            message = f"{name} has {len(text)} characters, the limit is {most}"
+            raise InputTooLong(message, index=index, limit=most)
 
 
-def _check_results(body: TranslateBody | GenerateBody | ClassifyBody, count: int, most: int) -> None:
+def _all_texts(body: TaskBody) -> Iterator[tuple[int, str, str]]:
+    """Index of the input, what a message calls the text, and the text itself."""
+    if isinstance(body, ClassifyBody):
+        for index, pair in enumerate(body.inputs):
+            yield index, f"inputs[{index}]", pair.text
+            if pair.text_pair is not None:
+                yield index, f"inputs[{index}].text_pair", pair.text_pair
+        return
+    for index, text in enumerate(body.inputs):
+        yield index, f"inputs[{index}]", text
+
+
+def _check_pairs(body: ClassifyBody, info: ModelInfo) -> None:
+    paired = next((index for index, pair in enumerate(body.inputs) if pair.text_pair is not None), None)
+    if paired is not None and not info.takes_pairs:
+        raise InvalidRequest(
+            f"inputs[{paired}] has a text_pair, but {info.name} ({info.version}) was trained on single texts: "
+            "what it said of a pair would mean nothing",
+            index=paired,
+            parameter=f"inputs[{paired}].text_pair",
+        )
+
+
+def _check_results(body: TaskBody, count: int, most: int) -> None:
     """Samples cost what texts do; the results of a beam search cost what its beams do."""
     parameters = None if isinstance(body, ClassifyBody) else body.parameters
     if parameters is None or (parameters.num_beams or 1) > 1:
@@ -165,7 +196,7 @@ def _check_results(body: TranslateBody | GenerateBody | ClassifyBody, count: int
         )
 
 
-def _check_stream(body: TranslateBody | GenerateBody | ClassifyBody, count: int) -> None:
+def _check_stream(body: TaskBody, count: int) -> None:
     if not body.stream:
         return
     if isinstance(body, ClassifyBody):

@@ -44,9 +44,8 @@ async def on_http_exception(request: Request, error: Exception) -> JSONResponse:
     path, method = request.url.path[:200], request.method
     ours: ServiceError
     if error.status_code == 405:
-        ours = MethodNotAllowed(
-            f"{path} does not take {method}; it takes {headers.get('allow', headers.get('Allow', ''))}"
-        )
+        allowed = headers["Allow"] = headers["Allow"].replace("GET", "GET, HEAD")  # where one works, so does the other
+        ours = MethodNotAllowed(f"{path} does not take {method}; it takes {allowed}")
     elif error.status_code == 404:
         ours = NotFound(f"there is nothing at {path}; /docs lists what there is")
     else:

@@ -1,16 +1,15 @@
-"""Bodies that clients send and answers they get, in Hugging Face's Inference convention.
+"""Bodies that clients send, in Hugging Face's Inference convention; what they get is in `answers`.
 
 Knows what a request may look like; knows nothing of the models, whose limits are checked in `requests`.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -19,8 +18,10 @@ from pydantic import (
     WithJsonSchema,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
+from pydantic_core import CoreSchema, PydanticCustomError
+from pydantic_core.core_schema import no_info_plain_validator_function
 
+from service.gateway.quoting import quoted
 from service.messages import MOST_BEAMS, MOST_RESULTS
 
 
@@ -48,38 +49,64 @@ def _token_ids(value: Any, info: ValidationInfo) -> Any:
     return {int(key): bias for key, bias in value.items()}
 
 
-def neutral_only(*neutral: Any) -> Callable[[Any, ValidationInfo], Any]:
-    """A check for what clients send by default and we do not do: only values that change nothing."""
-
-    def check(value: Any, info: ValidationInfo) -> Any:
-        if value is not None and value not in neutral:
-            allowed = " or ".join(repr(one) for one in neutral)
-            raise PydanticCustomError(
-                "not_supported",
-                "this parameter is not supported: leave it out{alternative}",
-                {"alternative": f" or send {allowed}" if neutral else ""},
-            )
-        return value
-
-    return check
+def _same(one: Any, other: Any) -> bool:
+    """As JSON: true is not 1, which Python takes it for."""
+    return one == other and isinstance(one, bool) == isinstance(other, bool)
 
 
-Texts = Annotated[
-    list[str],
-    BeforeValidator(_as_list),
-    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
-]
+class Neutral:
+    """Of what clients send by default and we do not do: null passes, and the one value that changes nothing, if any."""
+
+    def __init__(self, *value: str | int) -> None:
+        self._value = value
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
+        return no_info_plain_validator_function(self._check)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: Any) -> dict[str, Any]:
+        return {"enum": [*self._value, None]}
+
+    def _check(self, given: Any) -> Any:
+        if given is None or any(_same(given, one) for one in self._value):
+            return given
+        alternative = f" or send {json.dumps(self._value[0])}" if self._value else ""
+        message = "this parameter is not supported: leave it out{alternative}"
+        raise PydanticCustomError("not_supported", message, {"alternative": alternative})
 
 
+def _no_number(value: Any) -> Any:
+    # For Python, and so for Literal, 0 is False.
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        raise PydanticCustomError("literal_error", "input should be True, False or 'never'")
+    return value
+
+
+def _one_or_several(*kinds: dict[str, Any]) -> WithJsonSchema:
+    each = {"anyOf": [*kinds]} if len(kinds) > 1 else kinds[0]
+    return WithJsonSchema({"anyOf": [*kinds, {"type": "array", "minItems": 1, "items": each}]})
+
+
+_TEXT = {"type": "string", "minLength": 1}
+Texts = Annotated[list[str], BeforeValidator(_as_list), _one_or_several(_TEXT)]
 TOKEN_ID = re.compile("0|[1-9][0-9]{0,9}")
+_BIASES = {
+    "type": "object",
+    "maxProperties": 1024,
+    "propertyNames": {"pattern": f"^({TOKEN_ID.pattern})$"},
+    "additionalProperties": {"type": "number", "minimum": -100, "maximum": 100},
+}
 Bias = Annotated[float, Field(ge=-100, le=100)]
 LogitBias = Annotated[
     dict[int, Bias],
     Field(max_length=1024),
     BeforeValidator(_token_ids),
-    WithJsonSchema({"type": "object", "additionalProperties": {"type": "number", "minimum": -100, "maximum": 100}}),
+    WithJsonSchema(_BIASES),
 ]
-EarlyStopping = Literal[True, False, "never"]
+EarlyStopping = Annotated[
+    Literal[True, False, "never"],
+    BeforeValidator(_no_number),
+    WithJsonSchema({"enum": [True, False, "never"]}),
+]
 StopStrings = Annotated[
     list[Annotated[str, Field(min_length=1, max_length=256)]],
     Field(max_length=16),
@@ -89,42 +116,42 @@ StopStrings = Annotated[
 class TextPair(Body):
     """A text, or two for models trained on pairs."""
 
-    text: str
-    text_pair: str | None = None
+    text: Annotated[str, WithJsonSchema(_TEXT)]
+    text_pair: Annotated[str, WithJsonSchema(_TEXT)] | None = None
 
 
-_TEXT_OR_PAIR = {
-    "anyOf": [
-        {"type": "string"},
-        {
-            "type": "object",
-            "properties": {"text": {"type": "string"}, "text_pair": {"type": "string"}},
-            "required": ["text"],
-        },
-    ]
-}
 TextPairs = Annotated[
     list[Annotated[TextPair, BeforeValidator(_as_pair)]],
     BeforeValidator(_as_list),
-    WithJsonSchema({"anyOf": [*_TEXT_OR_PAIR["anyOf"], {"type": "array", "items": _TEXT_OR_PAIR}]}),
+    _one_or_several(_TEXT, TextPair.model_json_schema()),
 ]
 
+# What every task takes, and takes last: /docs shows the fields in their order here.
+Priority = Annotated[int | None, Field(ge=-10, le=10, description="lower is sooner; default: 0")]
+Streamed = Annotated[bool | None, Field(description="true: server-sent events, for exactly one input")]
+ModelName = Annotated[str | None, Field(description="which model, where several serve the task; default: the first")]
 
-class Parameters(Body):
-    priority: int | None = Field(default=None, ge=-10, le=10, description="lower is sooner; default: 0")
 
-
-class DecodingParameters(Parameters):
+class DecodingParameters(Body):
     """How tokens are chosen. A temperature other than 1, a top_k, a top_p or typical_p below 1 or a min_p above 0
     implies sampling, as in text-generation-inference, unless do_sample is false. Bias and penalties hold in any case.
     """
 
     max_new_tokens: int | None = Field(default=None, ge=1, description="default and most: the model's own limit")
-    min_new_tokens: int | None = Field(default=None, ge=0, description="the end token is ruled out until then")
+    num_beams: int | None = Field(
+        default=None, ge=1, le=MOST_BEAMS, description="above 1: beam search; at most the model's slots"
+    )
     do_sample: bool | None = Field(default=None, description="default: false, unless a sampling parameter is given")
     temperature: float | None = Field(default=None, gt=0)
-    top_k: int | None = Field(default=None, ge=1, lt=2**31)
     top_p: float | None = Field(default=None, gt=0, le=1)
+    top_k: int | None = Field(default=None, ge=1, lt=2**31)
+    seed: int | None = Field(default=None, ge=0, lt=2**63, description="default: drawn for each text")
+    stop: StopStrings | None = Field(default=None, description="the text ends before the first of them")
+    num_return_sequences: int | None = Field(
+        default=None, ge=1, le=MOST_RESULTS, description="the best of num_beams, or so many samples"
+    )
+    n: int | None = Field(default=None, ge=1, le=MOST_RESULTS, description="the same as num_return_sequences")
+    min_new_tokens: int | None = Field(default=None, ge=0, description="the end token is ruled out until then")
     min_p: float | None = Field(default=None, ge=0, le=1, description="share of the best token's probability")
     typical_p: float | None = Field(default=None, gt=0, le=1)
     repetition_penalty: float | None = Field(
@@ -135,21 +162,12 @@ class DecodingParameters(Parameters):
     no_repeat_ngram_size: int | None = Field(
         default=None, ge=0, lt=2**31, description="so many tokens in a row never come twice; 0 lets them"
     )
-    logit_bias: LogitBias | None = Field(default=None, description="token id: what is added to its logit")
-    stop: StopStrings | None = Field(default=None, description="the text ends before the first of them")
-    top_n_tokens: int | None = Field(default=None, ge=0, le=20, description="best tokens with each one, where listed")
-    seed: int | None = Field(default=None, ge=0, lt=2**63, description="default: drawn for each text")
-    num_beams: int | None = Field(
-        default=None, ge=1, le=MOST_BEAMS, description="above 1: beam search; at most the model's slots"
-    )
-    num_return_sequences: int | None = Field(
-        default=None, ge=1, le=MOST_RESULTS, description="the best of num_beams, or so many samples"
-    )
-    n: int | None = Field(default=None, ge=1, le=MOST_RESULTS, description="the same as num_return_sequences")
     length_penalty: float | None = Field(
         default=None, ge=-10, le=10, description="score: log-probability / tokens ** this; default: 1"
     )
     early_stopping: EarlyStopping | None = Field(default=None, description="of a beam search; default: false")
+    logit_bias: LogitBias | None = Field(default=None, description="token id: what is added to its logit")
+    top_n_tokens: int | None = Field(default=None, ge=0, le=20, description="best tokens with each one, where listed")
 
     @model_validator(mode="after")
     def _one_number_of_results(self) -> DecodingParameters:
@@ -173,9 +191,12 @@ class DecodingParameters(Parameters):
         return any(one not in (None, 1.0) for one in shares) or self.top_k is not None or bool(self.min_p)
 
 
-class TranslateParameters(DecodingParameters):
+class Languages(Body):
     src_lang: str | None = Field(default=None, description="may be left out where one language pair remains possible")
     tgt_lang: str | None = Field(default=None, description="may be left out where one language pair remains possible")
+
+
+class TranslateParameters(DecodingParameters, Languages):  # the fields of the last base come first
     target_prefix: str | None = Field(default=None, description="what the translation begins with")
     min_length_ratio: float | None = Field(
         default=None, ge=0, le=100, description="new tokens for each token of the text, at least"
@@ -187,8 +208,12 @@ class TranslateParameters(DecodingParameters):
         default=None, description="which source tokens each token comes from; default: false, unless a layer is chosen"
     )
     alignment_layer: int | None = Field(default=None, ge=0, lt=2**31, description="of the decoder, from 0")
-    clean_up_tokenization_spaces: Annotated[Any, AfterValidator(neutral_only(False))] = None
-    truncation: Annotated[Any, AfterValidator(neutral_only("do_not_truncate"))] = None
+    generate_parameters: TranslateParameters | None = Field(
+        default=None, description="any of these parameters, as the translation client sends them"
+    )
+    priority: Priority = None
+    clean_up_tokenization_spaces: Annotated[Any, Neutral(False)] = None
+    truncation: Annotated[Any, Neutral("do_not_truncate")] = None
 
     @property
     def aligns(self) -> bool:
@@ -198,110 +223,56 @@ class TranslateParameters(DecodingParameters):
     @classmethod
     def _flatten_generate_parameters(cls, value: Any) -> Any:
         # InferenceClient.translation() has no other way to send max_new_tokens and the like.
-        if isinstance(value, dict) and isinstance(nested := value.get("generate_parameters"), dict | None):
-            rest = {name: given for name, given in value.items() if name != "generate_parameters"}
-            return {**(nested or {}), **rest}
+        while isinstance(value, dict) and isinstance(nested := value.get("generate_parameters"), dict):
+            value = {name: given for name, given in value.items() if name != "generate_parameters"}
+            for name, given in nested.items():
+                if value.get(name) is None:
+                    value[name] = given
+                elif given is not None and not _same(given, value[name]):
+                    raise PydanticCustomError(
+                        "given_twice",
+                        "{name} is {outer} and in generate_parameters {inner}: they are the same, send one",
+                        {"name": name, "outer": quoted(value[name]), "inner": quoted(given)},
+                    )
         return value
 
 
 class GenerateParameters(DecodingParameters):
     return_full_text: bool | None = Field(default=None, description="true: the text starts with the prompt")
     details: bool | None = Field(default=None, description="true: finish reason, seed and tokens come along")
-    adapter_id: Annotated[Any, AfterValidator(neutral_only())] = None
-    best_of: Annotated[Any, AfterValidator(neutral_only(1))] = None
-    decoder_input_details: Annotated[Any, AfterValidator(neutral_only(False))] = None
-    grammar: Annotated[Any, AfterValidator(neutral_only())] = None
-    truncate: Annotated[Any, AfterValidator(neutral_only())] = None
-    watermark: Annotated[Any, AfterValidator(neutral_only(False))] = None
+    priority: Priority = None
+    adapter_id: Annotated[Any, Neutral()] = None
+    best_of: Annotated[Any, Neutral(1)] = None
+    decoder_input_details: Annotated[Any, Neutral(False)] = None
+    grammar: Annotated[Any, Neutral()] = None
+    truncate: Annotated[Any, Neutral()] = None
+    watermark: Annotated[Any, Neutral(False)] = None
 
 
-class ClassifyParameters(Parameters):
+class ClassifyParameters(Body):
     top_k: int | None = Field(default=None, ge=1, lt=2**31, description="how many labels, best first; default: all")
     function_to_apply: Literal["softmax", "sigmoid", "none"] | None = Field(
         default=None, description="default: the model's own"
     )
+    priority: Priority = None
 
 
-class TaskBody(Body):
-    model: str | None = Field(default=None, description="which model, where several serve the task; default: the first")
-    stream: bool | None = Field(default=None, description="true: server-sent events, for exactly one input")
-
-
-class TranslateBody(TaskBody):
+class TranslateBody(Body):
     inputs: Texts
     parameters: TranslateParameters | None = None
+    stream: Streamed = None
+    model: ModelName = None
 
 
-class GenerateBody(TaskBody):
+class GenerateBody(Body):
     inputs: Texts
     parameters: GenerateParameters | None = None
+    stream: Streamed = None
+    model: ModelName = None
 
 
-class ClassifyBody(TaskBody):
+class ClassifyBody(Body):
     inputs: TextPairs
     parameters: ClassifyParameters | None = None
-
-
-# Answers. They document: what is sent is built as plain dicts, in `rendering`.
-
-
-class Result(BaseModel):
-    """What several results have beside their text."""
-
-    score: float | None = None
-    seed: int | None = None
-
-
-class TranslationText(Result):
-    translation_text: str
-
-
-class AlignmentWeights(BaseModel):
-    source_tokens: list[str]
-    target_tokens: list[str]
-    weights: list[list[float]]
-
-
-class Translation(TranslationText):
-    alternatives: list[TranslationText] | None = None
-    alignment: AlignmentWeights | None = None
-
-
-class TokenDetails(BaseModel):
-    id: int
-    text: str
-    logprob: float
-    special: bool
-
-
-class GenerationDetails(BaseModel):
-    finish_reason: Literal["eos_token", "length", "stop_sequence"]
-    generated_tokens: int
-    seed: int | None
-    prefill: list[TokenDetails]
-    tokens: list[TokenDetails]
-    top_tokens: list[list[TokenDetails]] | None = None
-
-
-class GeneratedText(Result):
-    generated_text: str
-
-
-class Generation(GeneratedText):
-    alternatives: list[GeneratedText] | None = None
-    details: GenerationDetails | None = None
-
-
-class LabelScore(BaseModel):
-    label: str
-    score: float
-
-
-class ErrorDetails(BaseModel):
-    code: str
-    message: str
-    request_id: str
-
-
-class ErrorAnswer(BaseModel):
-    error: ErrorDetails
+    stream: Streamed = None
+    model: ModelName = None

@@ -1,4 +1,4 @@
-"""For those who run the service: /livez, /readyz, /info, /metrics, and the pages /docs and /.
+"""For those who run the service: /livez, /readyz, /info, /metrics, and the pages /docs, /openapi.json and /.
 
 Knows nothing of the tasks.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -17,13 +18,17 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from service.config import GatewaySettings
 from service.errors import NotReady, ServiceError
 from service.gateway.admission import Admission
+from service.gateway.answers import Alive, Info, Ready
 from service.gateway.catalog import Catalog, ServedModel
 from service.gateway.docs import HEADERS, page
-from service.gateway.openapi import operation_documentation
+from service.gateway.openapi import operation_documentation, with_examples
+from service.messages import ModelInfo
 from service.observability.exposition import merge
 from service.observability.metrics import GatewayMetrics
 
 SCRAPE_TIMEOUT_S = 3.0  # Prometheus gives up after 10 by default, and a dead worker must not cost it the rest
+
+Endpoint = Callable[..., Awaitable[Response]]
 
 log = logging.getLogger("triptych.operations")
 
@@ -31,11 +36,21 @@ log = logging.getLogger("triptych.operations")
 def add_operation_routes(
     app: FastAPI, settings: GatewaySettings, catalog: Catalog, metrics: GatewayMetrics, admission: Admission
 ) -> None:
-    @app.get("/livez", **operation_documentation("The process answers"))
+    def get(path: str, **documentation: Any) -> Callable[[Endpoint], Endpoint]:
+        """A route that takes GET and HEAD, whose answer the server sends without its body."""
+
+        def add(endpoint: Endpoint) -> Endpoint:
+            app.add_api_route(path, endpoint, methods=["GET"], **documentation)
+            app.add_api_route(path, endpoint, methods=["HEAD"], include_in_schema=False)
+            return endpoint
+
+        return add
+
+    @get("/livez", **operation_documentation("The process answers", Alive))
     async def livez() -> Response:
         return JSONResponse({"status": "alive"})
 
-    @app.get("/readyz", **operation_documentation("Each model has answered a canary prompt", may_fail=True))
+    @get("/readyz", **operation_documentation("Each model has answered a canary prompt", Ready, may_fail=True))
     async def readyz() -> Response:
         admission.check_open()
         reasons = await asyncio.gather(*(_why_not_ready(model) for model in catalog.models))
@@ -44,27 +59,41 @@ def add_operation_routes(
             raise NotReady(f"not ready: {', '.join(waiting)}", models=waiting)
         return JSONResponse({"status": "ready", "models": [model.name for model in catalog.models]})
 
-    @app.get("/info", **operation_documentation("Models, versions, scores, languages, labels and limits"))
+    @get("/info", **operation_documentation("Models, versions, scores, languages, labels and limits", Info))
     async def info() -> Response:
-        models = await asyncio.gather(*(_described(model) for model in catalog.models))
+        infos = await asyncio.gather(*(_info_of(model) for model in catalog.models))
+        models = [
+            asdict(info)
+            if isinstance(info, ModelInfo)
+            else {"name": model.name, "task": model.task, "error": info.message}
+            for model, info in zip(catalog.models, infos, strict=True)
+        ]
         limits = settings.model_dump(
             include={"max_body_bytes", "max_inputs", "request_timeout_s", "batch_size", "max_in_flight"}
         )
         service = {"name": app.title, "version": app.version}
         return JSONResponse({"service": service, "models": models, "limits": limits})
 
-    @app.get("/metrics", **operation_documentation("The whole application's metrics, in Prometheus' text format"))
+    @get("/metrics", **operation_documentation("The whole application's metrics, in Prometheus' text format"))
     async def prometheus() -> Response:
         scraped = await asyncio.gather(*(_scrape(model, metrics) for model in catalog.models))
         workers = [replica for replicas in scraped for replica in replicas]
         text = merge([(metrics.replica, metrics.render()), *workers])
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    @app.get("/docs", include_in_schema=False)
-    async def docs() -> Response:
-        return HTMLResponse(page(app.openapi()), headers=HEADERS)
+    async def document() -> dict[str, Any]:
+        infos = await asyncio.gather(*(_info_of(model) for model in catalog.models))
+        return with_examples(app.openapi(), [info for info in infos if isinstance(info, ModelInfo)])
 
-    @app.get("/", include_in_schema=False)
+    @get("/openapi.json", include_in_schema=False)
+    async def openapi() -> Response:
+        return JSONResponse(await document())
+
+    @get("/docs", include_in_schema=False)
+    async def docs() -> Response:
+        return HTMLResponse(page(await document()), headers=HEADERS)
+
+    @get("/", include_in_schema=False)
     async def root(request: Request) -> Response:
         return RedirectResponse(f"{request.scope.get('root_path', '')}/docs")
 
@@ -77,11 +106,12 @@ async def _why_not_ready(model: ServedModel) -> str | None:
     return None
 
 
-async def _described(model: ServedModel) -> dict[str, Any]:
+async def _info_of(model: ServedModel) -> ModelInfo | ServiceError:
+    """What the model says of itself, or why it says nothing."""
     try:
-        return asdict(await model.info())
+        return await model.info()
     except ServiceError as error:
-        return {"name": model.name, "task": model.task, "error": error.message}
+        return error
 
 
 async def _scrape(model: ServedModel, metrics: GatewayMetrics) -> list[tuple[str, bytes]]:

@@ -19,7 +19,7 @@ from service.gateway.catalog import Catalog
 from service.gateway.context import RequestContext, timeout_s
 from service.gateway.openapi import task_documentation
 from service.gateway.parsing import read_body
-from service.gateway.requests import RequestFactory, check_inputs
+from service.gateway.requests import RequestFactory, TaskBody, check_inputs, check_lengths
 from service.gateway.schemas import ClassifyBody, GenerateBody, TranslateBody
 from service.gateway.streaming import EventStream
 from service.messages import ModelInfo, Task
@@ -39,7 +39,7 @@ class Gateway:
     async def prepare(
         self,
         request: Request,
-        body: TranslateBody | GenerateBody | ClassifyBody,
+        body: TaskBody,
         task: Task,
         make: MakeRequests,
         *,
@@ -54,6 +54,7 @@ class Gateway:
         context.model = model.name
         info = await model.info()
         context.model_version = info.version
+        check_lengths(body, info)
         factory = RequestFactory(context.request_id, timeout - context.seconds(), stream=tokens)
         return Call(context=context, model=model, requests=make(factory, info), timeout_s=timeout)
 
@@ -94,5 +95,5 @@ def add_task_routes(app: FastAPI, gateway: Gateway) -> None:
     @app.post("/classify", **task_documentation("classify"))
     async def classify(request: Request) -> Response:
         body = await read_body(request, ClassifyBody)
-        call = await gateway.prepare(request, body, "classify", lambda factory, info: factory.classify(body))
+        call = await gateway.prepare(request, body, "classify", lambda factory, info: factory.classify(body, info))
         return JSONResponse([rendering.classification(answer) for answer in await answering.all(call, request.receive)])

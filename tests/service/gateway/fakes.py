@@ -26,6 +26,17 @@ from service.messages import (
 )
 
 PAIRS = (("fr", "en"), ("en", "fr"), ("ko", "en"))
+EXAMPLES: dict[Task, dict] = {
+    "translate": {
+        "One text": {"inputs": "bonjour", "parameters": {"src_lang": "fr"}},
+        "A stream": {"inputs": "un deux", "parameters": {"src_lang": "fr"}, "stream": True},
+    },
+    "generate": {
+        "Greedy": {"inputs": "once upon"},
+        "A stream": {"inputs": "once upon", "parameters": {"top_n_tokens": 2}, "stream": True},
+    },
+    "classify": {"A pair": {"inputs": {"text": "a", "text_pair": "b"}}},
+}
 
 
 def model_info(name: str, task: Task, **changes: object) -> ModelInfo:
@@ -42,6 +53,8 @@ def model_info(name: str, task: Task, **changes: object) -> ModelInfo:
         "max_new_tokens": 32,
         "language_pairs": PAIRS if task == "translate" else (),
         "labels": ("good", "bad") if task == "classify" else (),
+        "takes_pairs": task == "classify",
+        "examples": EXAMPLES[task],
     }
     return ModelInfo(**(values | changes))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -144,6 +146,84 @@ async def test_a_stream_has_one_result_that_grows(client: httpx.AsyncClient, ask
     response = await ask(client, asked, stream=True)
     assert response.status_code == 422
     assert words in response.json()["error"]["message"]
+
+
+async def test_a_parameter_that_is_given_twice_has_one_value(stand: Stand, client: httpx.AsyncClient) -> None:
+    for outer, inner in (("fr", "ko"), ("fr", 5), ("fr", False)):
+        response = await ask(client, {"src_lang": outer, "generate_parameters": {"src_lang": inner}}, "/translate")
+        assert response.status_code == 422
+        words = f"src_lang is {json.dumps(outer)} and in generate_parameters {json.dumps(inner)}"
+        assert words in response.json()["error"]["message"]
+    response = await ask(client, {"do_sample": True, "generate_parameters": {"do_sample": 1}}, "/translate")
+    assert "do_sample is true and in generate_parameters 1" in response.json()["error"]["message"]
+    assert not stand.translator.batches
+    for outer, inner in (("fr", "fr"), ("fr", None), (None, "fr")):
+        response = await ask(client, {"src_lang": outer, "generate_parameters": {"src_lang": inner}}, "/translate")
+        assert response.status_code == 200
+    assert [request.source_language for request in stand.translator.seen] == ["fr"] * 3
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({"early_stopping": 0}, 'early_stopping is 0: input should be true, false or "never"'),
+        ({"early_stopping": 1}, 'early_stopping is 1: input should be true, false or "never"'),
+        ({"watermark": 0}, "watermark is 0: this parameter is not supported: leave it out or send false"),
+        ({"best_of": True}, "best_of is true: this parameter is not supported: leave it out or send 1"),
+        ({"grammar": False}, "grammar is false: this parameter is not supported: leave it out"),
+        ({"logit_bias": {"3": True}}, "logit_bias[3] is true"),
+        ({"temperature": True}, "temperature is true"),
+        ({"do_sample": 0}, "do_sample is 0"),
+    ],
+)
+async def test_true_is_no_number_and_a_number_is_neither_true_nor_false(
+    stand: Stand, client: httpx.AsyncClient, parameters: dict, words: str
+) -> None:
+    response = await ask(client, parameters)
+    assert response.status_code == 422
+    assert words in response.json()["error"]["message"]
+    assert not stand.generator.batches
+
+
+@pytest.mark.parametrize(
+    ("route", "body", "named", "index"),
+    [
+        ("/generate", {"inputs": ["abcde", "abcdef"]}, "inputs[1]", 1),
+        ("/translate", {"inputs": "abcdef", "parameters": {"src_lang": "fr"}}, "inputs[0]", 0),
+        (
+            "/translate",
+            {"inputs": "a", "parameters": {"src_lang": "fr", "target_prefix": "abcdef"}},
+            "parameters.target_prefix",
+            0,
+        ),
+        ("/classify", {"inputs": ["a", {"text": "abcdef"}]}, "inputs[1]", 1),
+        ("/classify", {"inputs": ["a", {"text": "a", "text_pair": "abcdef"}]}, "inputs[1].text_pair", 1),
+    ],
+)
+async def test_a_text_with_more_characters_than_the_model_could_have_room_for_is_refused_before_a_worker_hears_of_it(
+    stand: Stand, client: httpx.AsyncClient, route: str, body: dict, named: str, index: int
+) -> None:
+    for worker in stand.workers.values():
+        worker.info = replace(worker.info, max_characters=5)
+    response = await client.post(route, json=body)
+    error = response.json()["error"]
+    assert (response.status_code, error["code"]) == (422, "input_too_long")
+    assert error["message"] == f"{named} has 6 characters, the limit is 5"
+    assert (error["index"], error["limit"]) == (index, 5)
+    assert not any(worker.batches for worker in stand.workers.values())
+    assert (await client.get("/info")).json()["models"][0]["max_characters"] == 5
+
+
+async def test_a_pair_is_refused_by_a_model_that_was_trained_on_single_texts(
+    stand: Stand, client: httpx.AsyncClient
+) -> None:
+    stand.classifier.info = replace(stand.classifier.info, takes_pairs=False)
+    response = await client.post("/classify", json={"inputs": ["a", {"text": "a", "text_pair": "b"}]})
+    error = response.json()["error"]
+    assert (response.status_code, error["code"], error["index"]) == (422, "invalid_request", 1)
+    assert "inputs[1] has a text_pair, but classifier (classifier@1) was trained on single texts" in error["message"]
+    assert not stand.classifier.batches
+    assert (await client.post("/classify", json={"inputs": {"text": "a", "text_pair": None}})).status_code == 200
 
 
 async def test_samples_count_as_texts(client: httpx.AsyncClient) -> None:

@@ -1,28 +1,32 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
+import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.observability.metrics import WorkerMetrics
 from tests.service.gateway.conftest import MODELS
 
 ROUTES = {
-    "/": {"GET"},
+    "/": {"GET", "HEAD"},
     "/translate": {"POST"},
     "/generate": {"POST"},
     "/classify": {"POST"},
-    "/livez": {"GET"},
-    "/readyz": {"GET"},
-    "/info": {"GET"},
-    "/metrics": {"GET"},
-    "/docs": {"GET"},
-    "/openapi.json": {"GET"},
+    "/livez": {"GET", "HEAD"},
+    "/readyz": {"GET", "HEAD"},
+    "/info": {"GET", "HEAD"},
+    "/metrics": {"GET", "HEAD"},
+    "/docs": {"GET", "HEAD"},
+    "/openapi.json": {"GET", "HEAD"},
 }
 
 
 def test_the_routes_are_these(stand):
-    routes = {route.path: set(route.methods) - {"HEAD"} for route in stand.app.routes}
+    routes: dict[str, set[str]] = {}
+    for route in stand.app.routes:
+        routes.setdefault(route.path, set()).update(route.methods)
     assert routes == ROUTES
 
 
@@ -106,6 +110,9 @@ async def test_the_root_leads_to_the_docs(client):
 async def test_openapi_describes_bodies_examples_and_errors(client):
     document = (await client.get("/openapi.json")).json()
     schemas = document["components"]["schemas"]
+    for path in ("/metrics", "/info", "/readyz", "/livez"):
+        kind = "text/plain" if path == "/metrics" else "application/json"
+        assert list(document["paths"][path]["get"]["responses"]["200"]["content"]) == [kind]
     for path in ("/translate", "/generate", "/classify"):
         operation = document["paths"][path]["post"]
         content = operation["requestBody"]["content"]["application/json"]
@@ -117,6 +124,65 @@ async def test_openapi_describes_bodies_examples_and_errors(client):
         assert error.endswith("/ErrorAnswer")
     references = set(re.findall(r'"#/components/schemas/(\w+)"', (await client.get("/openapi.json")).text))
     assert references <= schemas.keys()
+
+
+async def examples_of(client, task):
+    document = (await client.get("/openapi.json")).json()
+    content = document["paths"][f"/{task}"]["post"]["requestBody"]["content"]["application/json"]
+    return {name: example["value"] for name, example in content.get("examples", {}).items()}
+
+
+async def test_the_examples_are_those_of_the_models_which_are_named_where_there_are_several(stand, client):
+    assert await examples_of(client, "translate") == stand.translator.info.examples
+    examples = await examples_of(client, "generate")
+    assert list(examples) == [
+        f"{n}: {what}" for n in ("generator", "second-generator") for what in ("Greedy", "A stream")
+    ]
+    assert examples["second-generator: Greedy"] == {"inputs": "once upon", "model": "second-generator"}
+    page = (await client.get("/docs")).text
+    assert "once upon" in page
+    assert "second-generator: A stream" in page
+
+
+async def test_a_model_that_says_nothing_or_has_no_examples_leaves_them_out_and_the_page_stands(stand, client):
+    stand.translator.ready = False
+    stand.workers["second-generator"].info = replace(stand.workers["second-generator"].info, examples={})
+    stand.classifier.info = replace(stand.classifier.info, examples={})
+    assert await examples_of(client, "translate") == {}
+    assert list(await examples_of(client, "generate")) == ["generator: Greedy", "generator: A stream"]
+    assert await examples_of(client, "classify") == {}
+    page = await client.get("/docs")
+    assert page.status_code == 200
+    assert "POST /translate" in page.text
+    stand.translator.ready = True
+    assert await examples_of(client, "translate") == stand.translator.info.examples
+
+
+async def test_after_a_reload_the_examples_are_the_new_ones(stand, client):
+    assert "bonjour" in (await client.get("/docs")).text
+    new = {"A new one": {"inputs": "bonsoir", "parameters": {"src_lang": "fr"}}}
+    stand.translator.info = replace(stand.translator.info, version="translator@2", examples=new)
+    await client.post("/translate", json={"inputs": "a", "parameters": {"src_lang": "fr"}})
+    assert await examples_of(client, "translate") == new
+    assert "bonjour" not in (await client.get("/docs")).text
+
+
+def test_head_gets_the_headers_of_get_and_no_body(stand, server):
+    stand.generator.exposition = [("generator#1", WorkerMetrics("generator").render())]
+    for path in [path for path, methods in ROUTES.items() if "GET" in methods]:
+        got, head = (
+            httpx.request(method, f"{server}{path}", headers={"x-request-id": "mine"}) for method in ("GET", "HEAD")
+        )
+        assert (head.status_code, head.content) == (got.status_code, b""), path
+        changing = {"date", *(["content-length"] if path == "/metrics" else [])}
+        assert kept(head, changing) == kept(got, changing), path
+    refused = httpx.head(f"{server}/translate")
+    assert (refused.status_code, refused.headers["allow"]) == (405, "POST")
+    assert httpx.post(f"{server}/livez").headers["allow"] == "GET, HEAD"
+
+
+def kept(response, changing):
+    return {name: value for name, value in response.headers.items() if name not in changing}
 
 
 async def test_every_example_of_the_documentation_works(client):

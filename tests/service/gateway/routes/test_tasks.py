@@ -117,7 +117,7 @@ async def test_a_model_may_be_named(stand, client):
         ({"inputs": None}, "invalid_request", "expected a text, or a list of texts"),
         ({"inputs": ["a", 5]}, "invalid_request", "inputs[1] is 5"),
         ({}, "invalid_request", "inputs is missing"),
-        ({"inputs": "a", "strem": True}, "unknown_parameter", "known are model, stream, inputs, parameters"),
+        ({"inputs": "a", "strem": True}, "unknown_parameter", "known are inputs, parameters, stream, model"),
         ({"inputs": "a", "parameters": {"beams": 4}}, "unknown_parameter", "parameters.beams is unknown"),
         ({"inputs": "a", "parameters": {"max_new_tokens": "5"}}, "invalid_request", 'max_new_tokens is "5"'),
         ({"inputs": "a", "parameters": {"max_new_tokens": 33}}, "invalid_request", "33, the model's limit is 32"),
