@@ -52,6 +52,8 @@ class Manifest:
     format_version: int = FORMAT_VERSION
     language_pairs: tuple[tuple[str, str], ...] = ()  # (source, target) of a translator
     labels: tuple[str, ...] = ()  # of a classifier, in the order of its outputs
+    takes_pairs: bool = False  # a classifier that was trained on pairs of texts
+    examples: dict[str, dict[str, Any]] = field(default_factory=dict)  # what it answers well: what one shows -> request
     scores: dict[str, Any] = field(default_factory=dict)  # as measured
     data: str = ""  # what it was trained on
     licence: str = ""
@@ -86,6 +88,11 @@ class Manifest:
             known = isinstance(facts, dict) and isinstance(facts.get("bytes"), int)
             if not known or not _HASH.fullmatch(str(facts.get("sha256"))):
                 raise CheckpointError(f"{path}: files has {facts!r} for {name}, expected sha256 and bytes")
+        if not isinstance(values.get("takes_pairs", False), bool):
+            raise CheckpointError(f"{path}: takes_pairs is {values['takes_pairs']!r}, expected true or false")
+        examples = values.get("examples", {})
+        if not isinstance(examples, dict) or not all(isinstance(body, dict) for body in examples.values()):
+            raise CheckpointError(f"{path}: examples is {examples!r}, expected a request for each thing that one shows")
         try:
             pairs = tuple((source, target) for source, target in values.get("language_pairs", ()))
             return cls(**{**values, "language_pairs": pairs, "labels": tuple(values.get("labels", ()))})

@@ -6,6 +6,7 @@ in huggingface.co/docs/hub/model-cards). Nothing in it is written by hand: what 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,8 @@ def _summary(manifest: Manifest, config: Config) -> Iterator[str]:
         yield "Languages: " + ", ".join(f"{source} → {target}" for source, target in manifest.language_pairs)
     if manifest.labels:
         yield "Labels: " + ", ".join(manifest.labels)
+    if manifest.takes_pairs:
+        yield "It was trained on pairs of texts: a request has `text` and `text_pair`."
 
 
 def _use(manifest: Manifest) -> str:
@@ -129,14 +132,21 @@ def _use(manifest: Manifest) -> str:
             "It answers no requests. A recipe starts from it with a line; tokenizer and architecture come along:"
             f"\n\n```yaml\nstart: {name}\n```"
         )
-    source, target = manifest.language_pairs[0] if manifest.language_pairs else ("", "")
-    body = _REQUESTS[manifest.task].format(source=source, target=target)
+    quoted = _request(manifest).replace("'", "'\\''")  # for the shell
     return (
         f"Settings of a service that answers with it:\n\n```yaml\nmodels:\n  {name}: "
         f"{{task: {manifest.task}, checkpoint: {name}}}\n```\n\n"
         f"```sh\ntriptych serve --config settings.yaml --registry REGISTRY\n"
-        f"curl http://127.0.0.1:8000/{manifest.task} -H 'content-type: application/json' -d '{body}'\n```"
+        f"curl http://127.0.0.1:8000/{manifest.task} -H 'content-type: application/json' -d '{quoted}'\n```"
     )
+
+
+def _request(manifest: Manifest) -> str:
+    """The first of its examples, or what one looks like."""
+    if manifest.examples:
+        return json.dumps(next(iter(manifest.examples.values())), ensure_ascii=False)
+    source, target = manifest.language_pairs[0] if manifest.language_pairs else ("", "")
+    return _REQUESTS[manifest.task].format(source=source, target=target)
 
 
 def _scores(scores: Mapping[str, Any]) -> str:

@@ -210,6 +210,7 @@ class Recipe:
     data: str = ""  # what it was trained on, for the manifest
     attribution: str = ""
     limits: str = ""  # what it should not be used for, for the model card
+    examples: dict[str, Any] = dataclasses.field(default_factory=dict)  # what one shows -> a request, for the manifest
 
     def __post_init__(self) -> None:
         if not self.corpora:
@@ -232,12 +233,20 @@ class Recipe:
             raise ConfigError(f"beams is {self.beams}, expected widths of at least 1")
         if self.task == "translate" and not all(corpus.directions for corpus in self.corpora):
             raise ConfigError("every corpus of a translator needs directions, such as [fr-en]")
+        for shown, request in self.examples.items():
+            if not isinstance(request, dict):
+                raise ConfigError(f"examples.{shown} is {request!r}, expected a request, such as {{inputs: a text}}")
         for corpus in (*self.corpora, *self.validation, *self.tests):
             unknown = sorted(set(corpus.labels.values()) - set(self.labels))
             if unknown:
                 raise ConfigError(f"{corpus.name}: labels {unknown} are not among the recipe's {list(self.labels)}")
             if self.task == "classify" and not corpus.labels:
                 raise ConfigError(f"{corpus.name}: a classifier's corpus needs labels, such as {{'0': negative}}")
+
+    @property
+    def takes_pairs(self) -> bool:
+        """Whether a classifier learns from pairs of texts."""
+        return self.task == "classify" and any("pair" in corpus.columns for corpus in self.corpora)
 
     @property
     def language_pairs(self) -> tuple[tuple[str, str], ...]:

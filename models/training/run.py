@@ -197,7 +197,7 @@ def _hash(prepared: Prepared) -> str:
     values = dataclasses.asdict(prepared.recipe)
     for name in ("steps", "max_minutes", "validate_every", "save_every"):
         del values["training"][name]
-    for name in ("licence", "data", "attribution", "limits", "beams", "steering"):
+    for name in ("licence", "data", "attribution", "limits", "examples", "beams", "steering"):
         del values[name]
     values["start"] = prepared.start.weights_hash if prepared.start else ""
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
@@ -219,6 +219,8 @@ def _write_checkpoint(
         task=recipe.task,
         language_pairs=recipe.language_pairs,
         labels=recipe.labels,
+        takes_pairs=recipe.takes_pairs,
+        examples=recipe.examples,
         data=recipe.data,
         licence=recipe.licence,
         attribution=recipe.attribution,

@@ -75,6 +75,8 @@ def show(
             "task": manifest.task,
             "language_pairs": [f"{source}-{target}" for source, target in manifest.language_pairs],
             "labels": list(manifest.labels),
+            "takes_pairs": manifest.takes_pairs,
+            "examples": manifest.examples,
             "published": manifest.publication,
             "scores": manifest.scores,
             "data": manifest.data,

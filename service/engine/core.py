@@ -165,6 +165,8 @@ class Loaded:
             max_new_tokens=max_new,
             language_pairs=tuple((s, t) for s, t in manifest.language_pairs),
             labels=tuple(manifest.labels),
+            takes_pairs=manifest.takes_pairs,
+            examples=dict(manifest.examples),
             scores=dict(manifest.scores),
             licence=manifest.licence,
             kv_cache_bytes=layout.nbytes,

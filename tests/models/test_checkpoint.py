@@ -70,8 +70,8 @@ def test_the_manifest_describes_every_other_file(saved):
 
 def test_the_manifest_format_is_frozen(directory):
     assert list(json.loads((directory / "manifest.json").read_text())) == [
-        "name", "architecture", "task", "version", "format_version", "language_pairs", "labels", "scores", "data",
-        "licence", "attribution", "training", "versions", "files", "publication",
+        "name", "architecture", "task", "version", "format_version", "language_pairs", "labels", "takes_pairs",
+        "examples", "scores", "data", "licence", "attribution", "training", "versions", "files", "publication",
     ]  # fmt: skip
 
 
@@ -126,11 +126,21 @@ def test_a_card_and_curves_are_part_of_it_where_there_are_any(directory):
         checkpoint.verify(directory)
 
 
-def test_checkpoints_of_before_cards_and_publications_still_load(directory):
+def test_checkpoints_of_before_cards_publications_pairs_and_examples_still_load(directory):
     values = json.loads((directory / "manifest.json").read_text())
-    del values["publication"]
+    del values["publication"], values["takes_pairs"], values["examples"]
     (directory / "manifest.json").write_text(json.dumps(values))
-    assert checkpoint.load(directory).manifest.publication == {}
+    manifest = checkpoint.load(directory).manifest
+    assert (manifest.publication, manifest.takes_pairs, manifest.examples) == ({}, False, {})
+
+
+def test_pairs_and_examples_are_kept_as_they_are(directory):
+    examples = {"One text": {"inputs": "the cat", "parameters": {"seed": 1}}, "Several": {"inputs": ["a", "b"]}}
+    rewrite_json(directory / "manifest.json", takes_pairs=True, examples=examples)
+    sign_again(directory)
+    manifest = checkpoint.load(directory).manifest
+    assert manifest.takes_pairs
+    assert manifest.examples == examples
 
 
 def test_a_pre_trained_encoder_is_a_checkpoint_too(tmp_path):
@@ -153,6 +163,9 @@ def test_bad_json_is_named(directory):
         ({"colour": "blue"}, "unknown field 'colour'"),
         ({"files": {"../../home": {"sha256": "0", "bytes": 1}}}, r"files has '\.\./\.\./home', known are config.json"),
         ({"files": {"config.json": "abc"}}, "files has 'abc' for config.json, expected sha256 and bytes"),
+        ({"takes_pairs": 1}, "takes_pairs is 1, expected true or false"),
+        ({"examples": ["a text"]}, r"examples is \['a text'\], expected a request for each thing that one shows"),
+        ({"examples": {"One": "a text"}}, r"examples is \{'One': 'a text'\}, expected a request"),
         ({"language_pairs": [["fr"]]}, r"manifest\.json: .*unpack"),
     ],
 )

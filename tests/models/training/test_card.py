@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -49,6 +51,22 @@ def translator(tmp_path: Path) -> Path:
     )
     checkpoint.write_manifest(directory, manifest)
     return directory
+
+
+def test_the_request_of_the_card_is_the_first_example_as_a_shell_takes_it(translator):
+    examples = {"One": {"inputs": "L'été"}, "Another": {"inputs": "b"}}
+    manifest = dataclasses.replace(checkpoint.read_manifest(translator), examples=examples, takes_pairs=True)
+    text = render(manifest, checkpoint.read_config(translator), curves=False)
+    command = next(line for line in text.splitlines() if line.startswith("curl "))
+    assert json.loads(shlex.split(command)[-1]) == {"inputs": "L'été"}
+    assert "It was trained on pairs of texts" in text
+
+
+def test_the_shipped_cards_are_as_they_would_be_rendered_today():
+    for directory in (RECIPES.parents[1] / "checkpoints").glob("*/[0-9]*"):
+        manifest, config = checkpoint.verify(directory), checkpoint.read_config(directory)
+        curves = (directory / "curves.png").is_file()
+        assert render(manifest, config, curves=curves) == (directory / "README.md").read_text()
 
 
 def test_the_card_has_everything_the_manifest_knows(translator):

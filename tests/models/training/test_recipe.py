@@ -6,6 +6,8 @@ import pytest
 import yaml
 
 import models.training
+from models import checkpoint
+from models.registry import Registry
 from models.training.recipe import Recipe, RecipeError
 
 SHIPPED = sorted((Path(models.training.__file__).parent / "recipes").glob("*.yaml"))
@@ -33,6 +35,22 @@ def test_language_pairs_are_those_of_the_corpora(write_recipe, recipes):
     assert Recipe.load(write_recipe(recipes["translator"])).language_pairs == (("en", "fr"), ("fr", "en"))
 
 
+def test_a_classifier_of_pairs_is_one_whose_texts_have_a_second(write_recipe, recipes):
+    recipe = recipes["classifier"]
+    assert not Recipe.load(write_recipe(recipe)).takes_pairs
+    paired = {**recipe, "corpora": [{**recipe["corpora"][0], "columns": ["label", "text", "pair"]}]}
+    assert Recipe.load(write_recipe(paired)).takes_pairs
+    encoder = {**recipes["encoder"], "corpora": [{"file": "rated.tsv", "columns": ["text", "pair"]}]}
+    assert not Recipe.load(write_recipe(encoder)).takes_pairs
+
+
+def test_the_shipped_checkpoints_have_the_examples_of_their_recipes():
+    registry = Registry(Path(models.training.__file__).parents[1] / "checkpoints")
+    for name in ("translator", "generator", "classifier"):
+        recipe = Recipe.load(next(path for path in SHIPPED if path.stem == name))
+        assert checkpoint.read_manifest(registry.resolve(name)).examples == recipe.examples != {}
+
+
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
@@ -52,6 +70,7 @@ def test_language_pairs_are_those_of_the_corpora(write_recipe, recipes):
         ({"hold_out": 5}, "give either validation files or hold_out"),
         ({"start": "other"}, "give either a model and a tokenizer, or start"),
         ({"frozen_encoder": True}, "frozen_encoder is for a classifier that starts from a pre-trained encoder"),
+        ({"examples": {"One text": "a text"}}, "examples.One text is 'a text', expected a request, such as"),
         ({"beams": [0]}, r"beams is \(0,\), expected widths of at least 1"),
         ({"steering": {"judge": "classifier", "prompts": {}}}, "steering has no prompts, such as"),
         ({"steering": {"judge": "classifier", "prompts": {"x": "y"}}}, "steering is of a generator, this recipe is to"),

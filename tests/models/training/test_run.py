@@ -151,6 +151,23 @@ def test_a_manifest_counts_what_was_left_out_and_quotes_none_of_it(write_recipe,
     assert "정말 지루한 영화" not in json.dumps(manifest.training["data_report"], ensure_ascii=False)
 
 
+def test_a_manifest_has_the_examples_of_its_recipe_and_says_whether_it_learned_pairs(
+    write_recipe, recipes, data, tmp_path
+):
+    rows = [line.split("\t") for line in (data / "labelled.tsv").read_text().splitlines()]
+    (data / "labelled.tsv").write_text("".join(f"{label}\t{text}\t{text}\n" for label, text in rows))
+    columns = {"columns": ["label", "text", "pair"]}
+    examples = {"A pair": {"inputs": {"text": "a", "text_pair": "b"}}}
+    recipe = {**recipes["classifier"], "examples": examples, "tests": []}
+    recipe["corpora"] = [{**recipe["corpora"][0], **columns}]
+    manifest = checkpoint.read_manifest(train(write_recipe(recipe), data, tmp_path / "runs").checkpoint)
+    assert manifest.takes_pairs
+    assert manifest.examples == examples
+    resumed = {**recipe, "examples": {}}
+    manifest = checkpoint.read_manifest(train(write_recipe(resumed), data, tmp_path / "runs").checkpoint)
+    assert manifest.examples == {}  # another example is no other training
+
+
 def test_a_state_of_another_recipe_is_refused_and_can_be_dropped(write_recipe, recipes, data, tmp_path):
     train(write_recipe(recipes["generator"]), data, tmp_path / "runs")
     changed = write_recipe(recipes["generator"], learning_rate=0.001)

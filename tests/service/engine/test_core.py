@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,13 @@ def test_a_cache_that_does_not_fit_is_refused_with_the_sizes(tmp_path: Path, mon
 def test_a_cache_fits_where_nobody_knows_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(core, "available_bytes", lambda device: None)
     assert Loaded.of("it", checkpoints.generator(tmp_path), EngineOptions(slots=10**9)).info.slots == 10**9
+
+
+def test_what_the_manifest_says_of_pairs_and_examples_is_told(checkpoint: Checkpoint) -> None:
+    told = {"takes_pairs": True, "examples": {"One": {"inputs": "a"}}}
+    checkpoint = replace(checkpoint, manifest=replace(checkpoint.manifest, **told))
+    info = Loaded.of("it", checkpoint, EngineOptions(slots=4, precision="float32")).info
+    assert {name: getattr(info, name) for name in told} == told
 
 
 def test_prefixes_are_kept_in_slots_of_their_own_where_a_prompt_is_part_of_the_text(checkpoint: Checkpoint) -> None:
