@@ -64,7 +64,7 @@ class Neutral:
         return no_info_plain_validator_function(self._check)
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: Any) -> dict[str, Any]:
-        return {"enum": [*self._value, None]}
+        return {"enum": [*self._value, None], "description": "not supported: only what changes nothing"}
 
     def _check(self, given: Any) -> Any:
         if given is None or any(_same(given, one) for one in self._value):
