@@ -31,7 +31,7 @@ _SUMMARIES: dict[Task, str] = {
     "generate": "Continue prompts",
     "classify": "Label texts, or pairs of texts",
 }
-# As Server-Sent Events have it, so that a client's parser of them can be described, too.
+# One event of a stream, as OpenAPI 3.2 describes it.
 _EVENT = {
     "type": "object",
     "properties": {
@@ -61,22 +61,29 @@ class DocumentedApp(FastAPI):
         return self.openapi_schema
 
 
-def with_examples(document: dict[str, Any], models: Sequence[ModelInfo]) -> dict[str, Any]:
-    """A copy of the document that shows, for each task, what the `models` say that they answer well."""
+def with_examples(
+    document: dict[str, Any], models: Sequence[ModelInfo], tasks: Sequence[Task], root_path: str
+) -> dict[str, Any]:
+    """A copy of the document that shows, for each task, what the `models` say that they answer well.
+
+    `tasks` are those of all that are served, also of those that say nothing at present; where several have one, each
+    example names its model. `root_path` is where a proxy in front has put the service.
+    """
     document = copy.deepcopy(document)
+    if root_path:
+        document["servers"] = [{"url": root_path}]
     for task in _BODIES:
-        if examples := _examples([model for model in models if model.task == task]):
+        of_task = [model for model in models if model.task == task]
+        if examples := _examples(of_task, named=tasks.count(task) > 1):
             content = document["paths"][f"/{task}"]["post"]["requestBody"]["content"]["application/json"]
             content["examples"] = {name: {"value": body} for name, body in examples.items()}
     return document
 
 
-def _examples(models: Sequence[ModelInfo]) -> dict[str, Any]:
-    """Of the models of one task; each has its name in them where there are several."""
-    if len(models) == 1:
-        return models[0].examples
+def _examples(models: Sequence[ModelInfo], *, named: bool) -> dict[str, Any]:
+    """What they show -> body."""
     return {
-        f"{model.name}: {shown}": {**body, "model": model.name}
+        f"{model.name}: {shown}" if named else shown: {**body, "model": model.name} if named else body
         for model in models
         for shown, body in model.examples.items()
     }

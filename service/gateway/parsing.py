@@ -13,8 +13,8 @@ from starlette.requests import ClientDisconnect, Request
 
 from service.errors import BadRequest, Cancelled, InvalidRequest, ServiceError, UnknownParameter
 from service.gateway.context import RequestContext
+from service.gateway.fields import Body
 from service.gateway.quoting import SHOWN, quoted
-from service.gateway.schemas import Body
 
 BodyT = TypeVar("BodyT", bound=Body)
 

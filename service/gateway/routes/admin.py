@@ -12,8 +12,8 @@ from starlette.responses import JSONResponse, Response
 
 from service.errors import Unauthorized, UnknownModel
 from service.gateway.catalog import Catalog
+from service.gateway.fields import Body
 from service.gateway.parsing import read_body
-from service.gateway.schemas import Body
 
 
 class ReloadBody(Body):

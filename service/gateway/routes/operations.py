@@ -63,10 +63,10 @@ def add_operation_routes(
     async def info() -> Response:
         infos = await asyncio.gather(*(_info_of(model) for model in catalog.models))
         models = [
-            asdict(info)
-            if isinstance(info, ModelInfo)
-            else {"name": model.name, "task": model.task, "error": info.message}
-            for model, info in zip(catalog.models, infos, strict=True)
+            asdict(told)
+            if isinstance(told, ModelInfo)
+            else {"name": model.name, "task": model.task, "error": told.message}
+            for model, told in zip(catalog.models, infos, strict=True)
         ]
         limits = settings.model_dump(
             include={"max_body_bytes", "max_inputs", "request_timeout_s", "batch_size", "max_in_flight"}
@@ -81,17 +81,19 @@ def add_operation_routes(
         text = merge([(metrics.replica, metrics.render()), *workers])
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    async def document() -> dict[str, Any]:
+    async def document(request: Request) -> dict[str, Any]:
         infos = await asyncio.gather(*(_info_of(model) for model in catalog.models))
-        return with_examples(app.openapi(), [info for info in infos if isinstance(info, ModelInfo)])
+        told = [info for info in infos if isinstance(info, ModelInfo)]
+        tasks = [model.task for model in catalog.models]
+        return with_examples(app.openapi(), told, tasks, request.scope.get("root_path", ""))
 
     @get("/openapi.json", include_in_schema=False)
-    async def openapi() -> Response:
-        return JSONResponse(await document())
+    async def openapi(request: Request) -> Response:
+        return JSONResponse(await document(request))
 
     @get("/docs", include_in_schema=False)
-    async def docs() -> Response:
-        return HTMLResponse(page(await document()), headers=HEADERS)
+    async def docs(request: Request) -> Response:
+        return HTMLResponse(page(await document(request)), headers=HEADERS)
 
     @get("/", include_in_schema=False)
     async def root(request: Request) -> Response:

@@ -158,6 +158,20 @@ async def test_a_model_that_says_nothing_or_has_no_examples_leaves_them_out_and_
     assert await examples_of(client, "translate") == stand.translator.info.examples
 
 
+async def test_an_example_names_its_model_also_while_another_one_of_the_task_says_nothing(stand, client):
+    stand.generator.ready = False
+    examples = await examples_of(client, "generate")
+    assert list(examples) == ["second-generator: Greedy", "second-generator: A stream"]
+    assert all(body["model"] == "second-generator" for body in examples.values())
+
+
+async def test_behind_a_proxy_the_document_says_where_the_service_is(stand):
+    transport = httpx.ASGITransport(app=stand.app, root_path="/models")
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+        response = await client.get("/models/openapi.json")
+    assert response.json()["servers"] == [{"url": "/models"}]
+
+
 async def test_after_a_reload_the_examples_are_the_new_ones(stand, client):
     assert "bonjour" in (await client.get("/docs")).text
     new = {"A new one": {"inputs": "bonsoir", "parameters": {"src_lang": "fr"}}}
