@@ -62,16 +62,21 @@ def ask(client: httpx.Client, url: str, request: dict[str, Any], expected: str, 
         return ledger.enter("unreachable", time.monotonic() - began, repr(error))
     except httpx.HTTPError as error:
         return ledger.enter("broken", time.monotonic() - began, repr(error))
-    seconds = time.monotonic() - began
+    outcome, what = judged(answer, expected, stream=request["stream"])
+    ledger.enter(outcome, time.monotonic() - began, what)
+
+
+def judged(answer: httpx.Response, expected: str, *, stream: bool) -> tuple[str, str]:
+    """How a request ended that got an answer, and what that was."""
     if answer.status_code in (503, 504):
         shaped = answer.json()["error"].keys() >= {"code", "message", "request_id"}
-        return ledger.enter("refused" if shaped else "wrong", seconds, answer.text)
+        return "refused" if shaped else "wrong", answer.text
     if answer.status_code != 200:
-        return ledger.enter("wrong", seconds, f"{answer.status_code} {answer.text}")
-    text, error = _text(answer, stream=request["stream"])
+        return "wrong", f"{answer.status_code} {answer.text}"
+    text, error = _text(answer, stream=stream)
     if error is not None:
-        return ledger.enter("refused", seconds, error)
-    return ledger.enter("right" if text == expected else "wrong", seconds, f"{text!r}, expected {expected!r}")
+        return "refused", error
+    return "right" if text == expected else "wrong", f"{text!r}, expected {expected!r}"
 
 
 def _text(answer: httpx.Response, *, stream: bool) -> tuple[str | None, str | None]:

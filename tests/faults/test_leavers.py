@@ -10,7 +10,7 @@ from contextlib import suppress
 import httpx
 
 from tests.e2e.service import Service
-from tests.faults.load import body, expected_texts
+from tests.faults.load import body, expected_texts, judged
 
 STAYERS, LEAVERS, ROUNDS = 50, 100, 4
 
@@ -18,9 +18,8 @@ STAYERS, LEAVERS, ROUNDS = 50, 100, 4
 async def stay(client: httpx.AsyncClient, url: str, number: int, expected: dict[str, str], ends: Counter[str]) -> None:
     request = body(number)
     answer = await client.post(f"{url}/generate", json=request)
-    said = answer.text
-    right = answer.status_code == 200 and expected[request["inputs"]] in said and "event:error" not in said
-    ends["right" if right else said[-200:]] += 1
+    outcome, what = judged(answer, expected[request["inputs"]], stream=request["stream"])
+    ends["right" if outcome == "right" else f"{outcome}: {what}"] += 1
 
 
 async def leave(client: httpx.AsyncClient, url: str, number: int) -> None:
