@@ -8,10 +8,11 @@ Knows nothing of HTTP, Ray or torch: it counts the plain numbers it is given.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
 from service.messages import ModelInfo
 
@@ -20,6 +21,11 @@ if TYPE_CHECKING:  # the shape of what the engine emits; nothing of the engine i
 
 # Small models answer in milliseconds: the first bucket is half of one.
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+# A step, and so the time between two tokens, takes a few milliseconds to some tens: there the buckets are finer.
+STEP_SECONDS = (
+    *(0.0005, 0.001, 0.0015, 0.002, 0.003, 0.004, 0.005, 0.006, 0.007, 0.008, 0.01, 0.012, 0.014, 0.017, 0.02, 0.025),
+    *(0.035, 0.05, 0.075, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
+)
 REQUESTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 TOKENS = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
 
@@ -29,18 +35,27 @@ FINISHED_REASONS = (*ANSWERED, *GIVEN_UP, "error")
 STAGES = ("waiting", "running", "finished")
 REFUSALS = ("gateway", "worker")
 RELOADS = ("success", "failure")
+OUR_ERRORS = ("internal", "not_ready")
+GATEWAY = "gateway"
 
 
 class GatewayMetrics:
     """What one gateway replica counts. `replica` is its name in the merged `/metrics`."""
 
-    def __init__(self, models: Sequence[str], replica: str = "gateway") -> None:
+    def __init__(self, models: Sequence[str], replica: str = GATEWAY) -> None:
         self.replica = replica
         self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
         self._requests = Counter(
             "triptych_http_requests_total",
             "HTTP requests by route and status; 499: the client left.",
             ["route", "status"],
+            registry=registry,
+        )
+        self._errors = Counter(
+            "triptych_http_errors_total",
+            "Errors that clients were told, as an answer or within a stream, by their code.",
+            ["route", "code"],
             registry=registry,
         )
         self._duration = Histogram(
@@ -52,7 +67,7 @@ class GatewayMetrics:
         )
         self._first_token = Histogram(
             "triptych_http_time_to_first_token_seconds",
-            "From the request's first byte to the first event of a streamed answer.",
+            "From the request's first byte to the first token of a streamed answer.",
             ["route"],
             buckets=SECONDS,
             registry=registry,
@@ -85,14 +100,32 @@ class GatewayMetrics:
             ["model"],
             registry=registry,
         )
+        self._ready = Gauge(
+            "triptych_model_ready",
+            "1 while the model gives signs of life, 0 while requests to it are refused.",
+            ["model"],
+            registry=registry,
+        )
+        self._restarts = Counter(
+            "triptych_restarts_total",
+            "Processes that were started again after their end, by what they are.",
+            ["process"],
+            registry=registry,
+        )
+        self._told_restarts = dict.fromkeys((GATEWAY, *models), 0)
         for reason in REFUSALS:  # a counter that exists at 0 can be alerted on
             self._refusals.labels(reason)
+        for process in self._told_restarts:
+            self._restarts.labels(process)
         for model in models:
             self._batch.labels(model)
             self._scrape_failures.labels(model)
+            self._ready.labels(model)
 
     def request_started(self, route: str) -> None:
         self._in_flight.labels(route).inc()
+        for code in OUR_ERRORS:
+            self._errors.labels(route, code)
 
     def request_ended(self, route: str, status: int, seconds: float) -> None:
         self._in_flight.labels(route).dec()
@@ -103,6 +136,17 @@ class GatewayMetrics:
 
     def first_token(self, route: str, seconds: float) -> None:
         self._first_token.labels(route).observe(seconds)
+
+    def failed(self, route: str, code: str) -> None:
+        self._errors.labels(route, code).inc()
+
+    def model_ready(self, model: str, ready: bool) -> None:
+        self._ready.labels(model).set(ready)
+
+    def restarted(self, process: str, total: int) -> None:
+        """`process`, the gateway or a model, has been started again `total` times, as who supervises it counts."""
+        self._restarts.labels(process).inc(max(total - self._told_restarts.get(process, 0), 0))
+        self._told_restarts[process] = total
 
     def refused(self, reason: str) -> None:
         self._refusals.labels(reason).inc()
@@ -126,6 +170,7 @@ class WorkerMetrics:
 
     def __init__(self, model: str) -> None:
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
         self._model = model
         self._declare_requests()
         self._declare_steps()
@@ -137,7 +182,7 @@ class WorkerMetrics:
             "triptych_time_to_first_token_seconds", "From arrival to the first token.", SECONDS
         )
         self._inter_token = self._histogram(
-            "triptych_inter_token_latency_seconds", "Between neighbouring tokens of one request.", SECONDS
+            "triptych_inter_token_latency_seconds", "Between neighbouring tokens of one request.", STEP_SECONDS
         )
         self._duration = self._histogram(
             "triptych_request_duration_seconds", "From arrival to the end, of answered requests.", SECONDS
@@ -162,8 +207,8 @@ class WorkerMetrics:
             self._cancelled.labels(self._model, stage)
 
     def _declare_steps(self) -> None:
-        self._prefill = self._histogram("triptych_prefill_time_seconds", "Prefill part of a step.", SECONDS)
-        self._decode = self._histogram("triptych_decode_time_seconds", "Decode part of a step.", SECONDS)
+        self._prefill = self._histogram("triptych_prefill_time_seconds", "Prefill part of a step.", STEP_SECONDS)
+        self._decode = self._histogram("triptych_decode_time_seconds", "Decode part of a step.", STEP_SECONDS)
         self._batch_size = self._histogram("triptych_step_batch_size", "Requests in one step.", REQUESTS)
         self._padded = self._histogram(
             "triptych_step_padded_tokens", "Prompt tokens a step computed, padding included.", TOKENS
@@ -183,7 +228,10 @@ class WorkerMetrics:
         )
 
     def _declare_model(self) -> None:
-        self._slots_total = self._gauge("triptych_slots_total", "Slots there are.")
+        self._slots = self._gauge("triptych_slots", "Slots there are.")
+        self._loaded = self._gauge(
+            "triptych_model_loaded_timestamp_seconds", "When the weights that are served were loaded, in Unix time."
+        )
         self._kv_bytes = self._gauge("triptych_kv_cache_bytes", "Size of the key/value cache.")
         self._info = Gauge(
             "triptych_model_info",
@@ -213,7 +261,8 @@ class WorkerMetrics:
         """Say what is served, at the start and after each reload."""
         self._info.clear()  # the old version's series would stay at 1 for ever
         self._info.labels(self._model, info.version, info.architecture, info.device, info.precision).set(1)
-        self._slots_total.set(info.slots)
+        self._slots.set(info.slots)
+        self._loaded.set(time.time())
         self._kv_bytes.set(info.kv_cache_bytes)
 
     def reloaded(self, outcome: Literal["success", "failure"]) -> None:

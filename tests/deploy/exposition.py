@@ -12,7 +12,7 @@ from service.observability.exposition import merge
 from service.observability.metrics import GatewayMetrics, WorkerMetrics
 
 _GROUPING = re.compile(r"\b(?:by|without|on|ignoring|group_left|group_right)\s*\(([^)]*)\)")
-_METRIC = re.compile(r"\b(triptych_\w+|up)\b(?:\{([^}]*)\})?")
+_METRIC = re.compile(r"\b(triptych_\w+|process_\w+_\w+|up)\b(?:\{([^}]*)\})?")
 _MATCHER = re.compile(r"(\w+)\s*(?:=~|!~|!=|=)\s*\"")
 
 
@@ -22,6 +22,7 @@ def exposition() -> str:
     gateway.request_started("/generate")
     gateway.request_ended("/generate", 499, 0.1)
     gateway.first_token("/generate", 0.1)
+    gateway.failed("/generate", "internal")
     worker.describe(
         ModelInfo(
             name="generator", task="generate", version="generator@1", architecture="gpt", parameters=1, device="cpu",

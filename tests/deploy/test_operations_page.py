@@ -50,7 +50,7 @@ def test_every_setting_is_listed_with_its_default(section: type[BaseModel], firs
 
 def test_every_metric_is_listed_with_its_labels() -> None:
     listed = {}
-    for first in ("triptych_http_requests_total", "triptych_queue_time_seconds"):
+    for first in ("triptych_http_requests_total", "triptych_queue_time_seconds", "process_open_fds"):
         listed |= {name.strip("`"): set(re.findall(r"`(\w+)`", labels)) for name, labels, _ in table_with(first)}
     there: dict[str, set[str]] = {}
     for name, labels in rendered().items():

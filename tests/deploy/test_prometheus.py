@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.deploy.exposition import missing
+from tests.deploy.exposition import exposition, missing
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 PROMETHEUS = DEPLOY / "prometheus"
@@ -17,9 +17,15 @@ needs_promtool = pytest.mark.skipif(
 )
 
 
-def promtool(*arguments: str | Path) -> None:
+def promtool(*arguments: str | Path, stdin: str | None = None) -> None:
     done = subprocess.run(
-        ["promtool", *map(str, arguments)], capture_output=True, text=True, timeout=30, cwd=PROMETHEUS, check=False
+        ["promtool", *map(str, arguments)],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        cwd=PROMETHEUS,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -38,6 +44,11 @@ def test_prometheus_takes_the_configuration_and_its_rules() -> None:
 @needs_promtool
 def test_the_alerts_fire_when_they_should_and_only_then() -> None:
     promtool("test", "rules", "alerts_test.yml")
+
+
+@needs_promtool
+def test_prometheus_finds_no_fault_with_the_metrics() -> None:
+    promtool("check", "metrics", stdin=exposition())
 
 
 def test_every_alert_has_a_test_in_which_it_fires() -> None:

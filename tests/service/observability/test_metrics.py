@@ -1,30 +1,47 @@
 from __future__ import annotations
 
 import pickle
+import time
+from itertools import pairwise
 from types import SimpleNamespace
 
+from prometheus_client import Metric, ProcessCollector
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.messages import ModelInfo
 from service.observability.metrics import GatewayMetrics, WorkerMetrics
 
+PROCESS = {
+    "process_cpu_seconds_total": [],
+    "process_max_fds": [],
+    "process_open_fds": [],
+    "process_resident_memory_bytes": [],
+    "process_start_time_seconds": [],
+    "process_virtual_memory_bytes": [],
+}
 GATEWAY = {
+    **PROCESS,
     "triptych_admission_refusals_total": ["reason"],
     "triptych_batch_requests": ["model"],
     "triptych_http_cancelled_total": ["route"],
+    "triptych_http_errors_total": ["route", "code"],
     "triptych_http_request_duration_seconds": ["route"],
     "triptych_http_requests_in_flight": ["route"],
     "triptych_http_requests_total": ["route", "status"],
     "triptych_http_time_to_first_token_seconds": ["route"],
+    "triptych_model_ready": ["model"],
+    "triptych_restarts_total": ["process"],
     "triptych_scrape_failures_total": ["model"],
 }
 WORKER = {
+    **PROCESS,
     "triptych_decode_time_seconds": ["model"],
     "triptych_generated_tokens_total": ["model"],
     "triptych_inter_token_latency_seconds": ["model"],
     "triptych_kv_cache_bytes": ["model"],
     "triptych_kv_cache_usage_ratio": ["model"],
     "triptych_model_info": ["model", "version", "architecture", "device", "precision"],
+    "triptych_model_loaded_timestamp_seconds": ["model"],
     "triptych_prefill_time_seconds": ["model"],
     "triptych_prefix_cache_hit_tokens_total": ["model"],
     "triptych_prefix_cache_queries_tokens_total": ["model"],
@@ -35,7 +52,7 @@ WORKER = {
     "triptych_requests_cancelled_total": ["model", "stage"],
     "triptych_requests_finished_total": ["model", "reason"],
     "triptych_running_requests": ["model"],
-    "triptych_slots_total": ["model"],
+    "triptych_slots": ["model"],
     "triptych_slots_used": ["model"],
     "triptych_step_batch_size": ["model"],
     "triptych_step_padded_tokens": ["model"],
@@ -75,8 +92,9 @@ REQUEST = {
 def declared(metrics: GatewayMetrics | WorkerMetrics) -> dict[str, list[str]]:
     names = {}
     for collector in metrics.registry._collector_to_names:
-        suffix = "_total" if collector._type == "counter" else ""
-        names[collector._name + suffix] = list(collector._labelnames)
+        for family in collector.collect() if isinstance(collector, ProcessCollector) else [collector]:
+            name, kind = (family.name, family.type) if isinstance(family, Metric) else (family._name, family._type)
+            names[name + ("_total" if kind == "counter" else "")] = list(getattr(family, "_labelnames", ()))
     return names
 
 
@@ -101,6 +119,45 @@ def test_what_can_be_alerted_on_exists_at_zero():
     metrics.reloaded("failure")
     assert value("triptych_reloads_total", {"model": "m", "outcome": "failure"}) == 1
     assert value("triptych_reloads_total", {"model": "m", "outcome": "success"}) == 0
+
+
+def test_what_the_gateway_can_be_alerted_on_exists_at_zero():
+    metrics = GatewayMetrics(["m"])
+    value = metrics.registry.get_sample_value
+    assert value("triptych_model_ready", {"model": "m"}) == 0
+    for process in ("gateway", "m"):
+        assert value("triptych_restarts_total", {"process": process}) == 0
+    assert value("triptych_http_errors_total", {"route": "/generate", "code": "not_ready"}) is None
+    metrics.request_started("/generate")
+    assert value("triptych_http_errors_total", {"route": "/generate", "code": "not_ready"}) == 0
+
+
+def test_restarts_are_what_the_supervisor_says_in_all():
+    metrics = GatewayMetrics(["m"])
+    for total in (2, 2, 5):
+        metrics.restarted("gateway", total)
+    metrics.restarted("front", 1)
+    value = metrics.registry.get_sample_value
+    assert value("triptych_restarts_total", {"process": "gateway"}) == 5
+    assert value("triptych_restarts_total", {"process": "m"}) == 0
+    assert value("triptych_restarts_total", {"process": "front"}) == 1
+
+
+def test_tokens_5_to_25_ms_apart_are_told_apart():
+    families = text_string_to_metric_families(WorkerMetrics("m").render().decode())
+    bounds = {f.name: {float(s.labels["le"]) for s in f.samples if "le" in s.labels} for f in families}
+    for name in ("inter_token_latency", "prefill_time", "decode_time"):
+        within = sorted(bound for bound in bounds[f"triptych_{name}_seconds"] if 0.005 <= bound <= 0.025)
+        assert all(high / low <= 1.3 for low, high in pairwise(within)), name
+
+
+def test_the_process_itself_is_measured():
+    for metrics in (GatewayMetrics(["m"]), WorkerMetrics("m")):
+        value = metrics.registry.get_sample_value
+        assert value("process_resident_memory_bytes") > 1e6
+        assert value("process_cpu_seconds_total") > 0
+        assert 0 < time.time() - value("process_start_time_seconds") < 86400
+        assert value("process_open_fds") > 2
 
 
 def test_a_step_is_counted():
@@ -154,7 +211,11 @@ def test_a_reload_leaves_one_version():
         metrics.describe(ModelInfo(**info, **limits))
     (family,) = [f for f in metrics.registry.collect() if f.name == "triptych_model_info"]
     assert [sample.labels["version"] for sample in family.samples] == ["m@2"]
-    assert metrics.registry.get_sample_value("triptych_slots_total", {"model": "m"}) == 8
+    assert metrics.registry.get_sample_value("triptych_slots", {"model": "m"}) == 8
+    assert (
+        abs(metrics.registry.get_sample_value("triptych_model_loaded_timestamp_seconds", {"model": "m"}) - time.time())
+        < 60
+    )
     assert metrics.registry.get_sample_value("triptych_kv_cache_bytes", {"model": "m"}) == 4096
 
 

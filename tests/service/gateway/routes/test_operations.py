@@ -78,7 +78,7 @@ async def test_metrics_are_the_whole_applications(stand, client):
     families = {family.name: family for family in text_string_to_metric_families(response.text)}
     served = families["triptych_http_requests"].samples
     assert [sample.labels["replica"] for sample in served] == ["gateway"]
-    slots = families["triptych_slots_total"].samples
+    slots = families["triptych_slots"].samples
     assert [sample.labels["replica"] for sample in slots] == ["generator#1", "generator#2"]
     assert families["triptych_batch_requests"].type == "histogram"
 
@@ -88,7 +88,7 @@ async def test_a_dead_worker_does_not_break_metrics(stand, client):
     stand.generator.exposition = [("generator#1", WorkerMetrics("generator").render())]
     response = await client.get("/metrics")
     assert response.status_code == 200
-    assert 'triptych_slots_total{replica="generator#1"' in response.text
+    assert 'triptych_slots{replica="generator#1"' in response.text
     assert stand.sample("triptych_scrape_failures_total", model="translator") == 1
 
 
