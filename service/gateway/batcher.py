@@ -1,8 +1,9 @@
 """The micro-batcher of one model: requests of different HTTP calls travel to the worker together.
 
 An idle worker gets a request at once (with whatever arrived in the same turn of the event loop); while it is busy the
-first to arrive waits up to `wait_s` for company, or until `size` are there. Whoever leaves is cancelled alone, and
-nobody is left hanging: a worker that breaks off is a `Failure` for everyone it had not answered.
+first to arrive waits up to `wait_s` for company, or until `size` are there. A call to the worker belongs to none of the
+requests in it: whoever leaves is cancelled alone. And nobody is left hanging: a worker that breaks off is a `Failure`
+for everyone it had not answered.
 
 Knows nothing of HTTP, deadlines and what requests contain.
 """
@@ -20,9 +21,10 @@ from itertools import islice
 from typing import Any
 
 from service.errors import NotReady, Overloaded, ServiceError
-from service.gateway.workers import Worker
+from service.gateway.workers import Worker, for_nobody
 from service.messages import Event, Failure, Request, Terminal
 
+SHUTTING_DOWN = "the gateway is shutting down"
 GRACE_S = 5.0  # for a worker to end its iterator, close it or take a cancellation, before it is dropped
 
 log = logging.getLogger("triptych.batcher")
@@ -72,13 +74,16 @@ class Batcher:
         size: int,
         wait_s: float,
         on_submit: Callable[[int], None] = lambda requests: None,
+        on_life: Callable[[], None] = lambda: None,
         on_failure: Callable[[], None] = lambda: None,
     ) -> None:
         self._worker = worker
         self._size = size
         self._wait_s = wait_s
         self._on_submit = on_submit
+        self._on_life = on_life  # the worker has brought something but failures
         self._on_failure = on_failure
+        self._closing = False
         self._pending: deque[tuple[Request, Ticket]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._batches: set[_Batch] = set()
@@ -97,12 +102,13 @@ class Batcher:
 
     async def close(self) -> None:
         """End everything; whoever still waits gets a `Failure`."""
+        self._closing = True
         if self._timer is not None:
             self._timer.cancel()
         self._timer = None
         unsent = _Batch({request.id: ticket for request, ticket in self._pending if request.id in ticket.open})
         self._pending.clear()
-        self._fail(unsent, NotReady("the gateway is shutting down"))
+        self._fail(unsent, NotReady(SHUTTING_DOWN))
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -150,6 +156,8 @@ class Batcher:
         try:
             async with asyncio.timeout(None) as patience:
                 async for group in events:
+                    if not all(isinstance(event, Failure) for event in group):
+                        self._on_life()
                     self._deliver(batch, group)
                     if not batch.waiting:  # all is said: the end should follow at once
                         patience.reschedule(asyncio.get_running_loop().time() + GRACE_S)
@@ -177,7 +185,11 @@ class Batcher:
     def _end(self, batch: _Batch, _: asyncio.Task[None]) -> None:
         # Also after a cancellation, even of a task that never ran: who still waits must hear of it.
         self._batches.discard(batch)
-        self._fail(batch, NotReady("the gateway is shutting down"))
+        if batch.waiting and self._closing:
+            self._fail(batch, NotReady(SHUTTING_DOWN))
+        elif batch.waiting:
+            self._on_failure()
+            self._fail(batch, NotReady(f"the call to model {self._worker.name!r} was cut off before its answer"))
 
     def _leave(self, ticket: Ticket) -> None:
         left: dict[_Batch, list[str]] = {}
@@ -200,7 +212,7 @@ class Batcher:
             log.warning("cancelling failed", extra={"model": self._worker.name}, exc_info=True)
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(coroutine)
+        task = for_nobody(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task

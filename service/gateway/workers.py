@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from typing import Protocol
+import asyncio
+import contextvars
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from typing import Any, Protocol
 
 from service.messages import Event, ModelInfo, Request
 
@@ -28,7 +30,10 @@ class Worker(Protocol):
     async def describe(self) -> ModelInfo: ...
 
     async def canary(self) -> None:
-        """Return once the model has answered a real prompt; raise `service.errors.NotReady` otherwise."""
+        """Return once the model has given a sign of life: a real prompt answered, or a step while it is busy.
+
+        Raises `service.errors.NotReady` otherwise.
+        """
         ...
 
     async def reload(self, reference: str | None) -> ModelInfo:
@@ -41,3 +46,11 @@ class Worker(Protocol):
     async def metrics(self) -> list[tuple[str, bytes]]:
         """(replica id, Prometheus text) of each replica."""
         ...
+
+
+def for_nobody(question: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """A task for what several requests share, in an empty context.
+
+    Ray Serve reads from the context for whom a call is made, and cancels it when that one's client leaves.
+    """
+    return asyncio.create_task(question, context=contextvars.Context())
