@@ -24,11 +24,17 @@ A message quotes the value and the limit. Errors cross the Ray boundary as `mess
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
+
+MAX_RETRY_AFTER_S = 60
 
 
 class ServiceError(Exception):
-    """Base of the tree. `details` are extra fields of the error object, each JSON-serializable."""
+    """Base of the tree. `details` are extra fields of the error object, each JSON-serializable.
+
+    `retry_after_s` among them is sent as Retry-After: whole seconds from 1 to `MAX_RETRY_AFTER_S`, whatever was given.
+    """
 
     code: ClassVar[str] = "internal"
     status: ClassVar[int] = 500
@@ -37,6 +43,8 @@ class ServiceError(Exception):
         super().__init__(message)
         self.message = message
         self.details = details
+        if "retry_after_s" in details:
+            details["retry_after_s"] = math.ceil(min(max(details["retry_after_s"], 1), MAX_RETRY_AFTER_S))
 
 
 class BadRequest(ServiceError):
@@ -92,8 +100,6 @@ class QuotaExceeded(ServiceError):
 
 
 class Overloaded(ServiceError):
-    """`details["retry_after_s"]` is sent as Retry-After."""
-
     code, status = "overloaded", 503
 
 

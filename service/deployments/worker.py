@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import AsyncIterator, Sequence
-from typing import cast
+from typing import Any, cast
 
 from ray.exceptions import RayError
-from ray.serve.exceptions import BackPressureError
+from ray.serve.exceptions import BackPressureError, RayServeException
 from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 
 from service.errors import NotReady, Overloaded, ReloadFailed
 from service.messages import Event, Failure, ModelInfo, Request
+
+UNREACHABLE = (RayError, RayServeException)
 
 
 def agreed(outcomes: Sequence[ModelInfo | Failure]) -> ModelInfo:
@@ -55,8 +57,8 @@ class RayWorker:
                 yield batch
         except BackPressureError as error:
             raise Overloaded(f"model {self.name!r} has no room: {error.message}") from error
-        except RayError as error:
-            raise NotReady(f"model {self.name!r} cannot be reached: {type(error).__name__}") from error
+        except UNREACHABLE as error:
+            raise self._not_reached(error) from error
         finally:
             events.cancel()  # no effect where the replica has finished
 
@@ -65,11 +67,11 @@ class RayWorker:
         await self._handle.broadcast("cancel", list(request_ids)).results_async()
 
     async def describe(self) -> ModelInfo:
-        return await self._handle.describe.remote()
+        return await self._ask("describe")
 
     async def canary(self) -> None:
-        """Raises NotReady unless the model answers a real prompt."""
-        failure = await self._handle.canary.remote(f"canary-{uuid.uuid4().hex}")
+        """Raises NotReady unless the model gives a sign of life."""
+        failure = await self._ask("canary", f"canary-{uuid.uuid4().hex}")
         if failure is not None:
             raise NotReady(f"model {self.name!r} failed on its canary: {failure.message}")
 
@@ -77,9 +79,22 @@ class RayWorker:
         """On every replica; what they serve then. Raises ReloadFailed where one goes on with its old weights."""
         try:
             outcomes = await self._handle.broadcast("reload", reference).results_async()
-        except RayError as error:
-            raise NotReady(f"model {self.name!r} cannot be reached: {type(error).__name__}") from error
+        except UNREACHABLE as error:
+            raise self._not_reached(error) from error
         return agreed(outcomes)
 
     async def metrics(self) -> list[tuple[str, bytes]]:
         return await self._handle.broadcast("metrics").results_async()
+
+    async def _ask(self, method: str, *arguments: Any) -> Any:
+        """Of one replica; a question that nobody waits for any longer does not wait for a replica either."""
+        response = getattr(self._handle, method).remote(*arguments)
+        try:
+            return await response
+        except UNREACHABLE as error:
+            raise self._not_reached(error) from error
+        finally:
+            response.cancel()  # no effect where it is answered
+
+    def _not_reached(self, error: Exception) -> NotReady:
+        return NotReady(f"model {self.name!r} cannot be reached: {type(error).__name__}")

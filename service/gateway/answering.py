@@ -9,16 +9,20 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import TypeVar
 
+from starlette.requests import Request as HttpRequest
 from starlette.types import Receive
 
-from service.errors import Cancelled, DeadlineExceeded, Overloaded
+from service.errors import Cancelled, DeadlineExceeded, NotReady, Overloaded, ServiceError
 from service.gateway.admission import Admission
 from service.gateway.batcher import Ticket
 from service.gateway.catalog import ServedModel
 from service.gateway.context import RequestContext
 from service.messages import Classification, Completion, Failure, Request, Terminal, Token
 from service.observability.metrics import GatewayMetrics
+
+ErrorT = TypeVar("ErrorT", bound=ServiceError)
 
 
 @dataclass(slots=True)
@@ -52,15 +56,35 @@ class Answering:
         """
         reason = "gateway"
         try:
-            with self._admission.admit(len(call.requests)):
+            with self._admission.admit(call.model.name, len(call.requests)):
                 reason = "worker"
                 with call.model.batcher.submit(call.requests) as ticket:
                     async with _interrupting(ticket, call, receive):
                         yield ticket
         except Overloaded as error:
-            error.details.setdefault("retry_after_s", self._admission.retry_after_s())
             self._metrics.refused(reason)
-            raise
+            raise _with_retry_after(error, self._admission.retry_after_s(call.model.name)) from None
+        except NotReady as error:
+            raise _with_retry_after(error, call.model.readiness.retry_after_s()) from None
+
+    def refusal(self, models: Sequence[ServedModel]) -> ServiceError | None:
+        """What every request gets that one of `models` should answer, whatever it asks; None where that depends."""
+        first: ServiceError | None = None
+        for model in models:
+            refusal = model.readiness.refusal() or self._no_room(model)
+            if refusal is None:
+                return None
+            first = first or refusal
+        if isinstance(first, Overloaded):
+            self._metrics.refused("gateway")
+        return first
+
+    def _no_room(self, model: ServedModel) -> ServiceError | None:
+        try:
+            self._admission.check(model.name)
+        except ServiceError as error:
+            return error
+        return None
 
     async def all(self, call: Call, receive: Receive) -> list[Answer]:
         """The answers in the order of the requests; the first failure is raised, and the rest is cancelled."""
@@ -86,6 +110,10 @@ class Answering:
     def first_token(self, call: Call) -> None:
         self._metrics.first_token(call.context.route, call.context.seconds())
 
+    def failed(self, call: Call, error: ServiceError) -> None:
+        """The client is told of `error` within its stream."""
+        self._metrics.failed(call.context.route, error.code)
+
 
 @asynccontextmanager
 async def _interrupting(ticket: Ticket, call: Call, receive: Receive) -> AsyncIterator[None]:
@@ -99,6 +127,9 @@ async def _interrupting(ticket: Ticket, call: Call, receive: Receive) -> AsyncIt
         timer.cancel()
         watcher.cancel()
         await asyncio.gather(watcher, return_exceptions=True)
+    # Where everything came in one turn of the event loop, the watcher had no turn of its own to see the client leave.
+    if await HttpRequest({"type": "http"}, receive).is_disconnected():
+        call.context.client_left = True
 
 
 async def _watch(ticket: Ticket, context: RequestContext, receive: Receive) -> None:
@@ -109,7 +140,12 @@ async def _watch(ticket: Ticket, context: RequestContext, receive: Receive) -> N
     ticket.interrupt(Cancelled("the client left"))
 
 
-def failure_of(failure: Failure, call: Call) -> Exception:
+def _with_retry_after(error: ErrorT, seconds: float) -> ErrorT:
+    """The error as it is where it says when to come back, else with `seconds`."""
+    return type(error)(error.message, **{"retry_after_s": seconds, **error.details})
+
+
+def failure_of(failure: Failure, call: Call) -> ServiceError:
     """The failure as an error that says which of the inputs it is about."""
     index = [request.id for request in call.requests].index(failure.request_id)
     error = failure.error()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -53,6 +53,7 @@ class RequestMiddleware:
             raise
         except Exception:
             log.exception("unexpected error", extra={"request_id": context.request_id})
+            self._metrics.failed(context.route, ServiceError.code)
             if status is not None:
                 raise  # too late for a status: the server cuts the connection, which the client notices
             await error_response(ServiceError(UNEXPECTED), context.request_id)(scope, receive, send_with_headers)
@@ -78,6 +79,24 @@ class RequestMiddleware:
                 "inference_ms": context.inference_ms and round(context.inference_ms, 2),
             },
         )
+
+
+class EarlyRefusalMiddleware:
+    """Answers what is refused whatever its body says, before the body is read: a flood should cost little."""
+
+    def __init__(self, app: ASGIApp, *, refusal: Callable[[str], ServiceError | None], metrics: GatewayMetrics) -> None:
+        """`refusal` is asked with the route; None: its endpoint decides."""
+        self._app = app
+        self._refusal = refusal
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "POST":
+            context = RequestContext.of(scope)
+            if error := self._refusal(context.route):
+                self._metrics.failed(context.route, error.code)
+                return await error_response(error, context.request_id)(scope, receive, send)
+        await self._app(scope, receive, send)
 
 
 class BodyLimitMiddleware:

@@ -50,13 +50,17 @@ def add_operation_routes(
     async def livez() -> Response:
         return JSONResponse({"status": "alive"})
 
-    @get("/readyz", **operation_documentation("Each model has answered a canary prompt", Ready, may_fail=True))
+    @get("/readyz", **operation_documentation("Each model has lately given a sign of life", Ready, may_fail=True))
     async def readyz() -> Response:
         admission.check_open()
-        reasons = await asyncio.gather(*(_why_not_ready(model) for model in catalog.models))
-        waiting = {model.name: reason for model, reason in zip(catalog.models, reasons, strict=True) if reason}
+        errors = await asyncio.gather(*(_why_not_ready(model) for model in catalog.models))
+        waiting = {model.name: error for model, error in zip(catalog.models, errors, strict=True) if error}
         if waiting:
-            raise NotReady(f"not ready: {', '.join(waiting)}", models=waiting)
+            raise NotReady(
+                f"not ready: {', '.join(waiting)}",
+                models={name: error.message for name, error in waiting.items()},
+                retry_after_s=max(error.details.get("retry_after_s", 1) for error in waiting.values()),
+            )
         return JSONResponse({"status": "ready", "models": [model.name for model in catalog.models]})
 
     @get("/info", **operation_documentation("Models, versions, scores, languages, labels and limits", Info))
@@ -100,11 +104,11 @@ def add_operation_routes(
         return RedirectResponse(f"{request.scope.get('root_path', '')}/docs")
 
 
-async def _why_not_ready(model: ServedModel) -> str | None:
+async def _why_not_ready(model: ServedModel) -> ServiceError | None:
     try:
         await model.ready()
     except ServiceError as error:
-        return error.message
+        return error
     return None
 
 

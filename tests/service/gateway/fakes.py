@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from service.errors import NotReady, ServiceError
 from service.messages import (
+    Accepted,
     Alignment,
     Alternative,
     Classification,
@@ -19,6 +20,7 @@ from service.messages import (
     ModelInfo,
     Request,
     Task,
+    Terminal,
     Timing,
     Token,
     TopToken,
@@ -62,8 +64,9 @@ def model_info(name: str, task: Task, **changes: object) -> ModelInfo:
 class FakeWorker:
     """Answers each text with itself in capitals, a word a token, up to a stop string.
 
-    `holding` texts are answered only after `release()`; `failing` maps texts to the error they get; `breaks` is raised
-    by the iterator in place of answers; `mute` ends it without any.
+    `refusing` maps texts to the error that they get before they are accepted, `failing` to the one after that;
+    `holding` texts are answered only after `release()`; `breaks` is raised by the iterator in place of answers; `mute`
+    ends it without any; `hanging` says nothing at all, as a stopped process does.
     """
 
     def __init__(self, name: str, task: Task = "generate", **info: object) -> None:
@@ -77,11 +80,13 @@ class FakeWorker:
         self.canaries = 0
         self.holding: set[str] = set()
         self.holding_after_first: set[str] = set()
+        self.refusing: dict[str, ServiceError] = {}
         self.failing: dict[str, ServiceError] = {}
         self.failing_after_first: dict[str, ServiceError] = {}
         self.breaks: Exception | None = None
         self.mute = False
         self.ready = True
+        self.hanging = False
         self.reloading: ServiceError | None = None  # what a reload raises
         self.exposition: list[tuple[str, bytes]] | Exception = []
         self._released = asyncio.Event()
@@ -112,7 +117,7 @@ class FakeWorker:
                     getting.cancel()
                 else:
                     events = getting.result()
-                    ended |= {event.request_id for event in events if not isinstance(event, Token)}
+                    ended |= {event.request_id for event in events if isinstance(event, Terminal)}
                     yield events
                 for request_id in set(self.cancelled) & tasks.keys() - ended:
                     tasks[request_id].cancel()
@@ -126,6 +131,13 @@ class FakeWorker:
                 task.cancel()
 
     async def _answer(self, request: Request, queue: asyncio.Queue[list[Event]]) -> None:
+        if self.hanging:
+            await asyncio.Event().wait()
+        if request.text in self.refusing:
+            queue.put_nowait([Failure.of(request.id, self.refusing[request.text])])
+            return
+        if request.stream:
+            queue.put_nowait([Accepted(request_id=request.id)])
         if request.text in self.holding:
             await self._released.wait()
         if request.text in self.failing:
@@ -182,12 +194,16 @@ class FakeWorker:
 
     async def describe(self) -> ModelInfo:
         self.described += 1
+        if self.hanging:
+            await asyncio.Event().wait()
         if not self.ready:
             raise NotReady("still loading")
         return self.info
 
     async def canary(self) -> None:
         self.canaries += 1
+        if self.hanging:
+            await asyncio.Event().wait()
         if not self.ready:
             raise NotReady("still loading")
 

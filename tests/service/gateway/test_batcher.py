@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 
 import pytest
 
 from service.errors import NotReady
 from service.gateway.batcher import Batcher, Ticket
-from service.messages import Completion, Failure, GenerateRequest, Token
+from service.messages import Completion, Failure, GenerateRequest, Terminal
 from tests.service.gateway.fakes import FakeWorker, eventually
 
 
@@ -15,7 +16,7 @@ def request(text: str, id: str | None = None, stream: bool = False) -> GenerateR
 
 
 async def results(ticket: Ticket) -> dict[str, Completion | Failure]:
-    return {event.request_id: event async for events in ticket for event in events if not isinstance(event, Token)}
+    return {event.request_id: event async for events in ticket for event in events if isinstance(event, Terminal)}
 
 
 async def ask(batcher: Batcher, *texts: str) -> dict[str, Completion | Failure]:
@@ -126,7 +127,67 @@ async def test_nobody_hangs_when_the_batcher_is_closed(worker):
     asking = asyncio.create_task(ask(batcher, "a"))
     await eventually(lambda: worker.batches)
     await batcher.close()
-    assert (await asyncio.wait_for(asking, 1))["a"].code == "not_ready"
+    failure = (await asyncio.wait_for(asking, 1))["a"]
+    assert (failure.code, failure.message) == ("not_ready", "the gateway is shutting down")
+
+
+async def test_a_call_to_the_worker_belongs_to_none_of_the_requests(worker, batcher):
+    caller = contextvars.ContextVar("caller", default="nobody")
+    seen: list[tuple[str, str]] = []
+    submit, cancel = worker.submit, worker.cancel
+
+    async def submit_and_look(requests):
+        seen.append(("submit", caller.get()))
+        async for events in submit(requests):
+            yield events
+
+    async def cancel_and_look(request_ids):
+        seen.append(("cancel", caller.get()))
+        await cancel(request_ids)
+
+    worker.submit, worker.cancel = submit_and_look, cancel_and_look
+    worker.holding = {"leaver", "stayer"}
+
+    async def ask_as(text: str):
+        caller.set(text)
+        return await ask(batcher, text)
+
+    leaver, stayer = asyncio.create_task(ask_as("leaver")), asyncio.create_task(ask_as("stayer"))
+    await eventually(lambda: worker.batches)
+    leaver.cancel()
+    await eventually(lambda: worker.cancelled)
+    worker.release()
+    assert (await stayer)["stayer"].text == "STAYER"
+    full = [asyncio.create_task(ask_as(text)) for text in "abcd"]  # flushed by the last of them, not by the timer
+    await asyncio.gather(*full)
+    assert seen == [("submit", "nobody"), ("cancel", "nobody"), ("submit", "nobody")]
+
+
+async def test_a_call_that_is_cut_off_is_told_as_such_and_not_as_the_end_of_the_gateway(worker):
+    failed: list[None] = []
+    batcher = Batcher(worker, size=4, wait_s=0, on_failure=lambda: failed.append(None))
+
+    async def submit(requests):
+        raise asyncio.CancelledError
+        yield
+
+    worker.submit = submit
+    failure = (await asyncio.wait_for(ask(batcher, "a"), 1))["a"]
+    assert (failure.code, failure.message) == (
+        "not_ready",
+        "the call to model 'generator' was cut off before its answer",
+    )
+    assert len(failed) == 1
+
+
+async def test_a_worker_gives_signs_of_life_but_not_by_failures(worker):
+    signs: list[None] = []
+    batcher = Batcher(worker, size=4, wait_s=0, on_life=lambda: signs.append(None))
+    worker.failing = {"bad": NotReady("half dead")}
+    await ask(batcher, "bad")
+    assert not signs
+    await ask(batcher, "a")
+    assert signs
 
 
 async def test_an_interruption_is_raised_to_the_one_who_waits(worker, batcher):
@@ -140,7 +201,7 @@ async def test_an_interruption_is_raised_to_the_one_who_waits(worker, batcher):
 async def test_what_one_step_brought_stays_together(batcher):
     with batcher.submit([request("a b", stream=True)]) as ticket:
         groups = [[type(event).__name__ for event in events] async for events in ticket]
-    assert groups == [["Token"], ["Token", "Completion"]]
+    assert groups == [["Accepted"], ["Token"], ["Token", "Completion"]]
 
 
 async def test_a_worker_that_does_not_end_its_iterator_is_dropped(worker, monkeypatch):

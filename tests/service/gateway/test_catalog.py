@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 
 import pytest
 
@@ -30,8 +31,7 @@ async def test_many_ask_but_the_worker_is_asked_once(worker, catalog):
 
 
 async def test_a_worker_that_hangs_is_not_ready_after_a_while(worker, catalog, monkeypatch):
-    monkeypatch.setattr("service.gateway.catalog.DESCRIBE_TIMEOUT_S", 0.02)
-    monkeypatch.setattr("service.gateway.catalog.CANARY_TIMEOUT_S", 0.02)
+    monkeypatch.setattr("service.gateway.readiness.QUESTION_TIMEOUT_S", 0.02)
     worker.describe = worker.canary = lambda: asyncio.sleep(60)
     model = catalog.find("generate", None)
     for asking in [model.info(), model.info(), model.ready()]:
@@ -49,6 +49,33 @@ async def test_a_worker_that_cannot_be_reached_is_not_ready_without_its_words(wo
         with pytest.raises(NotReady) as caught:
             await asking
         assert "secret" not in caught.value.message
+
+
+async def test_what_several_requests_ask_belongs_to_none_of_them(worker, catalog):
+    caller = contextvars.ContextVar("caller", default="nobody")
+    seen: list[str] = []
+    describe, canary = worker.describe, worker.canary
+
+    def looking(question):
+        async def look():
+            seen.append(caller.get())
+            return await question()
+
+        return look
+
+    worker.describe, worker.canary = looking(describe), looking(canary)
+    caller.set("a client")
+    model = catalog.find("generate", None)
+    await model.info()
+    model.batcher._on_failure()
+    await model.ready()
+    assert seen == ["nobody"] * 4
+
+
+async def test_a_model_can_take_what_its_replicas_run_and_let_wait(worker):
+    served = ModelSettings(task="generate", checkpoint="g", slots=4, max_waiting=6, max_replicas=3)
+    catalog = Catalog(Settings(models={"generator": served}), {"generator": worker}, GatewayMetrics(["generator"]))
+    assert catalog.find("generate", None).capacity == 30
 
 
 @pytest.mark.parametrize(("breaks", "canaries"), [(Overloaded("full"), 1), (NotReady("dead"), 2), (OSError(), 2)])

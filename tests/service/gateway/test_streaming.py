@@ -3,6 +3,8 @@ from __future__ import annotations
 import asyncio
 import json
 
+import httpx
+
 from service.errors import InputTooLong, ServiceError
 from tests.service.gateway.fakes import eventually
 
@@ -60,14 +62,23 @@ async def test_a_text_whose_end_comes_alone_gets_an_event_that_adds_nothing(stan
     assert "".join(event["token"]["text"] for event in events) == events[-1]["generated_text"] == "A B"
 
 
-async def test_an_error_before_the_first_event_is_a_plain_http_error(stand, client):
-    stand.generator.failing = {"a": InputTooLong("81 tokens, the limit is 64")}
+async def test_a_refusal_before_the_worker_accepts_is_a_plain_http_error(stand, client):
+    stand.generator.refusing = {"a": InputTooLong("81 tokens, the limit is 64")}
     response = await client.post("/generate", json={"inputs": "a", "stream": True})
     assert (response.status_code, response.headers["content-type"]) == (422, "application/json")
     assert response.json()["error"]["code"] == "input_too_long"
 
 
-async def test_an_error_after_the_first_event_is_an_error_event(stand, client):
+async def test_an_error_after_the_worker_accepted_is_an_error_event(stand, client):
+    stand.generator.failing = {"a": ServiceError("the model fell over")}
+    response = await client.post("/generate", json={"inputs": "a", "stream": True})
+    assert response.status_code == 200
+    ((name, last),) = events_of(response.text)
+    assert (name, last["error"]["code"]) == ("error", "internal")
+    assert stand.sample("triptych_http_errors_total", route="/generate", code="internal") == 1
+
+
+async def test_an_error_after_the_first_token_is_an_error_event(stand, client):
     stand.generator.failing_after_first = {"a b": ServiceError("the model fell over")}
     response = await client.post("/generate", json={"inputs": "a b", "stream": True})
     assert response.status_code == 200
@@ -95,6 +106,23 @@ async def test_an_unexpected_exception_within_a_stream_is_an_error_event_without
     assert "division" not in response.text
 
 
+async def test_a_stream_that_waits_has_its_headers_at_once_and_a_comment_now_and_then(stand, monkeypatch):
+    monkeypatch.setattr("service.gateway.streaming.COMMENT_EVERY_S", 0.05)
+    stand.generator.holding = {"a b"}
+    with stand.server() as url:
+        async with (
+            httpx.AsyncClient(base_url=url, timeout=5) as client,
+            client.stream("POST", "/generate", json={"inputs": "a b", "stream": True}) as response,
+        ):
+            assert (response.status_code, response.headers["x-model-version"]) == (200, "generator@1")
+            lines = response.aiter_lines()
+            assert [await anext(lines) for _ in range(4)] == [":", "", ":", ""]
+            assert stand.sample("triptych_http_time_to_first_token_seconds_count", route="/generate") == 0
+            stand.generator.release()
+            rest = [line async for line in lines if line.startswith("data:")]
+    assert json.loads(rest[-1].removeprefix("data:"))["generated_text"] == "A B"
+
+
 async def test_the_time_to_the_first_token_is_counted(stand, client):
     await client.post("/generate", json={"inputs": "a b", "stream": True})
     assert stand.sample("triptych_http_time_to_first_token_seconds_count", route="/generate") == 1
@@ -108,3 +136,32 @@ async def test_a_cancelled_handler_cancels_the_worker_and_is_counted(stand, clie
     await eventually(lambda: stand.generator.running == 0)
     assert stand.sample("triptych_http_cancelled_total", route="/generate") == 1
     assert stand.sample("triptych_http_requests_in_flight", route="/generate") == 0
+
+
+async def test_a_client_that_left_while_everything_came_at_once_is_counted_as_such(stand, monkeypatch):
+    """As a server sees it that was busy: it hears of the leaving and has the whole answer in one turn of its loop."""
+    original = stand.generator._answer
+
+    async def answer(request, queue):
+        inner = asyncio.Queue()
+        await original(request, inner)
+        queue.put_nowait([event for _ in range(inner.qsize()) for event in inner.get_nowait()])
+
+    monkeypatch.setattr(stand.generator, "_answer", answer)
+    gone = asyncio.Event()
+    body = [{"type": "http.request", "body": b'{"inputs": "a b", "stream": true}', "more_body": False}]
+
+    async def receive():
+        if body:
+            return body.pop()
+        await gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message):
+        gone.set()  # with the headers
+
+    scope = {"type": "http", "method": "POST", "path": "/generate", "headers": [], "query_string": b""}
+    async with stand.client():
+        await stand.app(scope, receive, send)
+    assert stand.sample("triptych_http_requests_total", route="/generate", status="200") == 0
+    assert stand.sample("triptych_http_requests_total", route="/generate", status="499") == 1

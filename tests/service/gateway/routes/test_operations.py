@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import asyncio
 import re
+import time
 from dataclasses import replace
 
 import httpx
@@ -8,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from service.observability.metrics import WorkerMetrics
 from tests.service.gateway.conftest import MODELS
+from tests.service.gateway.fakes import eventually
 
 ROUTES = {
     "/": {"GET", "HEAD"},
@@ -36,36 +39,78 @@ async def test_livez_answers_whatever_the_models_do(stand, client):
     assert (await client.get("/livez")).status_code == 200
 
 
-async def test_readyz_waits_for_each_models_canary(stand, client):
+async def test_readyz_waits_for_each_models_sign_of_life(stand):
     stand.translator.ready = False
-    response = await client.get("/readyz")
-    assert response.status_code == 503
-    assert response.json()["error"]["models"] == {"translator": "still loading"}
-    stand.translator.ready = True
-    assert (await client.get("/readyz")).status_code == 200
-    assert (await client.get("/readyz")).status_code == 200
-    assert (stand.translator.canaries, stand.generator.canaries) == (2, 1)  # once answered is enough
+    async with stand.client() as client:
+        response = await client.get("/readyz")
+        assert response.status_code == 503
+        assert response.json()["error"]["models"] == {"translator": "still loading"}
+        assert response.headers["retry-after"] == "10"  # nothing is known yet of how long it takes
+        stand.translator.ready = True
+        assert (await client.get("/readyz")).status_code == 200
+        assert stand.sample("triptych_model_ready", model="translator") == 1
+        asked = stand.generator.canaries
+        for _ in range(5):
+            await client.get("/readyz")
+        assert stand.generator.canaries == asked  # a sign of life is believed for some seconds
 
 
 async def test_readyz_asks_again_after_a_worker_failed(stand, client):
     assert (await client.get("/readyz")).status_code == 200
     stand.generator.breaks = RuntimeError()
-    await client.post("/generate", json={"inputs": "a"})
     stand.generator.ready = False
+    await client.post("/generate", json={"inputs": "a"})
     response = await client.get("/readyz")
     assert response.status_code == 503
     assert list(response.json()["error"]["models"]) == ["generator"]
 
 
-async def test_info_tells_models_and_limits_and_which_cannot_be_asked(stand, client):
+async def test_readyz_answers_in_time_however_many_models_hang(stand, client, monkeypatch):
+    monkeypatch.setattr("service.gateway.readiness.QUESTION_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("service.gateway.readiness.FRESH_S", 0.0)
+    for worker in stand.workers.values():
+        worker.hanging = True
+    asked = {name: worker.canaries for name, worker in stand.workers.items()}
+    began = time.monotonic()
+    responses = await asyncio.gather(*(client.get("/readyz") for _ in range(10)))
+    assert time.monotonic() - began < 2  # ten probes and four models, one after the other, would take 8 s
+    for response in responses:
+        assert response.status_code == 503
+        assert list(response.json()["error"]["models"]) == list(MODELS)
+    for name, worker in stand.workers.items():
+        assert worker.canaries <= asked[name] + 2, name  # one question for all, and the watch's
+
+
+async def test_a_model_that_hangs_is_noticed_without_being_asked_for(stand, monkeypatch, caplog):
+    monkeypatch.setattr("service.gateway.readiness.QUESTION_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("service.gateway.readiness.QUIET_S", 0.05)
+    monkeypatch.setattr("service.gateway.catalog.WATCH_EVERY_S", 0.02)
+    async with stand.client() as client:
+        assert (await client.get("/readyz")).status_code == 200
+        stand.generator.hanging = True
+        await eventually(lambda: stand.sample("triptych_model_ready", model="generator") == 0)
+        batches = len(stand.generator.batches)
+        refused = await client.post("/generate", json={"inputs": "a", "model": "generator"})
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "not_ready")
+        assert refused.headers["retry-after"] == "10"
+        assert len(stand.generator.batches) == batches
+        stand.generator.hanging = False
+        await eventually(lambda: stand.sample("triptych_model_ready", model="generator") == 1)
+        assert (await client.post("/generate", json={"inputs": "a"})).status_code == 200
+    said = [record.getMessage() for record in caplog.records if getattr(record, "model", None) == "generator"]
+    assert [line for line in said if "not ready" in line] == ["the model is not ready: no sign of life within 0.05 s"]
+
+
+async def test_info_tells_models_and_limits_and_which_cannot_be_asked(stand):
     stand.generator.ready = False
-    info = (await client.get("/info")).json()
+    async with stand.client() as client:
+        info = (await client.get("/info")).json()
     assert info["service"]["name"] == "Triptych"
     models = {model["name"]: model for model in info["models"]}
     assert list(models) == list(MODELS)
     assert models["translator"]["language_pairs"][0] == ["fr", "en"]
     assert models["classifier"]["labels"] == ["good", "bad"]
-    assert models["generator"]["error"] == "still loading"
+    assert models["generator"]["error"] == "model 'generator' is not ready: still loading"
     assert info["limits"]["max_inputs"] == 256
 
 

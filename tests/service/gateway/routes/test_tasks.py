@@ -294,9 +294,10 @@ async def test_an_unexpected_exception_is_500_without_its_words(stand, client, c
     assert any(record.request_id == "find-me" and record.exc_info for record in caplog.records)
 
 
-async def test_a_model_that_cannot_be_described_is_503(stand, client):
+async def test_a_model_that_is_not_ready_yet_is_503(stand):
     stand.generator.ready = False
-    response = await client.post("/generate", json={"inputs": "a"})
+    async with stand.client() as client:
+        response = await client.post("/generate", json={"inputs": "a"})
     assert (response.status_code, error_of(response)["code"]) == (503, "not_ready")
     assert "retry-after" in response.headers
 
