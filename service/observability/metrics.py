@@ -112,6 +112,7 @@ class GatewayMetrics:
             ["process"],
             registry=registry,
         )
+        self._routes: set[str] = set()  # whose counters exist
         self._told_restarts = dict.fromkeys((GATEWAY, *models), 0)
         for reason in REFUSALS:  # a counter that exists at 0 can be alerted on
             self._refusals.labels(reason)
@@ -124,8 +125,10 @@ class GatewayMetrics:
 
     def request_started(self, route: str) -> None:
         self._in_flight.labels(route).inc()
-        for code in OUR_ERRORS:
-            self._errors.labels(route, code)
+        if route not in self._routes:
+            self._routes.add(route)
+            for code in OUR_ERRORS:
+                self._errors.labels(route, code)
 
     def request_ended(self, route: str, status: int, seconds: float) -> None:
         self._in_flight.labels(route).dec()
@@ -153,9 +156,6 @@ class GatewayMetrics:
 
     def batch_submitted(self, model: str, requests: int) -> None:
         self._batch.labels(model).observe(requests)
-
-    def restarted(self, process: str, total: int) -> None:
-        pass
 
     def scrape_failed(self, model: str) -> None:
         self._scrape_failures.labels(model).inc()

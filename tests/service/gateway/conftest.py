@@ -26,11 +26,12 @@ class Stand:
     """A gateway over fake workers."""
 
     limits: dict[str, Any] = field(default_factory=dict)
+    served: dict[str, Any] = field(default_factory=dict)  # settings of every model
 
     def __post_init__(self) -> None:
         self.workers = {name: FakeWorker(name, task) for name, task in MODELS.items()}
         self.metrics = GatewayMetrics(list(MODELS))
-        models = {name: ModelSettings(task=task, checkpoint=name) for name, task in MODELS.items()}
+        models = {name: ModelSettings(task=task, checkpoint=name, **self.served) for name, task in MODELS.items()}
         settings = Settings(models=models, gateway=GatewaySettings(**self.limits))
         self.app: FastAPI = create_app(settings, self.workers, self.metrics)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
+import threading
 import time
 
 import httpx
@@ -99,6 +101,17 @@ def test_inference_client_streams_characters_that_look_like_line_breaks(server):
     assert list(client.text_generation("a\u2028b c\x85d\n", stream=True)) == ["A\u2028B", " C\x85D\n"]
 
 
+def test_inference_client_waits_through_comments(stand, server, monkeypatch):
+    monkeypatch.setattr("service.gateway.streaming.COMMENT_EVERY_S", 0.02)
+    for held in ("holding", "holding_after_first"):
+        getattr(stand.generator, held).add("once upon a")
+    client = InferenceClient(model=f"{server}/generate", timeout=5)
+    threading.Timer(0.3, stand.generator.release).start()
+    assert list(client.text_generation("once upon a", stream=True)) == ["ONCE", " UPON", " A"]
+    with httpx.stream("POST", f"{server}/generate", json={"inputs": "once upon a", "stream": True}) as response:
+        assert all(line.startswith("data:") for line in response.iter_lines() if line)
+
+
 async def test_async_inference_client_streams(server):
     client = AsyncInferenceClient(model=f"{server}/generate")
     assert [text async for text in await client.text_generation("a b", stream=True)] == ["A", " B"]
@@ -139,6 +152,21 @@ def test_a_client_that_leaves_a_stream_cancels_it(stand, server):
         assert next(response.iter_lines()).startswith("data:")
     wait_for(lambda: stand.generator.closed == 1)
     wait_for(lambda: stand.sample("triptych_http_cancelled_total", route="/generate") == 1)
+
+
+def test_streams_whose_clients_close_the_socket_count_as_such_and_not_as_answered(stand, server):
+    host, port = server.removeprefix("http://").split(":")
+    body = json.dumps({"inputs": "a few words for a stream that goes on", "stream": True}).encode()
+    stand.generator.holding_after_first = {"a few words for a stream that goes on"}
+    for _ in range(20):
+        with socket.create_connection((host, int(port)), timeout=5) as connection:
+            connection.sendall(b"POST /generate HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+            received = b""
+            while b"data:" not in received:
+                received += connection.recv(1000)
+    wait_for(lambda: stand.sample("triptych_http_cancelled_total", route="/generate") == 20)
+    assert stand.sample("triptych_http_requests_total", route="/generate", status="499") == 20
+    assert stand.sample("triptych_http_requests_total", route="/generate", status="200") == 0
 
 
 def test_a_client_that_leaves_does_not_hurt_its_neighbours(stand, server):

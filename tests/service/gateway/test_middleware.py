@@ -1,10 +1,17 @@
 from __future__ import annotations
 
+import asyncio
 import logging
+import socket
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import pytest
+
+from tests.service.gateway.conftest import Stand
 
 
 @pytest.mark.parametrize("given", ["mine", "with spaces: ok", "~" * 128])
@@ -37,6 +44,77 @@ async def test_requests_are_counted_by_a_bounded_set_of_routes(stand, client):
     assert stand.sample("triptych_http_request_duration_seconds_count", route="other") == 3
     assert stand.sample("triptych_http_requests_in_flight", route="/generate") == 0
     assert stand.sample("triptych_batch_requests_count", model="generator") == 1
+
+
+def head_of_answer(url: str, head: bytes) -> bytes:
+    """What comes back for the head of a request whose body never comes; nothing where the service waits for it."""
+    host, port = url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=1) as connection:
+        connection.sendall(head)
+        try:
+            return connection.recv(4096)
+        except TimeoutError:
+            return b""
+
+
+POST = b"POST %b HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 40\r\n\r\n"
+
+
+def test_what_is_certain_to_be_refused_is_refused_before_its_body_is_read():
+    stand = Stand(served={"slots": 1, "max_waiting": 1})
+    for worker in (stand.translator, stand.generator):
+        worker.holding = {"a"}
+    with stand.server() as url, ThreadPoolExecutor() as pool:
+        parameters = {"src_lang": "fr", "tgt_lang": "en"}
+        held = [
+            pool.submit(httpx.post, f"{url}/translate", json={"inputs": ["a", "a"], "parameters": parameters}),
+            pool.submit(httpx.post, f"{url}/generate", json={"inputs": ["a", "a"]}),
+        ]
+        deadline = time.monotonic() + 5
+        while len(stand.translator.seen) + len(stand.generator.seen) < 4:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        answer = head_of_answer(url, POST % b"/translate")
+        assert answer.startswith(b"HTTP/1.1 503")
+        assert b"\r\nretry-after: 10\r\n" in answer
+        assert b"\r\nx-request-id: " in answer
+        # The second generator has room, and only the body says which of them is meant.
+        assert head_of_answer(url, POST % b"/generate") == b""
+        stand.translator.release()
+        stand.generator.release()
+        assert [each.result().status_code for each in held] == [200, 200]
+    assert stand.sample("triptych_admission_refusals_total", reason="gateway") == 1
+    assert stand.sample("triptych_http_errors_total", route="/translate", code="overloaded") == 1
+    assert stand.sample("triptych_http_requests_total", route="/translate", status="503") == 1
+
+
+async def test_a_connection_goes_on_after_a_refusal_that_left_its_body_unread():
+    stand = Stand(served={"slots": 1, "max_waiting": 1})
+    stand.classifier.holding = {"a"}
+    with stand.server() as url:
+        async with httpx.AsyncClient(base_url=url, timeout=5) as holding, httpx.AsyncClient(base_url=url) as client:
+            asking = asyncio.create_task(holding.post("/classify", json={"inputs": ["a", "a"]}))
+            while not stand.classifier.seen:
+                await asyncio.sleep(0.01)
+            for _ in range(3):
+                assert (await client.post("/classify", json={"inputs": "b" * 5000})).status_code == 503
+            stand.classifier.release()
+            await asking
+            assert (await client.post("/classify", json={"inputs": "b" * 5000})).status_code == 200
+
+
+async def test_what_clients_are_told_is_counted_by_route_and_code(stand, client):
+    await client.post("/generate", json={"inputs": ""})
+    await client.post("/generate", json={"inputs": "a", "model": "nobody"})
+    await client.get("/generate")
+    await client.get("/nowhere")
+    for route, code in (
+        ("/generate", "empty_input"),
+        ("/generate", "unknown_model"),
+        ("/generate", "method_not_allowed"),
+        ("other", "not_found"),
+    ):
+        assert stand.sample("triptych_http_errors_total", route=route, code=code) == 1, code
 
 
 def test_importing_the_gateway_loads_neither_torch_nor_ray_nor_the_engine():

@@ -268,12 +268,44 @@ async def test_a_full_gateway_refuses_with_retry_after():
     assert stand.sample("triptych_admission_refusals_total", reason="gateway") == 1
 
 
-async def test_a_full_worker_refuses_with_retry_after_too(stand, client):
-    stand.generator.failing = {"a": Overloaded("1024 requests wait, the limit is 1024")}
-    response = await client.post("/generate", json={"inputs": "a"})
-    assert response.status_code == 503
-    assert int(response.headers["retry-after"]) >= 1
-    assert stand.sample("triptych_admission_refusals_total", reason="worker") == 1
+async def test_what_a_model_cannot_take_is_refused_before_it_travels_and_alone():
+    stand = Stand(served={"slots": 1, "max_waiting": 2})
+    for worker in stand.workers.values():
+        worker.holding = {"a"}
+    async with stand.client() as client:
+        asking = asyncio.create_task(client.post("/generate", json={"inputs": ["a", "a"]}))
+        await eventually(lambda: stand.generator.batches)
+        refused = await client.post("/generate", json={"inputs": ["b", "b"]})
+        assert refused.status_code == 503
+        message = "model 'generator' is answering 2 texts, 2 more would exceed the limit of 3"
+        assert error_of(refused)["message"] == message
+        assert int(refused.headers["retry-after"]) == error_of(refused)["retry_after_s"]
+        assert (await client.post("/generate", json={"inputs": "b"})).status_code == 200
+        second = {"inputs": ["b", "b", "b"], "model": "second-generator"}
+        assert (await client.post("/generate", json=second)).status_code == 200
+        assert (await client.post("/classify", json={"inputs": ["b", "b"]})).status_code == 200
+        stand.generator.release()
+        assert (await asking).status_code == 200
+    assert [request.text for request in stand.generator.seen] == ["a", "a", "b"]
+    assert stand.sample("triptych_admission_refusals_total", reason="gateway") == 1
+
+
+async def test_more_texts_than_a_model_can_ever_take_are_422():
+    async with Stand(served={"slots": 1, "max_waiting": 2}).client() as client:
+        response = await client.post("/generate", json={"inputs": ["a"] * 4})
+    assert response.status_code == 422
+    assert error_of(response)["limit"] == 3
+
+
+@pytest.mark.parametrize(("said", "sent"), [({}, "10"), ({"retry_after_s": 7}, "7"), ({"retry_after_s": 1542.3}, "60")])
+async def test_a_full_worker_refuses_with_retry_after_too(stand, client, said, sent):
+    stand.generator.refusing = {"a": Overloaded("1024 requests wait, the limit is 1024", **said)}
+    for stream in (False, True):
+        response = await client.post("/generate", json={"inputs": "a", "stream": stream})
+        assert response.status_code == 503
+        assert response.headers["retry-after"] == sent
+        assert error_of(response)["retry_after_s"] == int(sent)
+    assert stand.sample("triptych_admission_refusals_total", reason="worker") == 2
 
 
 async def test_a_worker_that_breaks_is_500_without_its_words(stand, client, caplog):
