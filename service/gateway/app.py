@@ -37,7 +37,7 @@ def create_app(settings: Settings, workers: Mapping[str, Worker], metrics: Gatew
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         # Who comes first should not be refused for that: a model that lives says so in milliseconds.
-        await asyncio.gather(*(model.readiness.answer() for model in catalog.models))
+        await asyncio.gather(*(model.readiness.begin() for model in catalog.models))
         watching = asyncio.create_task(catalog.watch())
         yield
         watching.cancel()

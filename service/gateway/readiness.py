@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -15,17 +14,19 @@ from typing import Any
 from service.errors import NotReady, ServiceError
 from service.gateway.workers import for_nobody
 
+FRESH_S = 5.0  # a sign of life is believed this long
 WATCH_EVERY_S = 1.0  # how often somebody should call `watch`
-QUIET_S = 2.0  # so long without a sign of life, and the question is asked
-QUESTION_TIMEOUT_S = 2.0  # so long without an answer to it, and the model is dead
-FRESH_S = WATCH_EVERY_S + QUIET_S + QUESTION_TIMEOUT_S
+ASK_AFTER = 2  # watches without a sign of life, and the question is asked
+DEAD_AFTER = 5  # watches without a sign of life, and the model is dead
+ANSWER_TIMEOUT_S = 2.0  # so long somebody waits for the answer
+QUESTION_TIMEOUT_S = 5.0  # so long the question stands before it is asked anew, perhaps of another replica
 USUAL_RECOVERY_S = 10.0  # how long a model is taken to need that has never come back yet
 
 log = logging.getLogger("triptych.readiness")
 
 
 class Readiness:
-    """Of one model. It is known to be dead from a question that fails to the next one that is answered."""
+    """Of one model. One that is known to be dead is so until it answers the question."""
 
     def __init__(
         self,
@@ -40,29 +41,40 @@ class Readiness:
         self._on_change = on_change
         self._clock = clock
         self._asking: asyncio.Task[None] | None = None  # one question, however many wait for its answer
-        self._heard = -math.inf
+        self._heard = self._changed = clock()
+        self._silent = 0  # watches since then: not seconds, for it may have been us who stood still
+        self._doubted = True  # only an answer to the question is believed
         self._ready = False
         self._reason: str | None = None  # why the model is known to be dead
-        self._changed = clock()  # when it became ready, or dead
         self._recovery_s = USUAL_RECOVERY_S
 
     @property
     def fresh(self) -> bool:
-        return self._reason is None and self._clock() - self._heard < FRESH_S
+        return self._reason is None and not self._doubted and self._clock() - self._heard < FRESH_S
 
     def heard(self) -> None:
         """A sign of life has come. One that is known to be dead has to answer the question all the same."""
         self._heard = self._clock()
+        self._silent = 0
 
     def doubt(self) -> None:
         """Something failed: ask at once, and believe nothing until then."""
-        self._heard = -math.inf
+        self._doubted = True
         self._ask()
 
     def watch(self) -> None:
-        """Ask where there has been no sign of life for a while; the answer comes later."""
-        if self._reason is not None or self._clock() - self._heard > QUIET_S:
+        """To be called every `WATCH_EVERY_S`: asks a model that is quiet, and gives up one that stays so."""
+        self._silent += 1
+        if self._doubted or self._reason is not None or self._silent >= ASK_AFTER:
             self._ask()
+        if self._reason is None and self._silent >= DEAD_AFTER:
+            self._becomes_dead(f"no sign of life for {self._clock() - self._heard:.0f} s")
+
+    async def begin(self) -> None:
+        """Ask for the first time. A model that does not answer yet is dead until it does."""
+        await self.answer()
+        if self._doubted and self._reason is None:
+            self._becomes_dead("it has not answered yet")
 
     def refusal(self) -> NotReady | None:
         """What those get who ask something of a model that is known to be dead."""
@@ -80,17 +92,17 @@ class Readiness:
     async def check(self) -> None:
         """Return if the model is ready, asking it where that is not known; raise `NotReady` with the reason.
 
-        Takes at most `QUESTION_TIMEOUT_S`.
+        Takes at most `ANSWER_TIMEOUT_S`.
         """
         if not self.fresh:
             await self.answer()
         if not self.fresh:
-            reason = self._reason or f"no sign of life within {QUESTION_TIMEOUT_S:g} s"
+            reason = self._reason or f"no sign of life within {ANSWER_TIMEOUT_S:g} s"
             raise NotReady(reason, retry_after_s=self.retry_after_s())
 
     async def answer(self) -> None:
-        """Wait for the answer to the question that is being asked, or to a new one; at most `QUESTION_TIMEOUT_S`."""
-        await asyncio.wait({self._ask()})
+        """Wait for the answer to the question that is being asked, or to a new one; at most `ANSWER_TIMEOUT_S`."""
+        await asyncio.wait({self._ask()}, timeout=ANSWER_TIMEOUT_S)
 
     async def close(self) -> None:
         if self._asking is not None:
@@ -103,26 +115,21 @@ class Readiness:
         return self._asking
 
     async def _put_question(self) -> None:
-        began = self._clock()
-        failure: Exception
         try:
             async with asyncio.timeout(QUESTION_TIMEOUT_S):
                 await self._question()
         except ServiceError as error:
-            reason, failure = error.message, error
-        except TimeoutError as error:
-            if self._heard > began and self._reason is None:
-                return  # it is busy: the answer to the question comes late, others do not
-            reason, failure = f"no sign of life within {QUESTION_TIMEOUT_S:g} s", error
+            self._becomes_dead(error.message)
+        except TimeoutError:
+            pass  # `watch` counts how long it has been silent, and asks again
         except Exception as error:  # in words of its own, which may say what is nobody's business
-            reason, failure = f"it cannot be asked: {type(error).__name__}", error
+            self._becomes_dead(f"it cannot be asked: {type(error).__name__}", error)
         else:
             self.heard()
             self._becomes_ready()
-            return
-        self._becomes_dead(reason, failure)
 
     def _becomes_ready(self) -> None:
+        self._doubted = False
         if self._ready:
             return
         now = self._clock()
@@ -132,10 +139,9 @@ class Readiness:
         self._ready, self._reason, self._changed = True, None, now
         self._on_change(True)
 
-    def _becomes_dead(self, reason: str, failure: Exception) -> None:
+    def _becomes_dead(self, reason: str, unexpected: Exception | None = None) -> None:
         if self._reason is None:
-            unexpected = None if isinstance(failure, (ServiceError, TimeoutError)) else failure
             log.warning("the model is not ready: %s", reason, extra={"model": self._model}, exc_info=unexpected)
             self._changed = self._clock()
             self._on_change(False)
-        self._ready, self._reason = False, reason
+        self._ready, self._doubted, self._reason = False, True, reason

@@ -31,12 +31,13 @@ async def test_many_ask_but_the_worker_is_asked_once(worker, catalog):
 
 
 async def test_a_worker_that_hangs_is_not_ready_after_a_while(worker, catalog, monkeypatch):
-    monkeypatch.setattr("service.gateway.readiness.QUESTION_TIMEOUT_S", 0.02)
-    worker.describe = worker.canary = lambda: asyncio.sleep(60)
+    monkeypatch.setattr("service.gateway.readiness.ANSWER_TIMEOUT_S", 0.02)
+    worker.hanging = True
     model = catalog.find("generate", None)
-    for asking in [model.info(), model.info(), model.ready()]:
-        with pytest.raises(NotReady, match=r"0\.02 s"):
+    for asking, words in [(model.info(), "says nothing of itself"), (model.ready(), r"no sign of life within 0\.02 s")]:
+        with pytest.raises(NotReady, match=words):
             await asking
+    await model.close()
 
 
 async def test_a_worker_that_cannot_be_reached_is_not_ready_without_its_words(worker, catalog):

@@ -105,7 +105,7 @@ def test_inference_client_waits_through_comments(stand, server, monkeypatch):
     monkeypatch.setattr("service.gateway.streaming.COMMENT_EVERY_S", 0.02)
     for held in ("holding", "holding_after_first"):
         getattr(stand.generator, held).add("once upon a")
-    client = InferenceClient(model=f"{server}/generate", timeout=5)
+    client = InferenceClient(model=f"{server}/generate", timeout=20)
     threading.Timer(0.3, stand.generator.release).start()
     assert list(client.text_generation("once upon a", stream=True)) == ["ONCE", " UPON", " A"]
     with httpx.stream("POST", f"{server}/generate", json={"inputs": "once upon a", "stream": True}) as response:
@@ -164,7 +164,7 @@ def test_streams_whose_clients_close_the_socket_count_as_such_and_not_as_answere
             received = b""
             while b"data:" not in received:
                 received += connection.recv(1000)
-    wait_for(lambda: stand.sample("triptych_http_cancelled_total", route="/generate") == 20)
+    wait_for(lambda: stand.sample("triptych_http_cancelled_total", route="/generate") == 20, seconds=20)
     assert stand.sample("triptych_http_requests_total", route="/generate", status="499") == 20
     assert stand.sample("triptych_http_requests_total", route="/generate", status="200") == 0
 

@@ -46,10 +46,10 @@ async def test_requests_are_counted_by_a_bounded_set_of_routes(stand, client):
     assert stand.sample("triptych_batch_requests_count", model="generator") == 1
 
 
-def head_of_answer(url: str, head: bytes) -> bytes:
+def head_of_answer(url: str, head: bytes, seconds: float = 10) -> bytes:
     """What comes back for the head of a request whose body never comes; nothing where the service waits for it."""
     host, port = url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=1) as connection:
+    with socket.create_connection((host, int(port)), timeout=seconds) as connection:
         connection.sendall(head)
         try:
             return connection.recv(4096)
@@ -70,7 +70,7 @@ def test_what_is_certain_to_be_refused_is_refused_before_its_body_is_read():
             pool.submit(httpx.post, f"{url}/translate", json={"inputs": ["a", "a"], "parameters": parameters}),
             pool.submit(httpx.post, f"{url}/generate", json={"inputs": ["a", "a"]}),
         ]
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 20
         while len(stand.translator.seen) + len(stand.generator.seen) < 4:
             assert time.monotonic() < deadline
             time.sleep(0.01)
@@ -79,7 +79,7 @@ def test_what_is_certain_to_be_refused_is_refused_before_its_body_is_read():
         assert b"\r\nretry-after: 10\r\n" in answer
         assert b"\r\nx-request-id: " in answer
         # The second generator has room, and only the body says which of them is meant.
-        assert head_of_answer(url, POST % b"/generate") == b""
+        assert head_of_answer(url, POST % b"/generate", 0.3) == b""
         stand.translator.release()
         stand.generator.release()
         assert [each.result().status_code for each in held] == [200, 200]
@@ -92,7 +92,7 @@ async def test_a_connection_goes_on_after_a_refusal_that_left_its_body_unread():
     stand = Stand(served={"slots": 1, "max_waiting": 1})
     stand.classifier.holding = {"a"}
     with stand.server() as url:
-        async with httpx.AsyncClient(base_url=url, timeout=5) as holding, httpx.AsyncClient(base_url=url) as client:
+        async with httpx.AsyncClient(base_url=url, timeout=20) as holding, httpx.AsyncClient(base_url=url) as client:
             asking = asyncio.create_task(holding.post("/classify", json={"inputs": ["a", "a"]}))
             while not stand.classifier.seen:
                 await asyncio.sleep(0.01)

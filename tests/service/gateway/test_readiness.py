@@ -7,7 +7,7 @@ import pytest
 
 from service.errors import NotReady
 from service.gateway import readiness
-from service.gateway.readiness import FRESH_S, QUIET_S, USUAL_RECOVERY_S, Readiness
+from service.gateway.readiness import ASK_AFTER, DEAD_AFTER, FRESH_S, USUAL_RECOVERY_S, WATCH_EVERY_S, Readiness
 
 
 class Model:
@@ -49,20 +49,67 @@ async def test_a_sign_of_life_is_believed_for_some_seconds_only(model):
 async def test_a_model_that_is_heard_is_not_asked(model):
     await model.readiness.check()
     for _ in range(10):
-        model.now += QUIET_S
-        model.readiness.heard()
+        model.now += WATCH_EVERY_S
         model.readiness.watch()
+        model.readiness.heard()
         await model.readiness.check()
     assert model.asked == 1
 
 
 async def test_a_quiet_model_is_asked_before_its_sign_of_life_is_too_old(model):
     await model.readiness.check()
-    model.now += QUIET_S + 0.1
+    for _ in range(ASK_AFTER):
+        model.now += WATCH_EVERY_S
+        model.readiness.watch()
     assert model.readiness.fresh
-    model.readiness.watch()
     await model.readiness.answer()
     assert model.asked == 2
+
+
+async def test_a_model_that_stays_quiet_is_dead_after_some_watches(model, caplog):
+    await model.readiness.check()
+    model.hanging = True
+    for _ in range(DEAD_AFTER):
+        assert model.readiness.refusal() is None
+        model.now += WATCH_EVERY_S
+        model.readiness.watch()
+        await asyncio.sleep(0)
+    assert model.readiness.refusal().message == "model 'm' is not ready: no sign of life for 5 s"
+    assert [record.getMessage() for record in caplog.records] == ["the model is not ready: no sign of life for 5 s"]
+
+
+async def test_a_gateway_that_stood_still_itself_takes_nobody_for_dead(model):
+    await model.readiness.check()
+    model.now += 100
+    model.readiness.watch()
+    assert model.readiness.refusal() is None
+    await model.readiness.check()
+    assert model.changes == [True]
+
+
+async def test_an_answer_that_comes_late_still_counts(model):
+    await model.readiness.check()
+    answer = asyncio.Event()
+    model.question = model.readiness._question = answer.wait
+    for _ in range(DEAD_AFTER):
+        model.readiness.watch()
+    assert model.readiness.refusal() is not None
+    answer.set()
+    await model.readiness.check()
+    assert model.changes == [True, False, True]
+
+
+async def test_a_model_that_does_not_answer_at_the_start_is_refused_until_it_does(model, monkeypatch):
+    monkeypatch.setattr(readiness, "ANSWER_TIMEOUT_S", 0.02)
+    monkeypatch.setattr(readiness, "QUESTION_TIMEOUT_S", 0.04)
+    model.hanging = True
+    await model.readiness.begin()
+    assert model.readiness.refusal().message == "model 'm' is not ready: it has not answered yet"
+    model.hanging = False
+    async with asyncio.timeout(10):  # the question that hangs is given up, and asked anew
+        while model.readiness.refusal() is not None:
+            model.readiness.watch()
+            await model.readiness.answer()
 
 
 async def test_a_model_that_stops_is_refused_at_once_with_what_is_left_of_its_last_recovery(model):
@@ -116,7 +163,7 @@ async def test_each_change_is_told_once(model, caplog):
 
 
 async def test_however_many_wait_there_is_one_question_and_its_end_is_in_sight(model, monkeypatch):
-    monkeypatch.setattr(readiness, "QUESTION_TIMEOUT_S", 0.02)
+    monkeypatch.setattr(readiness, "ANSWER_TIMEOUT_S", 0.02)
     model.hanging = True
     asking = [asyncio.create_task(model.readiness.check()) for _ in range(50)]
     for outcome in await asyncio.gather(*asking, return_exceptions=True):
@@ -131,17 +178,3 @@ async def test_who_stops_waiting_does_not_stop_the_question(model):
     waiting.cancel()
     await model.readiness.check()
     assert model.asked == 1
-
-
-async def test_a_busy_model_that_answers_others_is_not_dead_because_its_question_waits(model, monkeypatch):
-    await model.readiness.check()
-    monkeypatch.setattr(readiness, "QUESTION_TIMEOUT_S", 0.02)
-    model.hanging = True
-    model.now += QUIET_S + 1
-    model.readiness.watch()
-    await asyncio.sleep(0)
-    model.now += 0.1
-    model.readiness.heard()
-    await model.readiness.answer()
-    assert model.readiness.fresh
-    assert model.changes == [True]

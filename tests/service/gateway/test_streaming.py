@@ -111,7 +111,7 @@ async def test_a_stream_that_waits_has_its_headers_at_once_and_a_comment_now_and
     stand.generator.holding = {"a b"}
     with stand.server() as url:
         async with (
-            httpx.AsyncClient(base_url=url, timeout=5) as client,
+            httpx.AsyncClient(base_url=url, timeout=20) as client,
             client.stream("POST", "/generate", json={"inputs": "a b", "stream": True}) as response,
         ):
             assert (response.status_code, response.headers["x-model-version"]) == (200, "generator@1")
