@@ -158,7 +158,7 @@ class StreamCheck:
     def add(self, line: bytes) -> bool:
         """Take one line; True where it holds an event. ValueError on an event that cannot be."""
         line = line.strip()
-        if not line or line == b"event:error":
+        if not line or line.startswith(b":") or line == b"event:error":  # a comment says that the stream waits
             return False
         if not line.startswith(b"data:"):
             raise ValueError(f"expected a data line, got {line!r:.200}")

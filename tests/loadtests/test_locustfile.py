@@ -110,3 +110,13 @@ def test_a_stream_is_wrong_with(what: str, lines: list[str]) -> None:
         "except ValueError:\n    print(1)"
     )
     assert raised == 1, f"{what} passed"
+
+
+def test_a_stream_may_have_comments() -> None:
+    end = {"index": 1, "token": {"text": "a"}, "generated_text": "a", "details": {"finish_reason": "length"}}
+    lines = [":", "", "data:" + json.dumps(end), ""]
+    held = in_locustfile(
+        f"check = StreamCheck()\nfound = [check.add(line.encode()) for line in {lines!r}]\n"
+        "check.close()\nprint(json.dumps(found))"
+    )
+    assert held == [False, False, True, False]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 import socket
 import subprocess
@@ -12,6 +13,7 @@ import httpx
 import pytest
 
 from tests.service.gateway.conftest import Stand
+from tests.service.gateway.fakes import eventually
 
 
 @pytest.mark.parametrize("given", ["mine", "with spaces: ok", "~" * 128])
@@ -44,6 +46,42 @@ async def test_requests_are_counted_by_a_bounded_set_of_routes(stand, client):
     assert stand.sample("triptych_http_request_duration_seconds_count", route="other") == 3
     assert stand.sample("triptych_http_requests_in_flight", route="/generate") == 0
     assert stand.sample("triptych_batch_requests_count", model="generator") == 1
+
+
+async def test_no_call_to_a_worker_is_made_for_the_client_whose_request_came_first(stand):
+    """As Ray Serve tells whose a call is: by a context variable that is set around each request."""
+    client_of = contextvars.ContextVar("client_of", default="nobody")
+    seen: set[str] = set()
+    for method in ("submit", "cancel", "describe", "canary"):
+        original = getattr(stand.generator, method)
+
+        def looking(*arguments, original=original):
+            seen.add(client_of.get())
+            return original(*arguments)
+
+        setattr(stand.generator, method, looking)
+    stand.generator.holding = {"a"}
+
+    async def serve(scope, receive, send):
+        client_of.set(dict(scope["headers"])[b"x-request-id"].decode())
+        await stand.app(scope, receive, send)
+
+    transport = httpx.ASGITransport(app=serve)
+    async with stand.client(), httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+
+        async def ask(name: str) -> httpx.Response:
+            return await client.post("/generate", json={"inputs": "a"}, headers={"x-request-id": name})
+
+        leaver, stayer = asyncio.create_task(ask("leaver")), asyncio.create_task(ask("stayer"))
+        await eventually(lambda: stand.generator.seen)
+        leaver.cancel()
+        await eventually(lambda: stand.generator.cancelled)
+        stand.generator.release()
+        assert (await stayer).status_code == 200
+        stand.generator.breaks = RuntimeError("a failure, after which the model is asked again")
+        await ask("unlucky")
+        await client.get("/readyz", headers={"x-request-id": "probe"})
+    assert seen == {"nobody"}
 
 
 def head_of_answer(url: str, head: bytes, seconds: float = 10) -> bytes:
