@@ -201,29 +201,31 @@ async def test_true_is_no_number_and_a_number_is_neither_true_nor_false(
     ],
 )
 async def test_a_text_with_more_characters_than_the_model_could_have_room_for_is_refused_before_a_worker_hears_of_it(
-    stand: Stand, client: httpx.AsyncClient, route: str, body: dict, named: str, index: int
+    stand: Stand, route: str, body: dict, named: str, index: int
 ) -> None:
     for worker in stand.workers.values():
         worker.info = replace(worker.info, max_characters=5)
-    response = await client.post(route, json=body)
-    error = response.json()["error"]
-    assert (response.status_code, error["code"]) == (422, "input_too_long")
-    assert error["message"] == f"{named} has 6 characters, the limit is 5"
-    assert (error["index"], error["limit"]) == (index, 5)
-    assert not any(worker.batches for worker in stand.workers.values())
-    assert (await client.get("/info")).json()["models"][0]["max_characters"] == 5
+    async with stand.client() as client:
+        response = await client.post(route, json=body)
+        error = response.json()["error"]
+        assert (response.status_code, error["code"]) == (422, "input_too_long")
+        assert error["message"] == f"{named} has 6 characters, the limit is 5"
+        assert (error["index"], error["limit"]) == (index, 5)
+        assert not any(worker.batches for worker in stand.workers.values())
+        assert (await client.get("/info")).json()["models"][0]["max_characters"] == 5
 
 
-async def test_a_pair_is_refused_by_a_model_that_was_trained_on_single_texts(
-    stand: Stand, client: httpx.AsyncClient
-) -> None:
+async def test_a_pair_is_refused_by_a_model_that_was_trained_on_single_texts(stand: Stand) -> None:
     stand.classifier.info = replace(stand.classifier.info, takes_pairs=False)
-    response = await client.post("/classify", json={"inputs": ["a", {"text": "a", "text_pair": "b"}]})
-    error = response.json()["error"]
-    assert (response.status_code, error["code"], error["index"]) == (422, "invalid_request", 1)
-    assert "inputs[1] has a text_pair, but classifier (classifier@1) was trained on single texts" in error["message"]
-    assert not stand.classifier.batches
-    assert (await client.post("/classify", json={"inputs": {"text": "a", "text_pair": None}})).status_code == 200
+    async with stand.client() as client:
+        response = await client.post("/classify", json={"inputs": ["a", {"text": "a", "text_pair": "b"}]})
+        error = response.json()["error"]
+        assert (response.status_code, error["code"], error["index"]) == (422, "invalid_request", 1)
+        assert (
+            "inputs[1] has a text_pair, but classifier (classifier@1) was trained on single texts" in error["message"]
+        )
+        assert not stand.classifier.batches
+        assert (await client.post("/classify", json={"inputs": {"text": "a", "text_pair": None}})).status_code == 200
 
 
 async def test_samples_count_as_texts(client: httpx.AsyncClient) -> None:

@@ -187,23 +187,26 @@ async def test_the_examples_are_those_of_the_models_which_are_named_where_there_
     assert "second-generator: A stream" in page
 
 
-async def test_a_model_that_says_nothing_or_has_no_examples_leaves_them_out_and_the_page_stands(stand, client):
+async def test_a_model_that_says_nothing_or_has_no_examples_leaves_them_out_and_the_page_stands(stand):
     stand.translator.ready = False
     stand.workers["second-generator"].info = replace(stand.workers["second-generator"].info, examples={})
     stand.classifier.info = replace(stand.classifier.info, examples={})
-    assert await examples_of(client, "translate") == {}
-    assert list(await examples_of(client, "generate")) == ["generator: Greedy", "generator: A stream"]
-    assert await examples_of(client, "classify") == {}
-    page = await client.get("/docs")
-    assert page.status_code == 200
-    assert "POST /translate" in page.text
-    stand.translator.ready = True
-    assert await examples_of(client, "translate") == stand.translator.info.examples
+    async with stand.client() as client:
+        assert await examples_of(client, "translate") == {}
+        assert list(await examples_of(client, "generate")) == ["generator: Greedy", "generator: A stream"]
+        assert await examples_of(client, "classify") == {}
+        page = await client.get("/docs")
+        assert page.status_code == 200
+        assert "POST /translate" in page.text
+        stand.translator.ready = True
+        assert (await client.get("/readyz")).status_code == 200
+        assert await examples_of(client, "translate") == stand.translator.info.examples
 
 
-async def test_an_example_names_its_model_also_while_another_one_of_the_task_says_nothing(stand, client):
+async def test_an_example_names_its_model_also_while_another_one_of_the_task_says_nothing(stand):
     stand.generator.ready = False
-    examples = await examples_of(client, "generate")
+    async with stand.client() as client:
+        examples = await examples_of(client, "generate")
     assert list(examples) == ["second-generator: Greedy", "second-generator: A stream"]
     assert all(body["model"] == "second-generator" for body in examples.values())
 
