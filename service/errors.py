@@ -11,6 +11,7 @@
     │   ├── UnknownModel         404 unknown_model
     │   └── UnknownLanguagePair  404 unknown_language_pair
     ├── MethodNotAllowed         405 method_not_allowed
+    ├── RequestTimeout           408 request_timeout         the body did not come in time
     ├── ReloadFailed             409 reload_failed           the old weights go on serving
     ├── BodyTooLarge             413 body_too_large
     ├── QuotaExceeded            429 quota_exceeded          *your* limit
@@ -85,6 +86,10 @@ class UnknownLanguagePair(NotFound):
 
 class MethodNotAllowed(ServiceError):
     code, status = "method_not_allowed", 405
+
+
+class RequestTimeout(ServiceError):
+    code, status = "request_timeout", 408
 
 
 class ReloadFailed(ServiceError):

@@ -51,6 +51,10 @@ class Admission:
         self._rooms[model].check(texts)
         self._all.check(texts)
 
+    @property
+    def is_open(self) -> bool:
+        return self._open
+
     def check_open(self) -> None:
         if not self._open:
             raise NotReady("the service is stopping and takes no new requests")

@@ -74,9 +74,11 @@ def create_app(settings: Settings, workers: Mapping[str, Worker], metrics: Gatew
         return answering.refusal(tasks[route]) if route in tasks else None
 
     routes = frozenset(path for route in app.routes if (path := getattr(route, "path", None)))
-    app.add_middleware(BodyLimitMiddleware, max_bytes=settings.gateway.max_body_bytes)
+    limits = settings.gateway
+    app.add_middleware(BodyLimitMiddleware, max_bytes=limits.max_body_bytes, timeout_s=limits.request_timeout_s)
     app.add_middleware(EarlyRefusalMiddleware, refusal=refusal, metrics=metrics)
-    app.add_middleware(RequestMiddleware, routes=routes, metrics=metrics)  # the last one added is the outermost
+    # The last one added is the outermost.
+    app.add_middleware(RequestMiddleware, routes=routes, metrics=metrics, stopping=lambda: not admission.is_open)
     return app
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import BodyTooLarge, ServiceError
+from service.errors import BodyTooLarge, RequestTimeout, ServiceError
 from service.gateway.context import RequestContext
 from service.gateway.responses import UNEXPECTED, error_response
 from service.observability.metrics import GatewayMetrics
@@ -26,10 +26,14 @@ log = logging.getLogger("triptych.http")
 class RequestMiddleware:
     """Gives each request its context; answers 500 where something escaped; counts and logs the end."""
 
-    def __init__(self, app: ASGIApp, *, routes: Collection[str], metrics: GatewayMetrics) -> None:
+    def __init__(
+        self, app: ASGIApp, *, routes: Collection[str], metrics: GatewayMetrics, stopping: Callable[[], bool]
+    ) -> None:
+        """`stopping`: the service takes no new requests, and its connections should go with their next answer."""
         self._app = app
         self._routes = routes
         self._metrics = metrics
+        self._stopping = stopping
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -42,7 +46,10 @@ class RequestMiddleware:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message).update(context.headers())
+                headers = MutableHeaders(scope=message)
+                headers.update(context.headers())
+                if self._stopping():
+                    headers["connection"] = "close"
             await send(message)
 
         self._metrics.request_started(context.route)
@@ -100,29 +107,47 @@ class EarlyRefusalMiddleware:
 
 
 class BodyLimitMiddleware:
-    """Stops reading a body at `max_bytes`, announced or not: whoever reads it gets `BodyTooLarge`."""
+    """Stops reading a body at `max_bytes`, announced or not, and after `timeout_s`.
 
-    def __init__(self, app: ASGIApp, *, max_bytes: int) -> None:
+    Whoever reads it gets `BodyTooLarge` or `RequestTimeout`.
+    """
+
+    def __init__(self, app: ASGIApp, *, max_bytes: int, timeout_s: float) -> None:
         self._app = app
         self._max_bytes = max_bytes
+        self._timeout_s = timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         announced = Headers(scope=scope).get("content-length", "")
-        read = 0
+        until = asyncio.get_running_loop().time() + self._timeout_s
+        read, complete = 0, False
 
         async def receive_within_limit() -> Message:
-            nonlocal read
+            nonlocal read, complete
+            if complete:  # what comes now is that the client leaves
+                return await receive()
             if announced.isdecimal() and int(announced) > self._max_bytes:
                 raise self._too_large(f"{announced} bytes")
-            message = await receive()
+            try:
+                async with asyncio.timeout_at(until):
+                    message = await receive()
+            except TimeoutError:
+                raise self._too_slow(read, announced) from None
             read += len(message.get("body", b""))
+            complete = not message.get("more_body", False)
             if read > self._max_bytes:
                 raise self._too_large(f"at least {read} bytes")
             return message
 
         await self._app(scope, receive_within_limit, send)
+
+    def _too_slow(self, read: int, announced: str) -> RequestTimeout:
+        of = f" of {announced}" if announced.isdecimal() else ""
+        return RequestTimeout(
+            f"{read} bytes{of} of the body came within {self._timeout_s:g} s", request_timeout_s=self._timeout_s
+        )
 
     def _too_large(self, size: str) -> BodyTooLarge:
         return BodyTooLarge(f"the body has {size}, the limit is {self._max_bytes}", max_body_bytes=self._max_bytes)

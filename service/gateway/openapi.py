@@ -98,7 +98,7 @@ def task_documentation(task: Task) -> dict[str, Any]:
     return {
         "summary": _SUMMARIES[task],
         "tags": ["tasks"],
-        "responses": {200: success, **_errors(400, 404, 413, 422, 500, 503, 504)},
+        "responses": {200: success, **_errors(400, 404, 408, 413, 422, 500, 503, 504)},
         "openapi_extra": {"requestBody": {"required": True, "content": {"application/json": content}}},
     }
 

@@ -26,7 +26,7 @@ def error_response(error: ServiceError, request_id: str, headers: dict[str, str]
     response = JSONResponse(error_object(error, request_id), status_code=error.status, headers=headers)
     if error.status == 503:
         response.headers["retry-after"] = str(math.ceil(error.details.get("retry_after_s", 1)))
-    if error.status == 413:
+    if error.status in (408, 413):
         response.headers["connection"] = "close"  # the rest of the body is not read
     return response
 

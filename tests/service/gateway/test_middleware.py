@@ -158,3 +158,32 @@ async def test_what_clients_are_told_is_counted_by_route_and_code(stand, client)
 def test_importing_the_gateway_loads_neither_torch_nor_ray_nor_the_engine():
     code = "import sys, service.gateway.app; print([m for m in ('torch', 'ray', 'service.engine') if m in sys.modules])"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+
+
+def test_a_body_that_does_not_come_in_time_is_refused_with_what_came_and_the_connection_closed() -> None:
+    stand = Stand({"request_timeout_s": 0.3})
+    head = "POST /generate HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n"
+    with stand.server() as url, socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), 5) as slow:
+        slow.sendall(head.encode() + b'{"inputs"')
+        received = b""
+        while chunk := slow.recv(4096):
+            received += chunk
+    answer = received.decode()
+    assert answer.startswith("HTTP/1.1 408 ")
+    assert '"code":"request_timeout","message":"9 bytes of 100 of the body came within 0.3 s"' in answer
+    assert stand.sample("triptych_http_requests_total", route="/generate", status="408") == 1
+
+
+async def test_once_the_service_stops_connections_go_with_their_answer(stand, client):
+    stand.generator.holding = {"a"}
+    running = asyncio.create_task(client.post("/generate", json={"inputs": "a"}))
+    await eventually(lambda: stand.generator.seen)
+    assert "connection" not in (await client.get("/livez")).headers
+    draining = asyncio.create_task(stand.app.state.admission.drain(5))
+    await asyncio.sleep(0)
+    refused = await client.post("/generate", json={"inputs": "b"})
+    assert (refused.status_code, refused.headers["connection"]) == (503, "close")
+    stand.generator.release()
+    answer = await running
+    assert (answer.status_code, answer.headers["connection"]) == (200, "close")
+    assert await draining == 0
