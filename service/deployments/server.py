@@ -28,6 +28,7 @@ from service.observability.logging import configure_logging
 from service.observability.metrics import GatewayMetrics
 
 ORPHANED_DRAIN_S = 5.0
+LINGER_S = 0.3
 CLOSE_S = 1  # for connections that are being answered when the drain is over
 
 log = logging.getLogger("triptych.gateway")
@@ -99,7 +100,27 @@ class GatewayServer:
         left = await self._app.state.admission.drain(timeout_s)
         if left:
             log.warning("%d texts were not answered in %g s", left, timeout_s)
+        await self._stop_listening()
+        # Who has just connected may have sent a request, which is to be refused in words.
+        until = asyncio.get_running_loop().time() + LINGER_S
+        while self._connections.open and asyncio.get_running_loop().time() < until:
+            await asyncio.sleep(0.01)
         self._server.should_exit = True
+
+    async def _stop_listening(self) -> None:
+        """Take what has come to the socket before it is closed: the system would reset these connections."""
+        taken = []
+        with suppress(OSError):  # there is none left
+            while True:
+                taken.append(self._listener.accept()[0])
+        for listening in self._server.servers:
+            listening.close()
+        loop = asyncio.get_running_loop()
+        server, make = self._server, self._connections.protocol()
+        for each in taken:
+            await loop.connect_accepted_socket(
+                lambda: make(server.config, server.server_state, server.lifespan.state), each
+            )
 
 
 def main() -> None:

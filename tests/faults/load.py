@@ -44,7 +44,8 @@ class Ledger:
         return sum(self.counts.values())
 
     def __str__(self) -> str:
-        return f"sent {self.sent}: {dict(self.counts)}, slowest {self.slowest_s:.1f} s, {self.examples}"
+        lost = {outcome: what for outcome, what in self.examples.items() if outcome not in ("right", "refused")}
+        return f"sent {self.sent}: {dict(self.counts)}, slowest {self.slowest_s:.1f} s, {lost or ''}"
 
 
 def body(number: int, tokens: int = 40) -> dict[str, Any]:
