@@ -22,6 +22,8 @@ from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers
 SPECIAL_TOKENS = ("<pad>", "<s>", "</s>", "<unk>")
 WORDPIECE_SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
+LONGEST_WORD = 100  # what `tokenizers` looks at of a word, where the vocabulary does not say
+
 
 class TokenizerError(ValueError):
     """A tokenizer file that cannot be read, or a token the vocabulary does not have."""
@@ -77,8 +79,8 @@ class Tokenizer:
         return found
 
     def encode(self, text: str) -> list[int]:
-        """Adds nothing in front or behind."""
-        return self._inner.encode(text, add_special_tokens=False).ids
+        """Adds nothing in front or behind. Other threads run meanwhile."""
+        return self.encode_batch([text])[0]  # the library's own `encode` keeps every other thread of Python waiting
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         return [encoding.ids for encoding in self._inner.encode_batch_fast(list(texts), add_special_tokens=False)]
@@ -86,6 +88,24 @@ class Tokenizer:
     def decode(self, ids: Sequence[int]) -> str:
         """Special and control tokens leave no trace; bytes that are not UTF-8 become U+FFFD."""
         return self._inner.decode([id for id in ids if id not in self._added], skip_special_tokens=False)
+
+    @cached_property
+    def longest_token(self) -> int:
+        """Characters of a text that one token stands for, at most, and a space beside it.
+
+        Of a byte-level vocabulary that is exact. Any other has a token for what it does not know, which counts here as
+        the longest word that it looks at: there is no bound for the longer ones that it does not look at.
+        """
+        ids = range(self.vocab_size)
+        if self._is_byte_level:
+            return 1 + max(len(self._text(id)) for id in ids)
+        unknown = json.loads(self._inner.to_str())["model"].get("max_input_chars_per_word", LONGEST_WORD)
+        return 1 + max(unknown, *(len(self._inner.id_to_token(id) or "") for id in ids))
+
+    def _text(self, id: int) -> str:
+        """What a token of a byte-level vocabulary is written as; where it is half a character, a sign for that half."""
+        added = self._inner.id_to_token(id) if id in self._added else None
+        return self._bytes(id).decode(errors="replace") if added is None else added
 
     def detokenizer(self) -> IncrementalDetokenizer:
         return _ByteDetokenizer(self) if self._is_byte_level else _WindowDetokenizer(self)

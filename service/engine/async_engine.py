@@ -11,14 +11,18 @@ import queue
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from dataclasses import dataclass
 
 from service.engine.engine import Engine, Output
+from service.engine.rate import FinishRate
+from service.engine.scheduler import turn
 from service.engine.sequence import Sequence
 from service.errors import NotReady, Overloaded
 
 log = logging.getLogger("triptych.engine")
+
+LOOK_S = 0.005  # how often somebody who waits for the end of a step looks for it
 
 Sink = Callable[[Output], None]
 
@@ -30,18 +34,20 @@ class _Listener:
 
 
 class AsyncEngine:
-    def __init__(self, engine: Engine, *, max_alive: int, max_waiting_tokens: int) -> None:
-        """`max_alive` bounds the sequences that run or wait, `max_waiting_tokens` the prompts of those that wait.
+    def __init__(self, engine: Engine, *, max_waiting: int, max_waiting_tokens: int, expected: Sized = ()) -> None:
+        """`max_waiting` bounds the sequences that wait for a slot, `max_waiting_tokens` the prompts of those that wait.
 
-        What would exceed either is refused.
+        What would exceed either is refused. `expected` are those that will be added: they have their place already.
         """
-        self.max_alive, self.max_waiting_tokens = max_alive, max_waiting_tokens
-        self._engine = engine
+        self.max_waiting, self.max_waiting_tokens = max_waiting, max_waiting_tokens
+        self.steps = 0  # that have ended well
+        self._engine, self._expected = engine, expected
+        self._slots = engine.scheduler.rows.capacity
         self._inbox: queue.SimpleQueue[Sequence | None] = queue.SimpleQueue()
         self._listeners: dict[str, _Listener] = {}
         self._alive: dict[str, Sequence] = {}
         self._tokens_added = 0  # at least as many as wait: counted anew when they reach the limit
-        self._finish_rate = _Rate()
+        self._finish_rate = FinishRate()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
@@ -56,32 +62,71 @@ class AsyncEngine:
 
     def add(self, sequence: Sequence, sink: Sink) -> None:
         """Called in an event loop; `sink` gets the outputs in that loop. Raises Overloaded or NotReady."""
-        if self._stopping.is_set():
-            raise NotReady("the engine is stopping and takes no new requests")
         if sequence.id in self._alive:
             raise ValueError(f"a request with id {sequence.id!r} is already running")
-        if sequence.width > (slots := self._engine.scheduler.rows.capacity):
-            raise ValueError(f"{sequence.width} beams can never run in {slots} slots")
-        self._check_room(len(sequence.prompt))
+        if sequence.width > self._slots:
+            raise ValueError(f"{sequence.width} beams can never run in {self._slots} slots")
+        self.check_room(sequence)
+        self._check_tokens(len(sequence.prompt))
         self._listeners[sequence.id] = _Listener(asyncio.get_running_loop(), sink)
         self._alive[sequence.id] = sequence
         self._inbox.put(sequence)
 
-    def _check_room(self, tokens: int) -> None:
-        if self.alive >= self.max_alive:
-            raise self._overloaded(f"{self.alive} requests are running or waiting, the limit is {self.max_alive}")
+    def check_room(self, sequence: Sequence | None = None) -> None:
+        """Raises NotReady, or Overloaded where one more would have to wait that may not: `sequence`, or one of which
+        nothing is known yet."""
+        if self._stopping.is_set():
+            raise NotReady("the engine is stopping and takes no new requests")
+        if self.alive + len(self._expected) < self.max_waiting:  # even if all of them wait
+            return
+        waiting = self._waiting_with(sequence)
+        if waiting > self.max_waiting:
+            raise self._overloaded(
+                f"{waiting - 1} requests wait for one of {self._slots} slots, the limit is {self.max_waiting}",
+                self.max_waiting,
+            )
+
+    def _waiting_with(self, new: Sequence | None) -> int:
+        """How many wait for a slot then: who has none, and finds none at the next step, where nobody passes the first
+        who needs more than are free."""
+        free, queue = self._slots, [] if new is None else [new]
+        for sequence in list(self._alive.values()):  # list(): the engine's thread removes what has ended
+            if sequence.outcome is not None or sequence.cancelled_at is not None:
+                continue
+            if sequence.slot is None:
+                queue.append(sequence)
+            else:
+                free -= sequence.width
+        widths = [sequence.width for sequence in sorted(queue, key=turn)]
+        widths += [1] * (len(self._expected) + (new is None))
+        for place, width in enumerate(widths):
+            if width > free:
+                return len(widths) - place
+            free -= width
+        return 0
+
+    def _check_tokens(self, tokens: int) -> None:
         if self._tokens_added + tokens > self.max_waiting_tokens:
-            # list(): the engine's thread removes what has ended
             self._tokens_added = sum(len(s.prompt) for s in list(self._alive.values()) if s.started is None)
         if self._tokens_added + tokens > self.max_waiting_tokens:
             raise self._overloaded(
                 f"the waiting requests have prompts of {self._tokens_added} tokens and this one has {tokens}, "
-                f"the limit is {self.max_waiting_tokens}"
+                f"the limit is {self.max_waiting_tokens}",
+                self.max_waiting_tokens,
             )
         self._tokens_added += tokens
 
-    def _overloaded(self, message: str) -> Overloaded:
-        return Overloaded(message, retry_after_s=self._finish_rate.seconds_for(self.alive))
+    def _overloaded(self, message: str, limit: int) -> Overloaded:
+        return Overloaded(message, retry_after_s=self._finish_rate.seconds_for(self.alive), limit=limit)
+
+    async def step_ends(self) -> bool:
+        """Wait until a step has ended well; false as soon as there is nothing to do."""
+        before = self.steps
+        while self.steps == before:
+            if not self._alive:
+                return False
+            await asyncio.sleep(LOOK_S)
+        return True
 
     def cancel(self, sequence_id: str) -> None:
         """Ends it before the next step. Unknown or finished ids are ignored: the race is the caller's normal life."""
@@ -104,11 +149,14 @@ class AsyncEngine:
             self._receive()
             if self._engine.idle:
                 continue
+            began = time.monotonic()
             try:
                 outputs = self._engine.step()
+                self.steps += 1
             except Exception as error:
                 log.exception("a step failed; every running and waiting request is ended with an error")
                 outputs = self._engine.abort(f"{type(error).__name__}: {error}")
+            self._finish_rate.observe(time.monotonic() - began, sum(output.last for output in outputs))
             self._deliver(outputs)
 
     def _receive(self) -> None:
@@ -131,7 +179,6 @@ class AsyncEngine:
             if output.last:
                 del self._listeners[output.sequence.id]
                 del self._alive[output.sequence.id]
-                self._finish_rate.count()
         for loop, batch in by_loop.items():
             try:
                 loop.call_soon_threadsafe(_call, batch)
@@ -142,22 +189,3 @@ class AsyncEngine:
 def _call(batch: list[tuple[Sink, Output]]) -> None:
     for sink, output in batch:
         sink(output)
-
-
-class _Rate:
-    """Requests finished per second, as an exponential moving average over about 5 seconds."""
-
-    def __init__(self) -> None:
-        self._per_second = 0.0
-        self._last = time.monotonic()
-
-    def count(self) -> None:
-        now = time.monotonic()
-        elapsed = max(now - self._last, 1e-6)
-        weight = min(elapsed / 5.0, 1.0)
-        self._per_second += (1 / elapsed - self._per_second) * weight
-        self._last = now
-
-    def seconds_for(self, requests: int) -> float:
-        """How long `requests` would take at this rate; 1 second while nothing is known."""
-        return requests / self._per_second if self._per_second > 0 else 1.0

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 from service.errors import ServiceError
 from service.messages import (
@@ -26,8 +27,18 @@ TIMEOUT_S = 30.0
 Start = Callable[[Request, Callable[[Event], None]], object]
 
 
+@asynccontextmanager
+async def patience(timeout_s: float) -> AsyncIterator[None]:
+    """Raises ServiceError where what is done in here takes longer."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            yield
+    except TimeoutError:
+        raise ServiceError(f"no sign of life from the model in {timeout_s:g} s") from None
+
+
 async def ask(info: ModelInfo, request_id: str, start: Start) -> None:
-    """Raises ServiceError where the model does not answer in `TIMEOUT_S`, or not with numbers.
+    """Return once the model has answered; raises ServiceError where it does not answer with numbers.
 
     `start` begins a request and sends its events to the function it is given, in this event loop.
     """
@@ -39,11 +50,7 @@ async def ask(info: ModelInfo, request_id: str, start: Start) -> None:
             answered.set_result(event)
 
     start(_request(info, request_id), take)
-    try:
-        async with asyncio.timeout(TIMEOUT_S):
-            event = await answered
-    except TimeoutError:
-        raise ServiceError(f"no answer to the canary in {TIMEOUT_S:g} s") from None
+    event = await answered
     if isinstance(event, Failure):
         raise event.error()
     if isinstance(event, Token):

@@ -15,18 +15,22 @@ import torch
 from models.cache import KeyValueCache
 from models.checkpoint import PRETRAIN, Checkpoint
 from models.config import CacheShape
+from models.formats import most_characters
 from models.precision import Precision, convert, resolve_device, resolve_precision
 from models.threads import serial
 from models.tokenizer import Tokenizer
 from service.engine.async_engine import AsyncEngine
 from service.engine.calls import Call
+from service.engine.decoding import within_characters
 from service.engine.engine import Engine
+from service.engine.holding import WaitingTexts
 from service.engine.memory import available_bytes
 from service.engine.prefixes import PrefixStore
+from service.engine.preparation import Preparation
 from service.engine.runner import Runner
 from service.engine.scheduler import Scheduler
 from service.engine.stats import Observer
-from service.engine.tasks import REQUESTS, Limits, Task, make_task
+from service.engine.tasks import REQUESTS, Limits, Task, make_task, texts_of
 from service.errors import InvalidRequest
 from service.messages import Event, ModelInfo, Request
 
@@ -46,6 +50,9 @@ class EngineOptions:
     max_waiting_tokens: int = 65536  # of their prompts
     device: str = "auto"
     precision: Precision = "auto"
+
+
+SHORTEST_PROMPT = 2  # tokens: the start token and one of a text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +125,6 @@ class Loaded:
         device = resolve_device(options.device)
         precision, reason = resolve_precision(options.precision, device)
         max_prompt = _limit("max_prompt_tokens", options.max_prompt_tokens, config.max_prompt)
-        max_new = _limit("max_new_tokens", options.max_new_tokens, config.max_output)
         if options.max_waiting_tokens < max_prompt:
             raise ValueError(
                 f"max_waiting_tokens is {options.max_waiting_tokens}, below max_prompt_tokens {max_prompt}: "
@@ -129,6 +135,8 @@ class Loaded:
         shape = config.cache_shape
         # Prompt and continuation share the positions; and a prompt can be read in pieces.
         causal = shape.layers > 0 and not shape.cross
+        room = config.max_prompt + 1 - SHORTEST_PROMPT if causal else config.max_output
+        max_new = _limit("max_new_tokens", options.max_new_tokens, room)
         total = min(config.max_prompt + 1, max_prompt + max_new) if causal else None
         prefix_slots = options.prefix_slots if causal else 0
         layout = CacheLayout(
@@ -140,6 +148,8 @@ class Loaded:
             dtype=dtype,
         )
         layout.check_fits(device)  # the weights are there already, and count
+        # A target prefix has as many tokens as there may be new ones.
+        max_characters = most_characters(checkpoint.tokenizer, max(max_prompt, max_new))
         version = f"{manifest.name}@{manifest.version}"
         log.info(
             "%s: %s, %.1f M parameters, %s (%s) on %s, %d slots, key/value cache %s",
@@ -170,9 +180,15 @@ class Loaded:
             scores=dict(manifest.scores),
             licence=manifest.licence,
             kv_cache_bytes=layout.nbytes,
+            max_characters=max_characters,
+            max_waiting=options.max_waiting,
         )
         limits = Limits(
-            slots=options.slots, max_prompt_tokens=max_prompt, max_new_tokens=max_new, max_total_tokens=total
+            slots=options.slots,
+            max_prompt_tokens=max_prompt,
+            max_characters=max_characters,
+            max_new_tokens=max_new,
+            max_total_tokens=total,
         )
         return cls(
             checkpoint=checkpoint,
@@ -196,25 +212,40 @@ class Loaded:
             chunked=self.chunked,
             prefixes=PrefixStore(range(options.slots, self.layout.slots)),
         )
+        untokenized = WaitingTexts("the text was being tokenized", observer)
         engine = AsyncEngine(
             Engine(runner, scheduler, shape, observer),
-            max_alive=options.slots + options.max_waiting,
+            max_waiting=options.max_waiting,
             max_waiting_tokens=options.max_waiting_tokens,
+            expected=untokenized,
         )
-        return Core(self.info, make_task(self.checkpoint, self.limits), self.checkpoint.tokenizer, engine)
+        task = make_task(self.checkpoint, self.limits)
+        return Core(self.info, self.limits, task, self.checkpoint.tokenizer, engine, Preparation(untokenized))
 
 
 @dataclass(frozen=True)
 class Core:
     info: ModelInfo
+    limits: Limits
     task: Task
     tokenizer: Tokenizer
     engine: AsyncEngine
+    preparation: Preparation
 
-    def call(self, request: Request, emit: Callable[[Event], None]) -> Call:
-        """Not started yet. Raises a ServiceError when the request cannot be served."""
+    @property
+    def alive(self) -> int:
+        """Requests that are being tokenized, wait or run."""
+        return len(self.preparation) + self.engine.alive
+
+    def check(self, request: Request) -> None:
+        """What can be said without reading the text. Raises a ServiceError when the request cannot be served."""
         if not isinstance(request, REQUESTS[self.info.task]):
             raise InvalidRequest(f"{self.info.name} answers {self.info.task}, not a {type(request).__name__}")
+        for name, text in texts_of(request).items():
+            within_characters(name, text, self.limits.max_characters)
+
+    def call(self, request: Request, emit: Callable[[Event], None]) -> Call:
+        """Of a request that was checked; not started yet. Raises a ServiceError when it cannot be served."""
         return Call(request, self.task, self.tokenizer, emit)
 
 

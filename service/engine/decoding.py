@@ -61,6 +61,12 @@ def lengths_of(decoding: Decoding, room: int, after: str = "") -> Lengths:
     return Lengths(decoding.min_new_tokens, most)
 
 
+def within_characters(name: str, text: str, limit: int) -> None:
+    """Before it is read: a text that is longer has too many tokens whatever it says. Raises InputTooLong."""
+    if len(text) > limit:
+        raise InputTooLong(f"{name} has {len(text)} characters, the limit is {limit}", value=len(text), limit=limit)
+
+
 def within_tokens(name: str, tokens: list[int], limit: int) -> None:
     if len(tokens) > limit:
         raise InputTooLong(f"{name} has {len(tokens)} tokens, the limit is {limit}", value=len(tokens), limit=limit)

@@ -1,4 +1,5 @@
-"""Where requests wait, as text, while a model is being replaced: the next one may have another tokenizer.
+"""Where requests wait, as text: while a model is being replaced, because the next one may have another tokenizer, and
+until they are tokenized.
 
 Knows nothing of models. All of it happens in one event loop.
 """
@@ -14,11 +15,11 @@ from itertools import islice
 
 from service.engine.stats import NoObserver, Observer, Outcome, RequestStats
 from service.errors import Cancelled, DeadlineExceeded, Overloaded, ServiceError
-from service.messages import Event, Failure, Request
+from service.messages import Accepted, Event, Failure, Request
 
 log = logging.getLogger("triptych.engine")
 
-AT_ONCE = 32  # requests that go on in one turn of the event loop: tokenizing takes its time
+AT_ONCE = 32  # requests that go on in one turn of the event loop
 
 
 @dataclass(eq=False, kw_only=True)
@@ -27,37 +28,48 @@ class Held:
     emit: Callable[[Event], None]
     arrived: float = field(default_factory=time.monotonic)
     deadline: asyncio.TimerHandle | None = None
+    accepted: bool = False
+
+    def accept(self) -> None:
+        """Tell who asked for a stream that the request is not refused; once."""
+        if self.request.stream and not self.accepted:
+            self.accepted = True
+            self.emit(Accepted(request_id=self.request.id))
+
+    def go_on(self, begin: Callable[[Held], None]) -> None:
+        """What `begin` raises is the request's answer."""
+        try:
+            begin(self)
+        except ServiceError as error:
+            self.emit(Failure.of(self.request.id, error))
+        except Exception:  # whatever it is, the others go on and this one is told
+            log.exception("request %s could not go on after it waited as text", self.request.id)
+            self.emit(Failure.of(self.request.id, ServiceError("the model failed on this request")))
 
 
-class Holding:
-    """Closed, it keeps what comes; opened, it hands everything on, in the order in which it came."""
+class WaitingTexts:
+    """Requests that wait as text. Each leaves once: it is taken, cancelled, or late."""
 
-    def __init__(self, room: int, observer: Observer | None = None) -> None:
-        """`room` bounds the requests that are held; one more is refused."""
-        self.room = room
+    def __init__(self, meanwhile: str, observer: Observer | None = None) -> None:
+        """`meanwhile` is what happens while they wait, for the one whose deadline passes."""
+        self._meanwhile = meanwhile
         self._observer = observer or NoObserver()
         self._held: dict[str, Held] = {}
-        self._begin: Callable[[Held], None] | None = None  # while it is being opened
-        self.closed = False
 
-    def close(self) -> None:
-        self.closed, self._begin = True, None
+    def __len__(self) -> int:
+        return len(self._held)
 
-    def open(self, begin: Callable[[Held], None]) -> None:
-        """Returns at once: `begin` gets the first requests now, and the others soon. What it raises is their answer."""
-        self._begin = begin
-        self._hand_on()
+    def __contains__(self, held: Held) -> bool:
+        return self._held.get(held.request.id) is held
 
-    def hold(self, request: Request, emit: Callable[[Event], None]) -> None:
-        """Raises Overloaded or DeadlineExceeded; otherwise `emit` gets the request's events sooner or later."""
+    def first(self, count: int) -> list[Held]:
+        return list(islice(self._held.values(), count))
+
+    def add(self, held: Held) -> None:
+        """Raises DeadlineExceeded; otherwise it gets its events sooner or later."""
+        request = held.request
         if request.id in self._held:
             raise ValueError(f"a request with id {request.id!r} is already waiting")
-        if len(self._held) >= self.room:
-            raise Overloaded(
-                f"{len(self._held)} requests wait for the model to be replaced, the limit is {self.room}",
-                retry_after_s=1.0,
-            )
-        held = Held(request=request, emit=emit)
         if request.deadline is not None:
             left = request.deadline - time.time()
             if left <= 0:
@@ -67,18 +79,24 @@ class Holding:
             held.deadline = asyncio.get_running_loop().call_later(left, self._expire, request.id)
         self._held[request.id] = held
 
+    def take(self, held: Held) -> None:
+        del self._held[held.request.id]
+        if held.deadline is not None:
+            held.deadline.cancel()
+
     def cancel(self, request_id: str) -> None:
-        """Ids that are not held are ignored."""
+        """Ids that do not wait here are ignored."""
         self._give_up(request_id, "cancelled", Cancelled("the request was cancelled"))
 
     def _expire(self, request_id: str) -> None:
-        error = DeadlineExceeded("the deadline passed while the model was being replaced")
+        error = DeadlineExceeded(f"the deadline passed while {self._meanwhile}")
         self._give_up(request_id, "deadline", error)
 
     def _give_up(self, request_id: str, outcome: Outcome, error: ServiceError) -> None:
-        if request_id not in self._held:
+        held = self._held.get(request_id)
+        if held is None:
             return
-        held = self._take(request_id)
+        self.take(held)
         self._observer.observe_request(
             RequestStats(
                 outcome=outcome,
@@ -93,25 +111,46 @@ class Holding:
         )
         held.emit(Failure.of(request_id, error))
 
+
+class Holding:
+    """Closed, it keeps what comes; opened, it hands everything on, in the order in which it came."""
+
+    def __init__(self, room: int, observer: Observer | None = None) -> None:
+        """`room` bounds the requests that are held; one more is refused."""
+        self.room = room
+        self._texts = WaitingTexts("the model was being replaced", observer)
+        self._begin: Callable[[Held], None] | None = None  # while it is being opened
+        self.closed = False
+
+    def close(self) -> None:
+        self.closed, self._begin = True, None
+
+    def open(self, begin: Callable[[Held], None]) -> None:
+        """Returns at once: `begin` gets the first requests now, and the others soon. What it raises is their answer."""
+        self._begin = begin
+        self._hand_on()
+
+    def hold(self, held: Held) -> None:
+        """Raises Overloaded or DeadlineExceeded; otherwise it gets its events sooner or later."""
+        if len(self._texts) >= self.room:
+            raise Overloaded(
+                f"{len(self._texts)} requests wait for the model to be replaced, the limit is {self.room}",
+                retry_after_s=1,
+                limit=self.room,
+            )
+        self._texts.add(held)
+
+    def cancel(self, request_id: str) -> None:
+        """Ids that are not held are ignored."""
+        self._texts.cancel(request_id)
+
     def _hand_on(self) -> None:
         if self._begin is None:  # closed again
             return
-        for request_id in list(islice(self._held, AT_ONCE)):
-            held = self._take(request_id)
-            try:
-                self._begin(held)
-            except ServiceError as error:
-                held.emit(Failure.of(request_id, error))
-            except Exception:  # whatever it is, the others go on and this one is told
-                log.exception("request %s could not go on after it was held", request_id)
-                held.emit(Failure.of(request_id, ServiceError("the model failed on this request")))
-        if self._held:
+        for held in self._texts.first(AT_ONCE):
+            self._texts.take(held)
+            held.go_on(self._begin)
+        if len(self._texts):
             asyncio.get_running_loop().call_soon(self._hand_on)
         else:
             self.closed, self._begin = False, None
-
-    def _take(self, request_id: str) -> Held:
-        held = self._held.pop(request_id)
-        if held.deadline is not None:
-            held.deadline.cancel()
-        return held

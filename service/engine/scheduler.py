@@ -84,7 +84,7 @@ class Scheduler:
 
     def add(self, sequence: Sequence) -> None:
         assert sequence.width <= self.rows.capacity, f"{sequence.width} beams, but {self.rows.capacity} slots"
-        insort(self.waiting, sequence, key=_turn)
+        insort(self.waiting, sequence, key=turn)
 
     @property
     def idle(self) -> bool:
@@ -245,7 +245,8 @@ class Scheduler:
         self._copies.append(Copy(source.slot, target.slot, start, stop))
 
 
-def _turn(sequence: Sequence) -> float:
+def turn(sequence: Sequence) -> float:
+    """The less, the sooner."""
     return sequence.arrived + LEVEL_S * sequence.priority
 
 

@@ -22,6 +22,7 @@ from service.engine.decoding import (
     sampling_of,
     top_n_tokens_of,
     watch_of,
+    within_characters,
     within_tokens,
 )
 from service.engine.engine import Output
@@ -45,6 +46,7 @@ from service.messages import Task as TaskName
 @dataclass(frozen=True, kw_only=True)
 class Limits:
     max_prompt_tokens: int  # tags and special tokens included
+    max_characters: int  # of one text before it is read, and of what normalizing makes of it
     max_new_tokens: int
     max_total_tokens: int | None = None  # prompt and continuation together, where they share the positions
     slots: int = MOST_BEAMS  # beams that run side by side, at most
@@ -134,9 +136,11 @@ class Translate(_TextTask):
         if pair not in self.language_pairs:
             served = ", ".join("-".join(each) for each in self.language_pairs)
             raise UnknownLanguagePair(f"no translation for {'-'.join(pair)}; available: {served}")
-        prompt = formats.translation_source(self.tokenizer, _text(request.text), request.target_language)
+        text = _text(request.text, self.limits)
+        prompt = formats.translation_source(self.tokenizer, text, request.target_language)
         within_tokens("the text", prompt, self.limits.max_prompt_tokens)
-        prefix = formats.translation_target(self.tokenizer, request.target_prefix)[:-1]
+        prefix_text = _normalized("target_prefix", request.target_prefix, self.limits)
+        prefix = formats.translation_target(self.tokenizer, prefix_text)[:-1]
         within_tokens("target_prefix", prefix, self.limits.max_new_tokens - 1)
         return self._sequences(
             request,
@@ -160,7 +164,7 @@ class Translate(_TextTask):
 class Generate(_TextTask):
     def prepare(self, request: Request) -> list[Sequence]:
         assert isinstance(request, GenerateRequest)
-        prompt = formats.generation_prompt(self.tokenizer, _text(request.text))
+        prompt = formats.generation_prompt(self.tokenizer, _text(request.text, self.limits))
         within_tokens("the text", prompt, self.limits.max_prompt_tokens)
         # Prompt and output are one text; a translation's source is another one, which it may well repeat.
         return self._sequences(request, prompt, self._lengths(request, len(prompt)), prefix=[], penalize_prompt=True)
@@ -187,7 +191,8 @@ class Classify:
 
     def prepare(self, request: Request) -> list[Sequence]:
         assert isinstance(request, ClassifyRequest)
-        prompt, segments = formats.classification_prompt(self.tokenizer, _text(request.text), request.text_pair)
+        pair = None if request.text_pair is None else _normalized("text_pair", request.text_pair, self.limits)
+        prompt, segments = formats.classification_prompt(self.tokenizer, _text(request.text, self.limits), pair)
         within_tokens("the text", prompt, self.limits.max_prompt_tokens)
         return [Sequence(id=request.id, prompt=prompt, segments=segments, max_new_tokens=1, want_logits=True)]
 
@@ -240,7 +245,25 @@ def apply_function(logits: list[float], name: ScoreFunction) -> list[float]:
     return logits
 
 
-def _text(text: str) -> str:
-    if not text.strip():
+def texts_of(request: Request) -> dict[str, str]:
+    """What of a request is tokenized, by what errors call it."""
+    texts = {"the text": request.text}
+    if isinstance(request, TranslateRequest):
+        texts["target_prefix"] = request.target_prefix
+    if isinstance(request, ClassifyRequest) and request.text_pair is not None:
+        texts["text_pair"] = request.text_pair
+    return texts
+
+
+def _text(text: str, limits: Limits) -> str:
+    normalized = _normalized("the text", text, limits)
+    if not normalized:
         raise EmptyInput("the text is empty")
-    return text
+    return normalized
+
+
+def _normalized(name: str, text: str, limits: Limits) -> str:
+    within_characters(name, text, limits.max_characters)
+    normalized = formats.normalize(text)
+    within_characters(name, normalized, limits.max_characters)  # one character may become many
+    return normalized

@@ -18,12 +18,14 @@ from service.engine.calls import Call
 from service.engine.core import Core, EngineOptions, Loaded
 from service.engine.holding import Held, Holding
 from service.engine.stats import Observer
+from service.engine.tasks import texts_of
 from service.errors import NotReady, ReloadFailed, ServiceError
 from service.messages import Event, Failure, ModelInfo, Request, Terminal
 
 log = logging.getLogger("triptych.engine")
 
 PATIENCE_S = 30.0
+AT_ONCE = 1024  # characters of one `submit`: so many are tokenized in about the time of a step, and need no thread
 
 
 class TextEngine:
@@ -53,11 +55,12 @@ class TextEngine:
         """
         events: asyncio.Queue[Event] = asyncio.Queue()
         running: set[str] = set()
-        ended = 0
+        ended = characters = 0
         try:
             for request in requests:
+                characters += sum(map(len, texts_of(request).values()))
                 try:
-                    self._start(request, events.put_nowait)
+                    self._start(request, events.put_nowait, at_once=characters <= AT_ONCE)
                     running.add(request.id)
                 except ServiceError as error:
                     events.put_nowait(Failure.of(request.id, error))
@@ -77,6 +80,7 @@ class TextEngine:
         """Unknown or finished ids are ignored: the race is the caller's normal life."""
         for request_id in request_ids:
             self._holding.cancel(request_id)
+            self._core.preparation.cancel(request_id)
             if request_id in self._calls:
                 self._calls[request_id].cancel()
 
@@ -88,9 +92,17 @@ class TextEngine:
                     return event
         raise AssertionError("submit ended without a terminal event")
 
-    async def canary(self, request_id: str) -> None:
-        """Return once a real prompt was answered; raises ServiceError where it is not."""
-        await canary.ask(self.info, request_id, self._start)
+    async def canary(self, request_id: str, timeout_s: float = canary.TIMEOUT_S) -> None:
+        """Return once the model has shown that it works; raises ServiceError where it does not in `timeout_s`.
+
+        While it has work the end of a step shows it, and nothing is added to that work; idle, it answers a prompt.
+        """
+        try:
+            async with canary.patience(timeout_s):
+                if not await self._core.engine.step_ends():
+                    await canary.ask(self.info, request_id, self._start)
+        finally:
+            self.cancel([request_id])
 
     async def reload(self, read: Callable[[], Checkpoint], patience_s: float = PATIENCE_S) -> ModelInfo:
         """Replace the weights by those that `read` returns, without failing a request; what is served now.
@@ -113,7 +125,7 @@ class TextEngine:
                 await self._finish_running(patience_s)
                 self._core = await self._proved(loaded)
             finally:
-                self._holding.open(self._resume)
+                self._holding.open(self._prepare)
         except Exception as error:
             reason = str(error) if isinstance(error, _EXPECTED) else f"{type(error).__name__}: {error}"
             log.warning("%s was not reloaded: %s", self._name, reason, exc_info=not isinstance(error, _EXPECTED))
@@ -133,7 +145,7 @@ class TextEngine:
     async def _finish_running(self, patience_s: float) -> None:
         """Wait until the engine is idle: it computes nothing while another one starts."""
         until = time.monotonic() + patience_s
-        while running := self._core.engine.alive:
+        while running := self._core.alive:
             if time.monotonic() > until:
                 raise TimeoutError(f"{running} requests are not finished after {patience_s:g} s")
             await asyncio.sleep(0.002)
@@ -142,9 +154,10 @@ class TextEngine:
         """Running, and with an answer to a canary."""
         core = await asyncio.to_thread(loaded.start, self._observer)
         try:
-            await canary.ask(
-                core.info, "canary-of-a-reload", lambda request, emit: core.call(request, emit).start(core.engine)
-            )
+            async with canary.patience(canary.TIMEOUT_S):
+                await canary.ask(
+                    core.info, "canary-of-a-reload", lambda request, emit: core.call(request, emit).start(core.engine)
+                )
             if self._closed:
                 raise NotReady("the engine is stopping")
         except BaseException:
@@ -161,27 +174,44 @@ class TextEngine:
         self._closed = True
         self._core.engine.close(timeout_s)
 
-    def _start(self, request: Request, emit: Callable[[Event], None]) -> None:
-        """Raises a ServiceError when the request is refused; then there is no event."""
+    def _start(self, request: Request, emit: Callable[[Event], None], *, at_once: bool = True) -> None:
+        """Raises a ServiceError when the request is refused; then there is no event.
+
+        `at_once`: its text is short enough to be tokenized here and now.
+        """
+        held = Held(request=request, emit=emit)
         if self._holding.closed:
-            self._holding.hold(request, emit)
+            self._holding.hold(held)
+            held.accept()
+        elif at_once:
+            core = self._core
+            core.check(request)
+            self._run(core, held, self._call(core, held))
         else:
-            self._begin(request, emit, time.monotonic())
+            self._prepare(held)
 
-    def _resume(self, held: Held) -> None:
-        self._begin(held.request, held.emit, held.arrived)
+    def _prepare(self, held: Held) -> None:
+        """A reload waits for it: the core that tokenizes a text runs it."""
+        core = self._core
+        core.check(held.request)
+        core.engine.check_room()
+        core.preparation.add(held, lambda: self._call(core, held), lambda call: self._run(core, held, call))
 
-    def _begin(self, request: Request, emit: Callable[[Event], None], arrived: float) -> None:
+    def _call(self, core: Core, held: Held) -> Call:
         def forward(event: Event) -> None:
             if isinstance(event, Terminal):
-                del self._calls[request.id]
-            emit(event)
+                del self._calls[held.request.id]
+            held.emit(event)
 
-        call = self._core.call(request, forward)
+        call = core.call(held.request, forward)
         for sequence in call.sequences:
-            sequence.arrived = arrived
-        call.start(self._core.engine)
-        self._calls[request.id] = call
+            sequence.arrived = held.arrived
+        return call
+
+    def _run(self, core: Core, held: Held, call: Call) -> None:
+        call.start(core.engine)
+        self._calls[held.request.id] = call
+        held.accept()
 
 
 _EXPECTED = (CheckpointError, RegistryError, ServiceError, ValueError, OSError)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sized
 
 import pytest
 import torch
@@ -46,12 +46,21 @@ class Gated(Engine):
 class Stand:
     """A real tiny generator with an engine thread, and what is heard of it."""
 
-    def __init__(self, made: Checkpoint, slots: int = 1, max_alive: int = 100, max_waiting_tokens: int = 1000) -> None:
+    def __init__(
+        self,
+        made: Checkpoint,
+        slots: int = 1,
+        max_waiting: int = 100,
+        max_waiting_tokens: int = 1000,
+        expected: Sized = (),
+    ) -> None:
         shape = made.config.cache_shape
         cache = KeyValueCache.allocate(shape, slots=slots, length=63)
         runner = Runner(made.model, cache, device=torch.device("cpu"), pad_id=0)
         self.gated = Gated(runner, Scheduler(slots=slots, prefill_tokens=64), shape, self)
-        self.engine = AsyncEngine(self.gated, max_alive=max_alive, max_waiting_tokens=max_waiting_tokens)
+        self.engine = AsyncEngine(
+            self.gated, max_waiting=max_waiting, max_waiting_tokens=max_waiting_tokens, expected=expected
+        )
         self.metrics = WorkerMetrics("m")
         self.steps: list[StepStats] = []
         self.ends: dict[str, Output] = {}
@@ -63,8 +72,13 @@ class Stand:
     def observe_request(self, stats: RequestStats) -> None:
         self.metrics.observe_request(stats)
 
-    def add(self, name: str, prompt: int = 5, max_new_tokens: int = 20, deadline: float | None = None) -> Sequence:
-        sequence = Sequence(id=name, prompt=[9] * prompt, max_new_tokens=max_new_tokens, deadline=deadline)
+    def add(
+        self, name: str, prompt: int = 5, max_new_tokens: int = 20, deadline: float | None = None, beams: int = 0
+    ) -> Sequence:
+        search = Beams(width=beams) if beams else None
+        sequence = Sequence(
+            id=name, prompt=[9] * prompt, max_new_tokens=max_new_tokens, deadline=deadline, beams=search
+        )
         self.engine.add(sequence, self._hear)
         return sequence
 
@@ -204,17 +218,75 @@ async def test_cancelling_what_has_ended_or_never_was_is_ignored(stand: Stand) -
     assert stand.given_up() == {}
 
 
-async def test_one_request_more_than_may_run_and_wait_is_refused(made: Checkpoint) -> None:
-    stand = Stand(made, max_alive=3)
+async def test_one_request_more_than_may_wait_is_refused(made: Checkpoint) -> None:
+    stand = Stand(made, max_waiting=2)
     for name in range(3):
         stand.add(str(name), max_new_tokens=1)
-    with pytest.raises(Overloaded, match="3 requests are running or waiting, the limit is 3") as refused:
+    with pytest.raises(Overloaded, match="2 requests wait for one of 1 slots, the limit is 2") as refused:
         stand.add("one more")
-    assert refused.value.details["retry_after_s"] > 0
+    assert refused.value.details == {"retry_after_s": 1, "limit": 2}
     await stand.step(3)
     await stand.end_of("2")
     stand.add("now")
     await asyncio.to_thread(stand.close)
+
+
+async def test_what_a_search_with_several_beams_takes_is_not_counted_as_room(made: Checkpoint) -> None:
+    stand = Stand(made, slots=4, max_waiting=2)
+    stand.add("searching", beams=4)
+    await stand.step()
+    stand.add("first")
+    stand.add("second", beams=3)
+    with pytest.raises(Overloaded, match="2 requests wait for one of 4 slots, the limit is 2"):
+        stand.add("third")
+    stand.engine.cancel("first")  # who is given up waits no more
+    stand.add("in its place")
+    await asyncio.to_thread(stand.close)
+
+
+async def test_who_will_be_in_the_next_step_does_not_wait_for_a_slot(made: Checkpoint) -> None:
+    stand = Stand(made, slots=4, max_waiting=1)
+    stand.add("search", beams=3)
+    stand.add("beside it")
+    stand.add("waits")
+    with pytest.raises(Overloaded, match="1 requests wait"):
+        stand.add("one more")
+    await asyncio.to_thread(stand.close)
+
+
+async def test_who_does_not_fit_keeps_those_behind_it_waiting(made: Checkpoint) -> None:
+    stand = Stand(made, slots=4, max_waiting=2)
+    stand.add("running")
+    await stand.step()
+    stand.add("search", beams=4)
+    stand.add("behind it")
+    with pytest.raises(Overloaded, match="2 requests wait for one of 4 slots"):
+        stand.add("one more")
+    await asyncio.to_thread(stand.close)
+
+
+async def test_those_who_are_expected_have_their_place_already(made: Checkpoint) -> None:
+    stand = Stand(made, max_waiting=2, expected=["one", "another"])
+    stand.engine.check_room()
+    stand.add("running")
+    with pytest.raises(Overloaded, match="2 requests wait for one of 1 slots, the limit is 2"):
+        stand.engine.check_room()
+    await asyncio.to_thread(stand.close)
+
+
+async def test_only_a_step_that_ends_well_is_an_end_of_a_step(stand: Stand) -> None:
+    assert not await stand.engine.step_ends(), "nothing to do"
+    stand.add("running")
+    waiting = asyncio.create_task(stand.engine.step_ends())
+    await asyncio.sleep(0.05)
+    assert not waiting.done(), "the step hangs"
+    await stand.step()
+    assert await waiting
+    waiting = asyncio.create_task(stand.engine.step_ends())
+    await asyncio.sleep(0)
+    stand.gated.breaks = RuntimeError("the device is gone")
+    stand.gated.permits.release()
+    assert not await waiting
 
 
 async def test_prompts_that_wait_are_bounded_in_tokens_and_running_ones_do_not_count(made: Checkpoint) -> None:

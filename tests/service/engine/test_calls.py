@@ -66,7 +66,7 @@ def generate(results: int = 1, stream: bool = False, **decoding: object) -> Gene
 def started(checkpoint: Checkpoint, request: Request) -> tuple[FakeEngine, Call, list[Event]]:
     events: list[Event] = []
     engine = FakeEngine()
-    task = make_task(checkpoint, Limits(max_prompt_tokens=40, max_new_tokens=20))
+    task = make_task(checkpoint, Limits(max_prompt_tokens=40, max_characters=400, max_new_tokens=20))
     call = Call(request, task, checkpoint.tokenizer, events.append)
     call.start(engine)  # type: ignore[arg-type]
     return engine, call, events
@@ -111,7 +111,7 @@ def test_cancelling_a_call_cancels_each_of_its_sequences(generator: Checkpoint) 
 def test_a_call_that_finds_no_room_for_all_leaves_none_behind(generator: Checkpoint) -> None:
     events: list[Event] = []
     engine = FakeEngine(room=2)
-    task = make_task(generator, Limits(max_prompt_tokens=40, max_new_tokens=20))
+    task = make_task(generator, Limits(max_prompt_tokens=40, max_characters=400, max_new_tokens=20))
     call = Call(generate(3, **SAMPLED), task, generator.tokenizer, events.append)
     with pytest.raises(Overloaded):
         call.start(engine)  # type: ignore[arg-type]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
@@ -9,8 +10,8 @@ from service.errors import InvalidRequest
 from service.messages import Event, Failure, GenerateRequest
 
 
-def ask(number: int) -> GenerateRequest:
-    return GenerateRequest(id=str(number), text="x")
+def ask(number: int, emit: Callable[[Event], None] = print) -> Held:
+    return Held(request=GenerateRequest(id=str(number), text="x"), emit=emit)
 
 
 async def test_requests_go_on_in_the_order_in_which_they_came_also_those_that_come_meanwhile() -> None:
@@ -20,11 +21,11 @@ async def test_requests_go_on_in_the_order_in_which_they_came_also_those_that_co
         begun.append(int(held.request.id))
         if len(begun) == 1:
             assert holding.closed
-            holding.hold(ask(3 * AT_ONCE), print)
+            holding.hold(ask(3 * AT_ONCE))
 
     holding.close()
     for number in range(3 * AT_ONCE):
-        holding.hold(ask(number), print)
+        holding.hold(ask(number))
     holding.open(begin)
     assert begun == list(range(AT_ONCE)), "the event loop is not kept for all of them at once"
     while holding.closed:
@@ -44,7 +45,7 @@ async def test_what_cannot_go_on_is_told_so_and_the_others_go_on() -> None:
 
     holding.close()
     for number in range(3):
-        holding.hold(ask(number), told.append)
+        holding.hold(ask(number, told.append))
     holding.open(begin)
     assert begun == ["2"]
     assert [(event.request_id, event.code) for event in told if isinstance(event, Failure)] == [
@@ -58,7 +59,7 @@ async def test_closed_again_it_keeps_those_who_have_not_gone_on() -> None:
     holding, begun = Holding(room=1000), []
     holding.close()
     for number in range(AT_ONCE + 1):
-        holding.hold(ask(number), print)
+        holding.hold(ask(number))
     holding.open(lambda held: begun.append(held.request.id))
     holding.close()
     await asyncio.sleep(0.01)
@@ -72,6 +73,6 @@ async def test_the_same_id_twice_is_refused() -> None:
     holding = Holding(room=10)
     holding.close()
     events: list[Event] = []
-    holding.hold(ask(1), events.append)
+    holding.hold(ask(1, events.append))
     with pytest.raises(ValueError, match="'1' is already waiting"):
-        holding.hold(ask(1), events.append)
+        holding.hold(ask(1, events.append))

@@ -18,11 +18,12 @@ def tasks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Task]:
     root: Path = tmp_path_factory.mktemp("tasks")
     return {
         "translator": make_task(
-            checkpoints.translator(root / "translator"), Limits(max_prompt_tokens=48, max_new_tokens=47, slots=4)
+            checkpoints.translator(root / "translator"),
+            Limits(max_prompt_tokens=48, max_characters=400, max_new_tokens=47, slots=4),
         ),
         "generator": make_task(
             checkpoints.generator(root / "generator"),
-            Limits(max_prompt_tokens=64, max_new_tokens=64, max_total_tokens=64),
+            Limits(max_prompt_tokens=64, max_characters=400, max_new_tokens=64, max_total_tokens=64),
         ),
     }
 

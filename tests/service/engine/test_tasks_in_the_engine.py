@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from service.engine.text_engine import EngineOptions, TextEngine
-from service.messages import Completion, Decoding, Failure, GenerateRequest, Token, TranslateRequest
+from service.messages import Accepted, Completion, Decoding, Failure, GenerateRequest, Token, TranslateRequest
 from tests import checkpoints
 
 IDS = map(str, itertools.count())
@@ -86,9 +86,9 @@ async def test_a_beam_search_tells_no_tokens_and_answers_the_same(engines: dict[
     beams = Decoding(max_new_tokens=8, num_beams=2)
     request = GenerateRequest(id=next(IDS), text="배우", decoding=beams, stream=True)
     events = [event async for batch in engines["generator"].submit([request]) for event in batch]
-    assert [type(event) for event in events] == [Completion]
+    assert [type(event) for event in events] == [Accepted, Completion]
     answer = await generated(engines["generator"], beams)
-    assert (answer.text, answer.score) == (events[0].text, None)  # type: ignore[union-attr]
+    assert (answer.text, answer.score) == (events[1].text, None)  # type: ignore[union-attr]
 
 
 async def test_a_beam_search_alone_and_in_company_gives_the_same(engines: dict[str, TextEngine]) -> None:
@@ -170,7 +170,7 @@ async def test_samples_beyond_the_room_are_refused_together(tmp_path: Path) -> N
         asked = replace(SAMPLED, num_return_sequences=4)
         refused = await engine.answer(GenerateRequest(id="many", text="x", decoding=asked))
         assert isinstance(refused, Failure)
-        assert (refused.code, "limit is 3" in refused.message) == ("overloaded", True)
+        assert (refused.code, "limit is 2" in refused.message) == ("overloaded", True)
         fitting = replace(asked, num_return_sequences=3)
         while isinstance(answer := await engine.answer(GenerateRequest(id="m", text="x", decoding=fitting)), Failure):
             await asyncio.sleep(0.01)  # the refused call's samples leave before the next step

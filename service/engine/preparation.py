@@ -1,0 +1,63 @@
+"""Calls are made of long texts in a thread of its own: neither the event loop nor the engine waits for tokenizing.
+
+The tokenizer lets other threads run while it works. One text after the other, in the order in which they came: who has
+many long ones keeps those waiting who have long ones, too, and nobody else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from service.engine.calls import Call
+from service.engine.holding import Held, WaitingTexts
+
+log = logging.getLogger("triptych.engine")
+
+
+class Preparation:
+    """All but the making of calls happens in one event loop."""
+
+    def __init__(self, texts: WaitingTexts) -> None:
+        self._texts = texts
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tokenizer")
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    def cancel(self, request_id: str) -> None:
+        """Ids that are not being prepared are ignored."""
+        self._texts.cancel(request_id)
+
+    def add(self, held: Held, make: Callable[[], Call], begin: Callable[[Call], None]) -> None:
+        """`make` runs in the thread, `begin` in this event loop; what either raises is the request's answer.
+
+        Who is cancelled or late meanwhile is told at once, and skipped. Raises DeadlineExceeded.
+        """
+        loop = asyncio.get_running_loop()
+        self._texts.add(held)
+
+        def hand_on(made: Future[Call | None]) -> None:
+            try:
+                loop.call_soon_threadsafe(self._begin, held, made, begin)
+            except RuntimeError:  # the loop was closed: nobody is left to hear
+                log.warning("request %s had no listener: its event loop is closed", held.request.id)
+
+        self._thread.submit(self._make, held, make).add_done_callback(hand_on)
+
+    def _make(self, held: Held, make: Callable[[], Call]) -> Call | None:
+        return make() if held in self._texts else None
+
+    def _begin(self, held: Held, made: Future[Call | None], begin: Callable[[Call], None]) -> None:
+        if held not in self._texts:
+            return
+        self._texts.take(held)
+
+        def go_on(_: Held) -> None:
+            call = made.result()
+            assert call is not None, "who still waits was not skipped"
+            begin(call)
+
+        held.go_on(go_on)
