@@ -22,6 +22,7 @@ from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers
 SPECIAL_TOKENS = ("<pad>", "<s>", "</s>", "<unk>")
 WORDPIECE_SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
+LONG_TEXT = 256  # characters
 LONGEST_WORD = 100  # what `tokenizers` looks at of a word, where the vocabulary does not say
 
 
@@ -79,8 +80,12 @@ class Tokenizer:
         return found
 
     def encode(self, text: str) -> list[int]:
-        """Adds nothing in front or behind. Other threads run meanwhile."""
-        return self.encode_batch([text])[0]  # the library's own `encode` keeps every other thread of Python waiting
+        """Adds nothing in front or behind. Other threads run while it reads a long text."""
+        if (
+            len(text) > LONG_TEXT
+        ):  # the library's `encode` keeps every other thread of Python waiting, its batches do not
+            return self.encode_batch([text])[0]
+        return self._inner.encode(text, add_special_tokens=False).ids
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         return [encoding.ids for encoding in self._inner.encode_batch_fast(list(texts), add_special_tokens=False)]

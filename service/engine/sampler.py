@@ -143,25 +143,36 @@ def _end(logits_KV: Tensor, rows: list[Row]) -> Tensor:
 
 
 def sample(logits_KV: Tensor, rows: list[Row]) -> Tensor:
-    """[K] tokens by inversion of the cumulative distribution over tokens sorted by probability."""
+    """[K] tokens by inversion of the cumulative distribution over tokens in the order of their ids.
+
+    Not of their probabilities: thousands of unlikely tokens are nearly equally so, and the last bit of a logit would
+    decide which of them a number falls on.
+    """
     settings = [row.sequence.sampling for row in rows]
     temperatures = [min(max(each.temperature, COLDEST), HOTTEST) for each in settings]
     drawn_K1 = _column([row.sequence.random.random() for row in rows], logits_KV)
 
     highest_K1 = logits_KV.amax(dim=1, keepdim=True)
-    scaled_KV = (logits_KV - highest_K1) / _column(temperatures, logits_KV)
-    sorted_KV, tokens_KV = scaled_KV.sort(dim=1, descending=True, stable=True)
-    weights_KV = _filtered(sorted_KV.softmax(dim=1), settings)
+    weights_KV = _filtered(((logits_KV - highest_K1) / _column(temperatures, logits_KV)).softmax(dim=1), settings)
     cumulative_KV = weights_KV.cumsum(dim=1)
     target_K1 = drawn_K1 * cumulative_KV[:, -1:]
     # Rounding may put the target at the very end of the distribution: stay on the last token that was kept.
-    ranks_V = torch.arange(weights_KV.shape[1], device=logits_KV.device)
-    last_K1 = (ranks_V * (weights_KV > 0)).amax(dim=1, keepdim=True)
-    picked_K1 = (cumulative_KV <= target_K1).sum(dim=1, keepdim=True).minimum(last_K1)
-    return tokens_KV.gather(1, picked_K1)[:, 0]
+    ids_V = torch.arange(weights_KV.shape[1], device=logits_KV.device)
+    last_K1 = (ids_V * (weights_KV > 0)).amax(dim=1, keepdim=True)
+    return (cumulative_KV <= target_K1).sum(dim=1, keepdim=True).minimum(last_K1)[:, 0]
 
 
 def _filtered(weights_KV: Tensor, settings: list[Sampling]) -> Tensor:
+    """Zero for the tokens that a row's filters leave out; the filters want the best ones first."""
+    filtering = [index for index, each in enumerate(settings) if each.filters]
+    if filtering:
+        sorted_KV, tokens_KV = weights_KV[filtering].sort(dim=1, descending=True, stable=True)
+        kept_KV = _kept(sorted_KV, [settings[index] for index in filtering])
+        weights_KV[filtering] = torch.zeros_like(kept_KV).scatter(1, tokens_KV, kept_KV)
+    return weights_KV
+
+
+def _kept(weights_KV: Tensor, settings: list[Sampling]) -> Tensor:
     steps: tuple[tuple[Filter, list[float | None]], ...] = (
         (transforms.top_k, [s.top_k for s in settings]),
         (transforms.top_p, [s.top_p for s in settings]),

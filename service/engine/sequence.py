@@ -37,6 +37,11 @@ class Sampling:
         return self.temperature == 0
 
     @property
+    def filters(self) -> bool:
+        """Whether some tokens are left out before one is drawn."""
+        return any(each is not None for each in (self.top_k, self.top_p, self.min_p, self.typical_p))
+
+    @property
     def plain(self) -> bool:
         """Nothing but the best token."""
         penalties = (self.repetition_penalty, self.presence_penalty, self.frequency_penalty)

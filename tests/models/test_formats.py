@@ -1,4 +1,9 @@
+import sys
+import unicodedata
+
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from models import formats
 from models.tokenizer import SPECIAL_TOKENS, TokenizerError, train_byte_bpe, train_wordpiece
@@ -51,3 +56,40 @@ def test_ways_to_write_the_same_text_give_the_same_ids():
     assert formats.translation_source(TRANSLATOR, decomposed, "en") == formats.translation_source(
         TRANSLATOR, "고양이", "en"
     )
+
+
+def marks_in_a_row(text: str) -> int:
+    most = run = 0
+    for character in unicodedata.normalize("NFKD", text):
+        run = run + 1 if unicodedata.combining(character) else 0
+        most = max(most, run)
+    return most
+
+
+@pytest.mark.parametrize("marks", ["\u0301\u0316", "\u0301\uff9e", "\u0f73\u0327"])
+def test_marks_without_end_are_parted_so_that_sorting_them_takes_no_square_of_their_number(marks: str):
+    assert marks_in_a_row(formats.normalize("e" + marks * 1000)) <= 3 * formats.MARKS_IN_A_ROW
+    few = "e" + marks * 10
+    assert formats.normalize(few) == unicodedata.normalize("NFKC", few)
+
+
+def test_every_mark_of_unicode_is_known():
+    for character in map(chr, range(sys.maxunicode + 1)):
+        if unicodedata.combining(unicodedata.normalize("NFKD", character)[0]):
+            assert character in formats._MARKS, f"{ord(character):x}"
+
+
+@settings(deadline=None)
+@given(st.text() | st.text("aé 고 ᾯ\u0301\u0345"))
+@example(unicodedata.normalize("NFKD", "\u1faf") * 50)
+@example("<rating:9>" * 50)
+def test_a_text_with_too_many_characters_has_too_many_tokens(text: str):
+    text = " ".join(text.split())
+    tokens = len(formats.translation_source(TRANSLATOR, text, "en"))
+    assert len(text) <= formats.most_characters(TRANSLATOR, tokens)
+
+
+def test_a_word_that_is_one_token_because_nobody_knows_it_is_within_the_bound():
+    words = " ".join(["x" * 64] * 10)
+    assert len(CLASSIFIER.encode(words)) == 10
+    assert len(words) <= formats.most_characters(CLASSIFIER, 10) <= 4 * len(words) + 40

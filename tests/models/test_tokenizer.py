@@ -1,3 +1,6 @@
+import threading
+import time
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -138,3 +141,24 @@ def test_the_cost_of_a_push_does_not_grow_with_what_came_before(monkeypatch):
     monkeypatch.setattr(Tokenizer, "decode", counting)
     streamed(BYTE_FALLBACK, [BYTE_FALLBACK.id("▁cat")] * 500)
     assert 0 < longest <= 2
+
+
+def test_other_threads_run_while_a_long_text_is_tokenized():
+    tokenizer = train_byte_bpe(["a b"], 260)
+    turns, over = 0, False
+
+    def other() -> None:
+        nonlocal turns
+        while not over:
+            turns += 1
+            time.sleep(0.0001)
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    try:
+        before = turns
+        tokenizer.encode("a b " * 200_000)
+        assert turns - before > 10
+    finally:
+        over = True
+        thread.join()

@@ -347,7 +347,7 @@ async def test_closing_ends_what_does_not_finish_in_time(stand: Stand) -> None:
     stand.gated.permits.release()
     await closing
     assert await stand.end_of("endless") == "cancelled"
-    assert not stand.engine.running
+    await stand.until(lambda: not stand.engine.running)
 
 
 async def test_outputs_come_in_the_event_loop_of_who_asked(stand: Stand) -> None:

@@ -11,6 +11,8 @@ import pytest
 from models.checkpoint import Checkpoint
 from service.engine import core
 from service.engine.core import EngineOptions, Loaded
+from service.engine.text_engine import TextEngine
+from service.messages import Decoding, GenerateRequest, Request, TranslateRequest
 from tests import checkpoints
 
 MAKERS = [checkpoints.translator, checkpoints.generator, checkpoints.classifier]
@@ -99,3 +101,29 @@ def test_the_log_says_the_precision_and_why(
     loaded = Loaded.of("it", checkpoints.generator(tmp_path), EngineOptions(precision=precision))
     assert said in caplog.text
     assert f"{loaded.info.precision} (" in caplog.text
+
+
+@pytest.mark.parametrize("limit", [None, 5])
+async def test_what_the_info_allows_the_shortest_request_gets(checkpoint: Checkpoint, limit: int | None) -> None:
+    if checkpoint.manifest.task == "classify":
+        pytest.skip("nothing is generated")
+    engine = TextEngine("it", checkpoint, EngineOptions(max_new_tokens=limit))
+    try:
+        most = engine.info.max_new_tokens
+        for count, code in ((most, None), (most + 1, "invalid_request")):
+            decoding = Decoding(max_new_tokens=count)
+            request: Request = GenerateRequest(id="it", text="x", decoding=decoding)
+            if checkpoint.manifest.task == "translate":
+                request = TranslateRequest(
+                    id="it", text="x", source_language="fr", target_language="en", decoding=decoding
+                )
+            assert getattr(await engine.answer(request), "code", None) == code
+    finally:
+        engine.close()
+
+
+def test_the_info_says_how_many_may_wait_and_how_long_a_text_may_be(checkpoint: Checkpoint) -> None:
+    info = Loaded.of("it", checkpoint, EngineOptions(max_waiting=7)).info
+    assert info.max_waiting == 7
+    assert info.max_characters is not None
+    assert info.max_characters >= 4 * info.max_prompt_tokens

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import gc
+import threading
 import time
 import weakref
 from collections.abc import AsyncIterator, Callable
@@ -15,11 +16,12 @@ import torch
 
 from models.checkpoint import Checkpoint, load, save
 from models.registry import RegistryError
+from models.tokenizer import Tokenizer
 from service.engine import core
 from service.engine.stats import RequestStats, StepStats
-from service.engine.text_engine import EngineOptions, TextEngine
+from service.engine.text_engine import AT_ONCE, EngineOptions, TextEngine
 from service.errors import ReloadFailed
-from service.messages import Completion, Decoding, Event, Failure, GenerateRequest, Token
+from service.messages import Accepted, Completion, Decoding, Event, Failure, GenerateRequest, Token
 from tests import checkpoints
 
 LONG = 4000  # tokens: many seconds
@@ -190,6 +192,49 @@ async def test_held_requests_are_tokenized_by_the_checkpoint_that_answers_them(
     assert before.prompt_tokens < after.prompt_tokens
 
 
+async def test_a_text_that_is_being_tokenized_is_answered_by_the_checkpoint_that_does_it(
+    engine: TextEngine, second: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    permits, encode = threading.Semaphore(0), Tokenizer.encode
+
+    def slow(self: Tokenizer, text: str) -> list[int]:
+        if len(text) > AT_ONCE:
+            permits.acquire()
+        return encode(self, text)
+
+    monkeypatch.setattr(Tokenizer, "encode", slow)
+    asking = asyncio.create_task(engine.answer(ask("long", "배우" * (AT_ONCE * 3 // 4), stream=True)))
+    await asyncio.sleep(0.01)
+    reload = asyncio.create_task(engine.reload(reading(second)))
+    while not engine._holding.closed:
+        await asyncio.sleep(0.001)
+    await asyncio.sleep(0.05)
+    assert not reload.done()
+    assert engine.info.version == "generator@1"
+    permits.release()
+    answer = await asking
+    assert isinstance(answer, Completion), answer
+    assert answer.model_version == "generator@1"
+    assert (await reload).version == "generator@2"
+
+
+async def test_a_held_stream_is_accepted_at_once_and_only_once(engine: TextEngine, second: Path) -> None:
+    events: list[Event] = []
+
+    async def listen() -> None:
+        async for batch in engine.submit([ask("held", stream=True), ask("unstreamed")]):
+            events.extend(batch)
+
+    async with Running(engine, second) as meanwhile:
+        held = asyncio.create_task(listen())
+        await asyncio.sleep(0.01)
+        assert events == [Accepted(request_id="held")]
+        await meanwhile.finish()
+        await held
+    assert [event for event in events if isinstance(event, Accepted)] == [Accepted(request_id="held")]
+    assert sum(isinstance(event, Completion) for event in events) == 2
+
+
 async def test_a_held_request_ends_at_its_deadline(engine: TextEngine, second: Path, recorder: Recorder) -> None:
     async with Running(engine, second) as meanwhile:
         late = await asyncio.wait_for(engine.answer(ask("late", deadline=time.time() + 0.05)), 2)
@@ -221,7 +266,7 @@ async def test_no_more_requests_are_held_than_may_wait(engine: TextEngine, secon
         await asyncio.sleep(0.01)
         refused = await engine.answer(ask("one-more"))
         assert isinstance(refused, Failure)
-        assert (refused.code, refused.details["retry_after_s"]) == ("overloaded", 1.0)
+        assert (refused.code, refused.details["retry_after_s"]) == ("overloaded", 1)
         assert "6 requests wait for the model to be replaced, the limit is 6" in refused.message
         await meanwhile.finish()
         assert all(isinstance(answer, Completion) for answer in await asyncio.gather(*held))

@@ -100,6 +100,21 @@ def test_the_seed_decides() -> None:
     assert first == again != other
 
 
+def test_rounding_does_not_decide_among_tokens_that_are_nearly_equally_likely() -> None:
+    noise = torch.Generator().manual_seed(0)
+    logits = torch.randn(200, 2000, generator=noise) * 1e-6
+    rounded = logits + torch.randn(200, 2000, generator=noise) * 1e-6
+    drawn, again = (choose(each, [sequence(seed).rows[0] for seed in range(200)]) for each in (logits, rounded))
+    assert drawn == again
+
+
+def test_filters_of_a_neighbour_change_nothing() -> None:
+    logits = torch.randn(2, 500, generator=torch.Generator().manual_seed(0))
+    alone = [choose(logits[:1], sequence(seed).rows)[0] for seed in range(50)]
+    beside = [choose(logits, [*sequence(seed).rows, *sequence(seed, top_k=3).rows])[0] for seed in range(50)]
+    assert alone == beside
+
+
 def test_a_tiny_top_p_keeps_the_best_token() -> None:
     assert choose(LOGITS[None], sequence(top_p=1e-9).rows) == [0]
 

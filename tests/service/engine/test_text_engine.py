@@ -5,15 +5,21 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import re
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from models.tokenizer import Tokenizer
+from service.engine.runner import Runner
+from service.engine.scheduler import Plan
 from service.engine.stats import RequestStats, StepStats
-from service.engine.text_engine import EngineOptions, TextEngine
+from service.engine.text_engine import AT_ONCE, EngineOptions, TextEngine
+from service.errors import ServiceError
 from service.messages import (
+    Accepted,
     Classification,
     ClassifyRequest,
     Completion,
@@ -22,6 +28,7 @@ from service.messages import (
     Failure,
     GenerateRequest,
     Request,
+    Terminal,
     Token,
     TranslateRequest,
 )
@@ -320,3 +327,187 @@ async def test_a_prompt_that_begins_like_one_before_is_not_read_again(tmp_path: 
     finally:
         warm.close()
         alone.close()
+
+
+LONG = "I am tired. " * 3  # more of them than are tokenized at once, and each has room
+
+
+@pytest.fixture
+def tokenizing(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the threads that tokenize, one for each text."""
+    threads: list[str] = []
+    encode = Tokenizer.encode
+
+    def noting(self: Tokenizer, text: str) -> list[int]:
+        if text:
+            threads.append(threading.current_thread().name)
+        return encode(self, text)
+
+    monkeypatch.setattr(Tokenizer, "encode", noting)
+    return threads
+
+
+@pytest.mark.parametrize("name", ["the text", "target_prefix", "text_pair"])
+async def test_a_text_of_too_many_characters_is_refused_before_it_is_read(
+    engines: dict[str, TextEngine], tokenizing: list[str], name: str
+) -> None:
+    engine = engines["classifier" if name == "text_pair" else "translator"]
+    limit = engine.info.max_characters
+    assert limit is not None
+    for text, code in (("x" * limit, "input_too_long"), ("x" * (limit + 1), "input_too_long")):
+        tokenizing.clear()
+        request: Request = {
+            "the text": translate("c", text=text),
+            "target_prefix": translate("c", target_prefix=text),
+            "text_pair": ClassifyRequest(id="c", text="x", text_pair=text + " y" * limit),
+        }[name]
+        failure = await engine.answer(request)
+        assert isinstance(failure, Failure)
+        assert failure.code == code
+    assert re.fullmatch(rf"{name} has \d+ characters, the limit is {limit}", failure.message)
+    assert failure.details["limit"] == limit
+    assert not tokenizing
+
+
+async def test_a_character_that_becomes_many_counts_as_many(engines: dict[str, TextEngine]) -> None:
+    limit = engines["translator"].info.max_characters
+    assert limit is not None
+    failure = await engines["translator"].answer(translate("many", text="\ufdfa" * limit))
+    assert isinstance(failure, Failure)
+    assert re.fullmatch(rf"the text has {18 * limit} characters, the limit is {limit}", failure.message)
+
+
+async def test_many_texts_are_tokenized_beside_the_event_loop_and_few_in_it(
+    engines: dict[str, TextEngine], tokenizing: list[str]
+) -> None:
+    engine = engines["translator"]
+    await engine.answer(translate("few", text=LONG))
+    assert tokenizing == [threading.current_thread().name]
+    tokenizing.clear()
+    many = 2 * AT_ONCE // len(LONG)
+    events = await events_of(engine, *(translate(f"{n}", text=LONG) for n in range(many)))
+    assert all([type(event) for event in got] == [Completion] for got in events.values())
+    assert len(tokenizing) == many
+    assert 0 < sum(name.startswith("tokenizer") for name in tokenizing) < many
+
+
+async def test_who_asks_for_little_does_not_wait_for_long_texts(
+    engines: dict[str, TextEngine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, permits = engines["translator"], threading.Semaphore(0)
+    encode = Tokenizer.encode
+
+    def slow(self: Tokenizer, text: str) -> list[int]:
+        if "slow" in text:
+            permits.acquire()
+        return encode(self, text)
+
+    monkeypatch.setattr(Tokenizer, "encode", slow)
+    many = [translate(f"{n}", text="slow " * 8, stream=True) for n in range(2 * AT_ONCE // 40)]
+    few = many[: AT_ONCE // 40]
+    permits.release(len(few))  # those at the front are tokenized at once
+    asking = asyncio.create_task(events_of(engine, *many))
+    await asyncio.sleep(0.01)
+    for number in range(3):
+        assert isinstance(await engine.answer(translate(f"short{number}")), Completion)
+    assert not asking.done()
+    engine.cancel([many[-1].id])
+    permits.release(len(many))
+    *others, cancelled = (await asking).values()
+    assert [type(event) for event in cancelled] == [Failure]
+    assert all(isinstance(got[0], Accepted) and isinstance(got[-1], Completion) for got in others)
+    assert sum(isinstance(event, Terminal) for got in others for event in got) == len(others)
+
+
+async def test_texts_that_are_tokenized_are_among_those_that_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    permits = threading.Semaphore(0)
+    encode = Tokenizer.encode
+
+    def slow(self: Tokenizer, text: str) -> list[int]:
+        permits.acquire()
+        return encode(self, text)
+
+    engine = TextEngine("generator", checkpoints.generator(tmp_path), EngineOptions(slots=1, max_waiting=2))
+    monkeypatch.setattr(Tokenizer, "encode", slow)
+    try:
+        long = [GenerateRequest(id=f"{n}", text="x" * (AT_ONCE // 2)) for n in range(2)]
+        long += [GenerateRequest(id=f"{n}", text="x " * 20) for n in range(2, 6)]
+        permits.release(10)
+        refused = [e for es in (await events_of(engine, *long)).values() for e in es if isinstance(e, Failure)]
+        waiting = [each for each in refused if each.code == "overloaded"]
+        assert len(waiting) == 1
+        assert waiting[0].message == "2 requests wait for one of 1 slots, the limit is 2"
+    finally:
+        permits.release(10)
+        engine.close()
+
+
+async def test_a_stream_begins_with_its_acceptance_and_nothing_else_does(engines: dict[str, TextEngine]) -> None:
+    for engine, request in (
+        ("translator", translate("a1", stream=True)),
+        ("generator", GenerateRequest(id="a2", text="배우", stream=True, decoding=Decoding(max_new_tokens=5))),
+    ):
+        first, *tokens, last = (await events_of(engines[engine], request))[request.id]
+        assert first == Accepted(request_id=request.id)
+        assert [token.index for token in tokens if isinstance(token, Token)] == list(range(len(tokens)))
+        assert isinstance(last, Completion)
+        (only,) = (await events_of(engines[engine], dataclasses.replace(request, stream=False)))[request.id]
+        assert isinstance(only, Completion)
+    refused = await events_of(engines["translator"], translate("a3", text="e" * 500, stream=True))
+    assert [type(event) for event in refused["a3"]] == [Failure]
+
+
+class Blocking:
+    """Stands for a runner whose steps end when a test permits it."""
+
+    def __init__(self, engine: TextEngine) -> None:
+        self.runner: Runner = engine._core.engine._engine.runner
+        self._run, self.permits, self.prompts = self.runner.run, threading.Semaphore(0), 0
+        self.runner.run = self  # type: ignore[method-assign, assignment]
+
+    def __call__(self, plan: Plan) -> object:
+        self.permits.acquire()
+        self.prompts += sum(map(len, plan.prefill))
+        return self._run(plan)
+
+
+async def test_a_busy_model_shows_its_life_by_a_step_and_an_idle_one_by_an_answer(tmp_path: Path) -> None:
+    engine = TextEngine("generator", checkpoints.generator(tmp_path, context=4096), EngineOptions(slots=1))
+    runner = Blocking(engine)
+    try:
+        requests = [GenerateRequest(id=f"{n}", text="x", decoding=Decoding(max_new_tokens=20)) for n in range(50)]
+        asking = asyncio.create_task(events_of(engine, *requests))
+        await asyncio.sleep(0.01)
+        canary = asyncio.create_task(engine.canary("canary"))
+        await asyncio.sleep(0.05)
+        assert not canary.done(), "no step has ended"
+        runner.permits.release(2)
+        await asyncio.wait_for(canary, 5)
+        assert not asking.done()
+        runner.permits.release(10**6)
+        await asking
+        assert runner.prompts == len(requests), "nothing was added to the work"
+        await engine.canary("canary")
+        assert runner.prompts == len(requests) + 1
+    finally:
+        runner.permits.release(10**6)
+        engine.close()
+
+
+@pytest.mark.parametrize("busy", [True, False])
+async def test_a_step_that_never_ends_is_no_life(tmp_path: Path, busy: bool) -> None:
+    engine = TextEngine("generator", checkpoints.generator(tmp_path), EngineOptions())
+    runner = Blocking(engine)
+    try:
+        asking = asyncio.create_task(engine.answer(GenerateRequest(id="it", text="x"))) if busy else None
+        await asyncio.sleep(0.01)
+        with pytest.raises(ServiceError, match=r"no sign of life from the model in 0\.05 s"):
+            await engine.canary("canary", timeout_s=0.05)
+        runner.permits.release(10**6)
+        assert asking is None or isinstance(await asking, Completion)
+        await engine.canary("canary")
+    finally:
+        runner.permits.release(10**6)
+        engine.close()
