@@ -9,7 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
+from models.precision import Precision
+from models.quantization import int8_supported
 from service.engine.text_engine import EngineOptions, TextEngine
 from service.messages import Accepted, Completion, Decoding, Failure, GenerateRequest, Token, TranslateRequest
 from tests import checkpoints
@@ -100,6 +103,46 @@ async def test_a_beam_search_alone_and_in_company_gives_the_same(engines: dict[s
     together = await asyncio.gather(*company, *greedy)
     for answer in together[:4]:
         assert (answer.text, answer.score) == (alone.text, pytest.approx(alone.score, abs=1e-5))
+
+
+@pytest.mark.parametrize(
+    ("precision", "most"),
+    [
+        ("float32", 1e-4),
+        pytest.param(
+            "int8", 0.1, marks=pytest.mark.skipif(not int8_supported(torch.device("cpu")), reason="the CPU has no VNNI")
+        ),
+    ],
+)
+async def test_company_may_move_log_probabilities_by_rounding_but_no_greedy_text(
+    tmp_path: Path, precision: Precision, most: float
+) -> None:
+    engine = TextEngine("translator", checkpoints.translator(tmp_path), EngineOptions(slots=8, precision=precision))
+
+    async def streamed(decoding: Decoding) -> tuple[str, list[float]]:
+        request = TranslateRequest(
+            id=next(IDS), text="Je suis fatigué.", source_language="fr", target_language="en", decoding=decoding,
+            stream=True,
+        )  # fmt: skip
+        events = [event async for batch in engine.submit([request]) for event in batch]
+        assert isinstance(events[-1], Completion)
+        return events[-1].text, [event.logprob for event in events if isinstance(event, Token)]
+
+    async def company(number: int) -> None:
+        for beams in itertools.islice(itertools.cycle((1, 4, 2)), number, number + 6):
+            await translated(engine, Decoding(max_new_tokens=4 + number, num_beams=beams), target_prefix="I " * number)
+
+    try:
+        asked = [Decoding(max_new_tokens=12)]
+        if precision == "float32":  # the same number falls on the same token
+            asked += [replace(SAMPLED, seed=seed) for seed in range(8)]
+        alone = [await streamed(decoding) for decoding in asked]
+        *others, _, _, _ = await asyncio.gather(*map(streamed, asked), *map(company, range(3)))
+        for (text, logprobs), (same, moved) in zip(alone, others, strict=True):
+            assert same == text
+            assert moved == pytest.approx(logprobs, abs=most)
+    finally:
+        engine.close()
 
 
 async def test_a_translation_begins_with_its_prefix_and_streams_to_the_same(engines: dict[str, TextEngine]) -> None:
