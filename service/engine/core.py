@@ -12,9 +12,7 @@ from typing import Any
 
 import torch
 
-from models.cache import KeyValueCache
 from models.checkpoint import PRETRAIN, Checkpoint
-from models.config import CacheShape
 from models.formats import most_characters
 from models.precision import Precision, convert, resolve_device, resolve_precision
 from models.threads import serial
@@ -24,7 +22,7 @@ from service.engine.calls import Call
 from service.engine.decoding import within_characters
 from service.engine.engine import Engine
 from service.engine.holding import WaitingTexts
-from service.engine.memory import available_bytes
+from service.engine.memory import CacheLayout, mib
 from service.engine.prefixes import PrefixStore
 from service.engine.preparation import Preparation
 from service.engine.runner import Runner
@@ -53,47 +51,6 @@ class EngineOptions:
 
 
 SHORTEST_PROMPT = 2  # tokens: the start token and one of a text
-
-
-@dataclass(frozen=True, kw_only=True)
-class CacheLayout:
-    """What `KeyValueCache.allocate` is asked for."""
-
-    shape: CacheShape
-    slots: int  # those of prefixes among them
-    prefix_slots: int
-    length: int
-    source_length: int
-    dtype: torch.dtype
-
-    @property
-    def nbytes(self) -> int:
-        return KeyValueCache.size_in_bytes(
-            self.shape, slots=self.slots, length=self.length, source_length=self.source_length, dtype=self.dtype
-        )
-
-    def allocate(self, device: torch.device) -> KeyValueCache:
-        return KeyValueCache.allocate(
-            self.shape,
-            slots=self.slots,
-            length=self.length,
-            source_length=self.source_length,
-            dtype=self.dtype,
-            device=device,
-        )
-
-    def check_fits(self, device: torch.device) -> None:
-        """Raises ValueError with the sizes where the buffers are larger than the memory that is left."""
-        needed, available = self.nbytes, available_bytes(device)
-        if available is not None and needed > available:
-            prefixes = f" and {self.prefix_slots} prefix_slots" if self.prefix_slots else ""
-            prompts = f" and prompts of {self.source_length}" if self.source_length else ""
-            fitting = max(0, available * self.slots // needed - self.prefix_slots)
-            raise ValueError(
-                f"the key/value cache of {self.slots - self.prefix_slots} slots{prefixes} for {self.length} tokens"
-                f"{prompts} needs {_mib(needed)}, but {_mib(available)} are available on {device}, enough for "
-                f"{fitting} slots{prefixes}: lower slots, prefix_slots, max_prompt_tokens or max_new_tokens"
-            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,7 +117,7 @@ class Loaded:
             reason,
             device,
             options.slots,
-            _mib(layout.nbytes),
+            mib(layout.nbytes),
         )
         info = ModelInfo(
             name=name,
@@ -253,7 +210,3 @@ def _limit(name: str, asked: int | None, own: int) -> int:
     if asked is not None and asked > own:
         raise ValueError(f"{name} is {asked}, the model's own limit is {own}")
     return asked or own
-
-
-def _mib(size: int) -> str:
-    return f"{size / 2**20:.1f} MiB"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from models.checkpoint import Checkpoint
-from service.engine import core
+from service.engine import memory
 from service.engine.core import EngineOptions, Loaded
 from service.engine.text_engine import TextEngine
 from service.messages import Decoding, GenerateRequest, Request, TranslateRequest
@@ -48,7 +48,7 @@ def test_a_cache_that_does_not_fit_is_refused_with_the_sizes(tmp_path: Path, mon
     made = checkpoints.generator(tmp_path)
     options = {"prefix_slots": 3, "precision": "float32"}
     slot = Loaded.of("it", made, EngineOptions(slots=1, **options)).layout.nbytes // 4
-    monkeypatch.setattr(core, "available_bytes", lambda device: 100 * slot + slot // 2)
+    monkeypatch.setattr(memory, "available_bytes", lambda device: 100 * slot + slot // 2)
     with pytest.raises(ValueError, match="key/value cache") as refused:
         Loaded.of("it", made, EngineOptions(slots=1000, **options))
     said = str(refused.value)
@@ -61,7 +61,7 @@ def test_a_cache_that_does_not_fit_is_refused_with_the_sizes(tmp_path: Path, mon
 
 
 def test_a_cache_fits_where_nobody_knows_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(core, "available_bytes", lambda device: None)
+    monkeypatch.setattr(memory, "available_bytes", lambda device: None)
     assert Loaded.of("it", checkpoints.generator(tmp_path), EngineOptions(slots=10**9)).info.slots == 10**9
 
 

@@ -17,7 +17,7 @@ import torch
 from models.checkpoint import Checkpoint, load, save
 from models.registry import RegistryError
 from models.tokenizer import Tokenizer
-from service.engine import core
+from service.engine import core, memory
 from service.engine.stats import RequestStats, StepStats
 from service.engine.text_engine import AT_ONCE, EngineOptions, TextEngine
 from service.errors import ReloadFailed
@@ -360,7 +360,7 @@ async def test_a_failed_conversion_leaves_the_old_weights_serving_and_a_later_re
 async def test_a_cache_that_does_not_fit_beside_the_old_one_interrupts_nobody(
     engine: TextEngine, second: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(core, "available_bytes", lambda device: 1000)
+    monkeypatch.setattr(memory, "available_bytes", lambda device: 1000)
     with pytest.raises(ReloadFailed, match="key/value cache"):
         await engine.reload(reading(second))
     assert not engine._holding.closed

@@ -329,6 +329,26 @@ async def test_a_prompt_that_begins_like_one_before_is_not_read_again(tmp_path: 
         alone.close()
 
 
+async def test_a_text_that_is_still_tokenized_when_the_engine_closes_is_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    permits, encode = threading.Semaphore(0), Tokenizer.encode
+
+    def slow(self: Tokenizer, text: str) -> list[int]:
+        permits.acquire()
+        return encode(self, text)
+
+    engine = TextEngine("generator", checkpoints.generator(tmp_path, context=4096), EngineOptions())
+    monkeypatch.setattr(Tokenizer, "encode", slow)
+    asking = asyncio.create_task(engine.answer(GenerateRequest(id="long", text="x " * AT_ONCE)))
+    await asyncio.sleep(0.01)
+    await asyncio.to_thread(engine.close)
+    permits.release()
+    failure = await asyncio.wait_for(asking, 5)
+    assert isinstance(failure, Failure)
+    assert failure.code == "not_ready"
+
+
 LONG = "I am tired. " * 3  # more of them than are tokenized at once, and each has room
 
 
