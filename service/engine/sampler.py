@@ -143,23 +143,20 @@ def _end(logits_KV: Tensor, rows: list[Row]) -> Tensor:
 
 
 def sample(logits_KV: Tensor, rows: list[Row]) -> Tensor:
-    """[K] tokens by inversion of the cumulative distribution over tokens in the order of their ids.
+    """[K] tokens, each with its probability: the winner of a race of exponential clocks, one a token (the Gumbel-max
+    trick; Maddison et al. 2014).
 
-    Not of their probabilities: thousands of unlikely tokens are nearly equally so, and the last bit of a logit would
-    decide which of them a number falls on.
+    Not by inversion of the cumulative distribution, in which what rounding moves at one token moves all behind it: here
+    another token wins only where the first two were that near each other.
     """
     settings = [row.sequence.sampling for row in rows]
     temperatures = [min(max(each.temperature, COLDEST), HOTTEST) for each in settings]
-    drawn_K1 = _column([row.sequence.random.random() for row in rows], logits_KV)
+    drawn = [row.sequence.random.getrandbits(63) for row in rows]
+    drawn_K1 = torch.tensor(drawn, dtype=torch.int64, device=logits_KV.device)[:, None]
 
     highest_K1 = logits_KV.amax(dim=1, keepdim=True)
     weights_KV = _filtered(((logits_KV - highest_K1) / _column(temperatures, logits_KV)).softmax(dim=1), settings)
-    cumulative_KV = weights_KV.cumsum(dim=1)
-    target_K1 = drawn_K1 * cumulative_KV[:, -1:]
-    # Rounding may put the target at the very end of the distribution: stay on the last token that was kept.
-    ids_V = torch.arange(weights_KV.shape[1], device=logits_KV.device)
-    last_K1 = (ids_V * (weights_KV > 0)).amax(dim=1, keepdim=True)
-    return (cumulative_KV <= target_K1).sum(dim=1, keepdim=True).minimum(last_K1)[:, 0]
+    return (weights_KV / transforms.exponential(drawn_K1, weights_KV.shape[1])).argmax(dim=1)
 
 
 def _filtered(weights_KV: Tensor, settings: list[Sampling]) -> Tensor:

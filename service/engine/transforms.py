@@ -108,3 +108,21 @@ def _fewest(shares_KV: Tensor, p_K1: Tensor) -> Tensor:
     kept_KV = shares_KV.cumsum(dim=1) - shares_KV < p_K1
     kept_KV[:, 0] = True
     return kept_KV
+
+
+def exponential(seed_K1: Tensor, count: int) -> Tensor:
+    """[K, count] independent exponential numbers of mean 1, a row from one int64 alone: the outputs of SplitMix64.
+
+    Steele et al. 2014, "Fast splittable pseudorandom number generators". A product that overflows wraps, as it should.
+    """
+    bits_KV = seed_K1 + torch.arange(count, device=seed_K1.device) * -0x61C8864680B583EB
+    for shift, factor in ((30, -0x40A7B892E31B1A47), (27, -0x6B2FB644ECCEEE15)):
+        bits_KV = (bits_KV ^ _shifted(bits_KV, shift)) * factor
+    # The upper 31 bits as a number in (0, 1): small ones, which win, have all of a float's precision; none becomes 1.
+    uniform_KV = ((_shifted(bits_KV, 33).float() + 0.5) * 2**-31).clamp_(max=1 - 2**-24)
+    return -torch.log1p(-uniform_KV)
+
+
+def _shifted(bits: Tensor, count: int) -> Tensor:
+    """To the right, with zeros from the left."""
+    return (bits >> count) & ((1 << (64 - count)) - 1)

@@ -225,3 +225,17 @@ def test_all_adjustments_together_are_their_definitions_in_order(
             logit = -math.inf
         expected.append(logit)
     assert adjust(torch.tensor([row]), sequence.rows)[0].tolist() == pytest.approx(expected, rel=1e-4, abs=1e-3)
+
+
+def test_exponential_numbers_are_exponential_and_independent() -> None:
+    seeds = torch.tensor([[0], [1], [2**62], [-(2**63)]])
+    numbers = transforms.exponential(seeds, 100_000)
+    assert torch.isfinite(numbers).all()
+    assert (numbers > 0).all()
+    for quantile in (0.001, 0.1, 0.5, 0.9, 0.999):
+        error = 5 * math.sqrt(quantile * (1 - quantile) / 100_000)
+        shares = (numbers < -math.log1p(-quantile)).double().mean(dim=1)
+        assert (shares - quantile).abs().max() < error
+    both = torch.cat([numbers, numbers.roll(1, dims=1)])  # of rows, and of neighbours in a row
+    assert (torch.corrcoef(both) - torch.eye(8)).abs().max() < 0.02
+    assert torch.equal(transforms.exponential(seeds[1:2], 50), numbers[1:2, :50])
