@@ -55,17 +55,27 @@ class Host:
             time.sleep(LOOK_S)
 
     def _watch_models(self) -> None:
+        """Returns where a model has been away for as long as it may take to start, having said so."""
+        settings = self._setup.settings
         down_since: dict[str, float] = {}
-        before = lifecycle.replicas(self._setup.settings)
+        before = lifecycle.replicas(settings)
         while True:
             time.sleep(LOOK_S)
-            now = lifecycle.replicas(self._setup.settings)
+            now = lifecycle.replicas(settings)
             for model, state in now.items():
                 if state.running < before[model].running and not state.scaling:
                     self._tell(Lost(model, before[model].running - state.running, state.message))
                     down_since.setdefault(model, time.monotonic())
-                if model in down_since and state.complete:
-                    self._tell(Recovered(model, time.monotonic() - down_since.pop(model)))
+                if model not in down_since:
+                    continue
+                down_s = time.monotonic() - down_since[model]
+                if state.complete:
+                    self._tell(Recovered(model, down_s))
+                    del down_since[model]
+                elif not state.running and down_s > settings.start_timeout_s:
+                    reason = f": {state.message}" if state.message else ""
+                    self._tell(Failed(f"{model} did not come back within {settings.start_timeout_s:g} s{reason}"))
+                    return
             before = now
 
     def end(self) -> None:

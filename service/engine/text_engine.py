@@ -227,6 +227,8 @@ def _check_replaces(old: ModelInfo, new: ModelInfo) -> None:
     ):
         if lost := [each if isinstance(each, str) else "-".join(each) for each in before if each not in after]:
             raise ValueError(f"{new.version} lacks the {what} {', '.join(lost)}, which {old.version} has")
+    if old.takes_pairs and not new.takes_pairs:
+        raise ValueError(f"{new.version} takes no pairs of texts, which {old.version} does")
     for limit in ("max_prompt_tokens", "max_new_tokens"):
         if getattr(new, limit) < getattr(old, limit):
             raise ValueError(

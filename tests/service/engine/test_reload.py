@@ -416,6 +416,19 @@ async def test_labels_may_change_places_but_not_go(tmp_path: Path) -> None:
         engine.close()
 
 
+async def test_pairs_of_texts_stay_possible(tmp_path: Path) -> None:
+    checkpoints.classifier(tmp_path / "1")
+    with_pairs = another(tmp_path / "2", load(tmp_path / "1"), 2, takes_pairs=True)
+    without = another(tmp_path / "3", load(tmp_path / "1"), 3)
+    engine = TextEngine("classifier", load(tmp_path / "1"), EngineOptions(slots=2))
+    try:
+        assert (await engine.reload(reading(with_pairs))).takes_pairs
+        with pytest.raises(ReloadFailed, match="classifier@3 takes no pairs of texts, which classifier@2 does"):
+            await engine.reload(reading(without))
+    finally:
+        engine.close()
+
+
 async def test_nothing_is_left_of_the_old_weights(tmp_path: Path, second: Path, first: Path) -> None:
     made = load(first)
     engine = TextEngine("generator", made, EngineOptions(slots=2))
