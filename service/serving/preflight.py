@@ -21,7 +21,7 @@ from service.config import Settings
 BACKLOG = 2048  # connections that wait to be accepted, while a gateway is started anew for instance
 REACH_TIMEOUT_S = 5.0
 FOLDER = "triptych-"
-LONGEST_FOLDER = 40  # Ray puts Unix sockets some 60 characters below it, and such a path has 107 at most
+LONGEST_PARENT = 22  # Ray puts Unix sockets some 80 characters below it, and such a path has 107 at most
 
 # What the processes take, measured with the shipped checkpoints (docs/operations.md): Ray with its helpers, the
 # supervisor and one gateway; and one replica without its weights, most of which is torch and Ray.
@@ -63,15 +63,17 @@ def check_reachable(address: str) -> None:
 @contextmanager
 def own_folder() -> Iterator[str]:
     """A folder for Ray's files and our sockets, removed at the end, as are those of services that were killed."""
-    parent = tempfile.gettempdir() if len(tempfile.gettempdir()) + len(FOLDER) + 8 <= LONGEST_FOLDER else "/tmp"
     try:
+        parent = tempfile.gettempdir()
+        if len(parent) > LONGEST_PARENT:
+            parent = "/tmp"
         _sweep(Path(parent))
         folder = tempfile.mkdtemp(prefix=FOLDER, dir=parent)
         lock = os.open(f"{folder}/lock", os.O_CREAT | os.O_RDWR, 0o600)
     except OSError as error:
         raise Refused(
-            f"no folder for temporary files can be made in {parent}: {error.strerror}. "
-            f"Name a writable one in TMPDIR, with a path of at most {LONGEST_FOLDER - len(FOLDER) - 8} characters"
+            f"no folder for temporary files can be made: {error}. "
+            f"Name a writable one in TMPDIR, with a path of at most {LONGEST_PARENT} characters"
         ) from error
     fcntl.flock(lock, fcntl.LOCK_EX)
     try:

@@ -92,7 +92,7 @@ def test_an_address_nobody_can_be_reached_at_is_said_at_once() -> None:
 def test_a_folder_is_removed_at_the_end_and_so_is_one_that_was_left_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(preflight, "LONGEST_FOLDER", 200)
+    monkeypatch.setattr(preflight, "LONGEST_PARENT", 200)
     monkeypatch.setattr(preflight.tempfile, "gettempdir", lambda: str(tmp_path))
     (tmp_path / "triptych-left").mkdir()
     (tmp_path / "triptych-left/lock").touch()
@@ -106,5 +106,17 @@ def test_a_folder_is_removed_at_the_end_and_so_is_one_that_was_left_behind(
 
 def test_a_place_that_cannot_be_written_to_is_said_plainly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preflight.tempfile, "gettempdir", lambda: "/proc/self")
-    with pytest.raises(Refused, match=r"no folder .* can be made in /proc/self: .*TMPDIR"), preflight.own_folder():
+    with (
+        pytest.raises(Refused, match=r"no folder .* can be made: .*/proc/self/triptych-.*TMPDIR"),
+        preflight.own_folder(),
+    ):
+        pass
+
+
+def test_that_there_is_no_place_at_all_is_said_plainly(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere() -> str:
+        raise FileNotFoundError(2, "No usable temporary directory found in ['/tmp', '/']")
+
+    monkeypatch.setattr(preflight.tempfile, "gettempdir", nowhere)
+    with pytest.raises(Refused, match=r"can be made: .*No usable temporary directory.*TMPDIR"), preflight.own_folder():
         pass
