@@ -7,6 +7,7 @@ second, that it is not ready at first, and ends when it is told to or when the s
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import socket
@@ -92,6 +93,7 @@ class GatewayServer:
             logging.getLogger("ray.serve").setLevel(logging.WARNING)
             for name, worker in self._workers.items():  # which need not be deployed yet
                 worker.connect(serve.get_deployment_handle(name, application_of(name), _check_exists=False))
+            gc.freeze()  # what is there now stays: looking through it again takes tenths of a second
         except Exception:
             log.exception("Ray at %s cannot be reached", address)
             os._exit(1)  # the supervisor starts another one, or gives up

@@ -5,9 +5,9 @@ Knows nothing of bodies and models.
 
 from __future__ import annotations
 
+import random
 import re
 import time
-import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -39,7 +39,7 @@ class RequestContext:
     def enter(cls, scope: Scope, route: str) -> RequestContext:
         """Make the context of a request and leave it in its scope."""
         given = Headers(scope=scope).get("x-request-id", "")
-        context = cls(given if _SANE_ID.fullmatch(given) else uuid.uuid4().hex, route)
+        context = cls(given if _SANE_ID.fullmatch(given) else f"{random.getrandbits(128):032x}", route)
         scope[_SCOPE_KEY] = context
         return context
 
