@@ -76,7 +76,8 @@ class GatewayServer:
     def _obey(self, command: Connect | Restarts | Drain) -> None:
         match command:
             case Connect(address):
-                threading.Thread(target=self._connect, args=(address,), name="connect", daemon=True).start()
+                arguments = (address, asyncio.get_running_loop())
+                threading.Thread(target=self._connect, args=arguments, name="connect", daemon=True).start()
             case Restarts():
                 self._restarted(command)
             case Drain(timeout_s):
@@ -86,13 +87,15 @@ class GatewayServer:
         for process, total in restarts.totals.items():
             self._metrics.restarted(process, total)
 
-    def _connect(self, address: str) -> None:
+    def _connect(self, address: str, loop: asyncio.AbstractEventLoop) -> None:
         """Takes a second or two, in which the gateway answers that it is not ready."""
         try:
             ray.init(address=address, namespace=NAMESPACE, logging_level=logging.WARNING, log_to_driver=False)
             logging.getLogger("ray.serve").setLevel(logging.WARNING)
-            for name, worker in self._workers.items():  # which need not be deployed yet
-                worker.connect(serve.get_deployment_handle(name, application_of(name), _check_exists=False))
+            for name, worker in self._workers.items():
+                # It need not be deployed yet. The handle belongs to the event loop that uses it.
+                handle = serve.get_deployment_handle(name, application_of(name), _check_exists=False)
+                loop.call_soon_threadsafe(worker.connect, handle)
             gc.freeze()  # what is there now stays: looking through it again takes tenths of a second
         except Exception:
             log.exception("Ray at %s cannot be reached", address)

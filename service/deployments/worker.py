@@ -35,23 +35,27 @@ class RayWorker:
     def __init__(self, name: str, handle: DeploymentHandle | None = None) -> None:
         """Without a handle, nobody can be reached until `connect` gives one."""
         self.name = name
-        self._connected = handle
+        self._handles: tuple[DeploymentHandle, DeploymentHandle] | None = None
+        if handle is not None:
+            self.connect(handle)
 
     def connect(self, handle: DeploymentHandle) -> None:
-        self._connected = handle
+        self._handles = handle, handle.options(method_name="submit", stream=True)
+
+    def _connected(self) -> tuple[DeploymentHandle, DeploymentHandle]:
+        """For questions, and for requests."""
+        if self._handles is None:
+            raise NotReady(f"model {self.name!r} is not there yet: the service is starting")
+        return self._handles
 
     @property
     def _handle(self) -> DeploymentHandle:
-        if self._connected is None:
-            raise NotReady(f"model {self.name!r} is not there yet: the service is starting")
-        return self._connected
+        return self._connected()[0]
 
     async def submit(self, requests: Sequence[Request]) -> AsyncIterator[list[Event]]:
         """To one replica; events as they come. Closing the iterator cancels what is still running there."""
-        events = cast(
-            DeploymentResponseGenerator[list[Event]],
-            self._handle.options(method_name="submit", stream=True).remote(list(requests)),
-        )
+        _, submit = self._connected()
+        events = cast(DeploymentResponseGenerator[list[Event]], submit.remote(list(requests)))
         try:
             async for batch in events:
                 yield batch

@@ -44,7 +44,7 @@ class Readiness:
         self._heard = self._changed = clock()
         self._silent = 0  # watches since then: not seconds, for it may have been us who stood still
         self._doubted = True  # only an answer to the question is believed
-        self._ready = False
+        self._ready = self._was_ready = False
         self._reason: str | None = None  # why the model is known to be dead
         self._recovery_s = USUAL_RECOVERY_S
 
@@ -135,13 +135,15 @@ class Readiness:
         now = self._clock()
         if self._reason is not None:
             self._recovery_s = now - self._changed
-        log.info("the model is ready after %.1f s", now - self._changed, extra={"model": self._model})
-        self._ready, self._reason, self._changed = True, None, now
+        level = logging.INFO if self._was_ready else logging.DEBUG
+        log.log(level, "the model is ready after %.1f s", now - self._changed, extra={"model": self._model})
+        self._ready, self._was_ready, self._reason, self._changed = True, True, None, now
         self._on_change(True)
 
     def _becomes_dead(self, reason: str, unexpected: Exception | None = None) -> None:
         if self._reason is None:
-            log.warning("the model is not ready: %s", reason, extra={"model": self._model}, exc_info=unexpected)
+            level = logging.WARNING if self._was_ready or unexpected else logging.DEBUG  # at first it is only loading
+            log.log(level, "the model is not ready: %s", reason, extra={"model": self._model}, exc_info=unexpected)
             self._changed = self._clock()
             self._on_change(False)
         self._ready, self._doubted, self._reason = False, True, reason

@@ -30,11 +30,18 @@ def commands(url: str, models: list[dict[str, Any]]) -> Iterator[str]:
     """A curl command for the first model of each task, with the first example of its checkpoint."""
     for task in dict.fromkeys(model["task"] for model in models):
         first = next(model for model in models if model["task"] == task)
-        body = next(iter(first["examples"].values()), None)
-        if body is not None:
-            stream = "-N " if body.get("stream") else ""
-            text = shlex.quote(json.dumps(body, ensure_ascii=False))
-            yield f"curl {stream}{url}/{task} -H 'content-type: application/json' -d {text}"
+        body = next(iter(first["examples"].values()), None) or _any_body(first)
+        stream = "-N " if body.get("stream") else ""
+        text = shlex.quote(json.dumps(body, ensure_ascii=False))
+        yield f"curl {stream}{url}/{task} -H 'content-type: application/json' -d {text}"
+
+
+def _any_body(model: dict[str, Any]) -> dict[str, Any]:
+    """For a checkpoint that has no examples of its own."""
+    if not model["language_pairs"]:
+        return {"inputs": "Hello."}
+    source, target = model["language_pairs"][0]
+    return {"inputs": "Hello.", "parameters": {"src_lang": source, "tgt_lang": target}}
 
 
 def failed(console: Console, reason: str) -> None:

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from service.deployments.worker import agreed
-from service.errors import ReloadFailed
+from service.deployments.worker import RayWorker, agreed
+from service.errors import NotReady, ReloadFailed
 from service.messages import Failure
 from tests.service.gateway.fakes import model_info
 
@@ -23,3 +23,12 @@ def test_replicas_that_all_failed_say_why() -> None:
 def test_replicas_that_differ_are_named_with_what_to_do() -> None:
     with pytest.raises(ReloadFailed, match=r"1 of 3 replicas .* than m@2, reload again: m goes on with m@1: no room"):
         agreed([NEW, FAILED, NEW])
+
+
+async def test_before_ray_is_reached_every_call_says_that_the_service_is_starting() -> None:
+    worker = RayWorker("m")
+    for call in (worker.describe(), worker.canary(), worker.cancel(["r"]), worker.metrics(), worker.reload(None)):
+        with pytest.raises(NotReady, match=r"model 'm' is not there yet: the service is starting"):
+            await call
+    with pytest.raises(NotReady, match="the service is starting"):
+        await anext(aiter(worker.submit([])))

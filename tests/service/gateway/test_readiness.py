@@ -148,14 +148,13 @@ async def test_a_dead_model_comes_back_by_an_answer_and_not_by_what_it_still_had
     assert model.readiness.fresh
 
 
-async def test_each_change_is_told_once(model, caplog):
+async def test_each_change_is_told_once_and_that_a_model_has_been_loaded_is_none(model, caplog):
     caplog.set_level(logging.INFO, "triptych")
     for dead in (None, None, NotReady("stopped"), NotReady("stopped"), NotReady("loading"), None, None):
         model.dead = dead
         model.now += FRESH_S
         await model.readiness.answer()
     assert [record.getMessage() for record in caplog.records] == [
-        "the model is ready after 5.0 s",
         "the model is not ready: stopped",
         "the model is ready after 15.0 s",
     ]
