@@ -19,9 +19,9 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(checkpoints.registry(tmp_path_factory.mktemp("tiny"), context=2048))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def service(registry: str) -> Iterator[Service]:
-    """One that outlives the faults of a module."""
+    """One that outlives all that is done to it."""
     running = Service("--registry", registry).wait_until_ready()
     yield running
     running.stop()

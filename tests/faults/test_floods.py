@@ -17,6 +17,9 @@ from tests.e2e.service import Service
 SLOTS, WAITING, CLIENTS = 8, 24, 600
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def service(registry: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """One small generator."""

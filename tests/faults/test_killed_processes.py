@@ -65,6 +65,7 @@ def test_a_killed_gateway_costs_what_was_in_flight_and_others_wait_or_are_refuse
     assert restarts(service, "gateway") == 1
 
 
+@pytest.mark.slow
 def test_a_killed_controller_of_ray_serve_costs_nothing(service: Service) -> None:
     with Clients(service.url, CLIENTS) as ledger:
         service.kill_process("ray::ServeController")

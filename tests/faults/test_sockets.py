@@ -17,6 +17,9 @@ from tests.e2e.service import Service
 LIMIT, TIMEOUT_S = 300, 4.0
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def service(registry: str) -> Iterator[Service]:
     environment = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import time
@@ -54,6 +53,7 @@ def test_a_start_that_takes_too_long_ends(registry: str) -> None:
     assert "the service was not ready within 2 s: the models are still being loaded" in output
 
 
+@pytest.mark.slow
 def test_nothing_is_left_in_the_folder_for_temporary_files(registry: str) -> None:
     folder = Path("/tmp") / f"t{os.getpid()}"
     folder.mkdir()
@@ -65,12 +65,3 @@ def test_nothing_is_left_in_the_folder_for_temporary_files(registry: str) -> Non
         service.stop()
     assert list(folder.iterdir()) == []
     folder.rmdir()
-
-
-def test_every_line_but_those_for_the_newcomer_is_json(registry: str) -> None:
-    service = Service("--registry", registry).wait_until_ready()
-    service.stop()
-    lines = [line for line in service.lines if "triptych." in line]
-    assert len(lines) >= 4
-    for line in lines:
-        assert json.loads(line).keys() >= {"time", "level", "logger", "message"}

@@ -56,6 +56,7 @@ def test_a_port_answers_for_its_own_service_alone_from_start_to_end(
     assert heard[second.url] | {None} == {"yours", None}
 
 
+@pytest.mark.slow
 def test_nobody_else_can_listen_on_the_port_while_the_service_starts(registry: str) -> None:
     first = Service("--registry", registry)
     second = Service("--registry", registry, port=first.port)
