@@ -16,6 +16,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from models.memory import machine_available_bytes
 from service.config import Settings
 
 BACKLOG = 2048  # connections that wait to be accepted, while a gateway is started anew for instance
@@ -23,10 +24,10 @@ REACH_TIMEOUT_S = 5.0
 FOLDER = "triptych-"
 LONGEST_PARENT = 22  # Ray puts Unix sockets some 80 characters below it, and such a path has 107 at most
 
-# What the processes take, measured with the shipped checkpoints (docs/operations.md): Ray with its helpers, the
-# supervisor and one gateway; and one replica without its weights, most of which is torch and Ray.
-BASE_BYTES = 900 * 2**20
-REPLICA_BYTES = 280 * 2**20
+# What the processes take, measured with the shipped checkpoints, and a little more, for Ray ends replicas before the
+# last byte is taken: Ray with its helpers, the supervisor and one gateway; and a replica without its weights.
+BASE_BYTES = 700 * 2**20
+REPLICA_BYTES = 320 * 2**20
 WEIGHTS_FACTOR = 3  # the file is half precision, it is read as it is, and then converted
 
 
@@ -95,14 +96,8 @@ def check_models(settings: Settings) -> None:
     """That each model has a checkpoint of its task, and that there is memory for all of them."""
     # Apart from this process, which lives as long as the service: reading checkpoints takes torch with it.
     with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as apart:
-        weights, available = apart.submit(_look_at_models, settings).result()
-    check_memory(settings, weights, available)
-
-
-def _look_at_models(settings: Settings) -> tuple[int, int | None]:
-    from models.memory import machine_available_bytes
-
-    return check_checkpoints(settings), machine_available_bytes()
+        weights = apart.submit(check_checkpoints, settings).result()
+    check_memory(settings, weights, machine_available_bytes())
 
 
 def check_checkpoints(settings: Settings) -> int:

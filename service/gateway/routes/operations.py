@@ -121,6 +121,9 @@ async def _info_of(model: ServedModel) -> ModelInfo | ServiceError:
 
 
 async def _scrape(model: ServedModel, metrics: GatewayMetrics) -> list[tuple[str, bytes]]:
+    if model.readiness.refusal() is not None:  # which the log has said
+        metrics.scrape_failed(model.name)
+        return []
     try:
         async with asyncio.timeout(SCRAPE_TIMEOUT_S):
             return await model.worker.metrics()

@@ -61,9 +61,9 @@ def test_a_checkpoint_of_another_task_than_the_settings_say_is_refused(classifie
 def test_too_little_memory_is_said_with_both_sizes(tmp_path: Path) -> None:
     preflight.check_memory(Settings(), 0, None)
     preflight.check_memory(Settings(), 0, 4 * GIB)
-    with pytest.raises(Refused, match=r"1\.0 GiB of memory are left, and 3 model replicas .* need about 1\.7 GiB"):
+    with pytest.raises(Refused, match=r"1\.0 GiB of memory are left, and 3 model replicas .* need about 1\.6 GiB"):
         preflight.check_memory(Settings(), 0, GIB)
-    with pytest.raises(Refused, match=r"need about 13\.7 GiB"):
+    with pytest.raises(Refused, match=r"need about 13\.6 GiB"):
         preflight.check_memory(Settings(), 4 * GIB, 8 * GIB)
 
 
