@@ -135,6 +135,27 @@ async def test_a_head_that_does_not_come_is_not_waited_for_nor_one_that_never_en
         assert not held.idle
 
 
+async def test_a_client_that_takes_nothing_of_what_is_sent_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Endless(Slow):
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            while self.let.is_set():
+                await send({"type": "http.response.body", "body": b"x" * 65536, "more_body": True})
+                await asyncio.sleep(0)
+
+    monkeypatch.setattr(connections, "STALLED_S", 0.3)
+    app = Endless()
+    async with serving(app, limit=10) as (port, held):
+        with socket.create_connection(("127.0.0.1", port)) as deaf:
+            deaf.sendall(REQUEST)
+            while not held.open:
+                await asyncio.sleep(0.01)
+            while held.open:
+                await asyncio.sleep(0.01)
+        app.let.clear()
+        await asyncio.sleep(0.01)  # its last turn
+
+
 async def test_requests_sent_one_behind_the_other_are_all_answered() -> None:
     async with serving(Slow(), limit=1) as (port, _):
         connection = await opened(port, REQUEST * 3)
