@@ -34,7 +34,9 @@ def _own() -> dict[str, str]:
         "RAY_SERVE_ENABLE_HA_PROXY": "0",
         # What stops a replica here is a setting or a checkpoint: trying again only delays the message.
         "RAY_SERVE_MAX_PER_REPLICA_RETRY_COUNT": "1",
-        "RAY_AUTH_MODE": "token",  # Ray's own ports listen on every interface: only who knows the token is heard
+        # Ray's own ports listen on the loopback interface, as on other systems, and to those who know the token.
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # a replica that reserves no GPU still sees one
         # Ray's own log files, which nobody reads unless Ray is at fault.

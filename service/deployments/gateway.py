@@ -1,4 +1,4 @@
-"""The Ray Serve deployment of the HTTP gateway: the ASGI application with a handle for each model."""
+"""The HTTP gateway as a Ray Serve deployment, for `serve deploy`: the ASGI application with a handle for each model."""
 
 from __future__ import annotations
 
@@ -45,13 +45,7 @@ class Gateway:
         configure_logging(self._settings.log_level, json_lines=self._settings.log_json, stream=sys.__stderr__)
         workers = {name: RayWorker(name, handle) for name, handle in self._handles.items()}
         replica = serve.get_replica_context().replica_id.unique_id
-        app = create_app(self._settings, workers, GatewayMetrics(list(workers), replica))
-        self._admission = app.state.admission
-        return OneRequestId(app)
-
-    async def drain(self, timeout_s: float) -> int:
-        """Refuse new requests and wait for those being answered; how many texts are left in the end."""
-        return await self._admission.drain(timeout_s)
+        return OneRequestId(create_app(self._settings, workers, GatewayMetrics(list(workers), replica)))
 
 
 def deploy_gateway(settings: Settings, models: Mapping[str, Application]) -> Application:

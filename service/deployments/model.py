@@ -8,8 +8,10 @@ import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING
 
+import ray
 from ray import serve
 from ray.serve import Application
+from ray.serve._private import replica
 
 from service.config import Settings
 from service.errors import NotReady, ReloadFailed, ServiceError
@@ -20,6 +22,19 @@ if TYPE_CHECKING:
 
 
 NO_LIMIT = 1_000_000
+LOOPBACK = "127.0.0.1"
+
+
+def stay_on_loopback() -> None:
+    """Keep the replica's gRPC port on the loopback interface where all of this Ray is there.
+
+    Ray Serve opens it on every interface, asks nobody for the token, and unpickles what comes. It has no setting for
+    that: a test looks for ports that listen elsewhere.
+    """
+    if ray.util.get_node_ip_address() != LOOPBACK:
+        return
+    add_port = replica.add_port_to_grpc_server
+    replica.add_port_to_grpc_server = lambda server, address: add_port(server, address.replace("[::]", LOOPBACK))
 
 
 class ModelReplica:
@@ -27,6 +42,7 @@ class ModelReplica:
 
     def __init__(self, name: str, settings: Settings, logs: str | None = None) -> None:
         """`logs` is the socket for log lines; None: they go to stderr."""
+        stay_on_loopback()
         import torch
 
         from service.engine.text_engine import EngineOptions, TextEngine

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from tests.e2e.service import START_TIMEOUT_S, Service
@@ -71,3 +72,15 @@ def test_nobody_else_can_listen_on_the_port_while_the_service_starts(registry: s
     finally:
         first.stop()
         second.stop()
+
+
+def test_nothing_but_the_gateway_listens_and_that_where_the_settings_say(service: Service) -> None:
+    service.remember_descendants()
+    listening = {
+        (connection.laddr.ip.removeprefix("::ffff:"), connection.laddr.port)
+        for process in [*service.processes(""), psutil.Process(service.process.pid)]
+        for connection in process.net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    assert ("127.0.0.1", service.port) in listening
+    assert {ip for ip, _ in listening} == {"127.0.0.1"}
