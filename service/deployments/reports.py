@@ -53,6 +53,17 @@ class Drain:
     timeout_s: float
 
 
+# From the gateways.
+
+
+@dataclass(frozen=True, slots=True)
+class Alive:
+    """The gateway's event loop turns: told every `BEAT_S`."""
+
+
+BEAT_S = 1.0
+
+
 # From the process that holds Ray.
 
 

@@ -21,7 +21,7 @@ import uvicorn
 from ray import serve
 
 from service.deployments.lifecycle import NAMESPACE, application_of
-from service.deployments.reports import Connect, Drain, GatewaySetup, Restarts
+from service.deployments.reports import BEAT_S, Alive, Connect, Drain, GatewaySetup, Restarts
 from service.deployments.worker import RayWorker
 from service.gateway.app import create_app
 from service.gateway.connections import KEEP_ALIVE_S, Connections, connection_limit
@@ -71,7 +71,15 @@ class GatewayServer:
                     loop.call_soon_threadsafe(self._obey, Drain(ORPHANED_DRAIN_S))
 
         threading.Thread(target=listen, name="supervisor", daemon=True).start()
+        beating = asyncio.create_task(self._beat(connection))
         await self._server.serve(sockets=[self._listener])
+        beating.cancel()
+
+    async def _beat(self, connection: Connection) -> None:
+        with suppress(OSError):  # the supervisor has gone
+            while True:
+                connection.send(Alive())
+                await asyncio.sleep(BEAT_S)
 
     def _obey(self, command: Connect | Restarts | Drain) -> None:
         match command:

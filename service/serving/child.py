@@ -42,7 +42,7 @@ class Child:
     ) -> None:
         """`on_line` gets each line the child prints, in a thread of its own."""
         self.name = name
-        self.started = time.monotonic()
+        self.heard: float | None = None  # when it last said something
         self.printed: deque[str] = deque(maxlen=LAST_LINES)
         self._on_line = on_line
         ours, theirs = Pipe()
@@ -79,6 +79,8 @@ class Child:
         with suppress(EOFError, OSError):  # it has ended, which `running` says
             while self.connection.poll():
                 heard.append(self.connection.recv())
+        if heard:
+            self.heard = time.monotonic()
         return heard
 
     @property

@@ -37,6 +37,7 @@ DRAIN_S = 5.0  # for running requests at the end
 LEAVE_S = 2.0  # for a gateway to end after that
 HOST_LEAVES_S = 3.0  # for what is to be taken off a cluster
 OFTEN, WITHIN_S = 5, 60.0  # as many ends of one process within that time, and the service gives up
+HANGS_S = 15.0  # without a sign of life, and a gateway is ended
 TICK_S = 0.5
 
 log = logging.getLogger("triptych.supervisor")
@@ -95,6 +96,7 @@ class Supervisor:
         self._restarts = Counter(dict.fromkeys(("gateway", *plan.settings.models), 0))
         self._ends: dict[str, _Ends] = {}
         self._address: str | None = None
+        self._looked = time.monotonic()
         self.deployed = False
         self.failed: str | None = None
         setup = HostSetup(settings=plan.settings, address=plan.address, directory=plan.directory, logs=plan.logs)
@@ -130,9 +132,23 @@ class Supervisor:
             self._hear(report)
         if self.failed is None and not self._host.running:
             self.failed = f"{self._host.name} {self._host.how_it_ended()}"
+        self._end_what_hangs()
         for number, gateway in enumerate(self._gateways):
             if self.failed is None and not gateway.running:
                 self._replace(number, gateway)
+
+    def _end_what_hangs(self) -> None:
+        before, self._looked = self._looked, time.monotonic()
+        for gateway in self._gateways:
+            gateway.reports()
+            if gateway.heard is None:  # it is still starting
+                continue
+            if self._looked - before > HANGS_S / 2:  # it was us who stood still
+                gateway.heard = self._looked
+            if self._looked - gateway.heard > HANGS_S and gateway.running:
+                log.error("%s has hung for %.0f s and is ended", gateway.name, self._looked - gateway.heard)
+                gateway.process.kill()
+                gateway.wait(LEAVE_S)
 
     def _hear(self, report: Report) -> None:
         match report:

@@ -18,6 +18,19 @@ def readiness(service: Service) -> tuple[int, float]:
 
 
 @pytest.mark.slow
+def test_a_stopped_gateway_is_replaced_and_who_waited_is_answered(service: Service) -> None:
+    (gateway,) = service.processes("service.deployments.server")
+    gateway.send_signal(signal.SIGSTOP)
+    began = time.monotonic()
+    assert httpx.get(f"{service.url}/livez", timeout=40).status_code == 200
+    print(f"answered after {time.monotonic() - began:.1f} s")
+    service.wait_for_line("gateway 0 has hung for")
+    while readiness(service)[0] != 200:
+        assert time.monotonic() - began < 60, "not ready again"
+        time.sleep(0.2)
+
+
+@pytest.mark.slow
 def test_a_stopped_replica_is_soon_not_ready_is_replaced_and_its_callers_are_refused(service: Service) -> None:
     (replica,) = service.processes("ServeReplica:triptych-classifier")
     replica.send_signal(signal.SIGSTOP)
