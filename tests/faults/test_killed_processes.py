@@ -30,23 +30,18 @@ def restarts(service: Service, process: str) -> float:
     return float(found[1])
 
 
-def test_a_killed_replica_costs_errors_until_another_one_runs(service: Service) -> None:
+def test_a_killed_replica_costs_refusals_at_most_until_another_one_runs(service: Service) -> None:
     with Clients(service.url, CLIENTS) as ledger:
         service.kill_process("ServeReplica:triptych-generator")
-        killed = time.monotonic()
-        while httpx.get(f"{service.url}/readyz", timeout=10).status_code == 200:
-            assert time.monotonic() - killed < 10, "still ready"
-            time.sleep(0.05)
-        print(f"not ready {time.monotonic() - killed:.1f} s after the end of the only replica")
+        assert "generator" in service.wait_for_line("replicas ended")
+        service.wait_for_line("run again", 60)
         seconds_until_ready(service)
         right = ledger.right
         while ledger.right < right + 2 * CLIENTS:
             assert ledger.hung + ledger.wrong == 0, str(ledger)
             time.sleep(0.05)
+    # What was in flight is refused in words; what came later may have waited for the new one.
     assert ledger.hung + ledger.wrong + ledger.broken == 0, str(ledger)
-    assert ledger.refused > 0
-    assert "generator" in service.wait_for_line("replicas ended")
-    service.wait_for_line("run again")
     assert restarts(service, "generator") == 1
 
 
