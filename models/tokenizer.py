@@ -94,6 +94,11 @@ class Tokenizer:
         """Special and control tokens leave no trace; bytes that are not UTF-8 become U+FFFD."""
         return self._inner.decode([id for id in ids if id not in self._added], skip_special_tokens=False)
 
+    def merges(self) -> list[tuple[int, int, int]]:
+        """(token, first, second): what each token of a byte-pair vocabulary was merged of; none of another kind."""
+        pairs = json.loads(self._inner.to_str())["model"].get("merges", ())
+        return [(self.id(first + second), self.id(first), self.id(second)) for first, second in pairs]
+
     @cached_property
     def longest_token(self) -> int:
         """Characters of a text that one token stands for, at most, and a space beside it.

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from models.interface import CausalBatch, Prompts, Seq2SeqBatch
 from models.training.data.batches import padded
-from models.training.data.examples import Example, Examples
+from models.training.data.examples import EpochExamples, Example
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Batch:
 class Objective(Protocol):
     """The first term of the loss is the main one, whose loss and accuracy are reported."""
 
-    def sizes(self, examples: Examples) -> np.ndarray:
+    def sizes(self, examples: EpochExamples) -> np.ndarray:
         """[N] float: an example's padded width (rounded down), and a fraction that refines the order."""
         ...
 
@@ -60,7 +60,7 @@ class Translation:
     def __init__(self, pad_id: int, start_id: int) -> None:
         self._pad, self._start = pad_id, start_id
 
-    def sizes(self, examples: Examples) -> np.ndarray:
+    def sizes(self, examples: EpochExamples) -> np.ndarray:
         source, target = examples.source_lengths_N, examples.target_lengths_N
         return np.maximum(source, target) + (source + target) / 10_000
 
@@ -90,7 +90,7 @@ class CausalLanguageModel:
     def __init__(self, pad_id: int, drop_control: float = 0.0) -> None:
         self._pad, self._drop = pad_id, drop_control
 
-    def sizes(self, examples: Examples) -> np.ndarray:
+    def sizes(self, examples: EpochExamples) -> np.ndarray:
         return (examples.source_lengths_N + examples.target_lengths_N - 1).astype(float)
 
     def batch(self, examples: Sequence[Example], random: np.random.Generator) -> Batch:
@@ -136,7 +136,7 @@ class Classification:
         self._pad, self._separator, self._mask = pad_id, separator_id, mask_id
         self._word_dropout = word_dropout
 
-    def sizes(self, examples: Examples) -> np.ndarray:
+    def sizes(self, examples: EpochExamples) -> np.ndarray:
         return examples.source_lengths_N.astype(float)
 
     def batch(self, examples: Sequence[Example], random: np.random.Generator) -> Batch:
@@ -180,7 +180,7 @@ class Pretraining:
         self._mask_rate, self._next_sentence = mask_rate, next_sentence
         self._words_from = _words_from(pad_id, separator_id, mask_id)
 
-    def sizes(self, examples: Examples) -> np.ndarray:
+    def sizes(self, examples: EpochExamples) -> np.ndarray:
         return (examples.source_lengths_N + examples.target_lengths_N).astype(float)
 
     def batch(self, examples: Sequence[Example], random: np.random.Generator) -> Batch:

@@ -126,6 +126,30 @@ class Cleaning:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Variation:
+    """Of a translator's training text, anew whenever it is read. Shares of the examples, each of which is varied in one
+    way at most; `data.variations` says what each does."""
+
+    capitals: float = 0.0  # both sides
+    lower_case: float = 0.0  # the source without capitals, and some of it without accents or a final sign
+    final_signs: float = 0.0  # none, another one, or no space before it
+    accents: float = 0.0  # the source without
+    spaces: float = 0.0  # the source without some
+    slips: float = 0.0  # of typing, in the source
+    copies: float = 0.0  # a number, name, address, placeholder or the like on both sides becomes a random one
+    joined: float = 0.0  # with one to three others, as one text
+    split_tokens: float = 0.0  # share of the tokens, of every example, that are taken apart into smaller ones
+
+    def __post_init__(self) -> None:
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        for name, value in values.items():
+            if not 0 <= value < 1:
+                raise ConfigError(f"{name} is {value}, expected a share from 0 to below 1")
+        if (total := sum(values.values()) - self.split_tokens) > 1:
+            raise ConfigError(f"the shares of varied examples add up to {total:g}, expected at most 1")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Training:
     """The loop. The run ends at `steps` or, with `max_minutes`, when the time is spent, whichever comes first.
 
@@ -206,6 +230,7 @@ class Recipe:
     control: Control | None = None
     steering: Steering | None = None
     cleaning: Cleaning = Cleaning()
+    variation: Variation | None = None
     licence: str = ""
     data: str = ""  # what it was trained on, for the manifest
     attribution: str = ""
@@ -229,6 +254,8 @@ class Recipe:
             raise ConfigError(f"mask_rate is {self.mask_rate}, expected a share between 0 and 1")
         if self.steering and self.task != "generate":
             raise ConfigError(f"steering is of a generator, this recipe is to {self.task}")
+        if self.variation and self.task != "translate":
+            raise ConfigError(f"variation is of a translator's text, this recipe is to {self.task}")
         if not self.beams or min(self.beams) < 1:
             raise ConfigError(f"beams is {self.beams}, expected widths of at least 1")
         if self.task == "translate" and not all(corpus.directions for corpus in self.corpora):

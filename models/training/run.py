@@ -26,9 +26,10 @@ from models.config import Config, GPTConfig, Seq2SeqConfig
 from models.precision import resolve_device
 from models.tokenizer import SPECIAL_TOKENS, Tokenizer, train_byte_bpe, train_wordpiece
 from models.training.card import write_card
-from models.training.data.examples import Examples, encode
+from models.training.data.examples import Examples, TrainingExamples, encode
 from models.training.data.rows import Row
 from models.training.data.splits import Splits, read_splits
+from models.training.data.varied import Varied
 from models.training.objectives import CausalLanguageModel, Classification, Objective, Pretraining, Translation
 from models.training.parallel import ALONE, Group
 from models.training.recipe import Recipe, TokenizerRecipe
@@ -62,7 +63,7 @@ class Prepared:
     tokenizer: Tokenizer
     config: Config
     splits: Splits
-    training: Examples
+    training: TrainingExamples
     validation: Examples
 
 
@@ -93,7 +94,10 @@ def prepare(job: Job, say: Say = print) -> Prepared:
     validation = encode(recipe, tokenizer, splits.validation, longest, None)
     if training.too_long:
         say(f"{recipe.name}: {training.too_long}")
-    return Prepared(recipe, directory, start, tokenizer, config, splits, training, validation)
+    read: TrainingExamples = training
+    if recipe.variation:
+        read = Varied(training, tokenizer, recipe.variation, longest=longest, seed=recipe.seed)
+    return Prepared(recipe, directory, start, tokenizer, config, splits, read, validation)
 
 
 def fit(job: Job, prepared: Prepared, *, group: Group = ALONE, say: Say = print) -> TrainingResult:
@@ -108,10 +112,11 @@ def fit(job: Job, prepared: Prepared, *, group: Group = ALONE, say: Say = print)
     device = resolve_device(job.device)
     if group.rank == 0:
         learned = sum(p.numel() for p in model.parameters() if p.requires_grad)
+        first = prepared.training.epoch(0)
         say(
             f"{recipe.name}: {learned:,} parameters to learn, {prepared.tokenizer.vocab_size:,} tokens, "
-            f"{len(prepared.training):,} examples with "
-            f"{prepared.training.source_lengths_N.sum() + prepared.training.target_lengths_N.sum():,} ids, on {device}"
+            f"{len(first):,} examples with {first.source_lengths_N.sum() + first.target_lengths_N.sum():,} ids, "
+            f"on {device}"
         )
     trainer = Trainer(
         recipe.name,

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from models.training.averaging import Averaging
 from models.training.compiling import compiled, uncompiled
 from models.training.data.batches import plan_batches
-from models.training.data.examples import Examples
+from models.training.data.examples import Examples, TrainingExamples
 from models.training.fast import number_format, smoothed_cross_entropy, speed_up_on_cpu
 from models.training.objectives import Batch, Objective
 from models.training.optimizer import build_optimizers, clip_gradients, schedule
@@ -54,7 +54,7 @@ class Trainer:
         recipe: Training,
         *,
         objective: Objective,
-        training: Examples,
+        training: TrainingExamples,
         validation: Examples,
         directory: Path,
         recipe_hash: str,
@@ -70,7 +70,7 @@ class Trainer:
         self._name, self._directory, self._recipe_hash, self._seed = name, directory, recipe_hash, seed
         self._objective, self._training, self._validation = objective, training, validation
         self._group, self._say = group, say
-        self._order = Order(objective.sizes(training), recipe.batch_tokens, seed)
+        self._order = Order(lambda epoch: objective.sizes(training.epoch(epoch)), recipe.batch_tokens, seed)
         self._learned = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self._optimizers = build_optimizers(model, recipe)
         self._averaging = Averaging(self._learned, recipe, directory, group)
@@ -191,7 +191,8 @@ class Trainer:
         batches = []
         for index in range(self._group.rank, len(chosen), self._group.size):
             random = np.random.default_rng((self._seed, 1, step, index))
-            examples = [self._training[row] for row in chosen[index]]
+            epoch, rows = chosen[index]
+            examples = [self._training.epoch(epoch)[row] for row in rows]
             batches.append((index, self._objective.batch(examples, random).to(self._device)))
         return batches, place
 

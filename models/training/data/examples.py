@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby, islice
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import BinaryIO, Protocol, Self
 
 import numpy as np
 
@@ -38,6 +38,21 @@ class Example:
     target: np.ndarray
 
 
+class EpochExamples(Protocol):
+    """What training reads in one epoch."""
+
+    source_lengths_N: np.ndarray  # int32; of varied examples what is expected
+    target_lengths_N: np.ndarray
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int) -> Example: ...
+
+
+class TrainingExamples(Protocol):
+    def __len__(self) -> int: ...
+    def epoch(self, number: int) -> EpochExamples: ...
+
+
 class Examples:
     """N examples, of which M <= N are stored: those that are repeated are stored once."""
 
@@ -51,6 +66,10 @@ class Examples:
 
     def __len__(self) -> int:
         return len(self._stored_N)
+
+    def epoch(self, number: int) -> Self:
+        """What training reads in an epoch: these, always."""
+        return self
 
     def __getitem__(self, index: int) -> Example:
         start = self._offsets[self._stored_N[index]]
