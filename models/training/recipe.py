@@ -78,6 +78,7 @@ class TokenizerRecipe:
     kind: Literal["byte_bpe", "wordpiece"]
     vocab_size: int
     control_tokens: tuple[str, ...] = ()  # recognised in text that users write
+    balanced: bool = False  # of a translator: each language counts alike, however much text there is of it
 
 
 @dataclass(frozen=True, kw_only=True)

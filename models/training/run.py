@@ -10,6 +10,7 @@ import hashlib
 import json
 import platform
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,20 +156,31 @@ def _tokenizer(recipe: Recipe, start: Start | None, rows: Iterable[Row], path: P
 def _train_tokenizer(recipe: Recipe, wanted: TokenizerRecipe | None, rows: Iterable[Row]) -> Tokenizer:
     assert wanted is not None, "a recipe without `start` has a tokenizer"
 
-    def texts() -> Iterable[str]:
+    def texts() -> Iterable[tuple[str | None, str]]:
+        """Each with its language, of a translator's."""
         for row in rows:
-            yield formats.normalize(row.source)
+            yield row.source_language, formats.normalize(row.source)
             if recipe.task != "classify":
-                yield formats.normalize(row.target)
+                yield row.language, formats.normalize(row.target)
             if row.pair is not None:
-                yield formats.normalize(row.pair)
+                yield None, formats.normalize(row.pair)
 
+    times = _balance(texts()) if wanted.balanced else {}
+    counted = (text for language, text in texts() for _ in range(times.get(language, 1)))
     if wanted.kind == "wordpiece":
-        return train_wordpiece(texts(), wanted.vocab_size)
+        return train_wordpiece(counted, wanted.vocab_size)
     # A tag for each language, source or target, so that a later direction needs no new vocabulary.
     languages = sorted({code for pair in recipe.language_pairs for code in pair})
     tags = [formats.language_tag(language) for language in languages]
-    return train_byte_bpe(texts(), wanted.vocab_size, [*SPECIAL_TOKENS, *tags], wanted.control_tokens)
+    return train_byte_bpe(counted, wanted.vocab_size, [*SPECIAL_TOKENS, *tags], wanted.control_tokens)
+
+
+def _balance(texts: Iterable[tuple[str | None, str]]) -> dict[str | None, int]:
+    """How often each language's texts are read for all to have about as many characters as the one with most."""
+    sizes: Counter[str | None] = Counter()
+    for language, text in texts:
+        sizes[language] += len(text)
+    return {language: round(max(sizes.values()) / max(size, 1)) for language, size in sizes.items()}
 
 
 def _longest(config: Config) -> tuple[int, int]:

@@ -26,6 +26,7 @@ class Row:
     pair: str | None = None  # a classifier's second text
     language: str | None = None  # the translation's
     control: str | None = None  # the generator's control token
+    source_language: str | None = None  # of what is translated
 
 
 class Sample(NamedTuple):
@@ -76,7 +77,7 @@ def _translations(corpus: Corpus, records: Iterator[Record]) -> Iterator[Sample]
     pairs = corpus.pairs
     columns = list(dict.fromkeys(column for pair in pairs for column in pair))
     for values, line, group, _ in records:
-        rows = tuple([Row(values[source], values[target], language=target) for source, target in pairs])
+        rows = tuple([Row(values[a], values[b], language=b, source_language=a) for a, b in pairs])
         yield Sample(rows, {column: values[column] for column in columns}, "", line, group)
 
 

@@ -23,7 +23,7 @@ from models.training.data.spool import Spool, key_of, prepared, read_rows, write
 from models.training.recipe import Corpus, Recipe
 
 Say = Callable[[str], None]
-_VERSION = 1  # of the spooled files; others are written anew
+_VERSION = 2  # of the spooled files; others are written anew
 _SECONDS = 30  # between lines that say how far the reading is
 
 

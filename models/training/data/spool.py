@@ -54,8 +54,8 @@ def prepared(directory: Path, kind: str, key: str, build: Callable[[Path], None]
 
 
 def write_row(file: TextIO, row: Row) -> None:
-    """As one line of JSON: source, target, pair, language, control."""
-    file.write(_encode((row.source, row.target, row.pair, row.language, row.control)) + "\n")
+    """As one line of JSON: the fields of a row, in order."""
+    file.write(_encode([getattr(row, name) for name in Row.__slots__]) + "\n")
 
 
 def read_rows(file: TextIO) -> Iterator[Row]:

@@ -67,9 +67,11 @@ def stop_after(monkeypatch, step: int, action) -> None:
     monkeypatch.setattr(trainer.Trainer, "_step", stepping)
 
 
-@pytest.mark.parametrize("name", ["translator", "classifier", "generator", "encoder"])
+@pytest.mark.parametrize("name", ["translator", "varied", "classifier", "generator", "encoder"])
 def test_killed_and_resumed_equals_uninterrupted(write_recipe, recipes, data, tmp_path, monkeypatch, name):
-    recipe = write_recipe(recipes[name], save_every=0)
+    shares = dict.fromkeys(("capitals", "slips", "copies", "joined", "split_tokens"), 0.2)
+    varied = {**recipes["translator"], "name": "varied", "variation": shares}
+    recipe = write_recipe({**recipes, "varied": varied}[name], save_every=0)
     whole = train(recipe, data, tmp_path / "whole")
 
     # The library breaks ties at random when it trains a WordPiece vocabulary: both runs start from the same one.
@@ -213,3 +215,19 @@ def test_a_model_section_that_fits_no_architecture_names_the_recipe(write_recipe
 def test_missing_data_is_named(write_recipe, recipes, tmp_path):
     with pytest.raises(DataError, match=r"rated.tsv: no such file"):
         train(write_recipe(recipes["generator"]), tmp_path, tmp_path / "runs")
+
+
+def test_a_balanced_vocabulary_covers_a_language_of_which_there_is_little(write_recipe, recipes, data, tmp_path):
+    (data / "little.tsv").write_text("고양이가 잔다\tthe cat sleeps\n" * 3, encoding="utf-8")
+    little = {"file": "little.tsv", "columns": ["ko", "en"], "directions": ["ko-en", "en-ko"]}
+    sizes = []
+    for balanced in (False, True):
+        recipe = {
+            **recipes["translator"],
+            "name": f"balanced-{balanced}".lower(),
+            "tokenizer": {"kind": "byte_bpe", "vocab_size": 290, "balanced": balanced},
+            "corpora": [*recipes["translator"]["corpora"], little],
+        }
+        result = train(write_recipe(recipe, steps=1), data, tmp_path / "runs")
+        sizes.append(len(checkpoint.load(result.checkpoint).tokenizer.encode("고양이가 잔다")))
+    assert sizes[1] < sizes[0]

@@ -79,7 +79,10 @@ def test_without_the_question_for_the_next_sentence_texts_stay_whole(encoder, tm
 def test_each_direction_of_a_translation_is_a_row(write_recipe, recipes, tmp_path):
     recipe = Recipe.load(write_recipe(recipes["translator"]))
     (tmp_path / "train.tsv").write_text("chat\tcat\n")
-    assert rows(recipe, tmp_path) == [Row("chat", "cat", language="en"), Row("cat", "chat", language="fr")]
+    assert rows(recipe, tmp_path) == [
+        Row("chat", "cat", language="en", source_language="fr"),
+        Row("cat", "chat", language="fr", source_language="en"),
+    ]
 
 
 def test_the_labels_of_a_classifier_are_mapped_and_other_rows_give_none(write_recipe, recipes, tmp_path):

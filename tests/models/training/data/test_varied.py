@@ -54,8 +54,10 @@ def test_the_tag_and_the_end_tokens_stay():
     epoch = varied(capitals=0.3, copies=0.3, joined=0.3, split_tokens=0.3).epoch(0)
     for row in range(len(EXAMPLES)):
         source, target = epoch[row].source, epoch[row].target
-        assert source[0] == EXAMPLES[row].source[0] and source[-1] == target[-1] == TOKENIZER.id("</s>")
-        assert (source[1:-1] > TOKENIZER.id("<2fr>")).all() and (target[:-1] > TOKENIZER.id("<2fr>")).all()
+        assert source[0] == EXAMPLES[row].source[0]
+        assert source[-1] == target[-1] == TOKENIZER.id("</s>")
+        assert (source[1:-1] > TOKENIZER.id("<2fr>")).all()
+        assert (target[:-1] > TOKENIZER.id("<2fr>")).all()
 
 
 def test_joined_examples_are_several_that_are_translated_into_the_same_language():
