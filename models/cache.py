@@ -12,7 +12,7 @@ T tokens, D head width.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -165,6 +165,10 @@ class KeyValueCache:
             memory_columns_S=self.memory_columns_S[:source_length],
             sharing=sharing,
         )
+
+    def layers(self, start: int, end: int) -> KeyValueCache:
+        """A view of the layers from `start` to before `end`; no data is copied."""
+        return replace(self, slots_kv=self.slots_kv[:, start:end], memory_kv=self.memory_kv[:, start:end])
 
     def write_prompt(self, layer: int, slots_B: Tensor, k_BHTD: Tensor, v_BHTD: Tensor) -> None:
         """Positions 0 to T - 1 of the given slots. What lies behind a row's own length is masked by its position."""

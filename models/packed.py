@@ -56,10 +56,10 @@ def replace_linears(model: nn.Module, make: Callable[[Tensor, Tensor | None], nn
     for module in list(model.modules()):
         if isinstance(module, EncoderLayer | DecoderLayer):
             _replace(module, make)
-    embedding = getattr(model, "embedding", None)
-    if isinstance(embedding, TokenEmbedding) and hasattr(model, "logits"):  # a classifier projects onto its labels
-        own = embedding.output
-        embedding.output = make(own.weight if isinstance(own, nn.Linear) else embedding.token.weight, None)
+        embedding = getattr(module, "embedding", None)
+        if isinstance(embedding, TokenEmbedding) and hasattr(module, "logits"):  # a classifier projects onto its labels
+            own = embedding.output
+            embedding.output = make(own.weight if isinstance(own, nn.Linear) else embedding.token.weight, None)
     return model
 
 

@@ -61,6 +61,11 @@ class Tokenizer:
         except Exception as error:  # the library raises bare Exception
             raise TokenizerError(f"{path}: not a tokenizer file: {error}") from error
 
+    @property
+    def definition(self) -> str:
+        """All that it is, as tokenizer.json has it: equal for tokenizers that give the same ids."""
+        return self._inner.to_str()
+
     def save(self, path: Path | str) -> None:
         self._inner.save(str(path), pretty=False)
 
@@ -96,7 +101,7 @@ class Tokenizer:
 
     def merges(self) -> list[tuple[int, int, int]]:
         """(token, first, second): what each token of a byte-pair vocabulary was merged of; none of another kind."""
-        pairs = json.loads(self._inner.to_str())["model"].get("merges", ())
+        pairs = json.loads(self.definition)["model"].get("merges", ())
         return [(self.id(first + second), self.id(first), self.id(second)) for first, second in pairs]
 
     @cached_property
@@ -109,7 +114,7 @@ class Tokenizer:
         ids = range(self.vocab_size)
         if self._is_byte_level:
             return 1 + max(len(self._text(id)) for id in ids)
-        unknown = json.loads(self._inner.to_str())["model"].get("max_input_chars_per_word", LONGEST_WORD)
+        unknown = json.loads(self.definition)["model"].get("max_input_chars_per_word", LONGEST_WORD)
         return 1 + max(unknown, *(len(self._inner.id_to_token(id) or "") for id in ids))
 
     def _text(self, id: int) -> str:
@@ -122,7 +127,7 @@ class Tokenizer:
 
     @cached_property
     def _is_byte_level(self) -> bool:
-        decoder = json.loads(self._inner.to_str())["decoder"] or {}
+        decoder = json.loads(self.definition)["decoder"] or {}
         return decoder.get("type") == "ByteLevel"
 
     def _bytes(self, id: int) -> bytes:

@@ -25,7 +25,7 @@ import torch
 
 from models.training.parallel import TorchGroup
 from models.training.recipe import Recipe, RecipeError
-from models.training.run import Job, TrainingResult, fit, prepare
+from models.training.run import Hire, Job, TrainingResult, fit, prepare
 from models.training.state import ResumeError
 from models.training.trainer import DivergedError, Interrupted
 
@@ -41,7 +41,14 @@ class WorkersFailedError(RuntimeError):
     """Workers were lost, or failed, more often than they are started again."""
 
 
-def train(job: Job, workers: int, say: Callable[[str], None] = print, *, address: str | None = None) -> TrainingResult:
+def train(
+    job: Job,
+    workers: int,
+    say: Callable[[str], None] = print,
+    *,
+    address: str | None = None,
+    hire: Hire | None = None,
+) -> TrainingResult:
     """Run a job on `workers` processes: on a Ray of its own, or on the cluster at `address`.
 
     Raises what `run.train` raises, WorkersFailedError, and ValueError when there is no room for the workers.
@@ -52,7 +59,7 @@ def train(job: Job, workers: int, say: Callable[[str], None] = print, *, address
         recipe.training.check_workers(workers)
     except RecipeError as error:
         raise RecipeError(f"{job.recipe}: {error}") from error
-    directory = prepare(job, say).directory
+    directory = prepare(job, say, hire).directory
     job = dataclasses.replace(job, resume=True)  # from here on, every start of the workers goes on
     with _ray(address, workers):
         import ray

@@ -39,6 +39,7 @@ class Corpus:
     label_column: str = "label"  # of a classifier
     labels: dict[str, str] = dataclasses.field(default_factory=dict)  # its values -> label; other rows are left out
     repeat: int = 1  # times per epoch
+    written: dict[str, str] = dataclasses.field(default_factory=dict)  # column that the teachers write -> of which one
 
     def __post_init__(self) -> None:
         if bool(self.file) == bool(self.files):
@@ -52,15 +53,21 @@ class Corpus:
         for name, least in (("repeat", 1), ("limit", 1), ("max_broken", 0)):
             if getattr(self, name) is not None and getattr(self, name) < least:
                 raise ConfigError(f"{self.name}: {name} is {getattr(self, name)}, expected at least {least}")
+        for column, of in self.written.items():
+            if not self.file or of not in self.columns or of in self.written:
+                raise ConfigError(f"{self.name}: {column!r} is to be written of {of!r}, which no column of a file is")
         for direction in self.directions:
-            missing = [language for language in direction.split("-") if language not in self.columns]
+            there = {*self.columns, *self.written}
+            missing = [language for language in direction.split("-") if language not in there]
             if missing or direction.count("-") != 1:
                 raise ConfigError(f"{self.name}: direction {direction!r} is not two of the columns {self.columns}")
 
     @property
     def name(self) -> str:
         """As messages and reports call it."""
-        return self.file or " + ".join(self.files.values())
+        name = self.file or " + ".join(self.files.values())
+        written = ", ".join(f"{column} written of {of}" for column, of in self.written.items())
+        return f"{name} ({written})" if written else name
 
     @property
     def layout(self) -> Format:
@@ -124,6 +131,21 @@ class Cleaning:
             raise ConfigError(f"max_length_ratio is {self.max_length_ratio}, expected at least 1")
         if not 0 <= self.min_distinct <= 1:
             raise ConfigError(f"min_distinct is {self.min_distinct}, expected a share from 0 to 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Distillation:
+    """Learning from what other models say."""
+
+    teachers: tuple[str, ...]  # runs, NAME[@VERSION] or checkpoint directories; several answer as one, with one voice
+    beams: int = 4  # of translators, which write the columns that corpora name as `written`
+    length_penalty: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.teachers:
+            raise ConfigError("teachers is empty: name a run, NAME[@VERSION] or a checkpoint directory")
+        if self.beams < 1:
+            raise ConfigError(f"beams is {self.beams}, expected at least 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,6 +254,7 @@ class Recipe:
     steering: Steering | None = None
     cleaning: Cleaning = Cleaning()
     variation: Variation | None = None
+    distillation: Distillation | None = None
     licence: str = ""
     data: str = ""  # what it was trained on, for the manifest
     attribution: str = ""
@@ -257,6 +280,13 @@ class Recipe:
             raise ConfigError(f"steering is of a generator, this recipe is to {self.task}")
         if self.variation and self.task != "translate":
             raise ConfigError(f"variation is of a translator's text, this recipe is to {self.task}")
+        writes = any(corpus.written for corpus in self.corpora)
+        if writes and not self.distillation:
+            raise ConfigError("corpora have written columns, but there is no distillation with the teachers who write")
+        if self.distillation and not writes:
+            raise ConfigError("distillation has teachers, but no corpus has a written column for them")
+        if any(corpus.written for corpus in (*self.validation, *self.tests)):
+            raise ConfigError("validation files and tests are not written by a model")
         if not self.beams or min(self.beams) < 1:
             raise ConfigError(f"beams is {self.beams}, expected widths of at least 1")
         if self.task == "translate" and not all(corpus.directions for corpus in self.corpora):

@@ -11,7 +11,8 @@ import json
 import platform
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,17 +29,21 @@ from models.precision import resolve_device
 from models.tokenizer import SPECIAL_TOKENS, Tokenizer, train_byte_bpe, train_wordpiece
 from models.training.card import write_card
 from models.training.data.examples import Examples, TrainingExamples, encode
+from models.training.data.readers import DataError
 from models.training.data.rows import Row
 from models.training.data.splits import Splits, read_splits
+from models.training.data.spool import key_of
 from models.training.data.varied import Varied
+from models.training.data.written import Writer, Writing
 from models.training.objectives import CausalLanguageModel, Classification, Objective, Pretraining, Translation
 from models.training.parallel import ALONE, Group
-from models.training.recipe import Recipe, TokenizerRecipe
-from models.training.start import Start, new_config, resolve_start
+from models.training.recipe import Distillation, Recipe, TokenizerRecipe
+from models.training.start import Start, new_config, resolve, resolve_start, weights_hash
 from models.training.tracking import CURVES
 from models.training.trainer import Measurement, Trainer
 
 Say = Callable[[str], None]
+Hire = Callable[[Sequence[Path], Distillation], AbstractContextManager[Writer]]
 
 
 @dataclass(frozen=True)
@@ -74,20 +79,23 @@ class TrainingResult:
     validation: Measurement
 
 
-def train(job: Job, say: Say = print) -> TrainingResult:
+def train(job: Job, say: Say = print, hire: Hire | None = None) -> TrainingResult:
     """Raises RecipeError, DataError, ResumeError, Interrupted (after saving its state) and DivergedError."""
-    return fit(job, prepare(job, say), say=say)
+    return fit(job, prepare(job, say, hire), say=say)
 
 
-def prepare(job: Job, say: Say = print) -> Prepared:
-    """Read, clean and encode the data. What an earlier call of the same run left is opened, not made again."""
+def prepare(job: Job, say: Say = print, hire: Hire | None = None) -> Prepared:
+    """Read, clean and encode the data. What an earlier call of the same run left is opened, not made again.
+
+    `hire` makes writers of teachers' checkpoints, where the recipe has columns that they write.
+    """
     recipe = Recipe.load(job.recipe, job.changes)
     start = resolve_start(recipe, job.runs, job.registry) if recipe.start else None
     directory = job.runs / recipe.name
     if not job.resume:
         shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True, exist_ok=True)
-    splits = read_splits(recipe, job.data, directory, say)
+    splits = read_splits(recipe, job.data, directory, say, _writing(recipe, job, directory, hire))
     tokenizer = _tokenizer(recipe, start, splits.training, directory / "tokenizer.json")
     config = new_config(recipe, start, tokenizer, job.recipe)
     longest = _longest(config)
@@ -99,6 +107,22 @@ def prepare(job: Job, say: Say = print) -> Prepared:
     if recipe.variation:
         read = Varied(training, tokenizer, recipe.variation, longest=longest, seed=recipe.seed)
     return Prepared(recipe, directory, start, tokenizer, config, splits, read, validation)
+
+
+def _writing(recipe: Recipe, job: Job, directory: Path, hire: Hire | None) -> Writing | None:
+    """None where the recipe has no written columns."""
+    if recipe.distillation is None:
+        return None
+    wanted = recipe.distillation
+    teachers = [resolve("distillation.teachers", teacher, job.runs, job.registry) for teacher in wanted.teachers]
+    hashes = [weights_hash(checkpoint.verify(teacher)) for teacher in teachers]
+
+    def hired() -> AbstractContextManager[Writer]:
+        if hire is None:
+            raise DataError("a column is to be written by teachers, which this process cannot run")
+        return hire(teachers, wanted)
+
+    return Writing(hired, directory / "written", key_of([hashes, wanted.beams, wanted.length_penalty]))
 
 
 def fit(job: Job, prepared: Prepared, *, group: Group = ALONE, say: Say = print) -> TrainingResult:

@@ -14,7 +14,7 @@ from torch import nn
 
 from models import checkpoint
 from models.architectures import config_from_dict
-from models.checkpoint import Checkpoint
+from models.checkpoint import Checkpoint, Manifest
 from models.config import Config, ConfigError
 from models.registry import Registry, RegistryError
 from models.tokenizer import Tokenizer
@@ -45,14 +45,28 @@ class Start:
 
 
 def resolve_start(recipe: Recipe, runs: Path, registry: str) -> Start:
-    """A run of that name that is finished, else what the registry makes of it. Raises RecipeError."""
-    finished = runs / recipe.start / "checkpoint"
+    """Raises RecipeError."""
     try:
-        directory = finished if finished.is_dir() else Registry(registry).resolve(recipe.start)
-        found = checkpoint.load(directory)
-    except (RegistryError, checkpoint.CheckpointError) as error:
-        raise RecipeError(f"start is {recipe.start!r}: no finished run {finished.parent}, and {error}") from error
-    return Start(found, found.manifest.files[checkpoint.WEIGHTS]["sha256"])
+        found = checkpoint.load(resolve("start", recipe.start, runs, registry))
+    except checkpoint.CheckpointError as error:
+        raise RecipeError(f"start is {recipe.start!r}: {error}") from error
+    return Start(found, weights_hash(found.manifest))
+
+
+def resolve(field: str, reference: str, runs: Path, registry: str) -> Path:
+    """The directory of a run of that name that is finished, else of what the registry makes of it.
+
+    Raises RecipeError, which names the recipe's `field`.
+    """
+    finished = runs / reference / "checkpoint"
+    try:
+        return finished if finished.is_dir() else Registry(registry).resolve(reference)
+    except RegistryError as error:
+        raise RecipeError(f"{field} is {reference!r}: no finished run {finished.parent}, and {error}") from error
+
+
+def weights_hash(manifest: Manifest) -> str:
+    return manifest.files[checkpoint.WEIGHTS]["sha256"]
 
 
 def new_config(recipe: Recipe, start: Start | None, tokenizer: Tokenizer, path: Path) -> Config:

@@ -33,6 +33,7 @@ def train(
     from models.training import run
     from models.training.state import ResumeError
     from models.training.trainer import DivergedError, Interrupted
+    from service.scoring.writing import hire_writer
 
     job = run.Job(
         recipe=recipe,
@@ -46,12 +47,12 @@ def train(
     say = partial(console.print, markup=False, soft_wrap=True)
     try:
         if workers == 1 and address is None:
-            result = run.train(job, say)
+            result = run.train(job, say, hire_writer)
         else:
             from models.training import distributed
 
             try:
-                result = distributed.train(job, workers, say, address=address)
+                result = distributed.train(job, workers, say, address=address, hire=hire_writer)
             except distributed.WorkersFailedError as error:
                 raise failed(str(error)) from error
     except (OSError, ValueError, CheckpointError, RegistryError, ResumeError, DivergedError, Interrupted) as error:

@@ -3,13 +3,13 @@ from __future__ import annotations
 import pytest
 from torch import nn
 
-from tests.models.tiny import BERTS, CONFIGS, built
+from tests.models.tiny import BERTS, CONFIGS, built, ensemble
 
 
-@pytest.fixture(params=CONFIGS, scope="module")
+@pytest.fixture(params=[*CONFIGS, "ensemble"], scope="module")
 def decoder(request: pytest.FixtureRequest) -> nn.Module:
-    """Every architecture that decodes."""
-    return built(CONFIGS[request.param])
+    """Every architecture that decodes, and several models as one."""
+    return ensemble() if request.param == "ensemble" else built(CONFIGS[request.param])
 
 
 @pytest.fixture(params=BERTS, scope="module")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
 from models.architectures import build
 from models.cache import KeyValueCache
 from models.config import BertConfig, Config, GPTConfig, Seq2SeqConfig
+from models.ensemble import Ensemble
 from models.interface import CausalBatch, Prompts, Seq2SeqBatch
 
 CONFIGS: dict[str, Config] = {
@@ -37,6 +40,13 @@ def built(config: Config, seed: int = 0) -> nn.Module:
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.1)
     return model
+
+
+def ensemble() -> Ensemble:
+    """Of two translators, of which one is deeper."""
+    shallow = CONFIGS["seq2seq-pre-sinusoidal-tied"]
+    assert isinstance(shallow, Seq2SeqConfig)
+    return Ensemble([built(shallow, 0), built(replace(shallow, decoder_layers=3), 1)]).eval()
 
 
 def cache_for(config: Config, slots: int = 6) -> KeyValueCache:

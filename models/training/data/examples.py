@@ -6,7 +6,6 @@ Knows nothing of files with texts, of models or of losses.
 from __future__ import annotations
 
 import io
-import tempfile
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -176,15 +175,8 @@ def encode(
         (scratch / "too_long").write_text(str(too_long), encoding="utf-8")
 
     which = rows.key if isinstance(rows, Spool) else [asdict(row) for row in rows]
-    key = key_of([_VERSION, which, recipe.task, recipe.labels, _text_of(tokenizer), longest])
+    key = key_of([_VERSION, which, recipe.task, recipe.labels, tokenizer.definition, longest])
     return Examples.open(prepared(directory, "examples" if isinstance(rows, Spool) else "some-examples", key, build))
-
-
-def _text_of(tokenizer: Tokenizer) -> str:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "tokenizer.json"
-        tokenizer.save(path)
-        return path.read_text(encoding="utf-8")
 
 
 def _write(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 from models.training.data.readers import Broken, DataError, Record, read_rows
 from models.training.recipe import Corpus, Recipe
+
+Complete = Callable[[Corpus, Iterator[Record]], Iterator[Record]]
 
 FEW_WORDS = 4  # a text of fewer is not split
 # A full stop and its kin, with what closes a quotation, before a space; those of Chinese and Japanese need none.
@@ -45,15 +47,21 @@ def read_corpus(recipe: Recipe, corpus: Corpus, data: Path) -> Iterator[Row]:
         yield from sample.rows
 
 
-def read_samples(recipe: Recipe, corpus: Corpus, data: Path, broken: Broken | None = None) -> Iterator[Sample]:
-    """Raises DataError; `broken` counts the rows that cannot be read."""
+def read_samples(
+    recipe: Recipe,
+    corpus: Corpus,
+    data: Path,
+    broken: Broken | None = None,
+    complete: Complete = lambda c, records: records,
+) -> Iterator[Sample]:
+    """Raises DataError; `broken` counts the rows that cannot be read, `complete` fills the columns no file has."""
     for column in _needed(recipe, corpus):
         if column not in corpus.columns:
             raise DataError(
                 f"{corpus.name}: a recipe with task {recipe.task} reads column {column!r}, "
                 f"the recipe names the columns {', '.join(corpus.columns)}"
             )
-    records = islice(read_rows(corpus, data, broken), corpus.limit)
+    records = complete(corpus, islice(read_rows(corpus, data, broken), corpus.limit))
     if recipe.task == "translate":
         return _translations(corpus, records)
     if recipe.task == "classify":

@@ -16,10 +16,11 @@ from typing import TextIO
 
 from models.training.data.cleaning import Cleaner
 from models.training.data.duplicates import NearDuplicates, hash64
-from models.training.data.readers import Broken, DataError, place
+from models.training.data.readers import Broken, DataError, Record, place
 from models.training.data.report import CorpusReport, Report, Role
 from models.training.data.rows import Row, Sample, read_samples
 from models.training.data.spool import Spool, key_of, prepared, read_rows, write_row
+from models.training.data.written import Writing, written
 from models.training.recipe import Corpus, Recipe
 
 Say = Callable[[str], None]
@@ -34,21 +35,24 @@ class Splits:
     report: Report
 
 
-def read_splits(recipe: Recipe, data: Path, directory: Path, say: Say = print) -> Splits:
+def read_splits(
+    recipe: Recipe, data: Path, directory: Path, say: Say = print, writing: Writing | None = None
+) -> Splits:
     """Training and validation rows. No training text is nearly one of the validation or test files.
 
     Training rows are read once and spooled to `directory`/data; when the recipe's data fields and the files (size,
     time of change) are those of an earlier call, what it left is opened. `directory`/report.json says what became of
-    the rows. Raises DataError.
+    the rows. `writing` is for corpora with written columns. Raises DataError.
     """
     _check_scripts(recipe)
-    key = key_of([_VERSION, _data_fields(recipe), [_stamp(path) for path in _files(recipe, data)]])
+    stamps = [_stamp(path) for path in _files(recipe, data)]
+    key = key_of([_VERSION, _data_fields(recipe), stamps, writing.key if writing else ""])
     fresh = False
 
     def build(scratch: Path) -> None:
         nonlocal fresh
         fresh = True
-        report = _Preparation(recipe, data, say).write(scratch)
+        report = _Preparation(recipe, data, say, writing).write(scratch)
         (scratch / "report.json").write_text(_json(report), encoding="utf-8")
 
     folder = prepared(directory / "data", "rows", key, build)
@@ -103,8 +107,8 @@ def _stamp(path: Path) -> tuple[int, int]:
 class _Preparation:
     """One reading of all files."""
 
-    def __init__(self, recipe: Recipe, data: Path, say: Say) -> None:
-        self._recipe, self._data, self._say = recipe, data, say
+    def __init__(self, recipe: Recipe, data: Path, say: Say, writing: Writing | None) -> None:
+        self._recipe, self._data, self._say, self._writing = recipe, data, say, writing
         self._report = Report()
         self._read, self._said = 0, time.monotonic()
 
@@ -158,7 +162,7 @@ class _Preparation:
         seed, wanted = str(self._recipe.seed), self._recipe.hold_out
         heap: list[tuple[int, int, Sample]] = []  # the largest hash first
         hashes: set[int] = set()
-        for number, sample in enumerate(read_samples(self._recipe, corpus, self._data)):
+        for number, sample in enumerate(read_samples(self._recipe, corpus, self._data, None, self._complete)):
             self._progress(corpus)
             hash = hash64("\n".join((*sample.texts.values(), sample.mark)), seed)
             if not sample.rows or (len(heap) == wanted and hash >= -heap[0][0]) or hash in hashes:
@@ -192,11 +196,16 @@ class _Preparation:
         """All samples of a corpus, counted."""
         self._report.corpora.append(entry)
         broken = Broken(corpus)
-        for sample in read_samples(self._recipe, corpus, self._data, broken):
+        for sample in read_samples(self._recipe, corpus, self._data, broken, self._complete):
             entry.rows += 1
             self._progress(corpus)
             yield sample
         entry.broken, entry.broken_first = broken.count, broken.first
+
+    def _complete(self, corpus: Corpus, records: Iterator[Record]) -> Iterator[Record]:
+        if not corpus.written:
+            return records
+        return written(corpus, _stamp(self._data / corpus.file), records, self._writing, self._say)
 
     def _compared(self, sample: Sample) -> Iterable[str]:
         """A translation's texts each stand for themselves; two texts to classify are one."""
