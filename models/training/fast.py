@@ -137,3 +137,12 @@ def smoothed_cross_entropy(
     Label smoothing spreads `smoothing` over all V outputs (Szegedy et al. 2016).
     """
     return _SmoothedCrossEntropy.apply(logits_NV, targets_N, smoothing, len(targets_N) if count is None else count)
+
+
+def divergence(a_NV: Tensor, b_NV: Tensor) -> Tensor:
+    """Of two readings' logits: the mean of both Kullback-Leibler divergences, summed over N, float32.
+
+    What R-Drop adds to the loss (Liang et al. 2021).
+    """
+    a_NV, b_NV = a_NV.float().log_softmax(dim=-1), b_NV.float().log_softmax(dim=-1)
+    return 0.5 * ((a_NV.exp() - b_NV.exp()) * (a_NV - b_NV)).sum()

@@ -193,6 +193,7 @@ class Training:
     beta2: float = 0.98
     clip: float = 1.0  # largest gradient norm
     label_smoothing: float = 0.0
+    r_drop: float = 0.0  # weight of the divergence of two readings with dropouts of their own; 0: one reading
     average_decay: float = 0.0  # exponential moving average of the weights, which is what is published; 0: none
     average_last: int = 0  # or the mean of the weights at so many last validations; 0: none
     patience: int = 0  # stop after so many validations without a lower loss, and publish the best; 0: never
@@ -211,6 +212,8 @@ class Training:
         for name in ("label_smoothing", "average_decay", "beta2"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}, expected 0 <= {name} < 1")
+        if self.r_drop < 0:
+            raise ConfigError(f"r_drop is {self.r_drop}, expected at least 0")
         for name in ("learning_rate", "matrix_learning_rate", "clip"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}, expected more than 0")

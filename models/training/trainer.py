@@ -26,7 +26,7 @@ from models.training.averaging import Averaging
 from models.training.compiling import compiled, uncompiled
 from models.training.data.batches import plan_batches
 from models.training.data.examples import Examples, TrainingExamples
-from models.training.fast import number_format, smoothed_cross_entropy, speed_up_on_cpu
+from models.training.fast import divergence, number_format, smoothed_cross_entropy, speed_up_on_cpu
 from models.training.objectives import Batch, Objective
 from models.training.optimizer import build_optimizers, clip_gradients, schedule
 from models.training.order import Order, Place
@@ -211,13 +211,7 @@ class Trainer:
         loss = torch.zeros((), device=self._device)
         for index, batch in batches:
             torch.manual_seed(_seed(self._seed, self.progress.step, index))
-            with self._autocast():
-                logits = self._objective.logits(self.model, batch)
-            terms = [
-                smoothed_cross_entropy(logits_NV, targets_N, self._recipe.label_smoothing, max(count, 1))
-                for logits_NV, targets_N, count in zip(logits, batch.targets, counts, strict=True)
-            ]
-            part = torch.stack(terms).sum()
+            part = self._loss(batch, counts)
             part.backward()
             loss += part.detach()
         parameters = [p for p in self._learned.values() if p.grad is not None]
@@ -225,6 +219,22 @@ class Trainer:
         clip_gradients(parameters, self._recipe.clip)
         self._optimizers.step(share)
         self._averaging.update(self.progress.step)
+        return loss
+
+    def _loss(self, batch: Batch, counts: list[float]) -> Tensor:
+        """A batch's part of the step's. With R-Drop it is read twice, each time with a dropout of its own."""
+        readings = []
+        for _ in range(2 if self._recipe.r_drop else 1):
+            with self._autocast():
+                readings.append(self._objective.logits(self.model, batch))
+        loss = torch.zeros((), device=self._device)
+        for term, (targets_N, count) in enumerate(zip(batch.targets, counts, strict=True)):
+            each = [logits[term] for logits in readings]
+            for logits_NV in each:
+                entropy = smoothed_cross_entropy(logits_NV, targets_N, self._recipe.label_smoothing, max(count, 1))
+                loss = loss + entropy / len(each)
+            if self._recipe.r_drop:
+                loss = loss + self._recipe.r_drop * divergence(*each) / max(count, 1)
         return loss
 
     def _finite(self, loss: float, share: float) -> float:

@@ -5,7 +5,7 @@ from torch import nn
 
 from models.attention import CrossAttention, SelfAttention
 from models.layers import padding_mask
-from models.training.fast import ByteDropout, smoothed_cross_entropy, speed_up_on_cpu
+from models.training.fast import ByteDropout, divergence, smoothed_cross_entropy, speed_up_on_cpu
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
@@ -51,6 +51,15 @@ def test_no_rows_are_no_loss():
 def test_a_loss_of_large_logits_is_finite():
     logits = torch.tensor([[1e4, -1e4, 0.0]])
     assert float(smoothed_cross_entropy(logits, torch.tensor([1]), 0.0)) == pytest.approx(2e4)
+
+
+def test_the_divergence_of_two_readings_is_the_mean_of_both_ways():
+    torch.manual_seed(1)
+    a, b = torch.randn(7, 50), torch.randn(7, 50)
+    one, other = a.log_softmax(1), b.log_softmax(1)
+    ways = [F.kl_div(x, y, reduction="sum", log_target=True) for x, y in ((one, other), (other, one))]
+    torch.testing.assert_close(divergence(a, b), sum(ways) / 2)
+    assert float(divergence(a, a)) == 0
 
 
 def attention(kind: type, dropout: float, kv_heads: int = 2) -> nn.Module:

@@ -15,6 +15,7 @@ from models.training import tracking
 from models.training import trainer as module
 from models.training.data.batches import plan_batches
 from models.training.data.examples import Example, Examples
+from models.training.fast import divergence
 from models.training.objectives import CausalLanguageModel, Classification, Pretraining
 from models.training.recipe import RecipeError, Training
 from models.training.state import ResumeError, latest_state
@@ -330,3 +331,23 @@ def test_a_loss_that_is_no_number_ends_the_run(tmp_path, monkeypatch):
 def test_a_run_in_bfloat16_learns_too(tmp_path):
     result = trainer(tmp_path, recipe(steps=60, precision="bfloat16", optimizer="muon")).run()
     assert result.accuracy > 0.5
+
+
+def test_two_readings_without_dropout_are_one(tmp_path):
+    one, two = (trainer(tmp_path / str(r_drop), recipe(steps=10, r_drop=r_drop), dropout=0.0) for r_drop in (0.0, 5.0))
+    assert one.run().loss == pytest.approx(two.run().loss, rel=1e-5)
+
+
+def test_readings_that_differ_are_drawn_together(tmp_path):
+    """Their divergence after training with R-Drop is smaller than without."""
+    differing = []
+    for r_drop in (0.0, 5.0):
+        some = trainer(tmp_path / str(r_drop), recipe(steps=60, r_drop=r_drop), dropout=0.3)
+        some.run()
+        some.model.train()
+        objective, examples = CausalLanguageModel(0), texts(20, 3)
+        batch = objective.batch([examples[row] for row in range(20)], np.random.default_rng(1))
+        torch.manual_seed(1)
+        with torch.no_grad():
+            differing.append(float(divergence(*(objective.logits(some.model, batch)[0] for _ in range(2)))))
+    assert differing[1] < 0.7 * differing[0]
