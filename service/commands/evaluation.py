@@ -43,6 +43,10 @@ LengthPenalty = Annotated[float, typer.Option(help="Of the beam search.", rich_h
 Tokenize = Annotated[
     str, typer.Option(help="For BLEU, as sacrebleu names it: 13a, zh, char ...", rich_help_panel=_TRANSLATOR)
 ]
+Suite = Annotated[
+    Path | None,
+    typer.Option(help="Run a robustness suite: its folder, or a direction's file.", rich_help_panel=_TRANSLATOR),
+]
 Worst = Annotated[int, typer.Option(min=0, help="Show so many of the worst sentences.", rich_help_panel=_TRANSLATOR)]
 Prompt = Annotated[
     str, typer.Option(help="Read before each text, not scored: <rating:{rating}>.", rich_help_panel=_GENERATOR)
@@ -97,6 +101,7 @@ def evaluate(
     length_penalty: LengthPenalty = 1.0,
     tokenize: Tokenize = "13a",
     worst: Worst = 5,
+    suite: Suite = None,
     prompt: Prompt = "",
     stride: Stride = None,
     few_shot: FewShotOption = "",
@@ -116,8 +121,9 @@ def evaluate(
 ) -> None:
     """Measure a checkpoint on any file, through the serving engine.
 
-    A translator: BLEU and chrF. A classifier: accuracy, macro F1, calibration. A generator: perplexity and bits per
-    byte; with --few-shot how well it classifies; with --judge whether its samples are what their prompts ask for.
+    A translator: BLEU and chrF; with --suite how it takes what people type. A classifier: accuracy, macro F1,
+    calibration. A generator: perplexity and bits per byte; with --few-shot how well it classifies; with --judge whether
+    its samples are what their prompts ask for.
     """
     from models.checkpoint import CheckpointError
     from models.config import ConfigError
@@ -130,6 +136,8 @@ def evaluate(
         raise failed("--judge and --prompts belong together: a classifier, and what to ask the generator for")
     if judge and few_shot:
         raise failed("--judge and --few-shot are two evaluations: ask for one at a time")
+    if suite is not None and data is not None:
+        raise failed("--suite and --data are two evaluations: ask for one at a time")
     try:
         checkpoints = Registry(registry)
         shots = steering = None
@@ -174,6 +182,7 @@ def evaluate(
             stride=stride,
             shots=shots,
             steering=steering,
+            suite=suite,
         )
         found = measure(checkpoints.resolve(checkpoint), options, console)
         if json_file is not None:

@@ -31,6 +31,9 @@ def publish(
     scores: Annotated[
         Path | None, typer.Option(help="JSON file of scores by test, measured elsewhere; then nothing is scored here.")
     ] = None,
+    suite: Annotated[
+        Path | None, typer.Option(help="Robustness suite that a translator is scored on, too: its folder.")
+    ] = None,
     note: Annotated[str, typer.Option(help="A word on this version, for `registry show`.")] = "",
 ) -> None:
     """Score a checkpoint on its test files through the serving engine, and publish it if it is good enough."""
@@ -43,6 +46,8 @@ def publish(
         share = _share(tolerance)
         target = Registry(registry)  # a URL that cannot be opened is known before minutes of scoring
         measured = _read_scores(scores) if scores is not None else _score(directory, data, target)
+        if suite is not None:
+            measured |= _robustness_scores(directory, suite)
         manifest = publish_checkpoint(directory, target, measured, tolerance=share, force=force, note=note)
     except GateError as error:
         console.print(_comparison(error.comparisons))
@@ -75,6 +80,12 @@ def _score(directory: Path, data: Path | None, registry: Registry) -> dict[str, 
     if data is None:
         raise ValueError("--data is missing: the folder of the files that the recipe is scored on (or give --scores)")
     return score(directory, data, registry, console)
+
+
+def _robustness_scores(directory: Path, suite: Path) -> dict[str, Any]:
+    from service.scoring.robustness import robustness_scores
+
+    return robustness_scores(directory, suite, console)
 
 
 def _read_scores(path: Path) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from rich.progress import track
 from models.checkpoint import Checkpoint
 from models.precision import Precision
 from service.engine.text_engine import EngineOptions, TextEngine
-from service.errors import InputTooLong
+from service.errors import EmptyInput, InputTooLong
 from service.messages import (
     Classification,
     ClassifyRequest,
@@ -30,10 +30,12 @@ from service.messages import (
 
 T = TypeVar("T")
 
+_OF_THE_TEXT = (EmptyInput.code, InputTooLong.code)  # refusals that say nothing of the other texts
+
 
 @dataclass(frozen=True)
 class Answers(Generic[T]):
-    """In the order of the texts; None for one that the engine refuses because it is too long."""
+    """In the order of the texts; None for one that the engine refuses because it is empty or too long."""
 
     each: list[T | None]
     seconds: float
@@ -118,7 +120,7 @@ class EngineAnswers:
                 each.append(event)
                 continue
             reason = f"no answer to {request.text[:80]!r}: {event.message if isinstance(event, Failure) else event}"
-            if not isinstance(event, Failure) or event.code != InputTooLong.code:
+            if not isinstance(event, Failure) or event.code not in _OF_THE_TEXT:
                 raise ValueError(reason)
             each.append(None)
             refusal = refusal or reason

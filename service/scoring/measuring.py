@@ -13,6 +13,7 @@ from rich.text import Text
 from models.checkpoint import Checkpoint, load
 from models.precision import Precision
 from models.training.evaluation.fewshot import FewShot, Labelled, Template
+from models.training.evaluation.robustness import report as robustness_report
 from models.training.evaluation.testfile import TestFile, places
 from models.training.recipe import Format
 from service.messages import Decoding
@@ -25,6 +26,7 @@ from service.scoring.evaluating import (
     evaluate_translations,
 )
 from service.scoring.likelihoods import Converted, progress
+from service.scoring.robustness import suite_for, tallies
 from service.scoring.steering import load_judge, steer
 
 
@@ -66,6 +68,7 @@ class Options:
     stride: int | None = None
     shots: Shots | None = None
     steering: Steering | None = None
+    suite: Path | None = None  # of robustness
 
     def read(self, needed: Sequence[str]) -> TestFile:
         """The file to measure on."""
@@ -84,6 +87,8 @@ def measure(directory: Path, options: Options, console: Console) -> dict[str, An
     for what, wanted in (("few-shot evaluation", options.shots), ("steering", options.steering)):
         if wanted is not None and manifest.task != "generate":
             raise ValueError(f"{what} is of a generator; {manifest.name} is made to {manifest.task}")
+    if options.suite is not None and manifest.task != "translate":
+        raise ValueError(f"a robustness suite is of a translator; {manifest.name} is made to {manifest.task}")
     console.print(
         f"[bold]{manifest.name}@{manifest.version}[/bold], made to {manifest.task}"
         + (f", on {options.data}" if options.data else "")
@@ -92,6 +97,8 @@ def measure(directory: Path, options: Options, console: Console) -> dict[str, An
         scores, precision = _steering(checkpoint, options, options.steering, console)
     elif options.shots is not None:
         scores, precision = _shots(checkpoint, options, options.shots, console)
+    elif options.suite is not None:
+        scores, precision = _robustness(checkpoint, options, options.suite, console)
     else:
         scores, precision = _BY_TASK[manifest.task](checkpoint, options, console)
     return {
@@ -109,9 +116,7 @@ Measured = tuple[dict[str, Any], str]  # scores, and the precision they were com
 
 def _translations(checkpoint: Checkpoint, options: Options, console: Console) -> Measured:
     served = checkpoint.manifest.language_pairs
-    unknown = [pair for pair in options.pairs if pair not in served]
-    if unknown:
-        raise ValueError(f"{_name(checkpoint)} does not translate {_listed(unknown)}; it translates {_listed(served)}")
+    _check_served(checkpoint, options.pairs)
     pairs = options.pairs or tuple(pair for pair in served if {*pair} <= {*options.columns})
     if not options.columns and len(served) == 1:
         pairs = served
@@ -122,8 +127,7 @@ def _translations(checkpoint: Checkpoint, options: Options, console: Console) ->
     scores = {}
     with EngineAnswers(checkpoint, console, options.precision) as answers:
         decoding = options.decoding
-        beams = f"beams {decoding.num_beams}, length penalty {decoding.length_penalty:g}"
-        console.print(f"{answers.info.precision}, {beams if decoding.num_beams > 1 else 'greedy'}")
+        console.print(f"{answers.info.precision}, {_search(decoding)}")
         for pair in pairs:
             result = evaluate_translations(
                 answers,
@@ -140,6 +144,16 @@ def _translations(checkpoint: Checkpoint, options: Options, console: Console) ->
                 **result.to_dict(),
             }
         return scores, answers.info.precision
+
+
+def _robustness(checkpoint: Checkpoint, options: Options, path: Path, console: Console) -> Measured:
+    _check_served(checkpoint, options.pairs)
+    suite = suite_for(checkpoint, path, options.pairs)
+    with EngineAnswers(checkpoint, console, options.precision) as answers:
+        console.print(f"{answers.info.precision}, {_search(options.decoding)}")
+        found = tallies(answers, suite, options.decoding)
+        tables.show_robustness(found, options.worst, console)
+        return {"beams": options.decoding.num_beams, **robustness_report(found)}, answers.info.precision
 
 
 def _labels(checkpoint: Checkpoint, options: Options, console: Console) -> Measured:
@@ -254,6 +268,18 @@ def _report(file: TestFile, console: Console) -> None:
     count, first = file.broken
     if count:
         console.print(Text(f"{count:,} rows cannot be read: left out. {first}", style="yellow"))
+
+
+def _check_served(checkpoint: Checkpoint, pairs: Sequence[tuple[str, str]]) -> None:
+    served = checkpoint.manifest.language_pairs
+    unknown = [pair for pair in pairs if pair not in served]
+    if unknown:
+        raise ValueError(f"{_name(checkpoint)} does not translate {_listed(unknown)}; it translates {_listed(served)}")
+
+
+def _search(decoding: Decoding) -> str:
+    beams = f"beams {decoding.num_beams}, length penalty {decoding.length_penalty:g}"
+    return beams if decoding.num_beams > 1 else "greedy"
 
 
 def _name(checkpoint: Checkpoint) -> str:

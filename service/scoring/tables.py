@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich import box
 from rich.console import Console
@@ -11,6 +11,7 @@ from rich.text import Text
 
 from models.training.evaluation.fewshot import ShotResult
 from models.training.evaluation.metrics import Calibration, Confusion, perplexity
+from models.training.evaluation.robustness import Direction, Share, Tally, together
 from service.scoring.evaluating import ClassificationResult, MaskedWordResult, TextResult, TranslationResult
 from service.scoring.steering import SteeringResult
 
@@ -161,6 +162,51 @@ def show_steering(result: SteeringResult, console: Console) -> None:
                 Text(each.prompt), Text(label or "-", style="green" if label == each.asked else "red"), Text(text)
             )
     console.print(samples)
+
+
+def show_robustness(tallies: Mapping[Direction, Tally], worst: int, console: Console) -> None:
+    for (source, target), tally in tallies.items():
+        console.print(f"\n[bold]{source} → {target}[/bold]  {len(tally.verdicts):,} cases")
+        console.print(_robustness(tally))
+        if worst and tally.wrong:
+            table = _table("Some of what is wrong", "kind", "", "text")
+            for verdict in tally.wrong[:worst]:
+                output = _dim("refused as empty") if verdict.output is None else Text(repr(verdict.output))
+                table.add_row(_named(verdict.case.kind), _dim("source"), Text(repr(verdict.case.source)))
+                table.add_row(_dim("\n".join(verdict.failures)), _dim("translation"), output, end_section=True)
+            console.print(table)
+    if len(tallies) > 1:
+        whole = together(tallies)
+        console.print(f"\n[bold]together[/bold]  {len(whole.verdicts):,} cases")
+        console.print(_robustness(whole))
+
+
+def _robustness(tally: Tally) -> Table:
+    """Counts by kind; below, in which bounds their shares lie."""
+    columns = ("right", "95 % sure", "loops", "invents", "copied")
+    table = _table("", "", *(f">{column}" for column in columns))
+
+    def add(name: str, of: Tally) -> None:
+        low, high = of.right.interval
+        right, loops, invents = _of(of.right), _of(of.looping), _of(of.inventing)
+        table.add_row(_named(name), right, f"{low:.2f}-{high:.2f}", loops, invents, _of(of.copied))
+
+    for kind, of_kind in tally.by_kind.items():
+        add(kind, of_kind)
+    table.add_section()
+    add("greetings, capitals", tally.only("greeting", "capitals"))
+    add("all", tally)
+    bounds = (share.interval for share in (tally.looping, tally.inventing, tally.copied))
+    table.add_row(_dim("95 % sure"), "", "", *(_dim(f"{low:.2f}-{high:.2f}") for low, high in bounds))
+    return table
+
+
+def _of(share: Share) -> str:
+    return f"{share.count}/{share.of}" if share.of else ""
+
+
+def _named(kind: str) -> Text:
+    return Text(kind.replace("_", " "), no_wrap=True)
 
 
 def _confusion(confusion: Confusion) -> Table:
