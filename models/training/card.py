@@ -16,6 +16,7 @@ import yaml
 from models import checkpoint
 from models.checkpoint import CARD, CURVES, Manifest
 from models.config import Config
+from models.training.evaluation.robustness import ROBUSTNESS
 
 _PIPELINES = {
     "translate": "translation",
@@ -44,9 +45,17 @@ _METRICS = {
     "bits_per_byte": "bits per byte",
     "perplexity": "perplexity",
     "agreement": "agreement",
+    "right": "right",
+    "greetings_and_capitals": "greetings, capitals",
+    "loops": "loops",
+    "invents": "invents",
+    "copied": "copied whole",
 }
 _HUB_METRICS = {"macro_f1": "f1"}
-_COUNTS = ("sentences", "texts", "samples")
+_COUNTS = ("sentences", "texts", "samples", "cases")
+_OF_ROBUSTNESS = """\
+Short texts as people type them. Shares: right, of all and of greetings and texts in capitals; outputs that loop; words
+for a text that has none (invents); outputs that keep whole what must be copied."""
 _REQUESTS = {
     "translate": '{{"inputs": "...", "parameters": {{"src_lang": "{source}", "tgt_lang": "{target}"}}}}',
     "generate": '{{"inputs": "..."}}',
@@ -65,10 +74,12 @@ def write_card(directory: Path) -> Manifest:
 def render(manifest: Manifest, config: Config, *, curves: bool) -> str:
     """`curves`: whether there is a curves.png to show."""
     recipe = manifest.training.get("recipe", {})
+    robustness = {test: score for test, score in manifest.scores.items() if test.startswith(f"{ROBUSTNESS} ")}
     sections = {
         "": "\n\n".join(_summary(manifest, config)),
         "Use": _use(manifest),
-        "Scores": _scores(manifest.scores),
+        "Scores": _scores({test: score for test, score in manifest.scores.items() if test not in robustness}),
+        "Robustness": f"{_OF_ROBUSTNESS}\n\n{_scores(robustness)}" if robustness else "",
         "Limits": recipe.get("limits", ""),
         "Model": _table(("field", "value"), [(name, _cell(value)) for name, value in _model(manifest, config)]),
         "Training data": "\n\n".join(_data(manifest)),

@@ -45,9 +45,9 @@ def publish(
     try:
         share = _share(tolerance)
         target = Registry(registry)  # a URL that cannot be opened is known before minutes of scoring
+        robustness = _robustness_scores(directory, suite) if suite is not None else {}  # so is a suite
         measured = _read_scores(scores) if scores is not None else _score(directory, data, target)
-        if suite is not None:
-            measured |= _robustness_scores(directory, suite)
+        measured = {**measured, **robustness}
         manifest = publish_checkpoint(directory, target, measured, tolerance=share, force=force, note=note)
     except GateError as error:
         console.print(_comparison(error.comparisons))

@@ -87,8 +87,6 @@ def measure(directory: Path, options: Options, console: Console) -> dict[str, An
     for what, wanted in (("few-shot evaluation", options.shots), ("steering", options.steering)):
         if wanted is not None and manifest.task != "generate":
             raise ValueError(f"{what} is of a generator; {manifest.name} is made to {manifest.task}")
-    if options.suite is not None and manifest.task != "translate":
-        raise ValueError(f"a robustness suite is of a translator; {manifest.name} is made to {manifest.task}")
     console.print(
         f"[bold]{manifest.name}@{manifest.version}[/bold], made to {manifest.task}"
         + (f", on {options.data}" if options.data else "")
@@ -116,7 +114,9 @@ Measured = tuple[dict[str, Any], str]  # scores, and the precision they were com
 
 def _translations(checkpoint: Checkpoint, options: Options, console: Console) -> Measured:
     served = checkpoint.manifest.language_pairs
-    _check_served(checkpoint, options.pairs)
+    unknown = [pair for pair in options.pairs if pair not in served]
+    if unknown:
+        raise ValueError(f"{_name(checkpoint)} does not translate {_listed(unknown)}; it translates {_listed(served)}")
     pairs = options.pairs or tuple(pair for pair in served if {*pair} <= {*options.columns})
     if not options.columns and len(served) == 1:
         pairs = served
@@ -147,7 +147,6 @@ def _translations(checkpoint: Checkpoint, options: Options, console: Console) ->
 
 
 def _robustness(checkpoint: Checkpoint, options: Options, path: Path, console: Console) -> Measured:
-    _check_served(checkpoint, options.pairs)
     suite = suite_for(checkpoint, path, options.pairs)
     with EngineAnswers(checkpoint, console, options.precision) as answers:
         console.print(f"{answers.info.precision}, {_search(options.decoding)}")
@@ -268,13 +267,6 @@ def _report(file: TestFile, console: Console) -> None:
     count, first = file.broken
     if count:
         console.print(Text(f"{count:,} rows cannot be read: left out. {first}", style="yellow"))
-
-
-def _check_served(checkpoint: Checkpoint, pairs: Sequence[tuple[str, str]]) -> None:
-    served = checkpoint.manifest.language_pairs
-    unknown = [pair for pair in pairs if pair not in served]
-    if unknown:
-        raise ValueError(f"{_name(checkpoint)} does not translate {_listed(unknown)}; it translates {_listed(served)}")
 
 
 def _search(decoding: Decoding) -> str:

@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from models.checkpoint import Checkpoint, load
-from models.training.evaluation.robustness import Case, Direction, Tally, read_suite, run_suite
-from models.training.recipe import Recipe
+from models.training.evaluation.robustness import ROBUSTNESS, Tally, run_suite
+from models.training.evaluation.suite import Case, Direction, read_suite
 from service.messages import Decoding
 from service.scoring.answers import EngineAnswers
-
-ROBUSTNESS = "robustness"  # what its scores are called in a manifest, before their direction
 
 
 def suite_for(checkpoint: Checkpoint, path: Path, chosen: Sequence[Direction] = ()) -> dict[Direction, list[Case]]:
     """The directions of the suite that the checkpoint has, or those `chosen` of them.
 
-    Raises ConfigError for a file that cannot be read, ValueError where there is no direction to run.
+    Raises ConfigError for a file that cannot be read, ValueError where there is nothing to run.
     """
-    suite, served = read_suite(path), checkpoint.manifest.language_pairs
-    missing = [pair for pair in chosen if pair not in suite]
-    if missing:
-        raise ValueError(f"{path} has no cases for {_listed(missing)}; it has {_listed(list(suite))}")
+    manifest = checkpoint.manifest
+    if manifest.task != "translate":
+        raise ValueError(f"a robustness suite is of a translator; {manifest.name} is made to {manifest.task}")
+    suite, served = read_suite(path), manifest.language_pairs
+    for what, known in ((str(path), list(suite)), (f"{manifest.name}@{manifest.version}", list(served))):
+        unknown = [pair for pair in chosen if pair not in known]
+        if unknown:
+            raise ValueError(f"{what} does not have {_listed(unknown)}; it has {_listed(known)}")
     found = {pair: cases for pair, cases in suite.items() if pair in (chosen or served)}
     if not found:
         raise ValueError(f"{path} has cases for {_listed(list(suite))}, the checkpoint translates {_listed(served)}")
@@ -35,7 +37,7 @@ def suite_for(checkpoint: Checkpoint, path: Path, chosen: Sequence[Direction] = 
 def tallies(
     answers: EngineAnswers, suite: Mapping[Direction, Sequence[Case]], decoding: Decoding
 ) -> dict[Direction, Tally]:
-    """A text that the engine refuses because it is empty has no output. Raises ValueError for any other refusal."""
+    """Raises ValueError where the engine refuses a text for another reason than its being empty or too long."""
 
     def answer(texts: Sequence[str], source: str, target: str) -> list[str | None]:
         found = answers.translations(texts, source, target, decoding).each
@@ -45,22 +47,19 @@ def tallies(
 
 
 def robustness_scores(directory: Path, path: Path, console: Console) -> dict[str, Any]:
-    """As a manifest keeps them, in float32 with each beam width of the recipe: {"robustness fr-en, beam 4": {...}}.
+    """As a manifest keeps them, in float32 with each beam width of its recipe: {"robustness fr-en, beam 4": {...}}.
 
-    Raises CheckpointError, RecipeError, ConfigError, and ValueError where nothing of the suite is for the checkpoint.
+    Raises CheckpointError, ConfigError, and ValueError where nothing of the suite is for the checkpoint.
     """
     checkpoint = load(directory)
-    recipe = Recipe.from_dict(checkpoint.manifest.training["recipe"])
     suite = suite_for(checkpoint, path)
-
-    def measured() -> Iterator[tuple[str, dict[str, Any]]]:
-        with EngineAnswers(checkpoint, console) as answers:
-            for beams in recipe.beams:
-                width = f", beam {beams}" if beams > 1 else ""
-                for pair, tally in tallies(answers, suite, Decoding(num_beams=beams)).items():
-                    yield f"{ROBUSTNESS} {'-'.join(pair)}{width}", tally.to_dict()
-
-    return dict(measured())
+    scores = {}
+    with EngineAnswers(checkpoint, console) as answers:
+        for beams in checkpoint.manifest.training.get("recipe", {}).get("beams", (1,)):
+            width = f", beam {beams}" if beams > 1 else ""
+            for pair, tally in tallies(answers, suite, Decoding(num_beams=beams)).items():
+                scores[f"{ROBUSTNESS} {'-'.join(pair)}{width}"] = tally.to_dict()
+    return scores
 
 
 def _listed(pairs: Sequence[Direction]) -> str:

@@ -11,7 +11,8 @@ from rich.text import Text
 
 from models.training.evaluation.fewshot import ShotResult
 from models.training.evaluation.metrics import Calibration, Confusion, perplexity
-from models.training.evaluation.robustness import Direction, Share, Tally, together
+from models.training.evaluation.robustness import Share, Tally, together
+from models.training.evaluation.suite import Direction
 from service.scoring.evaluating import ClassificationResult, MaskedWordResult, TextResult, TranslationResult
 from service.scoring.steering import SteeringResult
 
@@ -171,7 +172,7 @@ def show_robustness(tallies: Mapping[Direction, Tally], worst: int, console: Con
         if worst and tally.wrong:
             table = _table("Some of what is wrong", "kind", "", "text")
             for verdict in tally.wrong[:worst]:
-                output = _dim("refused as empty") if verdict.output is None else Text(repr(verdict.output))
+                output = _dim("refused") if verdict.output is None else Text(repr(verdict.output))
                 table.add_row(_named(verdict.case.kind), _dim("source"), Text(repr(verdict.case.source)))
                 table.add_row(_dim("\n".join(verdict.failures)), _dim("translation"), output, end_section=True)
             console.print(table)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from models.checkpoint import write_manifest
+from models.checkpoint import read_manifest, write_manifest
 from service.cli import app
 from tests import checkpoints, recipes
 
@@ -108,6 +108,24 @@ def test_versions_are_listed_shown_rolled_back_and_collected(made: Path, folder:
     left = run("registry", "list", "--registry", registry).output.splitlines()
     assert [line.split()[0] for line in left[1:]] == ["classifier@1", "classifier@4"]
     assert run("registry", "gc", "--keep", "1", "--registry", registry).output == "0 bytes freed\n"
+
+
+def test_a_robustness_suite_is_scored_beside_the_other_tests(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRIPTYCH_CACHE", str(folder / "cache"))
+    manifest = checkpoints.translator(folder / "made").manifest
+    write_manifest(folder / "made", dataclasses.replace(manifest, version=0, licence="CC0-1.0"))
+    (folder / "fr-en.yaml").write_text('greeting: [{source: "Bonjour", accept: "Hello"}]\nempty: [{source: "..."}]')
+    published = run(
+        "publish", "made", "--scores", scores(folder, 0.9), "--suite", "fr-en.yaml", "--registry", "registry"
+    )
+    assert published.exit_code == 0, published.output
+    kept = read_manifest(folder / "registry" / "translator" / "1").scores
+    assert kept["reviews.test"]["accuracy"] == 0.9
+    assert kept["robustness fr-en"]["cases"] == 2
+    assert kept["robustness fr-en"]["of"] == {"right": 2, "greetings_and_capitals": 1, "loops": 2, "invents": 1}
+    missing = run("publish", "made", "--scores", scores(folder, 0.9), "--suite", "en.yaml", "--registry", "registry")
+    assert missing.exit_code == 2
+    assert "en.yaml does not exist" in missing.output
 
 
 @pytest.mark.parametrize(

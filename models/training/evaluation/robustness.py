@@ -1,91 +1,28 @@
-"""A robustness suite: short texts as people type them, and what has to hold of the translation of each.
+"""How a translator does on a robustness suite: what is wrong of each output, and how many are right of each kind.
 
-A suite is a folder of YAML files, one for each direction ("fr-en.yaml"), with lists of cases by their kind. Knows
-nothing of models: who translates gives the outputs.
+Knows nothing of models: who translates gives the outputs.
 """
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
-import yaml
-
-from models import formats
-from models.config import ConfigError
 from models.training.evaluation.metrics import interval
 from models.training.evaluation.repetition import loops
-from models.training.fields import read_fields
+from models.training.evaluation.suite import KINDS, Case, Direction, Kind, has_whole, has_words
 
-Kind = Literal[
-    "greeting",
-    "capitals",
-    "no_punctuation",
-    "lower_case",
-    "word",
-    "copied",
-    "request",
-    "emoji",
-    "junk",
-    "empty",  # nothing to translate: white space, punctuation, emoji alone
-    "sentences",  # two to four
-    "typing_slip",
-    "no_accents",
-    "spaces",
-]
-KINDS: tuple[Kind, ...] = get_args(Kind)
+ROBUSTNESS = "robustness"  # what its scores are called in a manifest, before their direction
 
-Direction = tuple[str, str]  # source and target language
-# Texts, source and target language; None where the service refuses a text because it is empty.
+# Texts, source and target language; None where the service refuses a text, as it does an empty one.
 Answer = Callable[[Sequence[str], str, str], Sequence[str | None]]
-
-_SEPARATORS = r"[\W_]+"
-_LIGATURES = str.maketrans({"œ": "oe", "æ": "ae"})
-# Where a Latin word or a number begins or ends; Hangul is next to either without a space, and inside longer words.
-_LATIN = "0-9A-Z_a-zÀ-ÖØ-öø-ÿ"
-_EDGE = rf"(?:(?<![{_LATIN}])|(?![{_LATIN}]))"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Case:
-    """A pattern is text with alternatives, `Good (morning|day) | Hello( there|)`, compared without case, punctuation
-    and white space.
-    """
-
-    kind: Kind
-    source: str
-    accept: str = ""  # pattern of the whole output
-    words: tuple[str, ...] = ()  # patterns of words, each of which the output has, in any order
-    copied: tuple[str, ...] = ()  # pieces of the source that the output has as they are
-
-    def __post_init__(self) -> None:
-        for pattern in (self.accept, *self.words):
-            try:
-                re.compile(_expression(pattern, ""))
-            except re.error as error:
-                raise ConfigError(f"{self.source!r}: the pattern {pattern!r} cannot be read: {error}") from error
-            if pattern and re.fullmatch(_expression(pattern, ""), ""):
-                raise ConfigError(f"{self.source!r}: the pattern {pattern!r} also fits an output without words")
-        lost = [piece for piece in self.copied if not has_whole(self.source, piece)]
-        if lost:
-            raise ConfigError(f"{self.source!r} does not have {lost[0]!r}, which is to be copied from it")
-        if not (self.wordless or self.accept or self.words or self.copied):
-            raise ConfigError(f"{self.source!r} has words: say what is right with accept, words or copied")
-
-    @property
-    def wordless(self) -> bool:
-        """Without a letter or a digit: nothing may be invented."""
-        return not _has_words(self.source)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
     case: Case
-    output: str | None  # None: refused as empty
+    output: str | None  # None: refused
     loops: bool
     invents: bool  # says words where the source has none
     whole: bool  # every piece to be copied is there
@@ -94,7 +31,7 @@ class Verdict:
     @classmethod
     def of(cls, case: Case, output: str | None) -> Verdict:
         text = output or ""
-        looping, inventing = loops(case.source, text), case.wordless and _has_words(text)
+        looping, inventing = loops(case.source, text), case.wordless and has_words(text)
         whole = all(has_whole(text, piece) for piece in case.copied)
         return cls(
             case=case,
@@ -102,7 +39,7 @@ class Verdict:
             loops=looping,
             invents=inventing,
             whole=whole,
-            right=not looping and not inventing and whole and _accepted(case, text),
+            right=not looping and not inventing and whole and case.accepts(text),
         )
 
     @property
@@ -131,17 +68,6 @@ class Share:
     def interval(self) -> tuple[float, float]:
         """Wilson's, with 95 % certainty; of nothing, anything may be."""
         return interval(self.count, self.of) if self.of else (0.0, 1.0)
-
-    def to_dict(self, name: str) -> dict[str, Any]:
-        """Nothing where there is nothing to have a share of."""
-        if not self.of:
-            return {}
-        return {
-            name: round(self.count / self.of, 4),
-            f"{name}_count": self.count,
-            f"{name}_of": self.of,
-            f"{name}_interval": [round(bound, 4) for bound in self.interval],
-        }
 
 
 @dataclass(frozen=True)
@@ -186,25 +112,24 @@ class Tally:
         return self._share("whole", [verdict for verdict in self.verdicts if verdict.case.copied])
 
     def to_dict(self) -> dict[str, Any]:
+        """As a manifest keeps it: shares, of how many each, in which bounds; none where there is nothing to share."""
+        shares = {
+            "right": self.right,
+            "greetings_and_capitals": self.greetings_and_capitals,
+            "loops": self.looping,
+            "invents": self.inventing,
+            "copied": self.copied,
+        }
+        known = {name: share for name, share in shares.items() if share.of}
         return {
             "cases": len(self.verdicts),
-            **self.right.to_dict("right"),
-            **self.greetings_and_capitals.to_dict("greetings_and_capitals"),
-            **self.looping.to_dict("loops"),
-            **self.inventing.to_dict("invents"),
-            **self.copied.to_dict("copied"),
+            **{name: round(share.count / share.of, 4) for name, share in known.items()},
+            "of": {name: share.of for name, share in known.items()},
+            "intervals": {name: [round(bound, 4) for bound in share.interval] for name, share in known.items()},
         }
 
     def _share(self, what: str, among: Sequence[Verdict]) -> Share:
         return Share(sum(getattr(verdict, what) for verdict in among), len(among))
-
-
-def read_suite(path: Path) -> dict[Direction, list[Case]]:
-    """Of a folder, or of one direction's file. Raises ConfigError, which names the file and the case, and OSError."""
-    files = sorted(path.glob("*.yaml")) if path.is_dir() else [path]
-    if not files:
-        raise ConfigError(f"{path} has no file of cases, such as fr-en.yaml")
-    return {_direction(file): _read_cases(file) for file in files}
 
 
 def run_suite(suite: Mapping[Direction, Sequence[Case]], answer: Answer) -> dict[Direction, Tally]:
@@ -234,63 +159,3 @@ def report(tallies: Mapping[Direction, Tally]) -> dict[str, Any]:
             for pair, tally in tallies.items()
         },
     }
-
-
-def has_whole(text: str, piece: str) -> bool:
-    """Whether the piece stands there letter by letter, and is no part of a longer word or number."""
-    text, piece = formats.normalize(text), formats.normalize(piece)
-    before = r"(?<!\d[.,])" if piece[:1].isdigit() else ""
-    after = r"(?![.,]\d)" if piece[-1:].isdigit() else ""
-    return re.search(before + _EDGE + re.escape(piece) + _EDGE + after, text) is not None
-
-
-def _accepted(case: Case, output: str) -> bool:
-    spaced = re.sub(_SEPARATORS, " ", _plain(output)).strip()
-    if case.accept and not re.fullmatch(_expression(case.accept, ""), spaced.replace(" ", "")):
-        return False
-    expressions = (_expression(pattern, " ?") for pattern in case.words)
-    return all(re.search(_EDGE + expression + _EDGE, spaced) for expression in expressions)
-
-
-def _expression(pattern: str, gap: str) -> str:
-    """The regular expression of a pattern, with `gap` for what is between its words."""
-    parts = re.split(r"([()|])", pattern)
-    written = "".join(
-        {"(": "(?:", "|": "|", ")": ")"}.get(part) or re.sub(_SEPARATORS, gap, _plain(part)) for part in parts
-    )
-    return f"(?:{written})"
-
-
-def _plain(text: str) -> str:
-    return unicodedata.normalize("NFKC", text).casefold().translate(_LIGATURES)
-
-
-def _has_words(text: str) -> bool:
-    return any(character.isalnum() for character in text)
-
-
-def _direction(file: Path) -> Direction:
-    source, dash, target = file.stem.partition("-")
-    if not (source and dash and target):
-        raise ConfigError(f"{file}: its name is no direction, such as fr-en.yaml")
-    return source, target
-
-
-def _read_cases(file: Path) -> list[Case]:
-    try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file}: not YAML: {error}") from error
-    if not isinstance(values, dict) or not all(isinstance(each, list) for each in values.values()):
-        raise ConfigError(f"{file}: expected lists of cases by their kind, one of {', '.join(KINDS)}")
-    cases = []
-    for kind, listed in values.items():
-        for number, value in enumerate(listed, start=1):
-            given = {"kind": kind, **value} if isinstance(value, dict) else value
-            try:
-                cases.append(read_fields(Case, given, f"{kind}[{number}]"))
-            except ConfigError as error:
-                raise ConfigError(f"{file}: {error}") from error
-    if not cases:
-        raise ConfigError(f"{file} has no cases")
-    return cases

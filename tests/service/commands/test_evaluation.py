@@ -73,6 +73,21 @@ def test_steering_names_the_judge_like_any_checkpoint(registry: Path) -> None:
     assert "temperature 0.7, top_k 5, max_new_tokens 6, seed 1" in output
 
 
+def test_a_robustness_suite_is_run_in_the_directions_asked_for(registry: Path, tmp_path: Path) -> None:
+    for direction in ("fr-en", "en-fr"):
+        (tmp_path / f"{direction}.yaml").write_text('empty: [{source: "🙂", copied: ["🙂"]}]', encoding="utf-8")
+    scores = tmp_path / "scores.json"
+    code, output = evaluate(
+        registry, "translator", "--suite", tmp_path, "--pair", "fr-en", "--beams", 2, "--json", scores
+    )
+    assert code == 0, output
+    assert "fr → en 1 cases" in output
+    assert "en → fr" not in output
+    written = json.loads(scores.read_text(encoding="utf-8"))["scores"]
+    assert written["beams"] == 2
+    assert written["fr-en"]["of"] == {"right": 1, "loops": 1, "invents": 1, "copied": 1}
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
@@ -82,6 +97,9 @@ def test_steering_names_the_judge_like_any_checkpoint(registry: Path) -> None:
         (["generator", "--judge", "classifier"], "--judge and --prompts belong together"),
         (["generator", "--judge", "classifier", "--prompts", "x"], "--prompts: 'x' is not of the form name=value"),
         (["generator", "--judge", "classifier", "--prompts", "x=y", "--few-shot", "1"], "ask for one at a time"),
+        (["translator", "--suite", "cases", "--data", "a.tsv"], "--suite and --data are two evaluations"),
+        (["translator", "--suite", "cases"], "cases does not exist"),
+        (["classifier", "--suite", "cases"], "a robustness suite is of a translator"),
         (["generator", "--few-shot", "some"], "--few-shot 'some' is not of the form 0,1,4"),
         (["generator", "--few-shot", "1", "--template", "{text}"], "must have {text} and {label}"),
         (["translator", "--pair", "fr", "--data", "a.tsv"], "--pair 'fr' is not of the form source-target"),
