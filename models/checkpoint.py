@@ -15,7 +15,7 @@ import json
 import re
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Literal, Self, get_origin, get_type_hints
 
 import safetensors
 import torch
@@ -24,16 +24,18 @@ from torch import nn
 
 from models.architectures import build, config_from_dict
 from models.config import Config, ConfigError
+from models.lineage import Ancestor, read_lineage
 from models.threads import serial
 from models.tokenizer import Tokenizer, TokenizerError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 2 has a lineage; a manifest without one is written as 1, which earlier releases read
 CONFIG, WEIGHTS, TOKENIZER, MANIFEST = "config.json", "model.safetensors", "tokenizer.json", "manifest.json"
 CARD, CURVES = "README.md", "curves.png"
 FILES = (CONFIG, WEIGHTS, TOKENIZER)  # what every checkpoint has; the manifest has their hashes
 EXTRAS = (CARD, CURVES)  # what it may have; where it does, the manifest has their hashes, too
 PRETRAIN: Final = "pretrain"
 _HASH = re.compile("[0-9a-f]{64}")
+_IN_WORDS = {str: "a text", int: "a whole number", bool: "true or false", dict: "an object"}  # what JSON gives
 _TASKS = ("translate", "generate", "classify", PRETRAIN)
 
 
@@ -49,7 +51,6 @@ class Manifest:
     architecture: str
     task: Literal["translate", "generate", "classify", "pretrain"]  # pretrain: to be fine-tuned, not served
     version: int = 0  # in a registry; 0: not published
-    format_version: int = FORMAT_VERSION
     language_pairs: tuple[tuple[str, str], ...] = ()  # (source, target) of a translator
     labels: tuple[str, ...] = ()  # of a classifier, in the order of its outputs
     takes_pairs: bool = False  # a classifier that was trained on pairs of texts
@@ -62,6 +63,12 @@ class Manifest:
     versions: dict[str, str] = field(default_factory=dict)  # of the libraries that made it
     files: dict[str, dict[str, Any]] = field(default_factory=dict)  # name -> sha256, bytes
     publication: dict[str, Any] = field(default_factory=dict)  # when, the note, what it was compared with, if forced
+    lineage: tuple[Ancestor, ...] = ()  # the models it was made with
+
+    @property
+    def format_version(self) -> int:
+        """The least that can say all of this."""
+        return 2 if self.lineage else 1
 
     @property
     def size(self) -> int:
@@ -69,34 +76,46 @@ class Manifest:
         return sum(facts["bytes"] for facts in self.files.values())
 
     def to_json(self) -> str:
-        return json.dumps(dataclasses.asdict(self), ensure_ascii=False, indent=2, sort_keys=False) + "\n"
+        values = dataclasses.asdict(self)
+        if not self.lineage:
+            del values["lineage"]
+        first = {name: values.pop(name) for name in ("name", "architecture", "task", "version")}
+        values = {**first, "format_version": self.format_version, **values}
+        return json.dumps(values, ensure_ascii=False, indent=2, sort_keys=False) + "\n"
 
     @classmethod
     def from_dict(cls, values: dict[str, Any], path: Path) -> Self:
         """Raises CheckpointError: a newer format, a field that is missing or unknown."""
-        newest = values.get("format_version")
-        if not isinstance(newest, int) or newest > FORMAT_VERSION:
+        values = dict(values)
+        newest = values.pop("format_version", None)
+        if type(newest) is not int or newest > FORMAT_VERSION:
             raise CheckpointError(f"{path}: format_version is {newest!r}, this release reads up to {FORMAT_VERSION}")
         unknown = sorted(values.keys() - {f.name for f in fields(cls)})
         if unknown:
             raise CheckpointError(f"{path}: unknown field {', '.join(map(repr, unknown))}")
         if values.get("task") not in _TASKS:
             raise CheckpointError(f"{path}: task is {values.get('task')!r}, expected one of {', '.join(_TASKS)}")
-        for name, facts in (values.get("files") or {}).items():
+        for name, hint in get_type_hints(cls).items():
+            expected = get_origin(hint) or hint
+            if name in values and expected in _IN_WORDS and type(values[name]) is not expected:
+                raise CheckpointError(f"{path}: {name} is {values[name]!r}, expected {_IN_WORDS[expected]}")
+        for name, facts in values.get("files", {}).items():
             if name not in (*FILES, *EXTRAS):  # a name could lead out of the directory
                 raise CheckpointError(f"{path}: files has {name!r}, known are {', '.join((*FILES, *EXTRAS))}")
             known = isinstance(facts, dict) and isinstance(facts.get("bytes"), int)
             if not known or not _HASH.fullmatch(str(facts.get("sha256"))):
                 raise CheckpointError(f"{path}: files has {facts!r} for {name}, expected sha256 and bytes")
-        if not isinstance(values.get("takes_pairs", False), bool):
-            raise CheckpointError(f"{path}: takes_pairs is {values['takes_pairs']!r}, expected true or false")
         examples = values.get("examples", {})
-        if not isinstance(examples, dict) or not all(isinstance(body, dict) for body in examples.values()):
+        if not all(isinstance(body, dict) for body in examples.values()):
             raise CheckpointError(f"{path}: examples is {examples!r}, expected a request for each thing that one shows")
         try:
-            pairs = tuple((source, target) for source, target in values.get("language_pairs", ()))
-            return cls(**{**values, "language_pairs": pairs, "labels": tuple(values.get("labels", ()))})
-        except (TypeError, ValueError) as error:
+            tuples: dict[str, Any] = {
+                "language_pairs": tuple((source, target) for source, target in values.get("language_pairs", ())),
+                "labels": tuple(values.get("labels", ())),
+                "lineage": read_lineage(values.get("lineage", ())),
+            }
+            return cls(**{**values, **tuples})
+        except (TypeError, ValueError, RecursionError) as error:
             raise CheckpointError(f"{path}: {error}") from error
 
 
@@ -229,7 +248,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 def _parse_json(content: bytes, path: Path) -> dict[str, Any]:
     try:
         values = json.loads(content.decode())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise CheckpointError(f"{path}: not JSON: {error}") from error
     if not isinstance(values, dict):
         raise CheckpointError(f"{path}: holds {type(values).__name__}, expected an object")

@@ -25,6 +25,7 @@ from models import checkpoint, formats
 from models.architectures import build
 from models.checkpoint import Manifest
 from models.config import Config, GPTConfig, Seq2SeqConfig
+from models.lineage import STARTS_FROM, ancestor, attribution_with, licence_with
 from models.precision import resolve_device
 from models.tokenizer import SPECIAL_TOKENS, Tokenizer, train_byte_bpe, train_wordpiece
 from models.training.card import write_card
@@ -254,6 +255,8 @@ def _write_checkpoint(
     curves = prepared.directory / CURVES
     if curves.is_file():
         shutil.copyfile(curves, directory / CURVES)
+    start = prepared.start
+    lineage = (ancestor(start.checkpoint.manifest, STARTS_FROM),) if start else ()
     manifest = Manifest(
         name=recipe.name,
         architecture=prepared.config.architecture,
@@ -263,8 +266,8 @@ def _write_checkpoint(
         takes_pairs=recipe.takes_pairs,
         examples=recipe.examples,
         data=recipe.data,
-        licence=recipe.licence,
-        attribution=recipe.attribution,
+        licence=licence_with(recipe.licence, lineage),
+        attribution=attribution_with(recipe.attribution, lineage),
         training={
             "steps": trainer.progress.step,
             "epochs": trainer.progress.epoch + 1,
@@ -285,6 +288,7 @@ def _write_checkpoint(
             "safetensors": safetensors.__version__,
             "python": platform.python_version(),
         },
+        lineage=lineage,
     )
     checkpoint.save(directory, model=trainer.model, tokenizer=prepared.tokenizer, manifest=manifest)
     write_card(directory)

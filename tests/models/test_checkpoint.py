@@ -1,3 +1,4 @@
+import dataclasses
 import hashlib
 import json
 from pathlib import Path
@@ -10,6 +11,7 @@ from models import checkpoint
 from models.architectures import build
 from models.checkpoint import CheckpointError, Manifest
 from models.config import BertConfig, Config, GPTConfig, Seq2SeqConfig
+from models.lineage import DISTILLED_FROM, STARTS_FROM, Ancestor
 from models.tokenizer import Tokenizer, train_byte_bpe
 
 SIZE = {"width": 16, "heads": 2, "feedforward": 32}
@@ -73,6 +75,18 @@ def test_the_manifest_format_is_frozen(directory):
         "name", "architecture", "task", "version", "format_version", "language_pairs", "labels", "takes_pairs",
         "examples", "scores", "data", "licence", "attribution", "training", "versions", "files", "publication",
     ]  # fmt: skip
+
+
+def test_a_lineage_is_kept_and_only_it_asks_for_the_second_format(directory):
+    oldest = Ancestor(relation=STARTS_FROM, name="oldest", weights="a" * 64, licence="MIT", data="text")
+    base = Ancestor(relation=DISTILLED_FROM, name="base", version=3, attribution="Somebody", lineage=(oldest,))
+    manifest = dataclasses.replace(checkpoint.read_manifest(directory), lineage=(base,))
+    checkpoint.write_manifest(directory, manifest)
+    written = json.loads((directory / "manifest.json").read_text())
+    assert (written["format_version"], list(written)[-1]) == (2, "lineage")
+    assert checkpoint.load(directory).manifest == manifest
+    checkpoint.write_manifest(directory, dataclasses.replace(manifest, lineage=()))
+    assert json.loads((directory / "manifest.json").read_text())["format_version"] == 1
 
 
 def test_it_can_be_loaded_for_another_precision(directory):
@@ -150,21 +164,36 @@ def test_a_pre_trained_encoder_is_a_checkpoint_too(tmp_path):
 
 
 def test_bad_json_is_named(directory):
-    (directory / "manifest.json").write_text("{")
-    with pytest.raises(CheckpointError, match=r"manifest.json: not JSON"):
-        checkpoint.load(directory)
+    for text in ("{", "[" * 100_000):
+        (directory / "manifest.json").write_text(text)
+        with pytest.raises(CheckpointError, match=r"manifest.json: not JSON"):
+            checkpoint.load(directory)
 
 
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"format_version": 2}, "format_version is 2, this release reads up to 1"),
+        ({"format_version": 3}, "format_version is 3, this release reads up to 2"),
         ({"task": "summarize"}, "task is 'summarize', expected one of translate"),
         ({"colour": "blue"}, "unknown field 'colour'"),
         ({"files": {"../../home": {"sha256": "0", "bytes": 1}}}, r"files has '\.\./\.\./home', known are config.json"),
         ({"files": {"config.json": "abc"}}, "files has 'abc' for config.json, expected sha256 and bytes"),
         ({"takes_pairs": 1}, "takes_pairs is 1, expected true or false"),
-        ({"examples": ["a text"]}, r"examples is \['a text'\], expected a request for each thing that one shows"),
+        ({"examples": ["a text"]}, r"examples is \['a text'\], expected an object"),
+        ({"name": 5}, "name is 5, expected a text"),
+        ({"version": "3"}, "version is '3', expected a whole number"),
+        ({"publication": ["today"]}, r"publication is \['today'\], expected an object"),
+        ({"scores": None}, "scores is None, expected an object"),
+        ({"files": []}, r"files is \[\], expected an object"),
+        ({"lineage": {"name": "base"}}, r"lineage is \{'name': 'base'\}, expected a list"),
+        ({"lineage": ["base"]}, "lineage has 'base', expected an object"),
+        ({"lineage": [{"name": "base"}]}, "lineage: missing field 'relation'"),
+        ({"lineage": [{"relation": "starts from", "name": "b", "mood": 1}]}, "lineage: unknown field 'mood'"),
+        ({"lineage": [{"relation": "starts from", "name": "b", "version": "1"}]}, "lineage: version is '1', expected"),
+        (
+            {"lineage": [{"relation": "starts from", "name": "b", "weights": "a"}]},
+            "weights of b is 'a', expected a SHA",
+        ),
         ({"examples": {"One": "a text"}}, r"examples is \{'One': 'a text'\}, expected a request"),
         ({"language_pairs": [["fr"]]}, r"manifest\.json: .*unpack"),
     ],

@@ -6,12 +6,15 @@ import subprocess
 import sys
 import threading
 import time
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 import torch
 
 from models import checkpoint
+from models.lineage import Ancestor
+from models.registry import Registry
 from models.training import run, trainer
 from models.training.data.readers import DataError
 from models.training.recipe import RecipeError
@@ -143,6 +146,37 @@ def test_a_classifier_learns_from_a_pre_trained_encoder_whole_or_its_head_alone(
         changed[name] = {key.split(".")[0] for key in after if not torch.equal(after[key], before[key])}
     assert changed["head"] == {"pooler", "classifier"}
     assert {"embedding", "layers", *changed["head"]} <= changed["whole"]
+
+
+def test_a_manifest_says_what_its_run_started_from_down_to_the_oldest(write_recipe, recipes, data, tmp_path):
+    runs, registry = tmp_path / "runs", Registry(tmp_path / "registry")
+    terms = {"licence": "CC-BY-SA-4.0", "data": "Reviews", "attribution": "Anna, CC BY-SA"}
+    oldest = train(write_recipe({**recipes["encoder"], **terms}, steps=1), data, runs).checkpoint
+    tuned = {key: value for key, value in recipes["classifier"].items() if key not in ("model", "tokenizer")}
+
+    def tune(name: str, start: str, **fields: str) -> Path:
+        recipe = write_recipe({**tuned, "name": name, "start": start, **fields}, steps=1)
+        return run.train(Job(recipe, data, runs, str(registry.root)), quiet).checkpoint
+
+    middle = tune("middle", "encoder")
+    assert registry.publish("published", middle) == 1
+    newest = checkpoint.read_manifest(tune("newest", "published@1", licence="MIT", data="Labels"))
+    assert (newest.licence, newest.data) == ("MIT AND CC-BY-SA-4.0", "Labels")
+    assert newest.attribution == checkpoint.read_manifest(middle).attribution == "Anna, CC BY-SA"
+    first = Ancestor(relation="starts from", name="encoder", weights=sha256(weights(oldest)).hexdigest(), **terms)
+    entry = Ancestor(
+        relation="starts from",
+        name="published",
+        version=1,
+        weights=sha256(weights(middle)).hexdigest(),
+        licence="CC-BY-SA-4.0",
+        attribution="Anna, CC BY-SA",
+        lineage=(first,),
+    )
+    assert newest.lineage == (entry,)
+    copied = checkpoint.read_manifest(tune("copied", str(registry.resolve("published"))))
+    assert copied.lineage == (entry,)
+    assert copied.licence == "CC-BY-SA-4.0"
 
 
 def test_a_manifest_counts_what_was_left_out_and_quotes_none_of_it(write_recipe, recipes, data, tmp_path):
