@@ -38,13 +38,15 @@ class Objects:
     def __init__(self, url: str) -> None:
         """Raises RegistryError where nothing installed can open the URL."""
         self.url = url.rstrip("/") if not url.endswith("://") else url
+        protocol = url.partition("://")[0]  # of a chain of them, such as zip://models::s3://..., it is none of these
+        self._in_memory, self._exclusive = protocol == "memory", protocol in EXCLUSIVE
+        # Without their caches of listings: s3fs looks there for an object's size before it reads it, and takes what
+        # another process wrote since for missing. Other clients may not know this option.
+        options = {"use_listings_cache": False} if self._exclusive else {}
         try:
-            self._fs, self._root = fsspec.core.url_to_fs(url)
+            self._fs, self._root = fsspec.core.url_to_fs(url, **options)
         except (ImportError, ValueError) as error:
             raise RegistryError(f"{url}: {error}") from error
-        protocols = {self._fs.protocol} if isinstance(self._fs.protocol, str) else set(self._fs.protocol)
-        self._in_memory = "memory" in protocols
-        self._exclusive = bool(protocols & EXCLUSIVE) and "::" not in url
 
     def check_protocol(self) -> None:
         """Raises RegistryError where creation is not known to be exclusive."""
@@ -62,7 +64,7 @@ class Objects:
     def names(self) -> list[str]:
         """Of what looks like folders at the top."""
         with self._asking(self.url):
-            self._fs.invalidate_cache()
+            self._fs.invalidate_cache()  # where there is one, the store's answer counts
             with suppress(FileNotFoundError):
                 found = self._fs.ls(self._root, detail=True)
                 return sorted(self._key(each["name"]) for each in found if each["type"] == "directory")
@@ -71,7 +73,7 @@ class Objects:
     def list(self, below: str) -> dict[str, int]:
         """Sizes by key, of all objects below a folder; the keys are relative to it."""
         with self._asking(below):
-            self._fs.invalidate_cache()  # the store's answer counts, not what was listed before
+            self._fs.invalidate_cache()
             with suppress(FileNotFoundError):
                 found = self._fs.find(self._path(below), detail=True)
                 return {self._key(path).removeprefix(below + "/"): facts["size"] for path, facts in found.items()}

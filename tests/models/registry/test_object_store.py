@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import suppress
 
 import fsspec
 import pytest
 
 from models import checkpoint
+from models.checkpoint import Manifest
 from models.registry import Entry, Registry, RegistryError, object_store, objects
 from models.registry.object_store import ObjectStore
 
@@ -20,6 +22,11 @@ def keys(url: str) -> list[str]:
 
 def write(url: str, key: str, content: bytes) -> None:
     fsspec.filesystem(url.split("://")[0]).pipe_file(f"{url}/{key}", content)
+
+
+def elsewhere(url: str) -> fsspec.AbstractFileSystem:
+    """The store as another process has it: what it writes clears no cache of this one."""
+    return fsspec.filesystem(url.split("://")[0], skip_instance_cache=True)
 
 
 @pytest.fixture
@@ -168,6 +175,39 @@ def test_the_chain_tells_who_was_current_when(url, trained):
     chain = [json.loads(fs.cat_file(f"{url}/poet/.current/0000000{position}")) for position in (1, 2, 3)]
     assert [entry["version"] for entry in chain] == [1, 2, 1]
     assert all(entry["at"].startswith("20") for entry in chain)
+
+
+def test_what_another_process_wrote_since_the_last_look_is_read_and_never_overwritten(url, trained):
+    mine = objects.Objects(url)
+    write(url, "poet/.current/00000001", b"theirs")
+    assert mine.list("poet") == {".current/00000001": 6}
+    elsewhere(url).pipe_file(f"{url}/poet/.current/00000002", b"theirs, too")
+    assert not mine.create("poet/.current/00000002", b"mine")
+    assert mine.read("poet/.current/00000002") == b"theirs, too"
+
+
+def test_a_publisher_who_is_overtaken_by_another_process_compares_again(url, scored, monkeypatch):
+    registry = Registry(url)
+    registry.publish("poet", scored(1.0))
+    seen: list[float] = []
+    created = objects.Objects.create
+
+    def overtaken(self: objects.Objects, key: str, content: bytes) -> bool:
+        if key == "poet/.current/00000002":
+            entry = json.dumps({"version": 1, "at": "", "token": "of another process"}).encode()
+            with suppress(FileExistsError):
+                elsewhere(url).pipe_file(f"{url}/{key}", entry, mode="create")
+        return created(self, key, content)
+
+    def admit(current: Manifest | None) -> dict:
+        assert current is not None
+        seen.append(current.scores["test"]["bleu"])
+        return {}
+
+    monkeypatch.setattr(objects.Objects, "create", overtaken)
+    assert registry.publish("poet", scored(2.0), admit=admit) == 2
+    assert seen == [1.0, 1.0]
+    assert registry.list() == (Entry("poet", (1, 2), 2),)
 
 
 def test_a_store_that_overwrites_what_it_should_create_is_refused(url, trained, monkeypatch):
