@@ -10,7 +10,7 @@
 Knows nothing of how a checkpoint is made, or of who serves it.
 """
 
-from models.registry.layout import Entry, RegistryError
+from models.registry.layout import Entry, RegistryError, Unreachable
 from models.registry.registry import Registry
 
-__all__ = ["Entry", "Registry", "RegistryError"]
+__all__ = ["Entry", "Registry", "RegistryError", "Unreachable"]

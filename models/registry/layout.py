@@ -40,7 +40,8 @@ class Entry:
 
     name: str
     versions: tuple[int, ...]  # ascending
-    current: int
+    current: int  # 0: what says so cannot be read
+    problem: str = ""  # why not
 
 
 @dataclass(frozen=True)

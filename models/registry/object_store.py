@@ -177,7 +177,12 @@ class ObjectStore:
 
     def _pointer(self, name: str, home: _Home) -> int | None:
         if home.chain:
-            return int(json.loads(self._objects.read(_entry(name, home.chain)))["version"])
+            key = _entry(name, home.chain)
+            content = self._objects.read(key)
+            try:
+                return int(json.loads(content)["version"])
+            except (ValueError, TypeError, KeyError) as error:
+                raise RegistryError(f"{self.where}/{key} says {content[:80]!r}, expected a version") from error
         if not home.pointed:
             return None
         text = self._objects.read(f"{name}/{_CURRENT}").decode(errors="replace").strip()

@@ -95,9 +95,17 @@ class Registry:
         return name, int(version)
 
     def list(self) -> tuple[Entry, ...]:
-        """Every model, by name."""
-        current = {name: current_of(self._store, name) for name in self._store.names()}
-        return tuple(Entry(name, self._store.versions(name), version) for name, version in current.items())
+        """Every model, by name. One whose current version cannot be told has a `problem`; the others are listed."""
+        return tuple(map(self._entry, self._store.names()))
+
+    def _entry(self, name: str) -> Entry:
+        versions = self._store.versions(name)
+        try:
+            return Entry(name, versions, current_of(self._store, name))
+        except Unreachable:
+            raise
+        except RegistryError as error:
+            return Entry(name, versions, 0, str(error))
 
     def names(self) -> tuple[str, ...]:
         """Of every model, and of those of which a publisher that died left something."""
@@ -114,7 +122,10 @@ class Registry:
         return self._store.manifest(name, version)
 
     def rollback(self, name: str, version: int | None = None) -> int:
-        """Make `version`, or the one before the current one, the current one; its number."""
+        """Make `version`, or the one before the current one, the current one; its number.
+
+        Raises RegistryError, and CheckpointError where the manifest of that version cannot be read.
+        """
 
         def choose(now: int, versions: tuple[int, ...]) -> int:
             chosen = max((v for v in versions if v < now), default=None) if version is None else version
@@ -122,6 +133,7 @@ class Registry:
                 raise RegistryError(f"no version of {name!r} before the current one: {now} of {numbers(versions)}")
             if chosen not in versions:
                 raise RegistryError(f"no version {chosen} of {name!r}: there are {numbers(versions)}")
+            self._store.manifest(name, chosen)  # what cannot be read cannot be served
             return chosen
 
         self.current(name)  # raises for an unknown name, before a lock file is made for it

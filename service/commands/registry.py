@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 import yaml
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from service.commands.terminal import RegistryOption, console, failed
 from service.config import SHIPPED_REGISTRY
@@ -30,18 +30,34 @@ def _plainly() -> Iterator[None]:
 
 @commands.command("list")
 def list_registry(registry: RegistryOption = SHIPPED_REGISTRY) -> None:
-    """Versions with their scores, sizes and dates; the current ones are marked."""
+    """Versions with their scores, sizes and dates; the current ones are marked.
+
+    What cannot be read is listed with the reason, and the exit status is 1 then, as that of `ls`.
+    """
     with _plainly():
-        from models.registry import Registry
+        from models.checkpoint import CheckpointError
+        from models.registry import Registry, RegistryError, Unreachable
 
         checkpoints = Registry(registry)
         entries = checkpoints.list()
         if not entries:
             raise failed(f"no checkpoints in {registry}")
-        table = Table("checkpoint", "current", "scores", "size", "published", box=None)
+        columns = "checkpoint", "current", Column("scores", overflow="fold"), "size", "published"
+        table = Table(*columns, box=None)
+        unreadable = sum(bool(entry.problem) for entry in entries)
         for entry in entries:
+            if entry.problem:
+                table.add_row(entry.name, "?", _problem(entry.problem), "-", "-")
             for version in entry.versions:
-                manifest = checkpoints.manifest(entry.name, version)
+                try:
+                    manifest = checkpoints.manifest(entry.name, version)
+                except Unreachable:
+                    raise
+                except (OSError, CheckpointError, RegistryError) as error:
+                    unreadable += 1
+                    row = f"{entry.name}@{version}", "*" if version == entry.current else ""
+                    table.add_row(*row, _problem(str(error)), "-", "-")
+                    continue
                 listed = "\n".join(f"{name}: {_measures(value)}" for name, value in manifest.scores.items())
                 table.add_row(
                     f"{entry.name}@{version}",
@@ -51,6 +67,8 @@ def list_registry(registry: RegistryOption = SHIPPED_REGISTRY) -> None:
                     str(manifest.publication.get("at", "-"))[:10],
                 )
         console.print(table)
+    if unreadable:
+        raise typer.Exit(1)
 
 
 @commands.command()
@@ -116,19 +134,34 @@ def gc(
 ) -> None:
     """Remove old versions, and what publishers that died left behind an hour ago or earlier."""
     with _plainly():
-        from models.registry import Registry
+        from models.registry import Registry, RegistryError, Unreachable
 
         checkpoints = Registry(registry)
-        total = 0
+        total, failure = 0, None
         for each in (name,) if name is not None else checkpoints.names():
-            for removal in checkpoints.collect(each, keep, dry_run=dry_run):
+            try:
+                removals = checkpoints.collect(each, keep, dry_run=dry_run)
+            except Unreachable:
+                raise
+            except (OSError, RegistryError) as error:  # of one model; the others are collected
+                failure = failed(str(error))
+                continue
+            for removal in removals:
                 console.print(f"{'would remove' if dry_run else 'removed'} {removal.what}, {_size(removal.size)}")
                 total += removal.size
     console.print(f"{_size(total)} {'would be freed' if dry_run else 'freed'}")
+    if failure is not None:
+        raise failure
 
 
-def _measures(score: Mapping[str, object]) -> str:
+def _problem(reason: str) -> str:
+    return f"[red]cannot be read:[/red] {escape(reason)}"
+
+
+def _measures(score: object) -> str:
     """The figures of one test file; `show` has its signature and size, too."""
+    if not isinstance(score, Mapping):
+        return ""
     return ", ".join(f"{name} {value}" for name, value in score.items() if isinstance(value, float))
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from pathlib import Path
 
+import fsspec
 import pytest
 
 from models import checkpoint
@@ -168,6 +170,42 @@ def test_what_is_refused_leaves_nothing(registry, scored, trained):
             registry.publish("poet", source, admit=refuse)
     assert registry.list() == (Entry("poet", (first,), first),)
     assert registry.collect("poet", 1) == ()
+
+
+def overwrite(registry: Registry, key: str, content: bytes) -> None:
+    fs, root = fsspec.core.url_to_fs(str(registry.root))
+    fs.pipe_file(f"{root}/{key}", content)
+
+
+def test_a_corrupt_manifest_stops_nothing_but_its_own_version(registry, trained):
+    for name in ("painter", "poet", "poet", "poet", "singer"):
+        registry.publish(name, trained)
+    overwrite(registry, "poet/2/manifest.json", b'{"name": "poet", ')
+    others = Entry("painter", (1,), 1), Entry("singer", (1,), 1)
+    assert registry.list() == (others[0], Entry("poet", (1, 2, 3), 3), others[1])
+    with pytest.raises(CheckpointError, match="not JSON"):
+        registry.manifest("poet", 2)
+    for reference in ("painter", "poet", "poet@1", "singer@1"):
+        checkpoint.verify(registry.resolve(reference))
+    for version in (None, 2):  # it would be served next
+        with pytest.raises(CheckpointError, match="not JSON"):
+            registry.rollback("poet", version)
+    assert registry.rollback("poet", 1) == 1
+    assert registry.publish("poet", trained) == 4
+    assert [removal.what for removal in registry.collect("poet", 1)] == ["poet@1", "poet@2", "poet@3"]
+
+
+def test_one_whose_current_version_cannot_be_told_is_listed_with_the_reason(registry, trained):
+    for name in ("painter", "poet"):
+        registry.publish(name, trained)
+    overwrite(registry, "painter/CURRENT" if isinstance(registry.root, Path) else "painter/.current/00000001", b"seven")
+    painter, poet = registry.list()
+    assert (painter.versions, painter.current, poet) == ((1,), 0, Entry("poet", (1,), 1))
+    assert re.search(r"painter/.*(CURRENT|00000001) says b?'seven', expected a version", painter.problem)
+    checkpoint.verify(registry.resolve("poet"))
+    checkpoint.verify(registry.resolve("painter@1"))
+    with pytest.raises(RegistryError, match="says b?'seven', expected a version"):
+        registry.resolve("painter")
 
 
 def test_publishers_at_once_each_get_a_version_of_their_own(registry, trained):
