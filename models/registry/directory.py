@@ -22,9 +22,9 @@ from pathlib import Path
 from models import checkpoint
 from models.checkpoint import Manifest
 from models.disk import sync
+from models.names import NAME
 from models.registry.layout import (
     LEFTOVER_S,
-    NAME,
     Admit,
     Choose,
     RegistryError,

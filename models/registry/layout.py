@@ -1,4 +1,4 @@
-"""What every registry shares: what a model may be called, what a version is, and what a store of versions can do.
+"""What every registry shares: what a version is, and what a store of versions can do.
 
     root/NAME/1/{config.json, model.safetensors, tokenizer.json, manifest.json}
     root/NAME/2/...
@@ -8,7 +8,6 @@ A version that can be seen is whole, and it never changes; its number is never g
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -17,7 +16,6 @@ from typing import Any, Protocol
 
 from models.checkpoint import Manifest
 
-NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 LEFTOVER_S = 3600.0  # what an unfinished publication left is garbage once nothing was written to it for so long
 
 # Given the manifest of the current version, if any, what the new one's `publication` is to say. Raises to refuse.

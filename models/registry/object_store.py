@@ -28,10 +28,10 @@ from pathlib import Path
 
 from models import checkpoint
 from models.checkpoint import MANIFEST, Manifest
+from models.names import NAME
 from models.registry.cache import Cache, default_cache
 from models.registry.layout import (
     LEFTOVER_S,
-    NAME,
     Admit,
     Choose,
     RegistryError,

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from models import checkpoint
 from models.checkpoint import Manifest
+from models.names import NAME, check_name
 from models.registry.directory import DirectoryStore
 from models.registry.layout import (
-    NAME,
     Admit,
     Entry,
     RegistryError,
@@ -47,10 +47,10 @@ class Registry:
         once: nobody else's publication comes between its last answer and the new version being current. Raises
         RegistryError for a bad name and CheckpointError for an unsound checkpoint; then nothing has changed.
         """
-        if not NAME.fullmatch(name):
-            raise RegistryError(
-                f"{name!r} is no model name: expected lower-case letters, digits, '.', '_' and '-', at most 63"
-            )
+        try:
+            check_name(name)
+        except ValueError as error:
+            raise RegistryError(str(error)) from error
         admit = admit or (lambda current: {})
         if not callable(source):
             source = _copier(Path(source))

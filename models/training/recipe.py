@@ -14,6 +14,7 @@ from typing import Any, Literal, Self
 import yaml
 
 from models.config import ConfigError
+from models.names import check_name
 from models.training.fields import change, read_fields
 
 Task = Literal["translate", "generate", "classify", "pretrain"]
@@ -235,7 +236,7 @@ class Training:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    name: str  # of the published model
+    name: str  # of the published model, and of the folder that the run writes
     task: Task
     corpora: tuple[Corpus, ...]
     training: Training
@@ -265,6 +266,10 @@ class Recipe:
     examples: dict[str, Any] = dataclasses.field(default_factory=dict)  # what one shows -> a request, for the manifest
 
     def __post_init__(self) -> None:
+        try:
+            check_name(self.name)
+        except ValueError as error:
+            raise ConfigError(f"name: {error}") from error
         if not self.corpora:
             raise ConfigError("corpora is empty: there is nothing to train on")
         if bool(self.validation) == bool(self.hold_out):

@@ -204,7 +204,7 @@ def test_one_whose_current_version_cannot_be_told_is_listed_with_the_reason(regi
     assert re.search(r"painter/.*(CURRENT|00000001) says b?'seven', expected a version", painter.problem)
     checkpoint.verify(registry.resolve("poet"))
     checkpoint.verify(registry.resolve("painter@1"))
-    with pytest.raises(RegistryError, match="says b?'seven', expected a version"):
+    with pytest.raises(RegistryError, match=r"says b?'seven', expected a version"):
         registry.resolve("painter")
 
 

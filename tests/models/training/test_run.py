@@ -148,6 +148,17 @@ def test_a_classifier_learns_from_a_pre_trained_encoder_whole_or_its_head_alone(
     assert {"embedding", "layers", *changed["head"]} <= changed["whole"]
 
 
+@pytest.mark.parametrize("name", ["../x", "a/b", "..", "Trial", "a b", "", "x" * 64])
+def test_a_run_whose_name_could_lead_out_of_its_folder_is_refused_before_anything_is_written(
+    write_recipe, recipes, data, tmp_path, name
+):
+    job = Job(write_recipe(recipes["encoder"]), data, tmp_path / "runs", "nowhere", changes=(f"name={name}",))
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(RecipeError, match=rf"name: '{name}' is no model name: expected at most 63 lower-case letters"):
+        run.train(job, quiet)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_a_manifest_says_what_its_run_started_from_down_to_the_oldest(write_recipe, recipes, data, tmp_path):
     runs, registry = tmp_path / "runs", Registry(tmp_path / "registry")
     terms = {"licence": "CC-BY-SA-4.0", "data": "Reviews", "attribution": "Anna, CC BY-SA"}
