@@ -28,12 +28,13 @@ from models.lineage import Ancestor, read_lineage
 from models.threads import serial
 from models.tokenizer import Tokenizer, TokenizerError
 
-FORMAT_VERSION = 2  # 2 has a lineage; a manifest without one is written as 1, which earlier releases read
+FORMAT_VERSION = 2
 CONFIG, WEIGHTS, TOKENIZER, MANIFEST = "config.json", "model.safetensors", "tokenizer.json", "manifest.json"
 CARD, CURVES = "README.md", "curves.png"
 FILES = (CONFIG, WEIGHTS, TOKENIZER)  # what every checkpoint has; the manifest has their hashes
 EXTRAS = (CARD, CURVES)  # what it may have; where it does, the manifest has their hashes, too
 PRETRAIN: Final = "pretrain"
+_OF_FORMAT_2 = ("lineage",)  # where these are empty, a manifest is written as 1, which earlier releases read
 _HASH = re.compile("[0-9a-f]{64}")
 _IN_WORDS = {str: "a text", int: "a whole number", bool: "true or false", dict: "an object"}  # what JSON gives
 _TASKS = ("translate", "generate", "classify", PRETRAIN)
@@ -68,7 +69,7 @@ class Manifest:
     @property
     def format_version(self) -> int:
         """The least that can say all of this."""
-        return 2 if self.lineage else 1
+        return 2 if any(getattr(self, name) for name in _OF_FORMAT_2) else 1
 
     @property
     def size(self) -> int:
@@ -77,8 +78,9 @@ class Manifest:
 
     def to_json(self) -> str:
         values = dataclasses.asdict(self)
-        if not self.lineage:
-            del values["lineage"]
+        for name in _OF_FORMAT_2:
+            if not values[name]:
+                del values[name]
         first = {name: values.pop(name) for name in ("name", "architecture", "task", "version")}
         values = {**first, "format_version": self.format_version, **values}
         return json.dumps(values, ensure_ascii=False, indent=2, sort_keys=False) + "\n"

@@ -25,7 +25,7 @@ from models import checkpoint, formats
 from models.architectures import build
 from models.checkpoint import Manifest
 from models.config import Config, GPTConfig, Seq2SeqConfig
-from models.lineage import STARTS_FROM, ancestor, attribution_with, licence_with
+from models.lineage import Ancestor, attribution_with, licence_with
 from models.precision import resolve_device
 from models.tokenizer import SPECIAL_TOKENS, Tokenizer, train_byte_bpe, train_wordpiece
 from models.training.card import write_card
@@ -39,7 +39,7 @@ from models.training.data.written import Writer, Writing
 from models.training.objectives import CausalLanguageModel, Classification, Objective, Pretraining, Translation
 from models.training.parallel import ALONE, Group
 from models.training.recipe import Distillation, Recipe, TokenizerRecipe
-from models.training.start import Start, new_config, resolve, resolve_start, weights_hash
+from models.training.start import Start, made_with, new_config, resolve, resolve_start, weights_hash
 from models.training.tracking import CURVES
 from models.training.trainer import Measurement, Trainer
 
@@ -67,6 +67,7 @@ class Prepared:
     recipe: Recipe
     directory: Path
     start: Start | None
+    lineage: tuple[Ancestor, ...]
     tokenizer: Tokenizer
     config: Config
     splits: Splits
@@ -96,7 +97,8 @@ def prepare(job: Job, say: Say = print, hire: Hire | None = None) -> Prepared:
     if not job.resume:
         shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True, exist_ok=True)
-    splits = read_splits(recipe, job.data, directory, say, _writing(recipe, job, directory, hire))
+    teachers = _teachers(recipe, job)
+    splits = read_splits(recipe, job.data, directory, say, _writing(recipe, teachers, directory, hire))
     tokenizer = _tokenizer(recipe, start, splits.training, directory / "tokenizer.json")
     config = new_config(recipe, start, tokenizer, job.recipe)
     longest = _longest(config)
@@ -107,21 +109,30 @@ def prepare(job: Job, say: Say = print, hire: Hire | None = None) -> Prepared:
     read: TrainingExamples = training
     if recipe.variation:
         read = Varied(training, tokenizer, recipe.variation, longest=longest, seed=recipe.seed)
-    return Prepared(recipe, directory, start, tokenizer, config, splits, read, validation)
+    lineage = made_with(recipe, start, [manifest for _, manifest in teachers])
+    return Prepared(recipe, directory, start, lineage, tokenizer, config, splits, read, validation)
 
 
-def _writing(recipe: Recipe, job: Job, directory: Path, hire: Hire | None) -> Writing | None:
+def _teachers(recipe: Recipe, job: Job) -> list[tuple[Path, Manifest]]:
+    """Where they are, verified."""
+    wanted = recipe.distillation.teachers if recipe.distillation else ()
+    directories = [resolve("distillation.teachers", teacher, job.runs, job.registry) for teacher in wanted]
+    return [(directory, checkpoint.verify(directory)) for directory in directories]
+
+
+def _writing(
+    recipe: Recipe, teachers: Sequence[tuple[Path, Manifest]], directory: Path, hire: Hire | None
+) -> Writing | None:
     """None where the recipe has no written columns."""
     if recipe.distillation is None:
         return None
     wanted = recipe.distillation
-    teachers = [resolve("distillation.teachers", teacher, job.runs, job.registry) for teacher in wanted.teachers]
-    hashes = [weights_hash(checkpoint.verify(teacher)) for teacher in teachers]
+    hashes = [weights_hash(manifest) for _, manifest in teachers]
 
     def hired() -> AbstractContextManager[Writer]:
         if hire is None:
             raise DataError("a column is to be written by teachers, which this process cannot run")
-        return hire(teachers, wanted)
+        return hire([where for where, _ in teachers], wanted)
 
     return Writing(hired, directory / "written", key_of([hashes, wanted.beams, wanted.length_penalty]))
 
@@ -255,8 +266,6 @@ def _write_checkpoint(
     curves = prepared.directory / CURVES
     if curves.is_file():
         shutil.copyfile(curves, directory / CURVES)
-    start = prepared.start
-    lineage = (ancestor(start.checkpoint.manifest, STARTS_FROM),) if start else ()
     manifest = Manifest(
         name=recipe.name,
         architecture=prepared.config.architecture,
@@ -266,8 +275,8 @@ def _write_checkpoint(
         takes_pairs=recipe.takes_pairs,
         examples=recipe.examples,
         data=recipe.data,
-        licence=licence_with(recipe.licence, lineage),
-        attribution=attribution_with(recipe.attribution, lineage),
+        licence=licence_with(recipe.licence, prepared.lineage),
+        attribution=attribution_with(recipe.attribution, prepared.lineage),
         training={
             "steps": trainer.progress.step,
             "epochs": trainer.progress.epoch + 1,
@@ -288,7 +297,7 @@ def _write_checkpoint(
             "safetensors": safetensors.__version__,
             "python": platform.python_version(),
         },
-        lineage=lineage,
+        lineage=prepared.lineage,
     )
     checkpoint.save(directory, model=trainer.model, tokenizer=prepared.tokenizer, manifest=manifest)
     write_card(directory)

@@ -1,10 +1,11 @@
-"""What a run begins with: the weights and the tokenizer of another run, or of a published checkpoint.
+"""What a run begins with: the weights and the tokenizer of another run, or of a published checkpoint; and its lineage.
 
 Knows nothing of data or training.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from models import checkpoint
 from models.architectures import config_from_dict
 from models.checkpoint import Checkpoint, Manifest
 from models.config import Config, ConfigError
+from models.lineage import BACK_TRANSLATED_BY, DISTILLED_FROM, STARTS_FROM, Ancestor, ancestor
 from models.registry import Registry, RegistryError
 from models.tokenizer import Tokenizer
 from models.training.recipe import Recipe, RecipeError
@@ -67,6 +69,16 @@ def resolve(field: str, reference: str, runs: Path, registry: str) -> Path:
 
 def weights_hash(manifest: Manifest) -> str:
     return manifest.files[checkpoint.WEIGHTS]["sha256"]
+
+
+def made_with(recipe: Recipe, start: Start | None, teachers: Iterable[Manifest]) -> tuple[Ancestor, ...]:
+    """The lineage of the model to train. What teachers wrote may be targets, sources, or both."""
+    written = [(pair, corpus.written) for corpus in recipe.corpora for pair in corpus.pairs]
+    back = any(source in columns for (source, _), columns in written)
+    distilled = any(target in columns for (_, target), columns in written) or not back
+    relations = [name for name, holds in ((DISTILLED_FROM, distilled), (BACK_TRANSLATED_BY, back)) if holds]
+    begun = [ancestor(start.checkpoint.manifest, STARTS_FROM)] if start else []
+    return (*begun, *(ancestor(teacher, relation) for teacher in teachers for relation in relations))
 
 
 def new_config(recipe: Recipe, start: Start | None, tokenizer: Tokenizer, path: Path) -> Config:

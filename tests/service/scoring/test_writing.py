@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from models import checkpoint
 from models.training import run
 from models.training.recipe import Distillation
 from service.scoring.writing import hire_writer
@@ -22,7 +23,7 @@ def test_teachers_write_in_the_order_of_the_texts_alone_or_together(made: dict[s
 def test_a_student_learns_what_its_teacher_says(data: Path, tmp_path: Path) -> None:
     """A run reads its own file and what the run before it made of that."""
     (tmp_path / "recipes").mkdir()
-    teacher = {**recipes.TRANSLATOR, "name": "teacher"}
+    teacher = {**recipes.TRANSLATOR, "name": "teacher", "licence": "CC-BY-4.0"}
     student = {
         **recipes.TRANSLATOR,
         "name": "student",
@@ -39,7 +40,12 @@ def test_a_student_learns_what_its_teacher_says(data: Path, tmp_path: Path) -> N
         return run.train(run.Job(path, data, tmp_path / "runs", "nowhere"), lines.append, hire_writer)
 
     train(teacher, 150)
-    train(student, 2)
+    done = checkpoint.read_manifest(train(student, 2).checkpoint)
+    assert [(each.relation, each.name, each.licence) for each in done.lineage] == [
+        ("distilled from", "teacher", "CC-BY-4.0"),
+        ("back-translated by", "teacher", "CC-BY-4.0"),
+    ]
+    assert done.licence == "", "no weights of the teacher are in it"
     report = "\n".join(lines)
     assert "train.tsv (en written of fr) (training)" in report
     assert "train.tsv (fr written of en) (training)" in report
