@@ -152,10 +152,7 @@ def save(
 def write_manifest(directory: Path, manifest: Manifest) -> Manifest:
     """Write manifest.json with the hashes of the other files as they are now."""
     present = (*FILES, *(name for name in EXTRAS if (directory / name).is_file()))
-    files = {
-        name: {"sha256": sha256_of(directory / name), "bytes": (directory / name).stat().st_size} for name in present
-    }
-    manifest = dataclasses.replace(manifest, files=files)
+    manifest = dataclasses.replace(manifest, files={name: facts_of(directory / name) for name in present})
     (directory / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
     return manifest
 
@@ -233,6 +230,11 @@ def _load_weights(model: nn.Module, path: Path) -> None:
 
 def _some(names: list[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "") if names else "nothing"
+
+
+def facts_of(path: Path) -> dict[str, Any]:
+    """What a manifest says of a file."""
+    return {"sha256": sha256_of(path), "bytes": path.stat().st_size}
 
 
 def sha256_of(path: Path) -> str:

@@ -29,6 +29,8 @@ from models.registry.layout import (
     Choose,
     RegistryError,
     Removal,
+    Seal,
+    changed,
     current_of,
     doomed,
 )
@@ -86,7 +88,7 @@ class DirectoryStore:
             os.close(handle)
             shutil.rmtree(scratch, ignore_errors=True)
 
-    def publish(self, name: str, staged: Path, manifest: Manifest, admit: Admit) -> int:
+    def publish(self, name: str, staged: Path, manifest: Manifest, admit: Admit, seal: Seal) -> int:
         for path in staged.iterdir():  # before the lock: gigabytes take their time
             path.chmod(0o644)
             sync(path)
@@ -94,8 +96,11 @@ class DirectoryStore:
             versions = self.versions(name)
             publication = admit(self.manifest(name, current_of(self, name)) if versions else None)
             version = max(self._numbers(name), default=0) + 1
-            manifest = dataclasses.replace(manifest, version=version, publication=publication)
-            (staged / checkpoint.MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
+            sealed = seal(staged, dataclasses.replace(manifest, version=version, publication=publication))
+            for file in changed(manifest, sealed):
+                (staged / file).chmod(0o644)
+                sync(staged / file)
+            (staged / checkpoint.MANIFEST).write_text(sealed.to_json(), encoding="utf-8")
             sync(staged / checkpoint.MANIFEST)
             staged.chmod(0o755)
             sync(staged)

@@ -20,6 +20,9 @@ LEFTOVER_S = 3600.0  # what an unfinished publication left is garbage once nothi
 
 # Given the manifest of the current version, if any, what the new one's `publication` is to say. Raises to refuse.
 Admit = Callable[[Manifest | None], dict[str, Any]]
+# Given the directory of the files and the manifest with version and publication, may write a file anew that tells of
+# them; the manifest with its hash.
+Seal = Callable[[Path, Manifest], Manifest]
 # Given the current version and all versions, which is to be current. Raises RegistryError.
 Choose = Callable[[int, tuple[int, ...]], int]
 
@@ -78,10 +81,11 @@ class Store(Protocol):
     def staging(self, name: str) -> AbstractContextManager[Path]:
         """An empty local directory for a checkpoint to be published; it is gone afterwards."""
 
-    def publish(self, name: str, staged: Path, manifest: Manifest, admit: Admit) -> int:
+    def publish(self, name: str, staged: Path, manifest: Manifest, admit: Admit, seal: Seal) -> int:
         """Give the checkpoint the next number and make it current, if `admit` lets it in beside the current one.
 
-        `manifest` is that of the staged files but for its version and publication, which are set here.
+        `manifest` is that of the staged files but for its version and publication, which are set here; then `seal` is
+        asked once.
         """
 
     def point(self, name: str, choose: Choose) -> int: ...
@@ -102,6 +106,11 @@ def current_of(store: Store, name: str) -> int:
         if pointer in versions:
             return pointer
     raise RegistryError(f"CURRENT of {name!r} in {store.where} says '{pointer}', but there are {numbers(versions)}")
+
+
+def changed(before: Manifest, after: Manifest) -> list[str]:
+    """The files that `after` describes otherwise."""
+    return [file for file, facts in after.files.items() if facts != before.files.get(file)]
 
 
 def doomed(versions: tuple[int, ...], current: int, keep: int) -> list[int]:

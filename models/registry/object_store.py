@@ -36,7 +36,9 @@ from models.registry.layout import (
     Choose,
     RegistryError,
     Removal,
+    Seal,
     Unreachable,
+    changed,
     current_of,
     doomed,
 )
@@ -96,7 +98,7 @@ class ObjectStore:
         with tempfile.TemporaryDirectory(prefix="triptych-") as scratch:
             yield Path(scratch)
 
-    def publish(self, name: str, staged: Path, manifest: Manifest, admit: Admit) -> int:
+    def publish(self, name: str, staged: Path, manifest: Manifest, admit: Admit, seal: Seal) -> int:
         self._objects.check_protocol()
         number = self._claim(name)
         place = f"{name}/{number}"
@@ -104,12 +106,14 @@ class ObjectStore:
         try:
             for file in manifest.files:
                 self._objects.upload(staged / file, f"{place}/{file}")
-            self._check_upload(name, number, manifest)
             while True:
                 home = self._look(name)
                 publication = admit(self._current(name, home))
                 if not committed:
-                    new = dataclasses.replace(manifest, version=number, publication=publication)
+                    new = seal(staged, dataclasses.replace(manifest, version=number, publication=publication))
+                    for file in changed(manifest, new):
+                        self._objects.upload(staged / file, f"{place}/{file}")
+                    self._check_upload(name, number, new)
                     if not self._objects.create(f"{place}/{MANIFEST}", new.to_json().encode()):
                         raise RegistryError(f"{place} was taken for a leftover and collected: publish again")
                     committed = True

@@ -17,6 +17,7 @@ from models.registry.layout import (
     Entry,
     RegistryError,
     Removal,
+    Seal,
     Store,
     Unreachable,
     current_of,
@@ -38,13 +39,21 @@ class Registry:
         self._store: Store = ObjectStore(str(root)) if path is None else DirectoryStore(path)
         self.root: Path | str = str(root) if path is None else path
 
-    def publish(self, name: str, source: Path | str | Callable[[Path], object], *, admit: Admit | None = None) -> int:
+    def publish(
+        self,
+        name: str,
+        source: Path | str | Callable[[Path], object],
+        *,
+        admit: Admit | None = None,
+        seal: Seal | None = None,
+    ) -> int:
         """Add the next version of `name` and make it the current one; its number.
 
         `source` is a checkpoint directory to copy, or a function that writes one into the directory it is given. The
         manifest's name, version and publication are set. `admit` gets the manifest of the version that is current and
         returns what the new one's `publication` says; what it raises refuses the version. It may be asked more than
-        once: nobody else's publication comes between its last answer and the new version being current. Raises
+        once: nobody else's publication comes between its last answer and the new version being current. `seal` may
+        write a file of the copy anew, such as its card, once the manifest says version and publication. Raises
         RegistryError for a bad name and CheckpointError for an unsound checkpoint; then nothing has changed.
         """
         try:
@@ -59,7 +68,7 @@ class Registry:
         with self._store.staging(name) as staged:
             source(staged)
             manifest = dataclasses.replace(checkpoint.verify(staged), name=name)
-            return self._store.publish(name, staged, manifest, admit)
+            return self._store.publish(name, staged, manifest, admit, seal or (lambda directory, manifest: manifest))
 
     def resolve(self, reference: str | Path) -> Path:
         """A local directory of `name` (its current version), `name@3`, or of a path to a checkpoint directory.

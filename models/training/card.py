@@ -6,8 +6,9 @@ in huggingface.co/docs/hub/model-cards). Nothing in it is written by hand: what 
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,12 @@ import yaml
 from models import checkpoint
 from models.checkpoint import CARD, CURVES, Manifest
 from models.config import Config
+from models.lineage import licences
+from models.training import provenance
 from models.training.evaluation.robustness import ROBUSTNESS
+from models.training.markdown import cell as _cell
+from models.training.markdown import figure as _figure
+from models.training.markdown import table as _table
 
 _PIPELINES = {
     "translate": "translation",
@@ -71,6 +77,16 @@ def write_card(directory: Path) -> Manifest:
     return checkpoint.write_manifest(directory, manifest)
 
 
+def rewrite_card(directory: Path, manifest: Manifest) -> Manifest:
+    """Write README.md anew for what `manifest` says now; the manifest with its hash. Other files are not read.
+
+    A `models.registry.layout.Seal`: so the card of a version tells of its publication.
+    """
+    config = checkpoint.read_config(directory)
+    (directory / CARD).write_text(render(manifest, config, curves=CURVES in manifest.files), encoding="utf-8")
+    return dataclasses.replace(manifest, files={**manifest.files, CARD: checkpoint.facts_of(directory / CARD)})
+
+
 def render(manifest: Manifest, config: Config, *, curves: bool) -> str:
     """`curves`: whether there is a curves.png to show."""
     recipe = manifest.training.get("recipe", {})
@@ -80,11 +96,15 @@ def render(manifest: Manifest, config: Config, *, curves: bool) -> str:
         "Use": _use(manifest),
         "Scores": _scores({test: score for test, score in manifest.scores.items() if test not in robustness}),
         "Robustness": f"{_OF_ROBUSTNESS}\n\n{_scores(robustness)}" if robustness else "",
+        "Publication": "\n\n".join(provenance.publication(manifest)),
         "Limits": recipe.get("limits", ""),
         "Model": _table(("field", "value"), [(name, _cell(value)) for name, value in _model(manifest, config)]),
         "Training data": "\n\n".join(_data(manifest)),
         "Training": "\n\n".join(_training(manifest, curves)),
-        "Licence": "\n\n".join(part for part in (manifest.licence, manifest.attribution) if part),
+        "Lineage": "\n".join(provenance.lineage(manifest.lineage)),
+        "Licence": "\n\n".join(
+            part for part in (manifest.licence, manifest.attribution, *provenance.terms(manifest.lineage)) if part
+        ),
     }
     body = [f"## {title}\n\n{text}" if title else text for title, text in sections.items() if text]
     front = yaml.safe_dump(_front_matter(manifest), sort_keys=False, allow_unicode=True, width=120)
@@ -94,9 +114,10 @@ def render(manifest: Manifest, config: Config, *, curves: bool) -> str:
 def _front_matter(manifest: Manifest) -> dict[str, Any]:
     languages = sorted({language for pair in manifest.language_pairs for language in pair})
     measured = {measure for score in manifest.scores.values() for measure in _measures(score)}
+    terms = [licence.lower() for licence in licences(manifest.licence)]
     front: dict[str, Any] = {
         "language": languages,
-        "license": manifest.licence.lower(),
+        "license": terms[0] if len(terms) == 1 else terms,
         "library_name": "triptych",
         "pipeline_tag": _PIPELINES[manifest.task],
         "tags": ["triptych", manifest.architecture],
@@ -227,21 +248,6 @@ def _measures(score: object) -> dict[str, float]:
         for measure in _METRICS
         if isinstance(score.get(measure), int | float) and not isinstance(score[measure], bool)
     }
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
-
-
-def _cell(value: object) -> str:
-    return str(value).replace("|", "\\|").replace("\n", " ")
-
-
-def _figure(value: object) -> str:
-    if value is None or isinstance(value, bool | str):
-        return _cell("" if value is None else value)
-    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
 
 
 def _plain(value: Any) -> Any:

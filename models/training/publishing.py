@@ -15,7 +15,7 @@ from typing import Any
 from models import checkpoint
 from models.checkpoint import Manifest
 from models.registry import Registry
-from models.training.card import write_card
+from models.training.card import rewrite_card, write_card
 
 TOLERANCE = 0.01  # relative; a test of some thousand texts says no more than that for certain
 _HIGHER, _LOWER = ("bleu", "accuracy", "agreement"), ("bits_per_byte",)
@@ -92,9 +92,10 @@ def publish(
 ) -> Manifest:
     """Add `directory` to the registry under its manifest's name; the manifest of the version.
 
-    `directory` gets the scores and the model card, too. Raises GateError when a test that the current version was
-    scored on as well came out worse than `tolerance` allows; with `force` it is published all the same, and its
-    manifest says so. No other publication comes between the comparison and the version being current.
+    `directory` gets the scores and the model card, too; the card of the version tells of its publication. Raises
+    GateError when a test that the current version was scored on as well came out worse than `tolerance` allows;
+    with `force` it is published all the same, and its manifest says so. No other publication comes between the
+    comparison and the version being current.
     """
     if not 0 <= tolerance < 1:
         raise ValueError(f"tolerance is {tolerance}, expected a share from 0 to 1, such as 0.01 or 1%")
@@ -122,7 +123,7 @@ def publish(
         return {**publication, "gate": gate, "forced": refused}
 
     registry = registry if isinstance(registry, Registry) else Registry(registry)
-    return registry.manifest(new.name, registry.publish(new.name, directory, admit=admit))
+    return registry.manifest(new.name, registry.publish(new.name, directory, admit=admit, seal=rewrite_card))
 
 
 def _unpublished(directory: Path) -> Manifest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import threading
@@ -152,6 +153,21 @@ def test_who_admits_sees_the_current_version_and_what_it_says_is_kept(registry, 
         "after 10.0",
         "after 10.0",
     ]
+
+
+def test_a_file_may_be_written_anew_for_what_the_manifest_says_at_last(registry, trained):
+    def seal(directory: Path, manifest: Manifest) -> Manifest:
+        card = directory / "README.md"
+        card.write_text(f"{manifest.name}@{manifest.version}: {manifest.publication['note']}")
+        return dataclasses.replace(manifest, files={**manifest.files, "README.md": checkpoint.facts_of(card)})
+
+    for note in ("first", "second"):
+        registry.publish("poet", trained, admit=lambda current, note=note: {"note": note}, seal=seal)
+    for version, text in ((1, "poet@1: first"), (2, "poet@2: second")):
+        directory = registry.resolve(f"poet@{version}")
+        checkpoint.verify(directory)
+        assert (directory / "README.md").read_text() == text
+    assert not (trained / "README.md").exists()
 
 
 def test_what_is_refused_leaves_nothing(registry, scored, trained):

@@ -11,6 +11,7 @@ from huggingface_hub import ModelCard
 
 from models import checkpoint
 from models.checkpoint import Manifest
+from models.lineage import DISTILLED_FROM, STARTS_FROM, Ancestor
 from models.training.card import render, write_card
 from models.training.recipe import Recipe
 from tests import checkpoints
@@ -97,6 +98,30 @@ def test_the_card_has_everything_the_manifest_knows(translator):
     ):
         assert part in text, part
     assert "rude words" not in text
+
+
+def test_the_card_names_what_a_model_was_made_with_down_to_the_oldest_and_its_terms(translator):
+    oldest = Ancestor(relation=STARTS_FROM, name="oldest", version=2, licence="CC-BY-SA-4.0", attribution="Anna")
+    base = Ancestor(
+        relation=STARTS_FROM, name="base", weights="ab" * 32, licence="MIT", data="A | B", lineage=(oldest,)
+    )
+    teacher = Ancestor(relation=DISTILLED_FROM, name="teacher", version=1)
+    manifest = checkpoint.read_manifest(translator)
+    manifest = dataclasses.replace(manifest, licence="Apache-2.0 AND MIT", lineage=(base, teacher))
+    text = render(manifest, checkpoint.read_config(translator), curves=False)
+    lineage = text.split("## Lineage\n\n")[1].split("\n\n## ")[0]
+    assert [line.rstrip() for line in lineage.splitlines()] == [
+        "- It starts from base (not published, weights abababababab), licence MIT",
+        "  trained on: A \\| B",
+        f"  SHA-256 of its weights: `{'ab' * 32}`",
+        "  - base starts from oldest@2, licence CC-BY-SA-4.0",
+        "    attribution: Anna",
+        "- It is distilled from teacher@1, licence not known",
+    ]
+    terms = text.split("## Licence\n\n")[1]
+    assert "It starts from base (not published, weights abababababab), licence MIT.\n" in terms
+    assert "It is distilled from teacher@1, licence not known.\n" in terms
+    assert ModelCard(text).data.license == ["apache-2.0", "mit"]
 
 
 def test_without_curves_none_are_shown(translator):

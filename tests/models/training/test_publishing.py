@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,32 @@ def test_force_publishes_what_is_worse_and_the_manifest_says_so(trained, registr
         {"test": "test fr-en", "measure": "bleu", "old": 30.0, "new": 1.0, "limit": pytest.approx(29.7)}
     ]
     assert "forced" not in registry.manifest("generator", 1).publication
+
+
+def test_the_card_of_a_version_says_what_it_was_compared_with_and_whether_it_was_forced(trained, registry):
+    publish(trained, registry, BLEU)
+    publish(trained, registry, bleu(31.0), note="better")
+    publish(trained, registry, bleu(1.0), force=True)
+    cards = [(registry.resolve(f"generator@{version}") / "README.md").read_text() for version in (1, 2, 3)]
+    for version, card in enumerate(cards, 1):
+        checkpoint.verify(registry.resolve(f"generator@{version}"))
+        assert f"Published as generator@{version} on 20" in card
+    assert ["--force" in card for card in cards] == [False, False, True]
+    assert "The gate let it in, in the place of generator@1." in cards[1]
+    assert "better" in cards[1]
+    assert "**`--force` was used**: the gate refused it in the place of generator@2." in cards[2]
+    assert "| test | measure | generator@2 | this one | limit |" in cards[2]
+    assert "| test fr-en | bleu | 31 | 1 | 30.69 |" in cards[2]
+    assert "## Publication" not in (trained / "README.md").read_text()
+
+
+def test_the_readme_says_which_shipped_versions_were_forced():
+    root = Path(checkpoint.__file__).resolve().parent.parent
+    readme = (root / "README.md").read_text()
+    shipped = Registry(root / "models" / "checkpoints")
+    for entry in shipped.list():
+        if shipped.manifest(entry.name, entry.current).publication.get("forced"):
+            assert re.search(rf"{entry.name}@{entry.current}[^.]*`--force`", readme), entry
 
 
 def test_after_a_rollback_the_gate_compares_with_what_is_current(trained, registry):
