@@ -164,13 +164,18 @@ def _use(manifest: Manifest) -> str:
             "It answers no requests. A recipe starts from it with a line; tokenizer and architecture come along:"
             f"\n\n```yaml\nstart: {name}\n```"
         )
-    quoted = _request(manifest).replace("'", "'\\''")  # for the shell
     return (
         f"Settings of a service that answers with it:\n\n```yaml\nmodels:\n  {name}: "
         f"{{task: {manifest.task}, checkpoint: {name}}}\n```\n\n"
         f"```sh\ntriptych serve --config settings.yaml --registry REGISTRY\n"
-        f"curl http://127.0.0.1:8000/{manifest.task} -H 'content-type: application/json' -d '{quoted}'\n```"
+        f"{asking(manifest)}\n```"
     )
+
+
+def asking(manifest: Manifest) -> str:
+    """A command that asks a service on this machine for what the model answers well."""
+    quoted = _request(manifest).replace("'", "'\\''")  # for the shell
+    return f"curl http://127.0.0.1:8000/{manifest.task} -H 'content-type: application/json' -d '{quoted}'"
 
 
 def _request(manifest: Manifest) -> str:

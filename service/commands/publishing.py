@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+import yaml
 from rich.table import Table
 
 from service.commands.terminal import RegistryOption, console, failed
 from service.config import SHIPPED_REGISTRY
 
 if TYPE_CHECKING:
+    from models.checkpoint import Manifest
     from models.registry import Registry
     from models.training.publishing import Comparison
 
@@ -62,6 +65,24 @@ def publish(
         forced = ", and was forced" if manifest.publication["forced"] else ""
         console.print(f"Compared with {gate['against']}: {len(gate['compared'])} scores{forced}")
     console.print(f"Published as {manifest.name}@{manifest.version}")
+    console.print(_next(manifest, registry), markup=False, soft_wrap=True)
+
+
+def _next(manifest: Manifest, registry: str) -> str:
+    """What to do with a version, to be pasted."""
+    from models.checkpoint import PRETRAIN
+    from models.training.card import asking
+
+    version = f"{manifest.name}@{manifest.version}"
+    if manifest.task == PRETRAIN:
+        return f"To fine-tune it, a recipe has the line\n\n  start: {version}"
+    models = {manifest.name: {"task": manifest.task, "checkpoint": version}}
+    settings = yaml.safe_dump({"models": models}, default_flow_style=True, sort_keys=False, width=1000).strip()
+    file = f"serve-{manifest.name}.yaml"
+    return (
+        f"To serve it:\n\n  echo {shlex.quote(settings)} > {file}\n"
+        f"  triptych serve --config {file} --registry {shlex.quote(registry)}\n  {asking(manifest)}"
+    )
 
 
 def _share(text: str) -> float:

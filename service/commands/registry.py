@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import yaml
@@ -15,6 +15,9 @@ from service.commands.terminal import RegistryOption, console, failed
 from service.config import SHIPPED_REGISTRY
 
 commands = typer.Typer(no_args_is_help=True, help="Look at the checkpoints a registry holds, roll back, clean up.")
+
+if TYPE_CHECKING:
+    from models.lineage import Ancestor
 
 
 @contextmanager
@@ -64,7 +67,8 @@ def list_registry(registry: RegistryOption = SHIPPED_REGISTRY) -> None:
                     "*" if version == entry.current else "",
                     escape(listed),
                     _size(manifest.size),
-                    str(manifest.publication.get("at", "-"))[:10],
+                    str(manifest.publication.get("at", "-"))[:10]
+                    + (", forced" if manifest.publication.get("forced") else ""),
                 )
         console.print(table)
     if unreadable:
@@ -89,6 +93,7 @@ def show(
             "checkpoint": f"{name}@{version}" + (" (current)" if version == checkpoints.current(name) else ""),
             "place": place,
             "card": f"{place}/{CARD}" if CARD in manifest.files else "none",
+            "lineage": _Block("\n".join([f"{name}@{version}", *_chain(manifest.lineage)])) if manifest.lineage else "",
             "architecture": manifest.architecture,
             "task": manifest.task,
             "language_pairs": [f"{source}-{target}" for source, target in manifest.language_pairs],
@@ -107,7 +112,7 @@ def show(
             "versions": manifest.versions,
         }
     kept = {key: _plain(value) for key, value in shown.items() if value}
-    text = yaml.safe_dump(kept, sort_keys=False, allow_unicode=True, width=100)
+    text = yaml.dump(kept, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
     console.print(text, markup=False, soft_wrap=True, end="")
 
 
@@ -152,6 +157,27 @@ def gc(
     console.print(f"{_size(total)} {'would be freed' if dry_run else 'freed'}")
     if failure is not None:
         raise failure
+
+
+class _Block(str):
+    """A text of several lines that YAML shows as it is."""
+
+
+class _Dumper(yaml.SafeDumper):
+    pass
+
+
+_Dumper.add_representer(_Block, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|"))
+
+
+def _chain(ancestors: Iterable[Ancestor], indent: str = "") -> Iterator[str]:
+    """From what a model was made with to the oldest, each below the one that came of it."""
+    for each in ancestors:
+        yield f"{indent}└ {each.relation} {each.reference}"
+        weights = each.weights and f"weights sha256 {each.weights}"
+        facts = (each.licence and f"licence {each.licence}", each.data, each.attribution, weights)
+        yield from (f"{indent}  {' '.join(fact.split())}" for fact in facts if fact)
+        yield from _chain(each.lineage, indent + "  ")
 
 
 def _problem(reason: str) -> str:

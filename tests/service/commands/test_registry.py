@@ -4,9 +4,11 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+import yaml
 from typer.testing import CliRunner, Result
 
-from models.checkpoint import write_manifest
+from models.checkpoint import read_manifest, write_manifest
+from models.lineage import DISTILLED_FROM, STARTS_FROM, Ancestor
 from models.registry import Registry
 from service.cli import app
 from service.config import ModelSettings, Settings
@@ -54,6 +56,28 @@ def test_other_models_and_versions_are_shown_rolled_back_and_served(registry: Pa
     assert run("rollback", "broken", "--to", 1, "--registry", registry).output == "broken@1 is current\n"
     models = {name: ModelSettings(task="classify", checkpoint=name) for name in ("aaa", "broken", "zzz")}
     assert check_checkpoints(Settings(registry=str(registry), models=models)) > 0
+
+
+def test_show_tells_the_lineage_as_a_chain_down_to_the_oldest(made: Path, tmp_path: Path) -> None:
+    oldest = Ancestor(relation=STARTS_FROM, name="oldest", version=2, licence="MIT", data="Text\nof somebody")
+    base = Ancestor(relation=STARTS_FROM, name="base", weights="ab" * 32, attribution="Anna", lineage=(oldest,))
+    teacher = Ancestor(relation=DISTILLED_FROM, name="teacher", version=1)
+    manifest = dataclasses.replace(read_manifest(made), version=0, lineage=(base, teacher))
+    write_manifest(made, manifest)
+    Registry(tmp_path / "registry").publish("newest", made)
+    shown = run("show", "newest", "--registry", tmp_path / "registry").output
+    chain = [
+        "newest@1",
+        "└ starts from base (not published, weights abababababab)",
+        "  Anna",
+        f"  weights sha256 {'ab' * 32}",
+        "  └ starts from oldest@2",
+        "    licence MIT",
+        "    Text of somebody",
+        "└ distilled from teacher@1",
+    ]
+    assert "lineage: |-\n" + "".join(f"  {line}\n" for line in chain) in shown
+    assert yaml.safe_load(shown)["lineage"].splitlines() == chain
 
 
 def test_a_model_that_cannot_be_collected_does_not_keep_the_others_from_it(registry: Path, made: Path) -> None:

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from models.checkpoint import read_manifest, write_manifest
+from service.cli import app
+from service.config import Settings
+from service.serving.preflight import check_checkpoints
+from tests import checkpoints
+
+SCORES = json.dumps({"reviews.test": {"accuracy": 0.9, "texts": 100}})
+
+
+def publish(folder: Path, registry: Path, **changes: object) -> list[str]:
+    """The lines of its output."""
+    checkpoints.classifier(folder / "made")
+    write_manifest(folder / "made", dataclasses.replace(read_manifest(folder / "made"), version=0, **changes))
+    (folder / "scores.json").write_text(SCORES)
+    options = ["--scores", folder / "scores.json", "--registry", registry]
+    done = CliRunner().invoke(app, ["publish", *map(str, [folder / "made", *options])])
+    assert done.exit_code == 0, done.output
+    return done.output.splitlines()
+
+
+@pytest.mark.parametrize("name", ["classifier", "1.5"])
+def test_the_lines_after_publishing_serve_the_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    registry = tmp_path / "the team's registry"
+    examples = {"One": {"inputs": "It's good"}}
+    publish(tmp_path, registry, name=name)
+    lines = publish(tmp_path, registry, name=name, examples=examples)
+    pasted = lines[lines.index("To serve it:") + 2 :]
+    assert len(pasted) == 3
+    monkeypatch.chdir(tmp_path)
+    subprocess.run(["sh", "-c", pasted[0]], check=True)
+    triptych, serve, *options = shlex.split(pasted[1])
+    assert (triptych, serve) == ("triptych", "serve")
+    given = dict(zip(options[::2], options[1::2], strict=True))
+    assert given.keys() == {"--config", "--registry"}
+    settings = Settings.load(Path(given["--config"]), registry=given["--registry"])
+    assert {name: (model.task, model.checkpoint) for name, model in settings.models.items()} == {
+        name: ("classify", f"{name}@2")
+    }
+    assert check_checkpoints(settings) > 0
+    curl, url, *_, body = shlex.split(pasted[2])
+    assert (curl, url, json.loads(body)) == ("curl", "http://127.0.0.1:8000/classify", examples["One"])
+
+
+def test_what_cannot_be_served_is_what_to_start_from(tmp_path: Path) -> None:
+    assert publish(tmp_path, tmp_path / "registry", task="pretrain")[-1] == "  start: classifier@1"
