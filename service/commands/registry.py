@@ -174,9 +174,11 @@ def _chain(ancestors: Iterable[Ancestor], indent: str = "") -> Iterator[str]:
     """From what a model was made with to the oldest, each below the one that came of it."""
     for each in ancestors:
         yield f"{indent}└ {each.relation} {each.reference}"
-        weights = each.weights and f"weights sha256 {each.weights}"
-        facts = (each.licence and f"licence {each.licence}", each.data, each.attribution, weights)
-        yield from (f"{indent}  {' '.join(fact.split())}" for fact in facts if fact)
+        facts = {
+            "licence": each.licence, "trained on": each.data, "attribution": each.attribution,
+            "SHA-256 of its weights": each.weights,
+        }  # fmt: skip
+        yield from (f"{indent}  {fact}: {' '.join(text.split())}" for fact, text in facts.items() if text)
         yield from _chain(each.lineage, indent + "  ")
 
 

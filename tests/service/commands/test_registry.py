@@ -69,11 +69,11 @@ def test_show_tells_the_lineage_as_a_chain_down_to_the_oldest(made: Path, tmp_pa
     chain = [
         "newest@1",
         "└ starts from base (not published, weights abababababab)",
-        "  Anna",
-        f"  weights sha256 {'ab' * 32}",
+        "  attribution: Anna",
+        f"  SHA-256 of its weights: {'ab' * 32}",
         "  └ starts from oldest@2",
-        "    licence MIT",
-        "    Text of somebody",
+        "    licence: MIT",
+        "    trained on: Text of somebody",
         "└ distilled from teacher@1",
     ]
     assert "lineage: |-\n" + "".join(f"  {line}\n" for line in chain) in shown
