@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import codecs
 import json
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol
@@ -23,6 +24,7 @@ SPECIAL_TOKENS = ("<pad>", "<s>", "</s>", "<unk>")
 WORDPIECE_SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 LONG_TEXT = 256  # characters
+LONGEST_LEARNED = 1000  # characters without a space that a vocabulary is learned from in one piece
 LONGEST_WORD = 100  # what `tokenizers` looks at of a word, where the vocabulary does not say
 
 
@@ -202,6 +204,23 @@ def _byte_alphabet() -> dict[str, int]:
 _BYTE_OF_CHARACTER = _byte_alphabet()
 
 
+_ENDLESS = re.compile(rf"\S{{{LONGEST_LEARNED}}}")
+
+
+def _without_endless_words(texts: Iterable[str]) -> Iterator[str]:
+    """What is longer without a space (a line of base64) comes in several texts, all others as they are.
+
+    Every merge looks at all of a word in which it occurs: the time of learning grows with the square of a word's length.
+    """
+    for text in texts:
+        start = 0
+        for piece in _ENDLESS.finditer(text):
+            yield text[start : piece.end()]
+            start = piece.end()
+        if start < len(text) or not text:
+            yield text[start:]
+
+
 def train_byte_bpe(
     texts: Iterable[str],
     vocab_size: int,
@@ -226,7 +245,7 @@ def train_byte_bpe(
         min_frequency=2,
         show_progress=False,
     )
-    inner.train_from_iterator(texts, trainer)
+    inner.train_from_iterator(_without_endless_words(texts), trainer)
     inner.add_tokens([AddedToken(token, special=False, normalized=False) for token in control_tokens])
     return Tokenizer(inner)
 
@@ -247,5 +266,5 @@ def train_wordpiece(
         min_frequency=2,
         show_progress=False,
     )
-    inner.train_from_iterator(texts, trainer)
+    inner.train_from_iterator(_without_endless_words(texts), trainer)
     return Tokenizer(inner)

@@ -1,5 +1,6 @@
 import threading
 import time
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -7,7 +8,15 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer as Inner
 from tokenizers import decoders, models, pre_tokenizers
 
-from models.tokenizer import SPECIAL_TOKENS, Tokenizer, TokenizerError, train_byte_bpe, train_wordpiece
+from models.tokenizer import (
+    LONGEST_LEARNED,
+    SPECIAL_TOKENS,
+    Tokenizer,
+    TokenizerError,
+    _without_endless_words,
+    train_byte_bpe,
+    train_wordpiece,
+)
 
 TEXTS = ["the cat sat on the mat", "le chat est sur le tapis", "고양이가 매트 위에 앉았다", "정말 재미있는 영화"] * 3
 SPECIALS = (*SPECIAL_TOKENS, "<2en>", "<2fr>", "<2ko>")
@@ -162,3 +171,25 @@ def test_other_threads_run_while_a_long_text_is_tokenized():
     finally:
         over = True
         thread.join()
+
+
+@pytest.mark.parametrize("train", [train_byte_bpe, train_wordpiece])
+def test_a_vocabulary_is_learned_from_an_endless_word_about_as_fast_as_from_words(train):
+    random = Random(1)
+    words = ["".join(random.choices("abcdefghijklmnopqrstuvwxyz", k=random.randint(2, 9))) for _ in range(30_000)]
+
+    def seconds(text: str) -> float:
+        began = time.perf_counter()
+        assert train([text], 2000).vocab_size == 2000
+        return time.perf_counter() - began
+
+    # 160,000 characters in one word took a hundred times as long as the words alone.
+    assert seconds("".join(words)) < 20 * seconds(" ".join(words)) + 1
+
+
+def test_only_an_endless_word_is_cut_for_learning_and_nothing_of_it_is_lost():
+    texts = ["", "some words", "x" * (LONGEST_LEARNED - 1) + " y", "a b" + "c" * 2 * LONGEST_LEARNED + "d e"]
+    found = list(_without_endless_words(texts))
+    assert found[:3] == texts[:3]
+    assert "".join(found[3:]) == texts[3]
+    assert max(len(word) for text in found for word in text.split()) == LONGEST_LEARNED
