@@ -10,6 +10,7 @@ import types
 import typing
 from contextlib import suppress
 from dataclasses import fields
+from difflib import get_close_matches
 from typing import Any, Literal, TypeVar, Union
 
 import yaml
@@ -59,7 +60,9 @@ def read_fields(kind: type[T], values: Any, where: str) -> T:
     names = [f.name for f in fields(kind)]  # type: ignore[arg-type]
     unknown = sorted(str(name) for name in values if name not in names)
     if unknown:
-        raise ConfigError(f"{where} has no field {', '.join(map(repr, unknown))}; known are {', '.join(names)}")
+        near = get_close_matches(unknown[0], names, 1)
+        meant = f" (did you mean {near[0]!r}?)" if near else ""
+        raise ConfigError(f"{where} has no field {', '.join(map(repr, unknown))}{meant}; known are {', '.join(names)}")
     read = {name: _value(hints[name], value, f"{where}.{name}") for name, value in values.items()}
     try:
         return kind(**read)

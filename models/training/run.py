@@ -39,7 +39,7 @@ from models.training.data.written import Writer, Writing
 from models.training.objectives import CausalLanguageModel, Classification, Objective, Pretraining, Translation
 from models.training.parallel import ALONE, Group
 from models.training.recipe import Distillation, Recipe, TokenizerRecipe
-from models.training.start import Start, made_with, new_config, resolve, resolve_start, weights_hash
+from models.training.start import Start, check_model, made_with, new_config, resolve, resolve_start, weights_hash
 from models.training.tracking import CURVES
 from models.training.trainer import Measurement, Trainer
 
@@ -93,6 +93,7 @@ def prepare(job: Job, say: Say = print, hire: Hire | None = None) -> Prepared:
     """
     recipe = Recipe.load(job.recipe, job.changes)
     start = resolve_start(recipe, job.runs, job.registry) if recipe.start else None
+    check_model(recipe, start, job.recipe)
     directory = job.runs / recipe.name
     if not job.resume:
         shutil.rmtree(directory, ignore_errors=True)
@@ -100,7 +101,7 @@ def prepare(job: Job, say: Say = print, hire: Hire | None = None) -> Prepared:
     teachers = _teachers(recipe, job)
     splits = read_splits(recipe, job.data, directory, say, _writing(recipe, teachers, directory, hire))
     tokenizer = _tokenizer(recipe, start, splits.training, directory / "tokenizer.json")
-    config = new_config(recipe, start, tokenizer, job.recipe)
+    config = new_config(recipe, start, tokenizer.vocab_size, job.recipe)
     longest = _longest(config)
     training = encode(recipe, tokenizer, splits.training, longest, directory / "data" / "training")
     validation = encode(recipe, tokenizer, splits.validation, longest, None)

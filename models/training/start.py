@@ -14,16 +14,18 @@ import torch
 from torch import nn
 
 from models import checkpoint
-from models.architectures import config_from_dict
+from models.architectures import ARCHITECTURES
 from models.checkpoint import Checkpoint, Manifest
 from models.config import Config, ConfigError
 from models.lineage import BACK_TRANSLATED_BY, DISTILLED_FROM, STARTS_FROM, Ancestor, ancestor
 from models.registry import Registry, RegistryError
-from models.tokenizer import Tokenizer
-from models.training.recipe import Recipe, RecipeError
+from models.tokenizer import SPECIAL_TOKENS, WORDPIECE_SPECIAL_TOKENS, Tokenizer
+from models.training.fields import read_fields
+from models.training.recipe import Recipe, RecipeError, TokenizerRecipe
 
 _LABEL_WEIGHTS = "classifier."  # of another task's labels: these begin anew
 _MAY_CHANGE = ("dropout",)  # fields of a config that no weight depends on
+_ARCHITECTURES = {"translate": "seq2seq", "generate": "gpt", "classify": "bert", "pretrain": "bert"}
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,41 @@ def made_with(recipe: Recipe, start: Start | None, teachers: Iterable[Manifest])
     return (*begun, *(ancestor(teacher, relation) for teacher in teachers for relation in relations))
 
 
-def new_config(recipe: Recipe, start: Start | None, tokenizer: Tokenizer, path: Path) -> Config:
+def check_model(recipe: Recipe, start: Start | None, path: Path) -> None:
+    """Before any data is read: whether there is a model and a tokenizer for this task as the recipe's fields say.
+
+    Raises RecipeError, which names the recipe's file `path`, the field, and those that are known.
+    """
+    if start is not None:
+        wanted, vocab_size = start.checkpoint.config.architecture, start.tokenizer.vocab_size
+    else:
+        wanted, tokenizer = recipe.model.get("architecture"), recipe.tokenizer
+        assert tokenizer is not None, "a recipe without `start` has a tokenizer"
+        vocab_size = tokenizer.vocab_size
+        _check_tokenizer(recipe, tokenizer, path)
+    fitting = _ARCHITECTURES[recipe.task]
+    if wanted != fitting:
+        of = f"start: {recipe.start}" if start else "model.architecture"
+        raise RecipeError(f"{path}: {of} is {wanted!r}, a recipe to {recipe.task} takes {fitting!r}")
+    new_config(recipe, start, vocab_size, path)
+
+
+def _check_tokenizer(recipe: Recipe, tokenizer: TokenizerRecipe, path: Path) -> None:
+    fitting = "byte_bpe" if recipe.task in ("translate", "generate") else "wordpiece"
+    if tokenizer.kind != fitting:
+        raise RecipeError(f"{path}: tokenizer.kind is {tokenizer.kind!r}, a recipe to {recipe.task} takes {fitting!r}")
+    least = len(WORDPIECE_SPECIAL_TOKENS) + 1
+    if fitting == "byte_bpe":
+        tags = {language for pair in recipe.language_pairs for language in pair}
+        least = 256 + len(SPECIAL_TOKENS) + len(tags) + len(tokenizer.control_tokens)
+    if tokenizer.vocab_size < least:
+        raise RecipeError(
+            f"{path}: tokenizer.vocab_size is {tokenizer.vocab_size}, expected at least {least}: the special tokens, "
+            "and what every text is made of"
+        )
+
+
+def new_config(recipe: Recipe, start: Start | None, vocab_size: int, path: Path) -> Config:
     """Of the model to train. What a run starts from gives its config; the recipe may change what has no weights.
 
     Raises RecipeError, which names the recipe's file `path`.
@@ -90,11 +126,12 @@ def new_config(recipe: Recipe, start: Start | None, tokenizer: Tokenizer, path: 
     if start is not None:
         begun = start.checkpoint.config.to_dict()
         for name, value in values.items():
-            if name not in _MAY_CHANGE and begun.get(name) != value:
-                raise RecipeError(f"{path}: model.{name} is {value!r}, but {recipe.start} has {begun.get(name)!r}")
+            if name in begun and name not in _MAY_CHANGE and begun[name] != value:
+                raise RecipeError(f"{path}: model.{name} is {value!r}, but {recipe.start} has {begun[name]!r}")
         values = {**begun, **values}
-    labels = {"labels": len(recipe.labels)} if recipe.task == "classify" else {}
+    labels = {"labels": max(len(recipe.labels), 1)} if recipe.task == "classify" else {}
+    architecture = ARCHITECTURES[values.pop("architecture")][0]
     try:
-        return config_from_dict({**values, "vocab_size": tokenizer.vocab_size, **labels})
+        return read_fields(architecture, {**values, "vocab_size": vocab_size, **labels}, "model")
     except ConfigError as error:
-        raise RecipeError(f"{path}: model: {error}") from error
+        raise RecipeError(f"{path}: {error}") from error

@@ -251,10 +251,14 @@ def test_a_loss_that_is_no_number_ends_the_run(write_recipe, recipes, data, tmp_
         train(write_recipe(recipes["generator"]), data, tmp_path / "runs")
 
 
-def test_a_model_section_that_fits_no_architecture_names_the_recipe(write_recipe, recipes, data, tmp_path):
-    model = {**recipes["generator"]["model"], "layer": 3}
-    with pytest.raises(RecipeError, match=r"generator.yaml: model: gpt has no field 'layer'"):
-        train(write_recipe({**recipes["generator"], "model": model}), data, tmp_path / "runs")
+def test_a_model_section_that_fits_no_architecture_is_refused_before_any_data_is_read(
+    write_recipe, recipes, data, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(run, "read_splits", None)
+    model = {**recipes["generator"]["model"], "widht": 3}
+    with pytest.raises(RecipeError, match=r"generator.yaml: model has no field 'widht' \(did you mean 'width'\?\)"):
+        train(write_recipe({**recipes["generator"], "model": model}), data, tmp_path / "runs", resume=False)
+    assert not (tmp_path / "runs").exists()
 
 
 def test_missing_data_is_named(write_recipe, recipes, tmp_path):
