@@ -18,8 +18,10 @@ from models.names import check_name
 from models.training.fields import change, read_fields
 
 Task = Literal["translate", "generate", "classify", "pretrain"]
-Format = Literal["tsv", "jsonl", "parquet", "text", "anki", "nsmc"]
-_FORMATS: dict[str, Format] = {".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
+Format = Literal["csv", "tsv", "jsonl", "parquet", "text", "anki", "nsmc"]
+FORMATS: dict[str, Format] = {
+    ".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"
+}  # fmt: skip
 
 
 class RecipeError(ValueError):
@@ -30,10 +32,13 @@ class RecipeError(ValueError):
 class Corpus:
     """One file of the data folder, or one file per language whose lines belong together."""
 
-    columns: tuple[str, ...]  # language codes, or text, pair, label, rating; jsonl and parquet look them up by name
+    columns: tuple[str, ...]  # language codes, or text, pair, label, rating; looked up by name where the file has names
     file: str = ""  # relative to the data folder
     files: dict[str, str] = dataclasses.field(default_factory=dict)  # column -> file: line-aligned parallel text
     format: Format | None = None  # None: by the file's suffix
+    names: dict[str, str] = dataclasses.field(default_factory=dict)  # column -> what the file calls it, if otherwise
+    delimiter: str = ""  # of csv; "": told from the file
+    header: bool = True  # of csv: its first row names the columns; else they are in the recipe's order
     limit: int | None = None  # read only so many rows, from the head
     max_broken: int = 100  # rows that cannot be read (wrong columns, not UTF-8, empty) are left out, up to so many
     directions: tuple[str, ...] = ()  # of a translation corpus: fr-en reads column fr and writes column en
@@ -47,9 +52,9 @@ class Corpus:
             raise ConfigError(f"a corpus has either a file or files, this one has {self.file!r} and {self.files}")
         if self.files and set(self.files) != set(self.columns):
             raise ConfigError(f"{self.name}: files are of the columns {tuple(self.files)}, columns are {self.columns}")
-        if self.file and self.format is None and Path(self.file).suffix not in _FORMATS:
+        if self.file and self.format is None and Path(self.file).suffix not in FORMATS:
             raise ConfigError(
-                f"{self.file}: give its format: the suffix {Path(self.file).suffix!r} is none of {', '.join(_FORMATS)}"
+                f"{self.file}: give its format: the suffix {Path(self.file).suffix!r} is none of {', '.join(FORMATS)}"
             )
         for name, least in (("repeat", 1), ("limit", 1), ("max_broken", 0)):
             if getattr(self, name) is not None and getattr(self, name) < least:
@@ -57,6 +62,15 @@ class Corpus:
         for column, of in self.written.items():
             if not self.file or of not in self.columns or of in self.written:
                 raise ConfigError(f"{self.name}: {column!r} is to be written of {of!r}, which no column of a file is")
+        if self.file and self.layout != "csv" and (self.delimiter or not self.header):
+            raise ConfigError(f"{self.name}: delimiter and header are of csv, this file is {self.layout}")
+        if len(self.delimiter) > 1 or self.delimiter in ('"', "\n", "\r"):
+            raise ConfigError(f"{self.name}: delimiter is {self.delimiter!r}, expected one character such as ';'")
+        for column in self.names:
+            if column not in self.columns:
+                raise ConfigError(f"{self.name}: names has {column!r}, which is none of the columns {self.columns}")
+        if self.names and (self.files or not self.header):
+            raise ConfigError(f"{self.name}: names are of a file with a header, this one has none")
         for direction in self.directions:
             there = {*self.columns, *self.written}
             missing = [language for language in direction.split("-") if language not in there]
@@ -73,7 +87,11 @@ class Corpus:
     @property
     def layout(self) -> Format:
         """Of `file`."""
-        return self.format or _FORMATS[Path(self.file).suffix]
+        return self.format or FORMATS[Path(self.file).suffix]
+
+    def called(self, column: str) -> str:
+        """What the file calls it."""
+        return self.names.get(column, column)
 
     @property
     def pairs(self) -> tuple[tuple[str, str], ...]:

@@ -1,4 +1,4 @@
-"""From files to rows of texts by column: TSV, JSON Lines, Parquet, plain text, and well-known layouts as they come.
+"""From files to rows of texts by column: CSV, TSV, JSON Lines, Parquet, plain text, and well-known layouts as they come.
 
 Everything streams. A row that cannot be read is left out, counted and, up to a limit, only reported; what is wrong
 with a file as a whole (missing, other columns, other layout) ends the reading at once. Knows nothing of tasks.
@@ -7,6 +7,7 @@ with a file as a whole (missing, other columns, other layout) ends the reading a
 from __future__ import annotations
 
 import codecs
+import dataclasses
 import itertools
 import json
 import re
@@ -15,6 +16,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+from models.training.data.delimited import NotDelimitedError, delimiter_of, read_cells
 from models.training.recipe import Corpus
 
 SKIPPED = "_"  # the name of columns that nobody reads; they may be empty
@@ -70,12 +72,23 @@ def read_rows(corpus: Corpus, data: Path, broken: Broken | None = None) -> Itera
     for path in paths:
         if not path.is_file():
             raise DataError(f"{path}: no such file; the recipe's files are relative to the data folder")
-    records = _aligned(corpus, paths, broken) if corpus.files else _READERS[corpus.layout](corpus, paths[0], broken)
+    records = _aligned(corpus, paths, broken) if corpus.files else _of_file(corpus, paths[0], broken)
     first = next(records, None)
     if first is None:
         raise DataError(f"{corpus.name}: not one row that can be read. {broken.examples}".strip())
     yield first
     yield from records
+
+
+def _of_file(corpus: Corpus, path: Path, broken: Broken) -> Iterator[Record]:
+    """Its columns are read under the names that the file has for them."""
+    read = _READERS[corpus.layout]
+    if not corpus.names:
+        return read(corpus, path, broken)
+    columns = tuple(map(corpus.called, corpus.columns))
+    ours = dict(zip(columns, corpus.columns, strict=True))
+    named = read(dataclasses.replace(corpus, columns=columns, names={}, directions=()), path, broken)
+    return (record._replace(values={ours.get(n, n): value for n, value in record.values.items()}) for record in named)
 
 
 def _names(corpus: Corpus) -> list[str]:
@@ -121,6 +134,40 @@ def _tsv(corpus: Corpus, path: Path, broken: Broken) -> Iterator[Record]:
             broken.add(place(corpus.name, number), f"{_count(cells)}, expected {expected}")
         elif record := _record(columns, cells, corpus.name, number, broken):
             yield record
+
+
+def _csv(corpus: Corpus, path: Path, broken: Broken) -> Iterator[Record]:
+    """Cells with quotes; the first row is a header unless the recipe says that there is none."""
+    columns: tuple[str, ...] = corpus.columns
+    wanted = {*columns} - {SKIPPED}
+    try:
+        delimiter = corpus.delimiter or delimiter_of(path, wanted if corpus.header else columns, header=corpus.header)
+    except NotDelimitedError as error:
+        raise DataError(f"{corpus.name}: {error}") from error
+    expects_header = corpus.header
+    for line, cells in read_cells(path, delimiter):
+        if isinstance(cells, str):
+            if expects_header:
+                raise DataError(f"{corpus.name}:{line}: the header cannot be read: {cells}")
+            broken.add(place(corpus.name, line), cells)
+        elif expects_header:
+            columns = _header(corpus, [cell.strip() for cell in cells], line)
+            expects_header = False
+        elif len(cells) != len(columns):
+            broken.add(place(corpus.name, line), f"{_count(cells)}, expected {len(columns)}")
+        elif record := _record(columns, cells, corpus.name, line, broken):
+            yield record
+
+
+def _header(corpus: Corpus, cells: list[str], line: int) -> tuple[str, ...]:
+    for name in corpus.columns:
+        if name != SKIPPED and cells.count(name) != 1:
+            many = f"{cells.count(name)} columns" if name in cells else "no column"
+            raise DataError(
+                f"{corpus.name}:{line}: {many} {name!r} in the header, which has {', '.join(cells)[:200]}: say what "
+                f"the file calls it (names: {{{name}: ...}}), or header: false"
+            )
+    return tuple(cell if cell in corpus.columns else SKIPPED for cell in cells)
 
 
 def _count(cells: Sequence[str]) -> str:
@@ -310,6 +357,7 @@ def _aligned(corpus: Corpus, paths: Sequence[Path], broken: Broken) -> Iterator[
 
 
 _READERS: dict[str, Callable[[Corpus, Path, Broken], Iterator[Record]]] = {
+    "csv": _csv,
     "tsv": _tsv,
     "jsonl": _jsonl,
     "parquet": _parquet,

@@ -67,6 +67,12 @@ def test_the_shipped_checkpoints_have_the_examples_of_their_recipes():
         ({"corpora": [{"file": "a.tsv", "files": {"fr": "a"}, "columns": ["fr"]}]}, "either a file or files"),
         ({"corpora": [{"files": {"fr": "a", "en": "b"}, "columns": ["fr", "de"]}]}, "files are of the columns"),
         ({"corpora": [{"file": "fra.txt", "columns": ["en", "fr"]}]}, "give its format: the suffix '.txt'"),
+        ({"corpora": [{"file": "a.tsv", "columns": ["fr"], "header": False}]}, "delimiter and header are of csv"),
+        (
+            {"corpora": [{"file": "a.csv", "columns": ["fr"], "delimiter": "::"}]},
+            "delimiter is '::', expected one char",
+        ),
+        ({"corpora": [{"file": "a.csv", "columns": ["fr"], "names": {"en": "x"}}]}, "names has 'en', which is none of"),
         ({"hold_out": 5}, "give either validation files or hold_out"),
         ({"start": "other"}, "give either a model and a tokenizer, or start"),
         ({"frozen_encoder": True}, "frozen_encoder is for a classifier that starts from a pre-trained encoder"),

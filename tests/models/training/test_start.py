@@ -81,7 +81,7 @@ def test_what_is_neither_a_run_nor_published_is_said(runs: Path) -> None:
         (
             "generator",
             {"model": {"architecture": "gtp"}},
-            "model.architecture is 'gtp', a recipe to generate takes 'gpt'",
+            "architecture is 'gtp', a recipe to generate takes 'gpt'",
         ),
         ("classifier", {"model": {"architecture": "gpt"}}, "is 'gpt', a recipe to classify takes 'bert'"),
         ("translator", {"tokenizer": {"kind": "wordpiece"}}, "is 'wordpiece', a recipe to translate takes 'byte_bpe'"),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow
@@ -197,3 +198,82 @@ def test_parallel_files_of_different_lengths_are_an_error_that_says_both(tmp_pat
     (tmp_path / "a.en").write_text("one\ntwo\nthree\nfour\n")
     with pytest.raises(DataError, match=r"parallel files differ in their number of lines: a.fr has 2, a.en has 4"):
         values(PARALLEL, tmp_path)
+
+
+def test_a_csv_has_quotes_line_ends_in_cells_and_a_header_in_any_order(tmp_path):
+    content = '\ufeffid,label,text\r\n1,pos,"one, ""two""\nthree"\r\n\r\n2,neg,five\r\n'
+    (tmp_path / "rows.csv").write_bytes(content.encode())
+    records = list(read_rows(Corpus(file="rows.csv", columns=("text", "label")), tmp_path))
+    assert [(r.values["text"], r.values["label"], r.line) for r in records] == [
+        ('one, "two"\nthree', "pos", 2),
+        ("five", "neg", 5),
+    ]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_the_delimiter_of_a_csv_is_told_from_its_header_or_declared(tmp_path, delimiter):
+    other = ";" if delimiter == "," else ","
+    rows = [("text", "label"), (f"a{other} b{other} c", "pos"), (f"d{other} e", "neg")]
+    (tmp_path / "rows.csv").write_text("".join(delimiter.join(f'"{cell}"' for cell in row) + "\n" for row in rows))
+    told = Corpus(file="rows.csv", columns=("text", "label"))
+    assert values(told, tmp_path) == [
+        {"text": f"a{other} b{other} c", "label": "pos"},
+        {"text": f"d{other} e", "label": "neg"},
+    ]
+    assert values(replace(told, delimiter=delimiter), tmp_path) == values(told, tmp_path)
+
+
+def test_a_csv_without_a_header_is_read_in_the_recipes_order_when_it_says_so(tmp_path):
+    (tmp_path / "rows.csv").write_text("pos;a, b\nneg;c, d\n")
+    corpus = Corpus(file="rows.csv", columns=("label", "text"), header=False)
+    assert values(corpus, tmp_path) == [{"label": "pos", "text": "a, b"}, {"label": "neg", "text": "c, d"}]
+    with pytest.raises(DataError, match=r"rows.csv:1: no column 'label' in the header, which has pos, a, b: say what"):
+        values(replace(corpus, header=True), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("row", "complaint"),
+    [
+        (b"x\n", "rows.csv:3: 1 column, expected 2"),
+        (b"x,y,z\n", "rows.csv:3: 3 columns, expected 2"),
+        (b"x,\n", "rows.csv:3: column label is empty"),
+        (b"x,\xff\n", "rows.csv:3: cell 2 is not UTF-8"),
+        (b'"x" y,z\n', "rows.csv:3: text behind a closing quote: a quote within quotes is doubled"),
+        (
+            b'"' + b"x,y\n" * 40_000,
+            "rows.csv:3: a cell of more than 131,072 characters: perhaps a quote that is not closed",
+        ),
+    ],
+)
+def test_a_broken_row_of_a_csv_is_left_out_and_named_by_the_line_where_it_begins(tmp_path, row, complaint):
+    (tmp_path / "rows.csv").write_bytes(b'text,label\n"a\rb",c\n' + row)
+    broken = Broken(Corpus(file="rows.csv", columns=("text", "label"), max_broken=100_000))
+    read = values(Corpus(file="rows.csv", columns=("text", "label")), tmp_path, broken)
+    assert read == [{"text": "a\rb", "label": "c"}] + [{"text": "x", "label": "y"}] * (len(read) - 1)
+    assert broken.first[0].startswith(complaint)
+
+
+def test_a_quote_that_is_never_closed_is_said_with_the_lines_it_swallowed(tmp_path):
+    (tmp_path / "rows.csv").write_text('text,label\na,b\n"x,y\nc,d\n')
+    said = read_around(Corpus(file="rows.csv", columns=("text", "label")), tmp_path, [{"text": "a", "label": "b"}])
+    assert said == "rows.csv:3: a quote that is not closed (lines 3 to 4)"
+
+
+def test_what_is_no_csv_in_utf_8_is_refused_as_a_whole(tmp_path):
+    corpus = Corpus(file="rows.csv", columns=("text", "label"))
+    (tmp_path / "rows.csv").write_text("text,label\na,b\n", encoding="utf-16")
+    with pytest.raises(DataError, match=r"rows.csv: it is UTF-16: save it as UTF-8"):
+        values(corpus, tmp_path)
+    (tmp_path / "rows.csv").write_text("text,text,label\na,b,c\n")
+    with pytest.raises(DataError, match="2 columns 'text' in the header"):
+        values(corpus, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "rows.tsv", "rows.jsonl", "rows.parquet"])
+def test_a_column_may_have_another_name_in_the_file(tmp_path, name):
+    (tmp_path / "rows.csv").write_text("review,stars\ngood,5\n")
+    (tmp_path / "rows.tsv").write_text("review\tstars\ngood\t5\n")
+    (tmp_path / "rows.jsonl").write_text('{"review": "good", "stars": 5}\n')
+    pyarrow.parquet.write_table(pyarrow.table({"review": ["good"], "stars": [5]}), tmp_path / "rows.parquet")
+    corpus = Corpus(file=name, columns=("text", "label"), names={"text": "review", "label": "stars"})
+    assert values(corpus, tmp_path) == [{"text": "good", "label": "5"}]
