@@ -43,7 +43,10 @@ class Corpus:
     max_broken: int = 100  # rows that cannot be read (wrong columns, not UTF-8, empty) are left out, up to so many
     directions: tuple[str, ...] = ()  # of a translation corpus: fr-en reads column fr and writes column en
     label_column: str = "label"  # of a classifier
-    labels: dict[str, str] = dataclasses.field(default_factory=dict)  # its values -> label; other rows are left out
+    labels: dict[str, str] = dataclasses.field(
+        default_factory=dict
+    )  # renames its values; the others are labels as they are
+    other_labels: Literal["stop", "leave_out"] = "stop"  # what to do with rows of labels that the recipe does not name
     repeat: int = 1  # times per epoch
     written: dict[str, str] = dataclasses.field(default_factory=dict)  # column that the teachers write -> of which one
 
@@ -271,7 +274,8 @@ class Recipe:
     hold_out: int = 0  # examples taken from the first corpus for validation, where there is no file for it
     tests: tuple[Corpus, ...] = ()  # final scores only; their texts are left out of the training data
     beams: tuple[int, ...] = (1,)  # of a translator: each test is scored with these beam widths
-    labels: tuple[str, ...] = ()  # of a classifier, in the order of its outputs
+    labels: tuple[str, ...] = ()  # of a classifier, in the order of its outputs; (): those found in the training data
+    scarce_labels: Literal["stop", "allow"] = "stop"  # what to do when there is one only, or one has hardly an example
     control: Control | None = None
     steering: Steering | None = None
     cleaning: Cleaning = Cleaning()
@@ -322,10 +326,8 @@ class Recipe:
                 raise ConfigError(f"examples.{shown} is {request!r}, expected a request, such as {{inputs: a text}}")
         for corpus in (*self.corpora, *self.validation, *self.tests):
             unknown = sorted(set(corpus.labels.values()) - set(self.labels))
-            if unknown:
+            if unknown and self.labels:
                 raise ConfigError(f"{corpus.name}: labels {unknown} are not among the recipe's {list(self.labels)}")
-            if self.task == "classify" and not corpus.labels:
-                raise ConfigError(f"{corpus.name}: a classifier's corpus needs labels, such as {{'0': negative}}")
 
     @property
     def takes_pairs(self) -> bool:

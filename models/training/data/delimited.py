@@ -1,6 +1,4 @@
-"""Delimited text with quotes (CSV, RFC 4180): rows of cells with their lines. Knows nothing of columns that are wanted
-but what tells the delimiter: the names that the header has to have.
-"""
+"""Delimited text with quotes (CSV, RFC 4180): rows of cells with their lines. Knows nothing of what the columns mean."""
 
 from __future__ import annotations
 

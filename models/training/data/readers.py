@@ -1,4 +1,4 @@
-"""From files to rows of texts by column: CSV, TSV, JSON Lines, Parquet, plain text, and well-known layouts as they come.
+"""From files to rows of texts by column: CSV, TSV, JSON Lines, Parquet, plain text, well-known layouts as they come.
 
 Everything streams. A row that cannot be read is left out, counted and, up to a limit, only reported; what is wrong
 with a file as a whole (missing, other columns, other layout) ends the reading at once. Knows nothing of tasks.

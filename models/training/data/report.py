@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 
 from models.training.data.cleaning import REASONS
 
+_SHOWN = 20  # labels
 Role = Literal["training", "validation", "test"]
 
 
@@ -52,6 +53,7 @@ class Report:
     corpora: list[CorpusReport] = field(default_factory=list)
     training: int = 0  # examples an epoch
     validation: int = 0  # examples
+    labels: dict[str, int] = field(default_factory=dict)  # rows to train on, of a classifier's recipe that names them
 
     @property
     def near_duplicates(self) -> int:
@@ -64,6 +66,10 @@ class Report:
 
     def __str__(self) -> str:
         lines = [line for corpus in self.corpora for line in corpus.lines()]
+        if self.labels:
+            shown = [f"{label} {count:,}" for label, count in list(self.labels.items())[:_SHOWN]]
+            more = f" and {len(self.labels) - _SHOWN:,} more" if len(self.labels) > _SHOWN else ""
+            lines.append(f"labels of rows to train on: {', '.join(shown)}{more}")
         return "\n".join([*lines, f"{self.training:,} examples an epoch, {self.validation:,} for validation"])
 
     def to_dict(self) -> dict[str, Any]:
@@ -79,4 +85,4 @@ class Report:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         corpora = [CorpusReport(**corpus) for corpus in values["corpora"]]
-        return cls(corpora, values["training"], values["validation"])
+        return cls(corpora, values["training"], values["validation"], values.get("labels", {}))

@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
+from models.training.data.labels import label_of
 from models.training.data.readers import Broken, DataError, Record, read_rows
 from models.training.recipe import Corpus, Recipe
 
@@ -65,7 +66,7 @@ def read_samples(
     if recipe.task == "translate":
         return _translations(corpus, records)
     if recipe.task == "classify":
-        return _labelled(corpus, records)
+        return _labelled(recipe, corpus, records)
     if recipe.task == "generate":
         return _texts(recipe, records)
     if recipe.next_sentence and not corpus.files and corpus.layout == "text":
@@ -89,13 +90,13 @@ def _translations(corpus: Corpus, records: Iterator[Record]) -> Iterator[Sample]
         yield Sample(rows, {column: values[column] for column in columns}, "", line, group)
 
 
-def _labelled(corpus: Corpus, records: Iterator[Record]) -> Iterator[Sample]:
-    column, labels = corpus.label_column, corpus.labels
+def _labelled(recipe: Recipe, corpus: Corpus, records: Iterator[Record]) -> Iterator[Sample]:
+    column, known = corpus.label_column, {*recipe.labels}
     for values, line, group, _ in records:
         text, pair = values["text"], values.get("pair")
-        label = labels.get(values[column])
-        rows = () if label is None else (Row(text, label, pair=pair),)
-        yield Sample(rows, {"text": text} if pair is None else {"text": text, "pair": pair}, label or "", line, group)
+        label = label_of(corpus, values[column])
+        rows = (Row(text, label, pair=pair),) if label in known or not known else ()
+        yield Sample(rows, {"text": text} if pair is None else {"text": text, "pair": pair}, label, line, group)
 
 
 def _texts(recipe: Recipe, records: Iterator[Record]) -> Iterator[Sample]:

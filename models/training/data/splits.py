@@ -9,13 +9,15 @@ import dataclasses
 import heapq
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
 from models.training.data.cleaning import Cleaner
 from models.training.data.duplicates import NearDuplicates, hash64
+from models.training.data.labels import MOST_LABELS, FoundLabels, check_examples, check_number, check_others
 from models.training.data.readers import Broken, DataError, Record, place
 from models.training.data.report import CorpusReport, Report, Role
 from models.training.data.rows import Row, Sample, read_samples
@@ -45,7 +47,7 @@ def read_splits(
     the rows. `writing` is for corpora with written columns. Raises DataError.
     """
     _check_scripts(recipe)
-    stamps = [_stamp(path) for path in _files(recipe, data)]
+    stamps = [_stamp(path) for path in _files(_all(recipe), data)]
     key = key_of([_VERSION, _data_fields(recipe), stamps, writing.key if writing else ""])
     fresh = False
 
@@ -69,6 +71,31 @@ def read_splits(
     return Splits(Spool(folder / "training.jsonl", parts, key), validation, report)
 
 
+def with_labels(recipe: Recipe, data: Path, directory: Path) -> Recipe:
+    """A classifier's recipe with the labels that its training data has, where it names none. Raises DataError.
+
+    They are looked for once and kept below `directory`/data.
+    """
+    if recipe.task != "classify":
+        return recipe
+    if not recipe.labels:
+        stamps = [_stamp(path) for path in _files(recipe.corpora, data)]
+        key = key_of([_VERSION, [dataclasses.asdict(corpus) for corpus in recipe.corpora], stamps])
+
+        def build(scratch: Path) -> None:
+            found = FoundLabels()
+            for corpus in recipe.corpora:
+                for sample in read_samples(recipe, corpus, data):
+                    found.add(sample.mark, corpus)
+            (scratch / "labels.json").write_text(json.dumps(found.sorted()), encoding="utf-8")
+
+        folder = prepared(directory / "data", "labels", key, build)
+        labels = json.loads((folder / "labels.json").read_text(encoding="utf-8"))
+        recipe = dataclasses.replace(recipe, labels=tuple(labels))
+    check_number(recipe)
+    return recipe
+
+
 def _check_scripts(recipe: Recipe) -> None:
     columns = {column for corpus in recipe.corpora for column in corpus.columns}
     for column in recipe.cleaning.scripts:
@@ -85,13 +112,18 @@ def _json(report: Report) -> str:
 def _data_fields(recipe: Recipe) -> dict[str, object]:
     values = dataclasses.asdict(recipe)
     names = (
-        "task", "seed", "corpora", "validation", "hold_out", "tests", "labels", "control", "cleaning", "next_sentence",
+        "task", "seed", "corpora", "validation", "hold_out", "tests", "labels", "scarce_labels", "control", "cleaning",
+        "next_sentence",
     )  # fmt: skip
     return {name: values[name] for name in names}
 
 
-def _files(recipe: Recipe, data: Path) -> Iterator[Path]:
-    for corpus in (*recipe.corpora, *recipe.validation, *recipe.tests):
+def _all(recipe: Recipe) -> tuple[Corpus, ...]:
+    return (*recipe.corpora, *recipe.validation, *recipe.tests)
+
+
+def _files(corpora: Sequence[Corpus], data: Path) -> Iterator[Path]:
+    for corpus in corpora:
         for name in corpus.files.values() or (corpus.file,):
             yield data / name
 
@@ -109,7 +141,7 @@ class _Preparation:
 
     def __init__(self, recipe: Recipe, data: Path, say: Say, writing: Writing | None) -> None:
         self._recipe, self._data, self._say, self._writing = recipe, data, say, writing
-        self._report = Report()
+        self._report = Report(labels=dict.fromkeys(recipe.labels, 0))
         self._read, self._said = 0, time.monotonic()
 
     def write(self, folder: Path) -> Report:
@@ -139,6 +171,7 @@ class _Preparation:
                 f"{self._report.training} training and {self._report.validation} validation rows, expected at least "
                 f"1 of each\n{self._report}"
             )
+        check_examples(recipe, self._report.labels)
         return self._report
 
     def _held_out(self, corpus: Corpus, role: Role, texts: set[str], file: TextIO | None) -> None:
@@ -184,23 +217,28 @@ class _Preparation:
             if reason is None:
                 entry.kept += 1
                 entry.examples_kept += len(sample.rows)
+                if self._recipe.task == "classify":
+                    self._report.labels[sample.mark] += 1
                 for row in sample.rows:
                     write_row(file, row)
             elif entry.leave_out(reason):
-                text = " ".join(" | ".join(sample.texts.values()).split())
-                shown = text if len(text) <= 60 else text[:60] + "…"
-                entry.examples[reason] = f"{place(corpus.name, sample.line, sample.group)}: {shown}"
+                entry.examples[reason] = _shown(corpus, sample)
         self._report.training += entry.examples_kept * corpus.repeat
 
     def _samples(self, corpus: Corpus, entry: CorpusReport) -> Iterator[Sample]:
         """All samples of a corpus, counted."""
         self._report.corpora.append(entry)
         broken = Broken(corpus)
+        others, first = Counter[str](), ""
         for sample in read_samples(self._recipe, corpus, self._data, broken, self._complete):
             entry.rows += 1
             self._progress(corpus)
+            if not sample.rows:
+                first = first or _shown(corpus, sample)
+                others[sample.mark if len(others) < MOST_LABELS else "others"] += 1
             yield sample
         entry.broken, entry.broken_first = broken.count, broken.first
+        check_others(corpus, others, first)
 
     def _complete(self, corpus: Corpus, records: Iterator[Record]) -> Iterator[Record]:
         if not corpus.written:
@@ -217,3 +255,9 @@ class _Preparation:
         if self._read % 4096 == 0 and time.monotonic() - self._said > _SECONDS:
             self._said = time.monotonic()
             self._say(f"{corpus.name}: reading; {self._read:,} rows so far")
+
+
+def _shown(corpus: Corpus, sample: Sample) -> str:
+    text = " ".join(" | ".join(sample.texts.values()).split())
+    shown = text if len(text) <= 60 else text[:60] + "…"
+    return f"{place(corpus.name, sample.line, sample.group)}: {shown}"

@@ -158,6 +158,12 @@ def test_a_label_that_the_model_does_not_have_is_named(write_recipe, recipes):
         Recipe.load(write_recipe({**recipes["classifier"], "labels": ["positive"]}))
 
 
+def test_a_classifier_may_leave_its_labels_to_the_data(write_recipe, recipes):
+    corpus = {"file": "labelled.tsv", "columns": ["label", "text"]}
+    recipe = Recipe.load(write_recipe({**recipes["classifier"], "labels": [], "corpora": [corpus]}))
+    assert (recipe.labels, recipe.corpora[0].labels) == ((), {})
+
+
 def test_a_missing_file_and_bad_yaml_are_named(tmp_path):
     with pytest.raises(RecipeError, match=r"none.yaml: no such recipe"):
         Recipe.load(tmp_path / "none.yaml")

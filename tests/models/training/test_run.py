@@ -53,6 +53,14 @@ def test_a_long_enough_run_learns_its_task(write_recipe, recipes, data, tmp_path
     assert result.validation.accuracy == 1
 
 
+def test_a_classifier_learns_the_labels_that_its_data_has(write_recipe, recipes, data, tmp_path):
+    corpus = {"file": "labelled.tsv", "columns": ["label", "text"]}
+    recipe = write_recipe({**recipes["classifier"], "labels": [], "corpora": [corpus], "tests": []})
+    result = train(recipe, data, tmp_path / "runs")
+    assert checkpoint.read_manifest(result.checkpoint).labels == ("0", "1")
+    assert checkpoint.load(result.checkpoint).config.labels == 2
+
+
 class Killed(BaseException):
     """Stands for kill -9: nothing gets to run."""
 

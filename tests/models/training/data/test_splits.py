@@ -16,8 +16,9 @@ from models.training.data.duplicates import fingerprint
 from models.training.data.examples import encode
 from models.training.data.readers import DataError
 from models.training.data.report import Report
-from models.training.data.splits import read_splits
+from models.training.data.splits import read_splits, with_labels
 from models.training.recipe import Recipe
+from tests.recipes import RECIPES
 
 
 def quiet(line: str) -> None:
@@ -84,20 +85,88 @@ def test_what_is_held_out_depends_on_seed_and_texts_alone(recipe, data, tmp_path
 
 def test_no_text_is_held_out_twice(recipe, read, data):
     (data / "labelled.tsv").write_text("1\t좋은 영화\n" * 500 + "".join(f"0\t나쁜 것 {n}\n" for n in range(40)))
-    texts = [row.source for row in read(recipe("classifier")).validation]
+    texts = [row.source for row in read(recipe("classifier", scarce_labels="allow")).validation]
     assert len(set(texts)) == len(texts) == 16
 
 
-def test_rows_with_other_labels_are_left_out_and_columns_can_be_named(recipe, read):
-    corpora = [
-        {"file": "rated.tsv", "columns": ["rating", "text"], "label_column": "rating", "labels": {"9": "positive"}}
-    ]
-    splits = read(recipe("classifier", corpora=corpora))
+RATED = {"file": "rated.tsv", "columns": ["rating", "text"], "label_column": "rating"}
+
+
+def test_rows_with_other_labels_are_left_out_if_asked_and_columns_can_be_named(recipe, read):
+    corpora = [{**RATED, "labels": {"9": "positive"}, "other_labels": "leave_out"}]
+    splits = read(recipe("classifier", corpora=corpora, scarce_labels="allow"))
     assert {row.target for row in splits.training} == {"positive"}
     (training,) = (corpus for corpus in splits.report.corpora if corpus.role == "training")
     assert training.left_out["other_labels"] == 80
     assert len(splits.training) + len(splits.validation) + splits.report.near_duplicates == 80
     assert splits.report.near_duplicates > 0, "they differ in a number only"
+
+
+@pytest.mark.parametrize("role", ["corpora", "validation", "tests"])
+def test_rows_with_other_labels_stop_the_run_unless_asked(recipe, read, data, role):
+    rows = (data / ("labelled.tsv" if role == "corpora" else "labelled.test.tsv")).read_text()
+    (data / "own.tsv").write_text("neutral\tso so\nneutral\tmeh\n5\tfive\n" + rows)
+    corpus = {**RECIPES["classifier"]["corpora"][0], "file": "own.tsv"}
+    hold_out = {"hold_out": 0} if role == "validation" else {}
+    with pytest.raises(DataError) as refusal:
+        read(recipe("classifier", **{role: [corpus]}, **hold_out))
+    assert str(refusal.value).startswith(
+        "own.tsv: 3 rows have a label that the recipe does not name: 'neutral' (2), '5' (1); the first is own.tsv:1: so so"
+    )
+    assert "other_labels: leave_out" in str(refusal.value)
+    asked = {**corpus, "other_labels": "leave_out"}
+    assert len(read(recipe("classifier", **{role: [asked]}, **hold_out)).training) > 0
+
+
+def test_labels_need_no_map_and_a_map_renames(recipe, read, data):
+    rows = ["positive\tgood film", "positive\tfine cast", "negative\tweak plot", "negativ\tdull music"] * 5
+    (data / "own.tsv").write_text("".join(f"{row} {n * 7919}\n" for n, row in enumerate(rows)))
+    corpus = {"file": "own.tsv", "columns": ["label", "text"]}
+    named = read(recipe("classifier", corpora=[{**corpus, "labels": {"negativ": "negative"}}], hold_out=2, tests=[]))
+    assert {row.target for row in named.training} == {"positive", "negative"} == {*named.report.labels}
+    assert sum(named.report.labels.values()) == len(named.training)
+    with pytest.raises(DataError, match=r"own.tsv: 5 rows have a label that the recipe does not name: 'negativ' \(5\)"):
+        read(recipe("classifier", corpora=[corpus], hold_out=2, tests=[]))
+
+
+def test_labels_that_a_recipe_does_not_name_are_those_of_its_training_data(recipe, data, tmp_path):
+    classifier = recipe("classifier", labels=[], corpora=[RATED], tests=[])
+    found = with_labels(classifier, data, tmp_path / "run")
+    assert found.labels == ("2", "9")
+    assert dataclasses.replace(found, labels=()) == classifier
+    (data / "rated.tsv").write_text("".join(f"{n}\ttext\n" for n in (10, 9, 1, 2)))
+    assert with_labels(classifier, data, tmp_path / "run").labels == ("1", "2", "9", "10")
+    translator = recipe("translator")
+    assert with_labels(translator, data, tmp_path / "run") is translator
+
+
+def test_a_column_of_texts_is_not_taken_for_one_of_labels(recipe, data, tmp_path):
+    (data / "rated.tsv").write_text("".join(f"a text of its own, {n:04}\t5\n" for n in range(1001)))
+    wrong = {"file": "rated.tsv", "columns": ["label", "text"]}
+    with pytest.raises(
+        DataError, match=r"rated.tsv: column 'label' has more than 1,000 values, such as 'a text of its o"
+    ):
+        with_labels(recipe("classifier", labels=[], corpora=[wrong], tests=[]), data, tmp_path / "run")
+
+
+def test_a_single_label_stops_the_run_unless_asked(recipe, data, tmp_path):
+    alone = {"labels": ["9"], "corpora": [{**RATED, "other_labels": "leave_out"}], "tests": []}
+    with pytest.raises(DataError, match="'9' is the only label: there is nothing to tell it from"):
+        with_labels(recipe("classifier", **alone), data, tmp_path / "run")
+    asked = recipe("classifier", **alone, scarce_labels="allow")
+    assert with_labels(asked, data, tmp_path / "run") == asked
+    (data / "rated.tsv").write_text("9\tgood\n9\tfine\n")
+    with pytest.raises(DataError, match="'9' is the only label"):
+        with_labels(recipe("classifier", labels=[], corpora=[RATED], tests=[]), data, tmp_path / "run")
+
+
+def test_a_label_with_fewer_than_two_examples_stops_the_run_unless_asked(recipe, read, data):
+    with (data / "labelled.tsv").open("a") as file:
+        file.write("positve\tquite another text\n")
+    scarce = {"labels": ["negative", "positive", "positve", "mixed"]}
+    with pytest.raises(DataError, match=r"fewer than 2 examples to train on, of 4: 'positve' \(1\), 'mixed' \(0\)"):
+        read(recipe("classifier", **scarce))
+    assert read(recipe("classifier", **scarce, scarce_labels="allow")).report.labels["positve"] == 1
 
 
 def test_the_report_counts_by_corpus_and_reason_and_is_told_and_kept(recipe, read, data, tmp_path):

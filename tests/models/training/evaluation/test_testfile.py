@@ -80,8 +80,8 @@ def test_broken_rows_are_counted_with_the_first(tmp_path: Path) -> None:
 
 
 def test_an_unknown_suffix_asks_for_the_format(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"a.csv: give its format"):
-        TestFile.read(written(tmp_path / "a.csv", "x"), ["text"], columns=["text"])
+    with pytest.raises(ConfigError, match=r"a.xls: give its format"):
+        TestFile.read(written(tmp_path / "a.xls", "x"), ["text"], columns=["text"])
 
 
 def test_prompts_take_their_values_from_the_row(tmp_path: Path) -> None:
