@@ -85,10 +85,11 @@ class Translation:
 
 
 class CausalLanguageModel:
-    """Each next token of the text. What comes before the text (start token, control token) is read, not scored."""
+    """Each next token of the text. What comes before the text (start token, control token) is read, not scored; nor is
+    the start token of a further document in a block."""
 
-    def __init__(self, pad_id: int, drop_control: float = 0.0) -> None:
-        self._pad, self._drop = pad_id, drop_control
+    def __init__(self, pad_id: int, drop_control: float = 0.0, *, start_id: int = 1) -> None:
+        self._pad, self._start, self._drop = pad_id, start_id, drop_control
 
     def sizes(self, examples: EpochExamples) -> np.ndarray:
         return (examples.source_lengths_N + examples.target_lengths_N - 1).astype(float)
@@ -101,7 +102,7 @@ class CausalLanguageModel:
         first = np.array([len(source) for source in sources])[:, None]
         last = np.array([len(row) for row in rows])[:, None]
         positions = np.arange(1, tokens.shape[1])  # a position predicts the token after it
-        scored = (positions >= first) & (positions < last)
+        scored = (positions >= first) & (positions < last) & (tokens[:, 1:] != self._start)
         return Batch(
             CausalBatch(tokens_BT=torch.from_numpy(tokens[:, :-1].copy())),
             (torch.from_numpy(scored),),

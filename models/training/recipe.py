@@ -277,6 +277,7 @@ class Recipe:
     labels: tuple[str, ...] = ()  # of a classifier, in the order of its outputs; (): those found in the training data
     scarce_labels: Literal["stop", "allow"] = "stop"  # what to do when there is one only, or one has hardly an example
     control: Control | None = None
+    packing: Literal["none", "blocks"] = "none"  # of a generator: each row is an example, or documents fill its context
     steering: Steering | None = None
     cleaning: Cleaning = Cleaning()
     variation: Variation | None = None
@@ -306,6 +307,9 @@ class Recipe:
             raise ConfigError(f"word_dropout is of a classifier, this recipe is to {self.task}")
         if not 0 < self.mask_rate < 1:
             raise ConfigError(f"mask_rate is {self.mask_rate}, expected a share between 0 and 1")
+        if self.packing != "none" and (self.task != "generate" or self.control):
+            what = "control tokens speak of one text" if self.control else f"this recipe is to {self.task}"
+            raise ConfigError(f"packing is {self.packing!r}, which is of a generator's plain text: {what}")
         if self.steering and self.task != "generate":
             raise ConfigError(f"steering is of a generator, this recipe is to {self.task}")
         if self.variation and self.task != "translate":

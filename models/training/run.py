@@ -104,7 +104,8 @@ def prepare(job: Job, say: Say = print, hire: Hire | None = None) -> Prepared:
     tokenizer = _tokenizer(recipe, start, splits.training, directory / "tokenizer.json")
     config = new_config(recipe, start, tokenizer.vocab_size, job.recipe)
     longest = _longest(config)
-    training = encode(recipe, tokenizer, splits.training, longest, directory / "data" / "training")
+    pack = recipe.packing == "blocks"
+    training = encode(recipe, tokenizer, splits.training, longest, directory / "data" / "training", pack=pack)
     validation = encode(recipe, tokenizer, splits.validation, longest, None)
     if training.too_long:
         say(f"{recipe.name}: {training.too_long}")
@@ -234,7 +235,8 @@ def _objective(recipe: Recipe, config: Config, tokenizer: Tokenizer) -> Objectiv
     if isinstance(config, Seq2SeqConfig):
         return Translation(config.pad_id, config.start_id)
     if isinstance(config, GPTConfig):
-        return CausalLanguageModel(config.pad_id, recipe.control.drop if recipe.control else 0.0)
+        drop = recipe.control.drop if recipe.control else 0.0
+        return CausalLanguageModel(config.pad_id, drop, start_id=config.start_id)
     specials = config.pad_id, tokenizer.id("[SEP]"), tokenizer.id("[MASK]")
     if recipe.task == "classify":
         return Classification(*specials, word_dropout=recipe.word_dropout)

@@ -17,7 +17,8 @@ import numpy as np
 
 from models import formats
 from models.tokenizer import Tokenizer
-from models.training.data.rows import Row
+from models.training.data.packing import blocks
+from models.training.data.rows import Passage, Row
 from models.training.data.spool import Spool, key_of, prepared
 from models.training.recipe import Recipe
 
@@ -145,19 +146,25 @@ class _TooLong:
 
 
 def encode(
-    recipe: Recipe, tokenizer: Tokenizer, rows: Iterable[Row], longest: tuple[int, int], directory: Path | None
+    recipe: Recipe,
+    tokenizer: Tokenizer,
+    rows: Iterable[Row],
+    longest: tuple[int, int],
+    directory: Path | None,
+    *,
+    pack: bool = False,
 ) -> Examples:
     """Rows as ids, at most `longest` (source, target) of them; of pre-training `longest[0]` for both parts together.
 
     Of longer ones, translations are left out, texts to classify are cut, and a generator's or pre-training's texts are
     split into windows, except that a generator's text with a control token, which speaks of the whole, is left out.
-    Equal rows that follow each other are stored once.
+    Equal rows that follow each other are stored once. With `pack`, a generator's texts come in blocks of `longest[1]` ids.
 
     With a `directory` the ids lie on disk below it; what is there of the same rows, tokenizer and lengths is opened.
     """
     if directory is None:
         writer, too_long = _Writer(io.BytesIO(), np.dtype(np.int32)), _TooLong()
-        _write(writer, recipe, tokenizer, rows, longest, too_long)
+        _write(writer, recipe, tokenizer, rows, longest, too_long, pack)
         examples = Examples(*writer.arrays())
         examples.too_long = str(too_long)
         return examples
@@ -170,12 +177,12 @@ def encode(
         too_long = _TooLong()
         with (scratch / "ids").open("wb") as file:
             writer = _Writer(file, kind)
-            _write(writer, recipe, tokenizer, rows, longest, too_long)
+            _write(writer, recipe, tokenizer, rows, longest, too_long, pack)
         writer.save(scratch)
         (scratch / "too_long").write_text(str(too_long), encoding="utf-8")
 
     which = rows.key if isinstance(rows, Spool) else [asdict(row) for row in rows]
-    key = key_of([_VERSION, which, recipe.task, recipe.labels, tokenizer.definition, longest])
+    key = key_of([_VERSION, which, recipe.task, recipe.labels, tokenizer.definition, longest, pack])
     return Examples.open(prepared(directory, "examples" if isinstance(rows, Spool) else "some-examples", key, build))
 
 
@@ -186,15 +193,30 @@ def _write(
     rows: Iterable[Row],
     longest: tuple[int, int],
     too_long: _TooLong,
+    pack: bool,
 ) -> None:
     ahead = _Ahead(tokenizer)
     counted = ((row, sum(1 for _ in same)) for row, same in groupby(rows))
+    if pack:
+        start, end = tokenizer.id("<s>"), tokenizer.id("</s>")
+        for repeat, some in groupby(counted, lambda each: each[1]):
+            for block in blocks(_passages(tokenizer, (row for row, _ in some)), longest[1], start, end):
+                writer.add([start], block, repeat)
+        return
     while chunk := list(islice(counted, _AHEAD)):
         ahead.read([row for row, _ in chunk], with_target=recipe.task != "classify")
         for row, repeat in chunk:
             too_long.rows += repeat
             for source, target in _ids(recipe, ahead, row, repeat, longest, too_long):
                 writer.add(source, target, repeat)
+
+
+def _passages(tokenizer: Tokenizer, rows: Iterator[Row]) -> Iterator[tuple[Passage, _Ids]]:
+    """One that goes on with its document begins with the space between the two."""
+    passages = ((row.passage, row.target) for row in rows if row.passage is not None)
+    while chunk := list(islice(passages, _AHEAD)):
+        texts = [" " * (passage.number > 0) + formats.normalize(text) for passage, text in chunk]
+        yield from zip((passage for passage, _ in chunk), tokenizer.encode_batch(texts), strict=True)
 
 
 class _Ahead(Tokenizer):
@@ -241,6 +263,8 @@ def _ids(
         else:
             source_ids = formats.generation_prompt(tokenizer, row.control or "")
         target = formats.translation_target(tokenizer, row.target)
+        if row.passage is not None and not row.passage.last:
+            target.pop()  # the document goes on
         if len(source_ids) <= longest[0] and len(target) <= longest[1]:
             yield source_ids, target
         elif recipe.task == "generate" and row.control is None:

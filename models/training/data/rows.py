@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,9 +15,18 @@ from models.training.recipe import Corpus, Recipe
 
 Complete = Callable[[Corpus, Iterator[Record]], Iterator[Record]]
 
+PASSAGE = 2000  # characters of a packed document that are cleaned and held out as one text
 FEW_WORDS = 4  # a text of fewer is not split
 # A full stop and its kin, with what closes a quotation, before a space; those of Chinese and Japanese need none.
 _SENTENCE_END = re.compile(r"[.!?…]+[\"'”’»)\]]*(?= )|[。！？]+[」』”’）]*")
+
+
+class Passage(NamedTuple):
+    """Where a text stands, of a recipe that packs."""
+
+    document: int  # from 0, in the corpus
+    number: int  # of the document's passages, from 0
+    last: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +39,7 @@ class Row:
     language: str | None = None  # the translation's
     control: str | None = None  # the generator's control token
     source_language: str | None = None  # of what is translated
+    passage: Passage | None = None  # of a generator's packed text
 
 
 class Sample(NamedTuple):
@@ -68,7 +78,7 @@ def read_samples(
     if recipe.task == "classify":
         return _labelled(recipe, corpus, records)
     if recipe.task == "generate":
-        return _texts(recipe, records)
+        return _passages(corpus, records) if recipe.packing == "blocks" else _texts(recipe, records)
     if recipe.next_sentence and not corpus.files and corpus.layout == "text":
         return _documents(corpus, records)
     return _parts(records, split=recipe.next_sentence)
@@ -105,6 +115,30 @@ def _texts(recipe: Recipe, records: Iterator[Record]) -> Iterator[Sample]:
         control = None if steering is None else steering.token.format(values[steering.column])
         text = values["text"]
         yield Sample((Row("", text, control=control),), {"text": text}, control or "", line, group)
+
+
+def _passages(corpus: Corpus, records: Iterator[Record]) -> Iterator[Sample]:
+    """Consecutive lines of a document as one text, cut behind the line with which it has PASSAGE characters.
+
+    Only plain text has documents of many lines; elsewhere each row is one.
+    """
+    many = not corpus.files and corpus.layout == "text"
+    documents = groupby(enumerate(records), lambda each: each[1].document if many else each[0])
+    for document, (_, members) in enumerate(documents):
+        lines: list[Record] = []
+        number = size = 0
+        for _, record in members:
+            if size >= PASSAGE:
+                yield _passage(lines, Passage(document, number, False))
+                lines, number, size = [], number + 1, 0
+            lines.append(record)
+            size += len(record.values["text"])
+        yield _passage(lines, Passage(document, number, True))
+
+
+def _passage(lines: list[Record], passage: Passage) -> Sample:
+    text = " ".join(record.values["text"] for record in lines)
+    return Sample((Row("", text, passage=passage),), {"text": text}, "", lines[0].line, lines[0].group)
 
 
 def _parts(records: Iterator[Record], *, split: bool) -> Iterator[Sample]:

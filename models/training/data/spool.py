@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from models.disk import move_into_place
-from models.training.data.rows import Row
+from models.training.data.rows import Passage, Row
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
@@ -60,7 +60,8 @@ def write_row(file: TextIO, row: Row) -> None:
 
 def read_rows(file: TextIO) -> Iterator[Row]:
     for line in file:
-        yield Row(*json.loads(line))
+        *values, passage = json.loads(line)
+        yield Row(*values, None if passage is None else Passage(*passage))
 
 
 class Spool:

@@ -41,6 +41,13 @@ def test_control_tokens_are_dropped_at_the_given_rate():
     assert 0.18 < float(without) < 0.32
 
 
+def test_the_start_token_of_a_further_document_is_read_and_not_scored():
+    batch = CausalLanguageModel(pad_id=0).batch([example([1], [7, 2, 1, 8, 2])], random())
+    assert batch.inputs.tokens_BT.tolist() == [[1, 7, 2, 1, 8]]
+    assert batch.targets[0].tolist() == [7, 2, 8, 2]
+    assert batch.scored[0].tolist() == [[True, True, False, True, True]]
+
+
 def test_the_second_text_of_a_pair_is_segment_one():
     batch = Classification(0, SEPARATOR, 4).batch([example([2, 9, 3, 8, 3], [1]), example([2, 9, 3], [0])], random())
     assert batch.inputs.segments_BS.tolist() == [[0, 0, 0, 1, 1], [0, 0, 0, 0, 0]]
