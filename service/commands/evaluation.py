@@ -23,13 +23,19 @@ Limit = Annotated[int | None, typer.Option(min=1, help="Read only so many rows, 
 Seed = Annotated[int, typer.Option(min=0, help="Of everything that is drawn.")]
 Json = Annotated[Path | None, typer.Option("--json", help="Write the scores there.")]
 Columns = Annotated[
-    str, typer.Option(help="Of a file that does not name them: fr,en; '_' is not read.", rich_help_panel=_FILE)
+    str,
+    typer.Option(
+        help="In the file's order, where it has no header: fr,en; '_' is not read. Or by name: text=review.",
+        rich_help_panel=_FILE,
+    ),
 ]
 FormatOption = Annotated[
-    Literal["tsv", "jsonl", "parquet", "text", "anki", "nsmc"] | None,
+    Literal["csv", "tsv", "jsonl", "parquet", "text", "anki", "nsmc"] | None,
     typer.Option(help="Where the suffix does not say it.", rich_help_panel=_FILE),
 ]
-LabelColumn = Annotated[str, typer.Option(help="With the labels of texts.", rich_help_panel=_FILE)]
+LabelColumn = Annotated[
+    str, typer.Option(help="With the labels of texts; label, or what the header calls it.", rich_help_panel=_FILE)
+]
 Labels = Annotated[
     str,
     typer.Option(help="What its values mean: 0=negative,1=positive; other rows are left out.", rich_help_panel=_FILE),
@@ -94,7 +100,7 @@ def evaluate(
     json_file: Json = None,
     columns: Columns = "",
     format: FormatOption = None,
-    label_column: LabelColumn = "label",
+    label_column: LabelColumn = "",
     labels: Labels = "",
     pair: Pair = None,
     beams: Beams = 4,

@@ -10,11 +10,11 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from models.checkpoint import Checkpoint, load
+from models.checkpoint import Checkpoint, Manifest, load
 from models.precision import Precision
 from models.training.evaluation.fewshot import FewShot, Labelled, Template
 from models.training.evaluation.robustness import report as robustness_report
-from models.training.evaluation.testfile import TestFile, places
+from models.training.evaluation.testfile import TestFile, known_columns, places
 from models.training.recipe import Format
 from service.messages import Decoding
 from service.scoring import tables
@@ -62,7 +62,7 @@ class Options:
     decoding: Decoding = field(default_factory=lambda: Decoding(num_beams=4))  # of a translator
     tokenize: str = "13a"
     worst: int = 5
-    label_column: str = "label"
+    label_column: str = ""  # "": label, or what a file without `columns` seems to call it
     labels: Mapping[str, str] = field(default_factory=dict)
     prompt: str = ""
     stride: int | None = None
@@ -70,11 +70,36 @@ class Options:
     steering: Steering | None = None
     suite: Path | None = None  # of robustness
 
-    def read(self, needed: Sequence[str]) -> TestFile:
-        """The file to measure on."""
+    @property
+    def labelled_by(self) -> str:
+        """The column of the labels, as rows have it."""
+        return self.label_column or "label"
+
+    @property
+    def file(self) -> Path:
         if self.data is None:
             raise ValueError("say what to measure on: --data FILE")
-        return TestFile.read(self.data, needed, columns=self.columns, format=self.format, limit=self.limit)
+        return self.data
+
+    def read(
+        self,
+        needed: Sequence[str],
+        *,
+        optional: Sequence[str] = (),
+        known: Mapping[str, Sequence[str]] | None = None,
+        documents: bool = False,
+    ) -> TestFile:
+        """The file to measure on."""
+        return TestFile.read(
+            self.file,
+            needed,
+            columns=self.columns,
+            format=self.format,
+            limit=self.limit,
+            optional=optional,
+            known=known,
+            documents=documents,
+        )
 
 
 def measure(directory: Path, options: Options, console: Console) -> dict[str, Any]:
@@ -117,7 +142,11 @@ def _translations(checkpoint: Checkpoint, options: Options, console: Console) ->
     unknown = [pair for pair in options.pairs if pair not in served]
     if unknown:
         raise ValueError(f"{_name(checkpoint)} does not translate {_listed(unknown)}; it translates {_listed(served)}")
-    pairs = options.pairs or tuple(pair for pair in served if {*pair} <= {*options.columns})
+    languages = list(dict.fromkeys(language for pair in served for language in pair))
+    columns = [column.partition("=")[0] for column in options.columns]
+    if not columns and not options.pairs:
+        columns = list(known_columns(options.file, languages, options.format))
+    pairs = options.pairs or tuple(pair for pair in served if {*pair} <= {*columns})
     if not options.columns and len(served) == 1:
         pairs = served
     if not pairs:
@@ -156,7 +185,7 @@ def _robustness(checkpoint: Checkpoint, options: Options, path: Path, console: C
 
 
 def _labels(checkpoint: Checkpoint, options: Options, console: Console) -> Measured:
-    file, rows = _labelled(options, ["text", options.label_column], checkpoint.manifest.labels, console)
+    file, rows = _labelled(options, ["text", options.labelled_by], checkpoint.manifest, console)
     with EngineAnswers(checkpoint, console, options.precision) as answers:
         console.print(answers.info.precision)
         result = evaluate_labels(answers, rows)
@@ -165,7 +194,8 @@ def _labels(checkpoint: Checkpoint, options: Options, console: Console) -> Measu
 
 
 def _texts(checkpoint: Checkpoint, options: Options, console: Console) -> Measured:
-    file = options.read(["text", *places(options.prompt)])
+    known, packed = _known(checkpoint.manifest), _recipe(checkpoint.manifest).get("packing") == "blocks"
+    file = options.read(["text", *places(options.prompt)], known=known, documents=packed)
     _report(file, console)
     converted = Converted.of(checkpoint, options.precision)
     console.print(converted.precision + (f", after {options.prompt}" if options.prompt else ""), markup=False)
@@ -181,7 +211,7 @@ def _texts(checkpoint: Checkpoint, options: Options, console: Console) -> Measur
 
 
 def _masked_words(checkpoint: Checkpoint, options: Options, console: Console) -> Measured:
-    file = options.read(["text"])
+    file = options.read(["text"], optional=["pair"], known=_known(checkpoint.manifest))
     _report(file, console)
     converted = Converted.of(checkpoint, options.precision)
     console.print(converted.precision)
@@ -206,11 +236,12 @@ def _shots(checkpoint: Checkpoint, options: Options, shots: Shots, console: Cons
     unnamed = sorted(set(shots.words) - set(labels))
     if unnamed:
         raise ValueError(f"no label {', '.join(unnamed)} to name: there are {', '.join(labels)}")
-    needed = ["text", *(["pair"] if shots.template.has_pair else []), options.label_column]
-    _, rows = _labelled(options, needed, labels, console)
+    needed = ["text", *(["pair"] if shots.template.has_pair else []), options.labelled_by]
+    file = options.read(needed)
+    rows = _rows(file, options, options.labels, labels, console)
     if shots.examples is not None:
         source = TestFile.read(shots.examples, needed, columns=options.columns, format=options.format)
-        pool = source.labelled(options.label_column, options.labels, labels)
+        pool = source.labelled(options.labelled_by, options.labels, labels)
     else:
         pool, rows = rows[: shots.pool], rows[shots.pool :]
         if not rows:
@@ -253,17 +284,51 @@ def _steering(checkpoint: Checkpoint, options: Options, steering: Steering, cons
 
 
 def _labelled(
-    options: Options, needed: Sequence[str], labels: Sequence[str], console: Console
+    options: Options, needed: Sequence[str], manifest: Manifest, console: Console
 ) -> tuple[TestFile, list[Labelled]]:
-    file = options.read(needed)
+    """Unless it is told what the values mean, they are labels, or mean what they meant in training."""
+    learned = {value: label for corpus in _corpora(manifest) for value, label in corpus.get("labels", {}).items()}
+    meaning = {value: label for value, label in learned.items() if label in manifest.labels}
+    meaning |= {label: label for label in manifest.labels}
+    optional = ["pair"] if manifest.takes_pairs else []
+    file = options.read(needed, optional=optional, known=_known(manifest))
+    return file, _rows(file, options, options.labels or meaning, manifest.labels, console)
+
+
+def _rows(
+    file: TestFile, options: Options, meaning: Mapping[str, str], labels: Sequence[str], console: Console
+) -> list[Labelled]:
     _report(file, console)
-    rows = file.labelled(options.label_column, options.labels, labels)
+    rows = file.labelled(options.labelled_by, meaning, labels)
     if len(rows) < len(file.rows):
         console.print(f"{len(file.rows) - len(rows):,} rows have none of the labels: left out")
-    return file, rows
+    return rows
+
+
+def _recipe(manifest: Manifest) -> Mapping[str, Any]:
+    """Of a checkpoint that this project trained; else empty."""
+    return manifest.training.get("recipe") or {}
+
+
+def _corpora(manifest: Manifest) -> list[Mapping[str, Any]]:
+    recipe = _recipe(manifest)
+    return [corpus for role in ("corpora", "validation", "tests") for corpus in recipe.get(role, ())]
+
+
+def _known(manifest: Manifest) -> dict[str, list[str]]:
+    """What the files that it was trained on called a column."""
+    known: dict[str, list[str]] = {}
+    for corpus in _corpora(manifest):
+        names = corpus.get("names") or {}
+        label = corpus.get("label_column", "label")
+        for column, name in {**names, "label": names.get(label, label)}.items():
+            known.setdefault(column, []).append(name)
+    return known
 
 
 def _report(file: TestFile, console: Console) -> None:
+    if file.took:
+        console.print(Text(f"columns, with what the file calls them: {file.took}"))
     count, first = file.broken
     if count:
         console.print(Text(f"{count:,} rows cannot be read: left out. {first}", style="yellow"))

@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.training.data.readers import Broken, DataError, read_rows
+from models.training.data.headers import columns_of, find
+from models.training.data.readers import Broken, DataError, Record, read_rows
 from models.training.evaluation.fewshot import Labelled
 from models.training.recipe import Corpus, Format
 
-_OWN_COLUMNS: dict[Format, tuple[str, ...]] = {"text": ("text",), "nsmc": ("text", "label")}
-_NAMED: tuple[Format, ...] = ("jsonl", "parquet")  # files that say themselves what their columns are called
 _PLACE = re.compile(r"\{(\w+)\}")
 
 
@@ -30,6 +29,7 @@ class TestFile:
     columns: tuple[str, ...]
     rows: list[dict[str, str]]
     broken: tuple[int, str]  # rows that could not be read, and the first of them
+    took: str = ""  # the columns that were found, with the file's names for them
 
     @classmethod
     def read(
@@ -40,24 +40,31 @@ class TestFile:
         columns: Sequence[str] = (),
         format: Format | None = None,
         limit: int | None = None,
+        optional: Sequence[str] = (),
+        known: Mapping[str, Sequence[str]] | None = None,
+        documents: bool = False,
     ) -> TestFile:
-        """`needed` are the columns a task reads, `columns` those of a file that does not name them.
+        """`needed` are the columns a task reads, `optional` those it reads where they are there.
 
-        Only the first `limit` rows are read. Raises DataError and ConfigError, which name the file.
+        `columns` says what the file's are: in its order, or by name (`text=review`). Without it they are looked for by
+        what people call them, and first by `known`. Only the first `limit` rows are read; `documents` makes one of the lines
+        of plain text up to a blank one. Raises DataError and ConfigError, which name the file.
         """
-        format = format or ("text" if path.suffix == ".txt" and len(columns) < 2 else None)
-        corpus = Corpus(file=path.name, columns=tuple(columns) or tuple(needed), format=format)
-        if not columns and corpus.layout in _OWN_COLUMNS:
-            corpus = Corpus(file=path.name, columns=_OWN_COLUMNS[corpus.layout], format=format)
-        elif not columns and corpus.layout not in _NAMED:
-            example = ",".join(needed)
-            raise DataError(f"{path}: say what the columns of {corpus.layout} are, such as --columns {example}")
+        if columns:
+            corpus = _told(path, columns, _format(path, format, columns))
+        else:
+            corpus = _found(path, needed, optional, _format(path, format), known)
         missing = [name for name in needed if name not in corpus.columns]
         if missing:
             raise DataError(f"{path}: no column {missing[0]!r} among {', '.join(corpus.columns)}")
         broken = Broken(corpus)
-        rows = [record.values for record in itertools.islice(read_rows(corpus, path.parent, broken), limit)]
-        return cls(path, corpus.columns, rows, (broken.count, broken.examples))
+        records = itertools.islice(read_rows(corpus, path.parent, broken), limit)
+        if documents and corpus.layout == "text":
+            rows = _joined(records, corpus.columns[0])
+        else:
+            rows = [record.values for record in records]
+        took = ", ".join(f"{name} ({corpus.called(name)})" for name in corpus.columns) if not columns else ""
+        return cls(path, corpus.columns, rows, (broken.count, broken.examples), took)
 
     def translations(self, source: str, target: str) -> tuple[list[str], list[str]]:
         """Sources and references."""
@@ -93,3 +100,47 @@ class TestFile:
 def places(template: str) -> list[str]:
     """The columns a template names."""
     return _PLACE.findall(template)
+
+
+def known_columns(path: Path, wanted: Sequence[str], format: Format | None = None) -> tuple[str, ...]:
+    """Which of `wanted` a file's own names have. Raises DataError and ConfigError, which name the file."""
+    return tuple(find(columns_of(path, _format(path, format)), wanted))
+
+
+def _format(path: Path, format: Format | None, columns: Sequence[str] = ()) -> Format:
+    format = format or ("text" if path.suffix == ".txt" and len(columns) < 2 else None)
+    return Corpus(file=path.name, columns=("text",), format=format).layout
+
+
+def _told(path: Path, columns: Sequence[str], format: Format) -> Corpus:
+    """In the order of the file, or by the names it has for them."""
+    pairs = [column.partition("=")[::2] for column in columns]
+    names = {column: name for column, name in pairs if name}
+    own = tuple(column for column, _ in pairs)
+    header = format != "csv" or bool(names) or bool({*own} & {*columns_of(path, format)})
+    return Corpus(file=path.name, columns=own, format=format, names=names, header=header)
+
+
+def _found(
+    path: Path,
+    needed: Sequence[str],
+    optional: Sequence[str],
+    format: Format,
+    known: Mapping[str, Sequence[str]] | None,
+) -> Corpus:
+    there = columns_of(path, format)
+    found = find(there, [*needed, *optional], known)
+    missing = [name for name in needed if name not in found]
+    if missing and format != "text":
+        named = f"; its first row has {', '.join(there)[:200]}" if format in ("csv", "tsv") else ""
+        has = f"no column {missing[0]!r} among {', '.join(there)}: " if format in ("jsonl", "parquet") else ""
+        raise DataError(
+            f"{path}: {has}say what the columns of {format} are, such as --columns {','.join(needed)}{named}"
+        )
+    names = {column: name for column, name in found.items() if column != name}
+    return Corpus(file=path.name, columns=tuple(found) or tuple(needed), format=format, names=names)
+
+
+def _joined(records: Iterable[Record], column: str) -> list[dict[str, str]]:
+    documents = itertools.groupby(records, lambda record: record.document)
+    return [{column: " ".join(record.values[column] for record in lines)} for _, lines in documents]

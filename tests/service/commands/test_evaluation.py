@@ -53,6 +53,24 @@ def test_directions_beams_and_length_penalty_reach_the_engine(registry: Path, tm
     assert json.loads(scores.read_text())["scores"]["fr-en"]["length_penalty"] == 0.6
 
 
+def test_a_file_with_a_header_needs_no_columns(registry: Path, tmp_path: Path) -> None:
+    reviews = tmp_path / "reviews.csv"
+    reviews.write_text("id;Review;sentiment\n1;정말 재미있는 영화였어요;positive\n2;돈이 아깝다;negative\n")
+    code, output = evaluate(registry, "classifier", "--data", reviews, "--json", tmp_path / "scores.json")
+    assert code == 0, output
+    assert "columns, with what the file calls them: text (Review), label (sentiment)" in output
+    assert json.loads((tmp_path / "scores.json").read_text())["scores"]["texts"] == 2
+    sentences = tmp_path / "sentences.tsv"
+    sentences.write_text("english\tfrench\nI am tired.\tJe suis fatigué.\n")
+    code, output = evaluate(registry, "translator", "--data", sentences, "--json", tmp_path / "scores.json")
+    assert code == 0, output
+    assert "en (english)" in output
+    assert json.loads((tmp_path / "scores.json").read_text())["scores"].keys() == {"fr-en", "en-fr"}
+    code, output = evaluate(registry, "generator", "--data", reviews)
+    assert code == 0, output
+    assert "text (Review)" in output
+
+
 def test_few_shots_and_their_words(registry: Path, labelled: Path) -> None:
     code, output = evaluate(
         registry, "generator", "--data", labelled, "--columns", "label,text", "--labels", "0=negative,1=positive",

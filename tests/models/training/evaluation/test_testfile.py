@@ -33,6 +33,40 @@ def test_json_lines_name_their_columns_and_others_are_not_needed(tmp_path: Path)
     assert file.rows == [{"text": f"text {n}", "label": str(n % 2)} for n in range(3)]
 
 
+@pytest.mark.parametrize("suffix", ["csv", "tsv"])
+def test_a_header_needs_no_columns_and_it_is_said_what_was_taken(tmp_path: Path, suffix: str) -> None:
+    lines = ["id,Review,stars", "1,good,5", "2,bad,1"]
+    path = written(tmp_path / f"a.{suffix}", *(line.replace(",", "\t") if suffix == "tsv" else line for line in lines))
+    file = TestFile.read(path, ["text", "label"])
+    assert [(row["text"], row["label"]) for row in file.rows] == [("good", "5"), ("bad", "1")]
+    assert file.took == "text (Review), label (stars)"
+    assert TestFile.read(path, ["text", "label"], known={"label": ["id"]}).rows[0]["label"] == "1"
+    with pytest.raises(DataError, match=r"--columns fr,en; its first row has id, Review, stars"):
+        TestFile.read(path, ["fr", "en"])
+
+
+def test_columns_of_a_csv_can_be_told_by_name_or_where_it_has_no_header_in_order(tmp_path: Path) -> None:
+    named = written(tmp_path / "named.csv", "w,x,y", "1,good,5")
+    rows = [{"text": "good", "label": "5"}]
+    found = TestFile.read(named, ["text", "label"], columns=["text=x", "label=y"]).rows
+    assert [{name: row[name] for name in ("text", "label")} for row in found] == rows
+    bare = written(tmp_path / "bare.csv", "5;good", "1;bad")
+    assert TestFile.read(bare, ["text"], columns=["label", "text"]).rows[0] == {"text": "good", "label": "5"}
+
+
+def test_a_second_text_is_read_where_there_is_one(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.jsonl", '{"premise": "a", "hypothesis": "b", "label": "x"}')
+    file = TestFile.read(path, ["text", "label"], optional=["pair"])
+    assert file.labelled("label", {}, ["x", "y"]) == [Labelled("a", "x", "b")]
+    alone = written(tmp_path / "b.jsonl", '{"text": "a", "label": "x"}')
+    assert TestFile.read(alone, ["text", "label"], optional=["pair"]).labelled("label", {}, ["x"])[0].pair is None
+
+
+def test_plain_text_can_be_read_by_documents(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.txt", "one", "two", "", "three")
+    assert TestFile.read(path, ["text"], documents=True).rows == [{"text": "one two"}, {"text": "three"}]
+
+
 def test_a_txt_is_plain_text_and_parquet_is_read(tmp_path: Path) -> None:
     import pyarrow
     from pyarrow import parquet

@@ -1,0 +1,124 @@
+"""Which columns a file has, and which of them is meant, by what people call them. Nothing here looks at a row's values."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+
+from models.training.data.delimited import NotDelimitedError, delimiter_of, read_cells
+from models.training.data.readers import DataError
+from models.training.recipe import Format
+
+_OWN_COLUMNS: dict[Format, tuple[str, ...]] = {"text": ("text",), "nsmc": ("text", "label")}
+_HEAD = 100  # objects of JSON Lines whose names are looked at
+# What a task reads -> what its column is called, the likeliest first.
+USUAL: dict[str, tuple[str, ...]] = {
+    "text": (
+        "text", "texts", "review", "sentence", "comment", "content", "document", "body", "message", "utterance", "tweet",
+        "post", "question", "query", "description", "text1", "text_a", "sentence1", "premise", "input", "prompt", "title",
+    ),
+    "pair": ("pair", "text_pair", "text2", "text_b", "sentence2", "hypothesis"),
+    "label": (
+        "label", "labels", "sentiment", "class", "category", "intent", "rating", "stars", "topic", "emotion", "polarity",
+        "tag", "score", "target", "y",
+    ),
+}  # fmt: skip
+LANGUAGES = {
+    "ar": "arabic", "bg": "bulgarian", "ca": "catalan", "cs": "czech", "da": "danish", "de": "german", "el": "greek",
+    "en": "english", "es": "spanish", "et": "estonian", "fa": "persian", "fi": "finnish", "fr": "french", "he": "hebrew",
+    "hi": "hindi", "hr": "croatian", "hu": "hungarian", "id": "indonesian", "it": "italian", "ja": "japanese",
+    "ko": "korean", "lt": "lithuanian", "lv": "latvian", "nl": "dutch", "no": "norwegian", "pl": "polish",
+    "pt": "portuguese", "ro": "romanian", "ru": "russian", "sk": "slovak", "sl": "slovenian", "sr": "serbian",
+    "sv": "swedish", "th": "thai", "tr": "turkish", "uk": "ukrainian", "vi": "vietnamese", "zh": "chinese",
+}  # fmt: skip
+
+
+def columns_of(path: Path, format: Format) -> tuple[str, ...]:
+    """The names of a file's columns; () where the format has none. A TSV file's are the cells of its first line, which
+    may be no header. Raises DataError."""
+    if not path.is_file():
+        raise DataError(f"{path}: no such file")
+    if format == "csv":
+        try:
+            rows = (cells for _, cells in read_cells(path, delimiter_of(path)) if not isinstance(cells, str))
+            return tuple(cell.strip() for cell in next(rows, ()))
+        except NotDelimitedError as error:
+            raise DataError(f"{path}: {error}") from error
+    if format == "tsv":
+        with path.open(encoding="utf-8-sig", errors="replace", newline="\n") as file:
+            return tuple(file.readline().rstrip("\r\n").split("\t"))
+    if format == "jsonl":
+        return _names_of_objects(path)
+    if format == "parquet":
+        return _names_of_parquet(path)
+    return _OWN_COLUMNS.get(format, ())
+
+
+def _names_of_objects(path: Path) -> tuple[str, ...]:
+    names: dict[str, None] = {}
+    with path.open(encoding="utf-8-sig", errors="replace", newline="\n") as file:
+        for line in islice(file, _HEAD):
+            try:
+                values = json.loads(line)
+            except (ValueError, RecursionError):
+                continue
+            if isinstance(values, dict):
+                names.update(dict.fromkeys(values))
+    return tuple(names)
+
+
+def _names_of_parquet(path: Path) -> tuple[str, ...]:
+    try:
+        import pyarrow  # type: ignore[import-untyped]
+        import pyarrow.parquet  # type: ignore[import-untyped]
+    except ImportError as error:
+        raise DataError(f"{path}: reading Parquet needs pyarrow: pip install 'triptych[train]'") from error
+    try:
+        return tuple(pyarrow.parquet.read_schema(path).names)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise DataError(f"{path}: not a sound Parquet file: {error}") from error
+
+
+def find(
+    columns: Sequence[str], wanted: Iterable[str], known: Mapping[str, Sequence[str]] | None = None
+) -> dict[str, str]:
+    """What of `wanted` the columns have, each with the file's name for it; no column serves twice.
+
+    `known` are names that come before the usual ones. A language is called by its code (`fr`, `fr_FR`), its English name,
+    or either with more around it (`text_fr`).
+    """
+    found: dict[str, str] = {}
+    for name in wanted:
+        free = [column for column in columns if column not in found.values()]
+        if (column := _called(name, free, (known or {}).get(name, ()))) is not None:
+            found[name] = column
+    return found
+
+
+def _called(name: str, columns: Sequence[str], known: Sequence[str]) -> str | None:
+    names = (*known, name, *USUAL.get(name, ()), *([LANGUAGES[name]] if name in LANGUAGES else []))
+    for candidate in names:
+        if candidate in columns:
+            return candidate
+    folded = {column.casefold(): column for column in reversed(columns)}
+    for candidate in names:
+        if candidate.casefold() in folded:
+            return folded[candidate.casefold()]
+    if name in LANGUAGES:
+        return next((column for column in columns if language_of(column) == name), None)
+    return None
+
+
+def language_of(column: str) -> str | None:
+    """Which language a column's name speaks of, if of one; `id` and `no` are numbers."""
+    words = [word for word in re.split(r"[^a-z]+", column.casefold()) if word not in ("", "id", "no")]
+    if not words:
+        return None
+    codes = {word for word in (words[0], words[-1]) if word in LANGUAGES and len(words) <= 3}
+    codes |= {code for code, name in LANGUAGES.items() if name in words}
+    if len(words) == 2 and words[0] in LANGUAGES and len(words[1]) == 2:  # a country behind it: fr_FR, pt-BR
+        return words[0]
+    return codes.pop() if len(codes) == 1 else None
