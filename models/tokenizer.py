@@ -210,7 +210,7 @@ _ENDLESS = re.compile(rf"\S{{{LONGEST_LEARNED}}}")
 def _without_endless_words(texts: Iterable[str]) -> Iterator[str]:
     """What is longer without a space (a line of base64) comes in several texts, all others as they are.
 
-    Every merge looks at all of a word in which it occurs: the time of learning grows with the square of a word's length.
+    Every merge looks at all of a word in which it occurs: the time to learn grows with the square of a word's length.
     """
     for text in texts:
         start = 0

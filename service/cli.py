@@ -1,4 +1,4 @@
-"""The command line: `triptych serve | reload | train | evaluate | publish | registry | bench`."""
+"""The command line: `triptych serve | reload | init | train | evaluate | publish | registry | bench`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import typer
 from service.commands import registry
 from service.commands.bench import bench
 from service.commands.evaluation import evaluate
+from service.commands.init import init
 from service.commands.publishing import publish
 from service.commands.serving import reload_model, serve
 from service.commands.training import train
@@ -16,6 +17,7 @@ from service.commands.training import train
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Serve and train the three models of Triptych.")
 app.command()(serve)
 app.command("reload")(reload_model)
+app.command()(init)
 app.command()(train)
 app.command()(evaluate)
 app.command()(publish)

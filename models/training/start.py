@@ -88,6 +88,7 @@ def check_model(recipe: Recipe, start: Start | None, path: Path) -> None:
 
     Raises RecipeError, which names the recipe's file `path`, the field, and those that are known.
     """
+    wanted: str | None
     if start is not None:
         wanted, vocab_size = start.checkpoint.config.architecture, start.tokenizer.vocab_size
     else:

@@ -1,4 +1,4 @@
-"""Delimited text with quotes (CSV, RFC 4180): rows of cells with their lines. Knows nothing of what the columns mean."""
+"""Delimited text with quotes (CSV, RFC 4180): rows of cells with their lines. Knows nothing of what cells mean."""
 
 from __future__ import annotations
 
@@ -55,7 +55,8 @@ def _meaning(error: str) -> str:
 def delimiter_of(path: Path, wanted: Collection[str] = (), *, header: bool = True) -> str:
     """The one with which the first row has most of the names `wanted`; else the one that makes most of the rows alike.
 
-    One that spaces follow is more likely a sign of the text. Without a header `wanted` is the columns that each row has. Raises NotDelimitedError where the file is not UTF-8.
+    One that spaces follow is more likely a sign of the text. Without a header `wanted` is the columns that each row
+    has. Raises NotDelimitedError where the file is not UTF-8.
     """
     with path.open("rb") as file:
         start = file.read(4)

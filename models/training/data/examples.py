@@ -158,7 +158,7 @@ def encode(
 
     Of longer ones, translations are left out, texts to classify are cut, and a generator's or pre-training's texts are
     split into windows, except that a generator's text with a control token, which speaks of the whole, is left out.
-    Equal rows that follow each other are stored once. With `pack`, a generator's texts come in blocks of `longest[1]` ids.
+    Equal rows that follow each other are stored once. With `pack`, a generator's come in blocks of `longest[1]` ids.
 
     With a `directory` the ids lie on disk below it; what is there of the same rows, tokenizer and lengths is opened.
     """

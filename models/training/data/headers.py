@@ -1,4 +1,4 @@
-"""Which columns a file has, and which of them is meant, by what people call them. Nothing here looks at a row's values."""
+"""Which columns a file has, and which of them is meant, by what people call them. Rows are not looked at."""
 
 from __future__ import annotations
 
@@ -17,22 +17,24 @@ _HEAD = 100  # objects of JSON Lines whose names are looked at
 # What a task reads -> what its column is called, the likeliest first.
 USUAL: dict[str, tuple[str, ...]] = {
     "text": (
-        "text", "texts", "review", "sentence", "comment", "content", "document", "body", "message", "utterance", "tweet",
-        "post", "question", "query", "description", "text1", "text_a", "sentence1", "premise", "input", "prompt", "title",
+        "text", "texts", "review", "sentence", "comment", "content", "document", "body", "message", "utterance",
+        "tweet", "post", "question", "query", "description", "text1", "text_a", "sentence1", "premise", "input",
+        "prompt", "title",
     ),
     "pair": ("pair", "text_pair", "text2", "text_b", "sentence2", "hypothesis"),
     "label": (
-        "label", "labels", "sentiment", "class", "category", "intent", "rating", "stars", "topic", "emotion", "polarity",
-        "tag", "score", "target", "y",
+        "label", "labels", "sentiment", "class", "category", "intent", "rating", "stars", "topic", "emotion",
+        "polarity", "tag", "score", "target", "y",
     ),
 }  # fmt: skip
 LANGUAGES = {
-    "ar": "arabic", "bg": "bulgarian", "ca": "catalan", "cs": "czech", "da": "danish", "de": "german", "el": "greek",
-    "en": "english", "es": "spanish", "et": "estonian", "fa": "persian", "fi": "finnish", "fr": "french", "he": "hebrew",
-    "hi": "hindi", "hr": "croatian", "hu": "hungarian", "id": "indonesian", "it": "italian", "ja": "japanese",
-    "ko": "korean", "lt": "lithuanian", "lv": "latvian", "nl": "dutch", "no": "norwegian", "pl": "polish",
-    "pt": "portuguese", "ro": "romanian", "ru": "russian", "sk": "slovak", "sl": "slovenian", "sr": "serbian",
-    "sv": "swedish", "th": "thai", "tr": "turkish", "uk": "ukrainian", "vi": "vietnamese", "zh": "chinese",
+    "ar": "arabic", "bg": "bulgarian", "ca": "catalan", "cs": "czech", "da": "danish", "de": "german",
+    "el": "greek", "en": "english", "es": "spanish", "et": "estonian", "fa": "persian", "fi": "finnish",
+    "fr": "french", "he": "hebrew", "hi": "hindi", "hr": "croatian", "hu": "hungarian", "id": "indonesian",
+    "it": "italian", "ja": "japanese", "ko": "korean", "lt": "lithuanian", "lv": "latvian", "nl": "dutch",
+    "no": "norwegian", "pl": "polish", "pt": "portuguese", "ro": "romanian", "ru": "russian", "sk": "slovak",
+    "sl": "slovenian", "sr": "serbian", "sv": "swedish", "th": "thai", "tr": "turkish", "uk": "ukrainian",
+    "vi": "vietnamese", "zh": "chinese",
 }  # fmt: skip
 
 
@@ -87,8 +89,8 @@ def find(
 ) -> dict[str, str]:
     """What of `wanted` the columns have, each with the file's name for it; no column serves twice.
 
-    `known` are names that come before the usual ones. A language is called by its code (`fr`, `fr_FR`), its English name,
-    or either with more around it (`text_fr`).
+    `known` are names that come before the usual ones. A language is called by its code (`fr`, `fr_FR`), its English
+    name, or either with more around it (`text_fr`).
     """
     found: dict[str, str] = {}
     for name in wanted:

@@ -1,9 +1,9 @@
 """Plain text in blocks of the length that a generator reads: none is padded, and long documents go on in the next one.
 
 A document is its start token, its ids and its end token. A block takes as many as fit, one behind the other, and
-attention crosses them, as in GPT-3 (Brown et al. 2020, section 2.1): no mask is needed, and the start token, which also begins
-every prompt that is served, says that what is before it does not count. It is read, never scored (`objectives`), so that
-losses compare with those of texts that are not packed. Knows nothing of texts or files.
+attention crosses them, as in GPT-3 (Brown et al. 2020, appendix B): no mask is needed, and the start token, which also
+begins every prompt that is served, says that what is before it does not count. It is read, never scored
+(`objectives`), so that losses compare with those of texts that are not packed. Knows nothing of texts or files.
 """
 
 from __future__ import annotations

@@ -78,7 +78,7 @@ def read_samples(
     if recipe.task == "classify":
         return _labelled(recipe, corpus, records)
     if recipe.task == "generate":
-        return _passages(corpus, records) if recipe.packing == "blocks" else _texts(recipe, records)
+        return passages(corpus, records) if recipe.packing == "blocks" else _texts(recipe, records)
     if recipe.next_sentence and not corpus.files and corpus.layout == "text":
         return _documents(corpus, records)
     return _parts(records, split=recipe.next_sentence)
@@ -117,7 +117,7 @@ def _texts(recipe: Recipe, records: Iterator[Record]) -> Iterator[Sample]:
         yield Sample((Row("", text, control=control),), {"text": text}, control or "", line, group)
 
 
-def _passages(corpus: Corpus, records: Iterator[Record]) -> Iterator[Sample]:
+def passages(corpus: Corpus, records: Iterator[Record]) -> Iterator[Sample]:
     """Consecutive lines of a document as one text, cut behind the line with which it has PASSAGE characters.
 
     Only plain text has documents of many lines; elsewhere each row is one.

@@ -112,8 +112,8 @@ def _json(report: Report) -> str:
 def _data_fields(recipe: Recipe) -> dict[str, object]:
     values = dataclasses.asdict(recipe)
     names = (
-        "task", "seed", "corpora", "validation", "hold_out", "tests", "labels", "scarce_labels", "control", "packing", "cleaning",
-        "next_sentence",
+        "task", "seed", "corpora", "validation", "hold_out", "tests", "labels", "scarce_labels", "control", "packing",
+        "cleaning", "next_sentence",
     )  # fmt: skip
     return {name: values[name] for name in names}
 

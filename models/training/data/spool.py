@@ -60,8 +60,10 @@ def write_row(file: TextIO, row: Row) -> None:
 
 def read_rows(file: TextIO) -> Iterator[Row]:
     for line in file:
-        *values, passage = json.loads(line)
-        yield Row(*values, None if passage is None else Passage(*passage))
+        values = json.loads(line)
+        if values[-1] is not None:
+            values[-1] = Passage(*values[-1])
+        yield Row(*values)
 
 
 class Spool:

@@ -47,8 +47,8 @@ class TestFile:
         """`needed` are the columns a task reads, `optional` those it reads where they are there.
 
         `columns` says what the file's are: in its order, or by name (`text=review`). Without it they are looked for by
-        what people call them, and first by `known`. Only the first `limit` rows are read; `documents` makes one of the lines
-        of plain text up to a blank one. Raises DataError and ConfigError, which name the file.
+        what people call them, and first by `known`. Only the first `limit` rows are read; `documents` makes one of
+        the lines of plain text up to a blank one. Raises DataError and ConfigError, which name the file.
         """
         if columns:
             corpus = _told(path, columns, _format(path, format, columns))

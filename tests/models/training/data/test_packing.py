@@ -8,8 +8,8 @@ from models.tokenizer import Tokenizer, train_byte_bpe
 from models.training.data.examples import encode
 from models.training.data.packing import blocks
 from models.training.data.rows import PASSAGE, Passage, Row
-from models.training.data.spool import read_rows, write_row
 from models.training.data.splits import read_splits
+from models.training.data.spool import read_rows, write_row
 from models.training.recipe import Recipe, RecipeError
 
 START, END = 1, 2

@@ -111,7 +111,8 @@ def test_rows_with_other_labels_stop_the_run_unless_asked(recipe, read, data, ro
     with pytest.raises(DataError) as refusal:
         read(recipe("classifier", **{role: [corpus]}, **hold_out))
     assert str(refusal.value).startswith(
-        "own.tsv: 3 rows have a label that the recipe does not name: 'neutral' (2), '5' (1); the first is own.tsv:1: so so"
+        "own.tsv: 3 rows have a label that the recipe does not name: 'neutral' (2), '5' (1); the first "
+        "is own.tsv:1: so so"
     )
     assert "other_labels: leave_out" in str(refusal.value)
     asked = {**corpus, "other_labels": "leave_out"}

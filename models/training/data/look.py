@@ -1,0 +1,317 @@
+"""A look at a file that somebody has: its format, its columns, what they hold. What `triptych init` makes a recipe of.
+
+Everything here is a guess by names and values, which the recipe then says in full. Knows nothing of models.
+"""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+
+from models.training.data.delimited import NotDelimitedError, delimiter_of, read_cells
+from models.training.data.headers import columns_of, find, language_of
+from models.training.data.readers import SKIPPED, Broken, DataError, Record, read_rows
+from models.training.data.rows import passages
+from models.training.recipe import FORMATS, Corpus, Format, Task
+
+MOST_ROWS = 1_000_000  # that are looked at
+_HEAD = 1000  # rows whose values tell which column is which
+_LONGEST_NAME = 40  # characters; a longer cell is no column's name
+_FEW = 100  # values of a column of labels, unless its name says that it is one
+_LANGUAGES = {
+    "HANGUL": "ko", "HIRAGANA": "ja", "KATAKANA": "ja", "CJK": "zh", "CYRILLIC": "ru", "GREEK": "el", "ARABIC": "ar",
+    "HEBREW": "he", "THAI": "th", "DEVANAGARI": "hi",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """Of the texts of a column, in UTF-8 bytes, which say more about tokens than characters do."""
+
+    total: int
+    median: int
+    most: int  # 99 of 100 texts have no more
+
+    @classmethod
+    def of(cls, sizes: Sequence[int]) -> Lengths:
+        ordered = sorted(sizes)
+        return cls(sum(ordered), ordered[len(ordered) // 2], ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)])
+
+
+@dataclass(frozen=True)
+class Look:
+    path: Path
+    corpus: Corpus
+    rows: int  # that can be read, at most MOST_ROWS
+    texts: dict[str, Lengths]  # by column
+    labels: dict[str, int] = field(default_factory=dict)  # with their rows, the most frequent first
+    documents: int = 0  # of plain text
+    passages: int = 0  # that these give when they are packed
+    broken: tuple[int, str] = (0, "")  # rows that cannot be read, and the first of them
+
+    @property
+    def is_prose(self) -> bool:
+        """Plain text whose lines belong together, as blank lines among them say."""
+        return self.documents > 1 and self.corpus.layout == "text" and self.documents < self.rows
+
+    @property
+    def size(self) -> int:
+        """UTF-8 bytes of all its texts."""
+        return sum(lengths.total for lengths in self.texts.values())
+
+
+@dataclass(frozen=True)
+class _Table:
+    """The head of a file, by position."""
+
+    format: Format
+    columns: tuple[str, ...]  # names; of a file without a header "1", "2", ...
+    rows: list[tuple[str, ...]]
+    header: bool
+
+    def values(self, column: str) -> list[str]:
+        return [row[self.columns.index(column)] for row in self.rows]
+
+
+def look_at(
+    path: Path,
+    task: Task,
+    *,
+    format: Format | None = None,
+    languages: Sequence[str] = (),
+    text: str = "",
+    label: str = "",
+) -> Look:
+    """`languages`, `text` and `label` say what the look cannot tell. Raises DataError, which says what to tell it."""
+    if not path.is_file():
+        raise DataError(f"{path}: no such file")
+    table = _table(path, format or _format(path))
+    chosen = _columns(path, table, task, languages, text, label)
+    corpus = _corpus(path, table, chosen, task)
+    return _measured(path, corpus, task)
+
+
+def _format(path: Path) -> Format:
+    if path.suffix in FORMATS:
+        return FORMATS[path.suffix]
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        lines = [line for line in islice(file, _HEAD) if line.strip()]
+    cells = Counter(line.count("\t") for line in lines).most_common(1)
+    if not cells or not cells[0][0] or cells[0][1] < 0.9 * len(lines):
+        return "text"
+    third = [line.split("\t")[2] for line in lines if line.count("\t") == 2]
+    return "anki" if third and all(cell.startswith("CC-BY") for cell in third) else "tsv"
+
+
+def _table(path: Path, format: Format) -> _Table:
+    if format in ("text", "nsmc", "anki"):
+        columns = ("1", "2") if format == "anki" else columns_of(path, format)
+        corpus = Corpus(file=path.name, columns=columns, format=format, max_broken=MOST_ROWS)
+        records = islice(read_rows(corpus, path.parent), _HEAD)
+        rows = [tuple(record.values[column] for column in columns) for record in records]
+        return _Table(format, columns, rows, header=format == "nsmc")
+    rows = [row for row in islice(_cells(path, format), _HEAD + 1) if row]
+    if not rows:
+        raise DataError(f"{path}: there is not one row in it")
+    if format in ("jsonl", "parquet"):
+        return _Table(format, columns_of(path, format), rows, header=True)
+    width = Counter(map(len, rows)).most_common(1)[0][0]
+    first, rows = rows[0], [row for row in rows[1:] if len(row) == width]
+    if len(first) == width and _is_header([cell.strip() for cell in first], rows, format):
+        return _Table(format, tuple(cell.strip() for cell in first), rows, header=True)
+    return _Table(format, tuple(str(n + 1) for n in range(width)), [first, *rows], header=False)
+
+
+def _cells(path: Path, format: Format) -> Iterator[tuple[str, ...]]:
+    if format == "csv":
+        try:
+            found = read_cells(path, delimiter_of(path))
+        except NotDelimitedError as error:
+            raise DataError(f"{path}: {error}") from error
+        yield from (tuple(cells) for _, cells in found if isinstance(cells, list))
+    elif format == "tsv":
+        with path.open(encoding="utf-8-sig", errors="replace", newline="\n") as file:
+            yield from (tuple(line.rstrip("\r\n").split("\t")) for line in file)
+    else:
+        columns = columns_of(path, format)
+        if format == "parquet":
+            import pyarrow.parquet  # type: ignore[import-untyped]
+
+            with pyarrow.parquet.ParquetFile(path) as table:
+                head = next(table.iter_batches(_HEAD), None)
+            objects: Iterator[Mapping[str, object]] = iter([] if head is None else head.to_pylist())
+        else:
+            objects = _objects(path)
+        for values in objects:
+            yield tuple("" if values.get(name) is None else str(values[name]) for name in columns)
+
+
+def _objects(path: Path) -> Iterator[Mapping[str, object]]:
+    with path.open(encoding="utf-8-sig", errors="replace", newline="\n") as file:
+        for line in file:
+            try:
+                values = json.loads(line)
+            except (ValueError, RecursionError):
+                continue
+            if isinstance(values, dict):
+                yield values
+
+
+def _is_header(first: Sequence[str], rows: Sequence[Sequence[str]], format: Format) -> bool:
+    """A name that people give a column says so; else what stands below. A CSV file has one unless something speaks
+    against it, a TSV file has none unless something speaks for it."""
+    if len({*first}) < len(first) or any(_is_number(cell) or len(cell) > _LONGEST_NAME for cell in first):
+        return False
+    if find(first, ("text", "label", "pair")) or any(map(language_of, first)):
+        return True
+    for number, cell in enumerate(first):
+        below = [row[number].strip() for row in rows]
+        if len({*below}) * 2 < len(below):
+            return cell not in below  # a label would come again
+        if below and all(map(_is_number, below)):
+            return True
+    return format == "csv"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _columns(path: Path, table: _Table, task: Task, languages: Sequence[str], text: str, label: str) -> dict[str, str]:
+    """What the task reads, and the file's name (or position) for it."""
+    for name in (text, label):
+        if name and name not in table.columns:
+            raise DataError(f"{path}: no column {name!r}; there are {', '.join(table.columns)}")
+    if task == "translate":
+        return _languages(path, table, languages)
+    wanted = ("text", "pair", "label") if task == "classify" else ("text",)
+    found = {} if not table.header else find(table.columns, wanted)
+    found |= {"text": text} if text else {}
+    found |= {"label": label} if label else {}
+    if task == "classify" and "label" not in found:
+        found["label"] = _fewest_values(path, table, found)
+    if "text" not in found:
+        others = [column for column in table.columns if column not in found.values()]
+        if not others:
+            raise DataError(f"{path}: no column is left for the texts beside {found}: say which with --text")
+        found["text"] = max(others, key=lambda column: sum(map(len, table.values(column))))
+    return found
+
+
+def _fewest_values(path: Path, table: _Table, found: Mapping[str, str]) -> str:
+    counts = {
+        column: len({*table.values(column)}) for column in table.columns if column not in found.values() and table.rows
+    }
+    few = {column: count for column, count in counts.items() if 2 <= count <= min(_FEW, len(table.rows) / 2)}
+    if not few:
+        has = ", ".join(f"{column} ({count:,} values)" for column, count in counts.items()) or "only texts"
+        raise DataError(f"{path}: no column looks like labels: it has {has}. Say which with --label")
+    return min(few, key=lambda column: few[column])
+
+
+def _languages(path: Path, table: _Table, languages: Sequence[str]) -> dict[str, str]:
+    if len(table.columns) < 2:
+        raise DataError(f"{path}: translations need two columns, this file has {len(table.columns)}")
+    if table.format == "anki":
+        others = [language for language in languages if language != "en"]
+        other = others[0] if others else _language_of_script(table.values("2"))
+        if other is None:
+            raise DataError(
+                f"{path}: which language is beside English? Say so with --languages, such as --languages en,fr"
+            )
+        return {"en": "1", other: "2"}
+    if languages:
+        found = find(table.columns, languages) if table.header else {}
+        if len(found) < len(languages):
+            texts = [column for column in table.columns if not all(map(_is_number, table.values(column)))]
+            if len(texts) < len(languages):
+                raise DataError(f"{path}: {len(texts)} columns have text, --languages names {len(languages)}")
+            found = dict(zip(languages, texts, strict=False))
+        return found
+    speaks = {column: language_of(column) for column in table.columns if table.header}
+    found = {language: column for column, language in reversed(speaks.items()) if language}
+    if len(found) < 2:
+        scripts = {column: _language_of_script(table.values(column)) for column in table.columns}
+        found = {language: column for column, language in reversed(scripts.items()) if language}
+        if len(found) < 2:
+            looks = ", ".join(f"{column} ({language or 'unknown'})" for column, language in scripts.items())
+            raise DataError(
+                f"{path}: which languages are its columns? {looks}. Say so with --languages, such as --languages fr,en"
+            )
+    return dict(reversed(found.items()))
+
+
+def _language_of_script(texts: Sequence[str]) -> str | None:
+    """Of letters that hardly another language has; Latin ones could be of a hundred."""
+    letters = Counter[str]()
+    for text in texts:
+        letters.update(unicodedata.name(each, "").partition(" ")[0] for each in text[:200] if each.isalpha())
+    if not letters:
+        return None
+    kana = letters["HIRAGANA"] + letters["KATAKANA"]
+    if kana > 0.1 * letters.total():  # with Chinese characters among them
+        return "ja"
+    script, count = letters.most_common(1)[0]
+    return _LANGUAGES.get(script) if count > 0.5 * letters.total() else None
+
+
+def _corpus(path: Path, table: _Table, chosen: Mapping[str, str], task: Task) -> Corpus:
+    ours = {name: column for column, name in chosen.items()}
+    if table.header:
+        columns = tuple(chosen)
+        names = {column: name for column, name in chosen.items() if column != name}
+    else:
+        columns = tuple(ours.get(column, SKIPPED) for column in table.columns)
+        names = {}
+    directions: tuple[str, ...] = ()
+    if task == "translate":
+        directions = tuple(f"{one}-{other}" for one in chosen for other in chosen if one != other)
+    return Corpus(
+        file=path.name,
+        columns=columns,
+        format=None if FORMATS.get(path.suffix) == table.format else table.format,
+        names=names,
+        header=table.header or table.format != "csv",
+        directions=directions,
+    )
+
+
+def _measured(path: Path, corpus: Corpus, task: Task) -> Look:
+    broken = Broken(replace(corpus, max_broken=MOST_ROWS))
+    texts = [column for column in corpus.columns if column not in (SKIPPED, corpus.label_column)]
+    sizes: dict[str, list[int]] = {column: [] for column in texts}
+    labels = Counter[str]()
+    rows = documents = 0
+
+    def counted() -> Iterator[Record]:
+        nonlocal rows, documents
+        for record in islice(read_rows(corpus, path.parent, broken), MOST_ROWS):
+            rows += 1
+            documents = record.document + 1
+            for column in texts:
+                sizes[column].append(len(record.values[column].encode()))
+            if task == "classify" and len(labels) <= _HEAD:
+                labels[record.values[corpus.label_column].strip()] += 1
+            yield record
+
+    many = sum(1 for _ in passages(corpus, counted())) if task == "generate" else sum(0 for _ in counted())
+    plain = corpus.layout == "text"
+    return Look(
+        path=path,
+        corpus=replace(corpus, max_broken=max(corpus.max_broken, 2 * broken.count)),
+        rows=rows,
+        texts={column: Lengths.of(each) for column, each in sizes.items()},
+        labels=dict(labels.most_common()),
+        documents=documents if plain else rows,
+        passages=many,
+        broken=(broken.count, broken.first[0] if broken.first else ""),
+    )

@@ -1,0 +1,81 @@
+"""`triptych init`. Heavy imports happen inside."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from service.commands.terminal import console, failed
+
+
+def init(
+    task: Annotated[Literal["translate", "classify", "generate"], typer.Argument(help="What the model is to do.")],
+    file: Annotated[Path, typer.Argument(help="Your data: CSV, TSV, JSON Lines, Parquet or plain text.")],
+    out: Annotated[Path | None, typer.Option(help="Where to write the recipe; NAME.yaml unless given.")] = None,
+    name: Annotated[str, typer.Option(help="Of the model; the file's unless given.")] = "",
+    languages: Annotated[str, typer.Option(help="Of the columns, where they do not say so: fr,en.")] = "",
+    text: Annotated[str, typer.Option(help="Column with the texts, where the look does not find it.")] = "",
+    label: Annotated[str, typer.Option(help="Column with the labels, where the look does not find it.")] = "",
+    format: Annotated[
+        Literal["csv", "tsv", "jsonl", "parquet", "text", "anki", "nsmc"] | None,
+        typer.Option(help="Where the suffix does not say it."),
+    ] = None,
+    minutes: Annotated[float | None, typer.Option(min=0.1, help="That the training may take.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the recipe if it is there.")] = False,
+) -> None:
+    """Look at a file and write a recipe for it, which `triptych train` runs as it is."""
+    from models.config import ConfigError
+    from models.training.data.look import look_at
+    from models.training.draft import ENOUGH, described, draft, left_out, name_of
+    from models.training.recipe import Recipe
+    from models.training.start import check_model
+
+    def say(line: str) -> None:
+        console.print(line, markup=False, soft_wrap=True)
+
+    try:
+        found = look_at(file, task, format=format, languages=_codes(languages), text=text, label=label)
+        name = name or name_of(found)
+        path = out or Path(f"{name}.yaml")
+        if path.exists() and not force:
+            raise ValueError(f"{path} is there already: --force overwrites it, --out writes another one")
+        recipe = draft(found, task, name, minutes)
+        corpus = found.corpus
+        say(
+            f"{file}: {corpus.layout}, {found.rows:,} rows"
+            + (f", {found.documents:,} documents" if found.is_prose else "")
+        )
+        for column, lengths in found.texts.items():
+            called = corpus.called(column) if found.corpus.header else column
+            say(f"  {column}{f' ({called})' if called != column else ''}: {described(lengths)}")
+        if found.labels:
+            shown = [f"{label} {rows:,}" for label, rows in list(found.labels.items())[:20]]
+            more = f" and {len(found.labels) - 20:,} more" if len(found.labels) > 20 else ""
+            say(f"  label ({corpus.called('label')}): {', '.join(shown)}{more}")
+            if rare := left_out(found):
+                say(f"  left out, with fewer than {ENOUGH} rows each: {', '.join(rare[:20])}")
+        if corpus.directions:
+            say(f"  directions: {', '.join(corpus.directions)}")
+        if found.broken[0]:
+            say(f"  {found.broken[0]:,} rows cannot be read; the first: {found.broken[1]}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(recipe, encoding="utf-8")
+        written = Recipe.load(path)
+        check_model(written, None, path)
+    except (OSError, ConfigError, ValueError) as error:
+        raise failed(str(error)) from error
+    limit = written.training.max_minutes
+    say(f"Wrote {path}: {written.training.steps:,} steps, at most {limit:g} minutes. Read it before you run it.")
+    data = shlex.quote(str(file.parent))
+    say(f"Next: triptych train {shlex.quote(str(path))} --data {data}")
+    say(f"then: triptych evaluate runs/{name}/checkpoint --data FILE, one that it has not seen, with the same columns")
+
+
+def _codes(text: str) -> tuple[str, ...]:
+    codes = tuple(part.strip() for part in text.split(",") if part.strip())
+    if text and (len(codes) < 2 or len({*codes}) < len(codes) or any("-" in code for code in codes)):
+        raise ValueError(f"--languages {text!r} is not of the form fr,en: two languages or more, in the columns' order")
+    return codes
