@@ -22,6 +22,7 @@ from models.training.recipe import FORMATS, Corpus, Format, Task
 MOST_ROWS = 1_000_000  # that are looked at
 _HEAD = 1000  # rows whose values tell which column is which
 _LONGEST_NAME = 40  # characters; a longer cell is no column's name
+_LINES = 200  # of a document of prose, on average
 _FEW = 100  # values of a column of labels, unless its name says that it is one
 _LANGUAGES = {
     "HANGUL": "ko", "HIRAGANA": "ja", "KATAKANA": "ja", "CJK": "zh", "CYRILLIC": "ru", "GREEK": "el", "ARABIC": "ar",
@@ -56,8 +57,8 @@ class Look:
 
     @property
     def is_prose(self) -> bool:
-        """Plain text whose lines belong together, as blank lines among them say."""
-        return self.documents > 1 and self.corpus.layout == "text" and self.documents < self.rows
+        """Plain text whose lines belong together, as blank lines among them say; a stray one does not."""
+        return self.corpus.layout == "text" and self.documents > 1 and self.rows <= _LINES * self.documents
 
     @property
     def size(self) -> int:

@@ -92,6 +92,8 @@ def test_blank_lines_make_prose_of_plain_text(tmp_path: Path) -> None:
     assert (look.is_prose, look.rows, look.documents, look.passages) == (True, 21, 3, 3)
     (tmp_path / "lines.txt").write_text("\n".join(ENGLISH))
     assert not look_at(tmp_path / "lines.txt", "generate").is_prose
+    (tmp_path / "lines.txt").write_text("\n".join([*ENGLISH * 30, "", ENGLISH[0]]))
+    assert not look_at(tmp_path / "lines.txt", "generate").is_prose, "one blank line among 600"
 
 
 def test_rows_that_cannot_be_read_are_counted_and_allowed_for(tmp_path: Path) -> None:
