@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from models import hangul
 from models.tokenizer import Tokenizer
 
 COMPOSED = 4  # characters that NFKC makes one of, at most: a Greek letter and three marks
@@ -21,13 +22,13 @@ _JOINER = "\u034f"  # COMBINING GRAPHEME JOINER, which no mark is sorted past
 
 
 def normalize(text: str) -> str:
-    """NFKC, and every run of white space one space, none at the ends.
+    """NFKC, and every run of white space one space, none at the ends; Korean letters stay as they are typed (ㅋㅋ).
 
     More than 30 combining marks in a row are parted as Unicode's stream-safe format has it (UAX #15, section 13), so
     that the time grows with the length of the text alone.
     """
     if not text.isascii():
-        text = unicodedata.normalize("NFKC", _MORE_MARKS.sub(rf"\g<0>{_JOINER}", text))
+        text = hangul.compose(_MORE_MARKS.sub(rf"\g<0>{_JOINER}", text))
     return " ".join(text.split())
 
 

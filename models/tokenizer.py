@@ -1,5 +1,9 @@
 """Text to ids and back: a thin wrapper around `tokenizers`, with training and a detokenizer for streams.
 
+A vocabulary reads Korean letters that stand alone (ㅋㅋ) in one of two forms, and its file says in which: one whose
+normalizer is NFC as keyboards type them; any other, such as those that were trained before there were two, in the form
+that NFKC gives them (`models.hangul`). Whoever encodes or decodes sees the first form alone.
+
 Text a user writes can never become a special token: `</s>` typed in a request is encoded as the characters it is made
 of. Control tokens (a generator's `<rating:9>`) are the exception, because they exist for users to write.
 
@@ -18,6 +22,8 @@ from typing import Protocol
 
 import tokenizers
 from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers, trainers
+
+from models import hangul
 
 # The first ids of every vocabulary we train. Ids 0 to 3 are what the configs' pad_id, start_id and end_id default to.
 SPECIAL_TOKENS = ("<pad>", "<s>", "</s>", "<unk>")
@@ -92,14 +98,32 @@ class Tokenizer:
             len(text) > LONG_TEXT
         ):  # the library's `encode` keeps every other thread of Python waiting, its batches do not
             return self.encode_batch([text])[0]
-        return self._inner.encode(text, add_special_tokens=False).ids
+        return self._inner.encode(self._read(text), add_special_tokens=False).ids
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        return [encoding.ids for encoding in self._inner.encode_batch_fast(list(texts), add_special_tokens=False)]
+        read = list(map(self._read, texts))
+        return [encoding.ids for encoding in self._inner.encode_batch_fast(read, add_special_tokens=False)]
 
     def decode(self, ids: Sequence[int]) -> str:
         """Special and control tokens leave no trace; bytes that are not UTF-8 become U+FFFD."""
-        return self._inner.decode([id for id in ids if id not in self._added], skip_special_tokens=False)
+        text = self._inner.decode([id for id in ids if id not in self._added], skip_special_tokens=False)
+        return self._written(text)
+
+    def _read(self, text: str) -> str:
+        """As the vocabulary reads letters."""
+        return text if self._reads_typed_letters else hangul.conjoined(text)
+
+    def _written(self, text: str) -> str:
+        """What the vocabulary says, with letters as keyboards type them. Pieces of a text give pieces of what it gives."""
+        return text if self._reads_typed_letters else hangul.typed(text)
+
+    @cached_property
+    def _reads_typed_letters(self) -> bool:
+        """Whether its normalizer composes syllables and leaves typed letters alone, which is what NFC does."""
+        normalizer = self._inner.normalizer
+        if normalizer is None:
+            return False
+        return [normalizer.normalize_str(text) for text in ("\u110f\u1172", "\u314b\u3160")] == ["큐", "\u314b\u3160"]
 
     def merges(self) -> list[tuple[int, int, int]]:
         """(token, first, second): what each token of a byte-pair vocabulary was merged of; none of another kind."""
@@ -151,10 +175,10 @@ class _ByteDetokenizer:
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
 
     def push(self, id: int) -> str:
-        return self._decoder.decode(self._tokenizer._bytes(id))
+        return self._tokenizer._written(self._decoder.decode(self._tokenizer._bytes(id)))
 
     def flush(self) -> str:
-        return self._decoder.decode(b"", final=True)
+        return self._decoder.decode(b"", final=True)  # signs for broken bytes: no letter
 
 
 class _WindowDetokenizer:
@@ -227,7 +251,8 @@ def train_byte_bpe(
     special_tokens: Sequence[str] = SPECIAL_TOKENS,
     control_tokens: Sequence[str] = (),
 ) -> Tokenizer:
-    """Byte-level byte-pair encoding (Sennrich et al. 2016; Radford et al. 2019): any text can be encoded and decoded.
+    """Byte-level byte-pair encoding (Sennrich et al. 2016; Radford et al. 2019): any text in NFC, as that of
+    `formats.normalize` is, can be encoded and decoded.
 
     Special tokens take the first ids, in order; control tokens the last ones. Few or short texts give fewer than
     `vocab_size` tokens. Raises TokenizerError when `vocab_size` has no room for the bytes and the added tokens.
@@ -236,6 +261,7 @@ def train_byte_bpe(
     if vocab_size < least:
         raise TokenizerError(f"vocab_size is {vocab_size}, expected at least {least}: 256 bytes and the added tokens")
     inner = tokenizers.Tokenizer(models.BPE())
+    inner.normalizer = normalizers.NFC()
     inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
     inner.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
@@ -256,7 +282,8 @@ def train_wordpiece(
     """WordPiece (Schuster and Nakajima 2012; Devlin et al. 2019), cased. Special tokens take the first ids."""
     inner = tokenizers.Tokenizer(models.WordPiece(unk_token="[UNK]", max_input_chars_per_word=64))
     # Stripping accents would take Hangul syllables apart into letters that the vocabulary does not have.
-    inner.normalizer = normalizers.BertNormalizer(lowercase=False, strip_accents=False)
+    cased = normalizers.BertNormalizer(lowercase=False, strip_accents=False)
+    inner.normalizer = normalizers.Sequence([normalizers.NFC(), cased])
     inner.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     inner.decoder = decoders.WordPiece(cleanup=False)
     trainer = trainers.WordPieceTrainer(

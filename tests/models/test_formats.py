@@ -58,6 +58,12 @@ def test_ways_to_write_the_same_text_give_the_same_ids():
     )
 
 
+def test_letters_that_stand_alone_stay_as_they_are_typed_and_syllables_are_composed():
+    assert formats.normalize(" ㅋㅋㅠㅠ  ㅇㅇ ") == "ㅋㅋㅠㅠ ㅇㅇ"
+    assert formats.normalize(unicodedata.normalize("NFD", "재밌다 ㅋㅋ")) == "재밌다 ㅋㅋ"
+    assert formats.normalize(unicodedata.normalize("NFKC", "ㅋㅋ ㅠㅠ")) == "ㅋㅋ ㅠㅠ"
+
+
 def marks_in_a_row(text: str) -> int:
     most = run = 0
     for character in unicodedata.normalize("NFKD", text):

@@ -1,5 +1,8 @@
+import json
 import threading
 import time
+import unicodedata
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -8,6 +11,8 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer as Inner
 from tokenizers import decoders, models, pre_tokenizers
 
+import models as package
+from models import formats
 from models.tokenizer import (
     LONGEST_LEARNED,
     SPECIAL_TOKENS,
@@ -26,6 +31,14 @@ def byte_level() -> Tokenizer:
     return train_byte_bpe(TEXTS, 340, SPECIALS, ["<rating:1>", "<rating:10>"])
 
 
+def without_nfc(tokenizer: Tokenizer) -> Tokenizer:
+    """As vocabularies were that learned from NFKC text: their files have no NFC."""
+    values = json.loads(tokenizer._inner.to_str())
+    normalizer = values["normalizer"]
+    values["normalizer"] = None if normalizer["type"] == "NFC" else normalizer["normalizers"][-1]
+    return Tokenizer(Inner.from_str(json.dumps(values)))
+
+
 def byte_fallback() -> Tokenizer:
     """The shape of Llama's and OPUS-MT's: words begin with a mark, and unknown characters fall back to bytes."""
     pieces = ["<unk>", *[f"<0x{byte:02X}>" for byte in range(256)], "▁", "▁the", "▁cat", "s", "at", "▁고", "양이"]
@@ -39,6 +52,9 @@ def byte_fallback() -> Tokenizer:
 
 BYTE_LEVEL, BYTE_FALLBACK = byte_level(), byte_fallback()
 WORDPIECE = train_wordpiece(TEXTS, 120)
+OLD_BYTE_LEVEL = without_nfc(BYTE_LEVEL)
+SHIPPED = sorted((Path(package.__file__).parent / "checkpoints").glob("*/*/tokenizer.json"))
+TYPED = st.text("ㅋㅠㅇㅎㄳㅄㆍ 큐휴재밌다 <rating:9>é!", max_size=20).map(formats.normalize)
 
 
 def streamed(tokenizer: Tokenizer, ids: list[int]) -> list[str]:
@@ -56,8 +72,48 @@ def test_special_tokens_take_the_first_ids_and_control_tokens_the_last():
 
 
 @given(st.text())
-def test_any_text_survives_byte_level_encoding(text: str):
+def test_any_normalized_text_survives_byte_level_encoding(text: str):
+    text = formats.normalize(text)
     assert BYTE_LEVEL.decode(BYTE_LEVEL.encode(text)) == text.encode("utf-8", "replace").decode()
+
+
+@given(TYPED)
+def test_letters_that_stand_alone_come_back_as_they_were_typed(text: str):
+    control = text.replace("<rating:9>", "")
+    assert BYTE_LEVEL.decode(BYTE_LEVEL.encode(control)) == control
+    loaded = Tokenizer(Inner.from_str(BYTE_LEVEL._inner.to_str()))
+    assert loaded.encode(text) == BYTE_LEVEL.encode(text)
+
+
+def test_words_of_letters_are_learned_as_they_are_typed():
+    tokenizer = train_wordpiece([formats.normalize(text) for text in ("재밌다ㅋㅋ", "ㅠㅠ ㅋㅋ")] * 3, 60)
+    assert tokenizer.has("ㅋㅋ")
+    assert tokenizer.decode(tokenizer.encode("ㅋㅋ ㅠㅠ")) == "ㅋㅋ ㅠㅠ"
+
+
+@pytest.mark.parametrize("tokenizer", [BYTE_LEVEL, OLD_BYTE_LEVEL, WORDPIECE], ids=["new", "old", "wordpiece"])
+def test_syllables_that_a_mac_took_apart_are_read_composed(tokenizer: Tokenizer):
+    apart = unicodedata.normalize("NFD", "고양이가 앉았다")
+    assert tokenizer.encode(formats.normalize(apart)) == tokenizer.encode("고양이가 앉았다")
+
+
+@given(TYPED)
+def test_a_vocabulary_that_learned_from_nfkc_text_still_reads_nfkc(text: str):
+    expected = OLD_BYTE_LEVEL._inner.encode(unicodedata.normalize("NFKC", text), add_special_tokens=False).ids
+    assert OLD_BYTE_LEVEL.encode(text) == expected
+    assert OLD_BYTE_LEVEL.encode_batch([text]) == [expected]
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.parts[-3])
+def test_shipped_vocabularies_read_what_they_read_and_write_letters_as_they_are_typed(path: Path):
+    tokenizer, inner = Tokenizer.load(path), Inner.from_file(str(path))
+    for text in ("ㅋㅋㅋ 진짜 재밌다ㅠㅠ", "ㅇㅇ ㅎㄷㄷ", "ㅋㅋㅠㅠ", "Où est la gare ?"):
+        normal = formats.normalize(text)
+        expected = inner.encode(unicodedata.normalize("NFKC", text), add_special_tokens=False).ids
+        assert tokenizer.encode(normal) == expected
+        if tokenizer._is_byte_level and "ㅋㅠ" not in text:
+            assert tokenizer.decode(expected) == normal
+            assert "".join(streamed(tokenizer, expected)) == normal
 
 
 def test_special_tokens_written_by_a_user_are_plain_text():
@@ -118,6 +174,7 @@ def test_byte_level_pieces_join_to_the_whole_even_where_the_bytes_are_not_utf8(i
 
 @given(st.text(alphabet="고양이가 cat é👩‍👧‍👦🇰🇷e\u0301\ufffd", max_size=30), st.integers(0, 40))
 def test_no_piece_holds_half_a_character(text: str, cut: int):
+    text = unicodedata.normalize("NFC", text)
     ids = BYTE_LEVEL.encode(text)
     pieces = streamed(BYTE_LEVEL, ids)
     assert "".join(pieces) == text
@@ -125,7 +182,16 @@ def test_no_piece_holds_half_a_character(text: str, cut: int):
     assert text.startswith("".join(detokenizer.push(id) for id in ids[:cut]))
 
 
-@pytest.mark.parametrize("tokenizer", [BYTE_FALLBACK, WORDPIECE], ids=["byte fallback", "wordpiece"])
+@given(st.lists(st.integers(0, OLD_BYTE_LEVEL.vocab_size - 1)), TYPED)
+def test_old_byte_level_pieces_join_to_the_whole(ids: list[int], text: str):
+    ids = [*ids, *OLD_BYTE_LEVEL.encode(text), *ids]
+    assert "".join(streamed(OLD_BYTE_LEVEL, ids)) == OLD_BYTE_LEVEL.decode(ids)
+
+
+OTHERS = [BYTE_FALLBACK, WORDPIECE, without_nfc(WORDPIECE)]
+
+
+@pytest.mark.parametrize("tokenizer", OTHERS, ids=["byte fallback", "wordpiece", "old wordpiece"])
 @settings(max_examples=150)
 @given(data=st.data())
 def test_pieces_of_other_vocabularies_join_to_the_whole(tokenizer: Tokenizer, data):
