@@ -146,7 +146,8 @@ class Cleaning:
     min_characters: int = 1
     max_repeat: int | None = None  # longest run of one character
     min_distinct: float = 0.0  # distinct characters / characters; low in texts that repeat themselves
-    blocked: tuple[str, ...] = ()  # texts that contain any of these
+    blocked: tuple[str, ...] = ()  # texts that contain any of these, in whichever spelling (`data.blocked`)
+    allowed: tuple[str, ...] = ()  # words in which a blocked one begins and which mean something else
 
     def __post_init__(self) -> None:
         if self.max_length_ratio is not None and self.max_length_ratio < 1:

@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 
+from models.training.data.blocked import BlockedWords
 from models.training.data.duplicates import NearDuplicates, Seen, fingerprint, hash64
 from models.training.data.readers import DataError
 from models.training.recipe import Cleaning
@@ -38,7 +39,7 @@ class Cleaner:
     def __init__(self, rules: Cleaning, held_out: NearDuplicates) -> None:
         self._rules, self._held_out = rules, held_out
         self._repeat = None if rules.max_repeat is None else re.compile(rf"(.)\1{{{rules.max_repeat}}}", re.DOTALL)
-        self._blocked = re.compile("|".join(map(re.escape, rules.blocked))) if rules.blocked else None
+        self._blocked = BlockedWords(rules.blocked, rules.allowed)
         self._scripts = {column: script_share(name) for column, name in rules.scripts.items()}
         self._seen = Seen()
 
@@ -70,8 +71,7 @@ class Cleaner:
             return "min_distinct"
         if self._repeat and self._repeat.search(text):
             return "max_repeat"
-        # Insults are spelt with dots and digits between the syllables.
-        if self._blocked and (self._blocked.search(text) or self._blocked.search(_LETTERLESS.sub("", text))):
+        if text in self._blocked:
             return "blocked"
         return None
 

@@ -22,7 +22,7 @@ from models.training.data.rows import Passage, Row
 from models.training.data.spool import Spool, key_of, prepared
 from models.training.recipe import Recipe
 
-_VERSION = 1  # of the files; another one is written anew
+_VERSION = 2  # of the files; another one is written anew
 _AHEAD = 4096  # rows that are tokenized at once, on all cores
 _Ids = list[int]
 
