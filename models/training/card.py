@@ -48,6 +48,7 @@ _METRICS = {
     "accuracy": "accuracy",
     "macro_f1": "macro F1",
     "calibration_error": "calibration error",
+    "unsure": "unsure of what no label fits",
     "bits_per_byte": "bits per byte",
     "perplexity": "perplexity",
     "agreement": "agreement",

@@ -129,6 +129,11 @@ class _SmoothedCrossEntropy(torch.autograd.Function):
         return gradient_NV * gradient, None, None, None
 
 
+def soft_cross_entropy(logits_NV: Tensor, targets_NV: Tensor, count: float) -> Tensor:
+    """From probabilities, for few outputs. Sum over N, divided by `count`, float32."""
+    return -(targets_NV * logits_NV.float().log_softmax(dim=1)).sum() / count
+
+
 def smoothed_cross_entropy(
     logits_NV: Tensor, targets_N: Tensor, smoothing: float, count: float | None = None
 ) -> Tensor:

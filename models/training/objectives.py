@@ -26,7 +26,8 @@ class Batch:
 
     inputs: Any  # what the model's forward takes
     scored: tuple[Tensor, ...]  # bool, [B, T] or [B]: where a term's outputs count
-    targets: tuple[Tensor, ...]  # int64 [N] for each term
+    targets: tuple[Tensor, ...]  # for each term int64 [N], or float32 [N, V]: probabilities
+    weights: tuple[float, ...] = ()  # of the terms; (): all count the same
 
     def to(self, device: torch.device) -> Batch:
         moved = {
@@ -37,6 +38,7 @@ class Batch:
             type(self.inputs)(**moved),
             tuple(each.to(device) for each in self.scored),
             tuple(each.to(device) for each in self.targets),
+            self.weights,
         )
 
 

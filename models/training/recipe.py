@@ -88,6 +88,11 @@ class Corpus:
         return f"{name} ({written})" if written else name
 
     @property
+    def has_labels(self) -> bool:
+        """Of a classifier. Training texts without teach what a teacher says of them; of a test, no label fits them."""
+        return self.label_column in self.columns
+
+    @property
     def layout(self) -> Format:
         """Of `file`."""
         return self.format or FORMATS[Path(self.file).suffix]
@@ -163,8 +168,14 @@ class Distillation:
     teachers: tuple[str, ...]  # runs, NAME[@VERSION] or checkpoint directories; several answer as one, with one voice
     beams: int = 4  # of translators, which write the columns that corpora name as `written`
     length_penalty: float = 1.0
+    temperature: float = 1.0  # of classifiers, which say how likely each label is: above 1 they sound less sure
+    weight: float = 0.5  # of what classifiers say in the loss; the rest is that of the labels
 
     def __post_init__(self) -> None:
+        if self.temperature <= 0:
+            raise ConfigError(f"temperature is {self.temperature}, expected more than 0")
+        if not 0 < self.weight <= 1:
+            raise ConfigError(f"weight is {self.weight}, expected more than 0 and at most 1")
         if not self.teachers:
             raise ConfigError("teachers is empty: name a run, NAME[@VERSION] or a checkpoint directory")
         if self.beams < 1:
@@ -270,6 +281,7 @@ class Recipe:
     word_dropout: float = 0.0  # of a classifier: share of the words that are masked whenever training reads a text
     mask_rate: float = 0.15  # of pre-training: share of the words to guess
     next_sentence: bool = True  # of pre-training: split texts, and also tell whether the second part is its own
+    calibrate: bool = False  # of a classifier: divide its logits by the temperature that suits the validation texts
     seed: int = 1
     validation: tuple[Corpus, ...] = ()
     hold_out: int = 0  # examples taken from the first corpus for validation, where there is no file for it
@@ -318,8 +330,10 @@ class Recipe:
         writes = any(corpus.written for corpus in self.corpora)
         if writes and not self.distillation:
             raise ConfigError("corpora have written columns, but there is no distillation with the teachers who write")
-        if self.distillation and not writes:
+        if self.distillation and not writes and self.task != "classify":
             raise ConfigError("distillation has teachers, but no corpus has a written column for them")
+        if self.calibrate and self.task != "classify":
+            raise ConfigError(f"calibrate is of a classifier, this recipe is to {self.task}")
         if any(corpus.written for corpus in (*self.validation, *self.tests)):
             raise ConfigError("validation files and tests are not written by a model")
         if not self.beams or min(self.beams) < 1:
@@ -333,6 +347,17 @@ class Recipe:
             unknown = sorted(set(corpus.labels.values()) - set(self.labels))
             if unknown and self.labels:
                 raise ConfigError(f"{corpus.name}: labels {unknown} are not among the recipe's {list(self.labels)}")
+            if self.task == "classify" and not corpus.has_labels:
+                self._check_unlabelled(corpus)
+
+    def _check_unlabelled(self, corpus: Corpus) -> None:
+        learned_from = corpus in (*self.corpora, *self.validation)
+        if learned_from and (not self.distillation or corpus in self.validation or corpus == self.corpora[0]):
+            raise ConfigError(
+                f"{corpus.name}: none of the columns {', '.join(corpus.columns)} is the label_column "
+                f"{corpus.label_column!r}: texts without labels are for teachers (distillation), beside a first corpus "
+                "that has them"
+            )
 
     @property
     def takes_pairs(self) -> bool:

@@ -28,6 +28,7 @@ from models.config import Config, GPTConfig, Seq2SeqConfig
 from models.lineage import Ancestor, attribution_with, licence_with
 from models.precision import resolve_device
 from models.tokenizer import SPECIAL_TOKENS, Tokenizer, train_byte_bpe, train_wordpiece
+from models.training.calibration import calibrate
 from models.training.card import write_card
 from models.training.data.examples import Examples, TrainingExamples, encode
 from models.training.data.readers import DataError
@@ -39,6 +40,7 @@ from models.training.data.written import Writer, Writing
 from models.training.objectives import CausalLanguageModel, Classification, Objective, Pretraining, Translation
 from models.training.parallel import ALONE, Group
 from models.training.recipe import Distillation, Recipe, TokenizerRecipe
+from models.training.soft_labels import DistilledClassification, TaughtExamples, taught
 from models.training.start import Start, check_model, made_with, new_config, resolve, resolve_start, weights_hash
 from models.training.tracking import CURVES
 from models.training.trainer import Measurement, Trainer
@@ -112,6 +114,9 @@ def prepare(job: Job, say: Say = print, hire: Hire | None = None) -> Prepared:
     read: TrainingExamples = training
     if recipe.variation:
         read = Varied(training, tokenizer, recipe.variation, longest=longest, seed=recipe.seed)
+    if recipe.task == "classify" and recipe.distillation:
+        folder, device = directory / "soft-labels", resolve_device(job.device)
+        read = taught(recipe, teachers, splits.training, training, folder, device, say)
     lineage = made_with(recipe, start, [manifest for _, manifest in teachers])
     return Prepared(recipe, directory, start, lineage, tokenizer, config, splits, read, validation)
 
@@ -127,7 +132,7 @@ def _writing(
     recipe: Recipe, teachers: Sequence[tuple[Path, Manifest]], directory: Path, hire: Hire | None
 ) -> Writing | None:
     """None where the recipe has no written columns."""
-    if recipe.distillation is None:
+    if recipe.distillation is None or recipe.task == "classify":
         return None
     wanted = recipe.distillation
     hashes = [weights_hash(manifest) for _, manifest in teachers]
@@ -158,11 +163,12 @@ def fit(job: Job, prepared: Prepared, *, group: Group = ALONE, say: Say = print)
             f"{len(first):,} examples with {first.source_lengths_N.sum() + first.target_lengths_N.sum():,} ids, "
             f"on {device}"
         )
+    objective = _objective(recipe, prepared.config, prepared.tokenizer)
     trainer = Trainer(
         recipe.name,
         model,
         recipe.training,
-        objective=_objective(recipe, prepared.config, prepared.tokenizer),
+        objective=objective,
         training=prepared.training,
         validation=prepared.validation,
         directory=directory,
@@ -176,7 +182,14 @@ def fit(job: Job, prepared: Prepared, *, group: Group = ALONE, say: Say = print)
         say(f"{recipe.name}: going on after step {trainer.progress.step:,}")
     result = trainer.run()
     if group.rank == 0:
-        _write_checkpoint(prepared, trainer, result, device, group.size)
+        facts = {}
+        if recipe.calibrate:
+            batch_tokens = recipe.training.batch_tokens
+            temperature, loss = calibrate(model, objective, prepared.validation, batch_tokens, device)
+            result = dataclasses.replace(result, loss=loss)
+            facts["calibration_temperature"] = round(temperature, 4)
+            say(f"{recipe.name}: calibrated with temperature {temperature:.3f}: validation loss {loss:.4f}")
+        _write_checkpoint(prepared, trainer, result, device, group.size, facts)
         say(f"{recipe.name}: written to {directory / 'checkpoint'}")
     return TrainingResult(directory / "checkpoint", result)
 
@@ -238,6 +251,8 @@ def _objective(recipe: Recipe, config: Config, tokenizer: Tokenizer) -> Objectiv
         drop = recipe.control.drop if recipe.control else 0.0
         return CausalLanguageModel(config.pad_id, drop, start_id=config.start_id)
     specials = config.pad_id, tokenizer.id("[SEP]"), tokenizer.id("[MASK]")
+    if recipe.task == "classify" and recipe.distillation:
+        return DistilledClassification(*specials, recipe.distillation, word_dropout=recipe.word_dropout)
     if recipe.task == "classify":
         return Classification(*specials, word_dropout=recipe.word_dropout)
     return Pretraining(
@@ -256,12 +271,20 @@ def _hash(prepared: Prepared) -> str:
         del values["training"][name]
     for name in ("licence", "data", "attribution", "limits", "examples", "beams", "steering"):
         del values[name]
+    del values["calibrate"]  # after training
+    if isinstance(prepared.training, TaughtExamples):
+        values["taught"] = prepared.training.key
     values["start"] = prepared.start.weights_hash if prepared.start else ""
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def _write_checkpoint(
-    prepared: Prepared, trainer: Trainer, result: Measurement, device: torch.device, workers: int
+    prepared: Prepared,
+    trainer: Trainer,
+    result: Measurement,
+    device: torch.device,
+    workers: int,
+    facts: dict[str, object],
 ) -> None:
     """Made anew: what an earlier run left there is gone."""
     recipe, directory = prepared.recipe, prepared.directory / "checkpoint"
@@ -292,6 +315,7 @@ def _write_checkpoint(
             "parameters": sum(p.numel() for p in trainer.model.parameters()),
             "validation_loss": round(result.loss, 4),
             "validation_accuracy": round(result.accuracy, 4),
+            **facts,
             "data_report": prepared.splits.report.counts(),
             "recipe": dataclasses.asdict(recipe),
         },

@@ -26,7 +26,13 @@ from models.training.averaging import Averaging
 from models.training.compiling import compiled, uncompiled
 from models.training.data.batches import plan_batches
 from models.training.data.examples import Examples, TrainingExamples
-from models.training.fast import divergence, number_format, smoothed_cross_entropy, speed_up_on_cpu
+from models.training.fast import (
+    divergence,
+    number_format,
+    smoothed_cross_entropy,
+    soft_cross_entropy,
+    speed_up_on_cpu,
+)
 from models.training.objectives import Batch, Objective
 from models.training.optimizer import build_optimizers, clip_gradients, schedule
 from models.training.order import Order, Place
@@ -228,14 +234,19 @@ class Trainer:
             with self._autocast():
                 readings.append(self._objective.logits(self.model, batch))
         loss = torch.zeros((), device=self._device)
-        for term, (targets_N, count) in enumerate(zip(batch.targets, counts, strict=True)):
+        weights = batch.weights or (1.0,) * len(counts)
+        for term, (targets, count, weight) in enumerate(zip(batch.targets, counts, weights, strict=True)):
             each = [logits[term] for logits in readings]
             for logits_NV in each:
-                entropy = smoothed_cross_entropy(logits_NV, targets_N, self._recipe.label_smoothing, max(count, 1))
-                loss = loss + entropy / len(each)
+                loss = loss + weight / len(each) * self._cross_entropy(logits_NV, targets, max(count, 1))
             if self._recipe.r_drop:
-                loss = loss + self._recipe.r_drop * divergence(*each) / max(count, 1)
+                loss = loss + weight * self._recipe.r_drop * divergence(*each) / max(count, 1)
         return loss
+
+    def _cross_entropy(self, logits_NV: Tensor, targets: Tensor, count: float) -> Tensor:
+        if targets.is_floating_point():
+            return soft_cross_entropy(logits_NV, targets, count)
+        return smoothed_cross_entropy(logits_NV, targets, self._recipe.label_smoothing, count)
 
     def _finite(self, loss: float, share: float) -> float:
         if not math.isfinite(loss):

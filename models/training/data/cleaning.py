@@ -57,8 +57,12 @@ class Cleaner:
             if max(lengths) > rules.max_length_ratio * min(lengths):
                 return "max_length_ratio"
         prints = {column: fingerprint(text) for column, text in texts.items()}
-        if rules.duplicates and not self._seen.add(_identity(texts, prints, mark)):
-            return "duplicates"
+        if rules.duplicates:
+            new = self._seen.add(_identity(texts, prints, mark))
+            if mark:  # without its mark the same text says nothing that is not said here
+                self._seen.add(_identity(texts, prints, ""))
+            if not new:
+                return "duplicates"
         if any(map(self._held_out.has, prints.values() if apart else ("".join(prints.values()),))):
             return "near_duplicates"
         return None

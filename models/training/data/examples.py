@@ -29,7 +29,8 @@ _Ids = list[int]
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A row as ids (int32). `target` is the output's ids, for a classifier one label's index.
+    """A row as ids (int32). `target` is the output's ids, for a classifier one label's index, or nothing where the text
+    has no label.
 
     Of pre-training, `source` is [CLS] A [SEP] and `target` B [SEP], or empty.
     """
@@ -70,6 +71,10 @@ class Examples:
     def epoch(self, number: int) -> Self:
         """What training reads in an epoch: these, always."""
         return self
+
+    def stored(self, index: int) -> int:
+        """Which of the stored ones it is."""
+        return int(self._stored_N[index])
 
     def __getitem__(self, index: int) -> Example:
         start = self._offsets[self._stored_N[index]]
@@ -247,7 +252,7 @@ def _ids(
     if recipe.task == "classify":
         source = formats.classification_prompt(tokenizer, row.source, row.pair)
         too_long.cut += repeat * (len(source[0]) > longest[0])
-        yield _cut(*source, longest[0]), [recipe.labels.index(row.target)]
+        yield _cut(*source, longest[0]), [recipe.labels.index(row.target)] if row.target else []
     elif recipe.task == "pretrain":
         pair = row.target or None
         ids, segments = formats.classification_prompt(tokenizer, row.source, pair)

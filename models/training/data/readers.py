@@ -19,6 +19,7 @@ from typing import Any, BinaryIO, NamedTuple
 from models.training.data.delimited import NotDelimitedError, delimiter_of, read_cells
 from models.training.recipe import Corpus
 
+SHIPPED = Path(__file__).parents[1] / "recipes"
 SKIPPED = "_"  # the name of columns that nobody reads; they may be empty
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _SHOWN = 5  # broken rows that are kept for the report
@@ -65,10 +66,16 @@ class Broken:
         return f"The first: {'; '.join(self.first)}" if self.first else ""
 
 
+def path_of(data: Path, name: str) -> Path:
+    """Of a recipe's file: in the data folder, or else one that comes with the shipped recipes."""
+    beside = SHIPPED / name
+    return beside if not (data / name).exists() and beside.is_file() else data / name
+
+
 def read_rows(corpus: Corpus, data: Path, broken: Broken | None = None) -> Iterator[Record]:
     """Rows in the file's order, every column filled. Raises DataError; `broken` counts the rows that are left out."""
     broken = Broken(corpus) if broken is None else broken
-    paths = [data / name for name in _names(corpus)]
+    paths = [path_of(data, name) for name in _names(corpus)]
     for path in paths:
         if not path.is_file():
             raise DataError(f"{path}: no such file; the recipe's files are relative to the data folder")

@@ -16,6 +16,7 @@ from models.training.recipe import Corpus, Recipe
 Complete = Callable[[Corpus, Iterator[Record]], Iterator[Record]]
 
 PASSAGE = 2000  # characters of a packed document that are cleaned and held out as one text
+NO_LABEL = ""  # of a classifier's text that has none
 FEW_WORDS = 4  # a text of fewer is not split
 # A full stop and its kin, with what closes a quotation, before a space; those of Chinese and Japanese need none.
 _SENTENCE_END = re.compile(r"[.!?…]+[\"'”’»)\]]*(?= )|[。！？]+[」』”’）]*")
@@ -88,7 +89,7 @@ def _needed(recipe: Recipe, corpus: Corpus) -> tuple[str, ...]:
     if recipe.task == "translate":
         return ()  # the recipe has checked its directions
     if recipe.task == "classify":
-        return ("text", corpus.label_column)
+        return ("text", corpus.label_column) if corpus.has_labels else ("text",)
     return ("text", recipe.control.column) if recipe.control else ("text",)
 
 
@@ -101,11 +102,11 @@ def _translations(corpus: Corpus, records: Iterator[Record]) -> Iterator[Sample]
 
 
 def _labelled(recipe: Recipe, corpus: Corpus, records: Iterator[Record]) -> Iterator[Sample]:
-    column, known = corpus.label_column, {*recipe.labels}
+    column, known = corpus.label_column, {*recipe.labels} if corpus.has_labels else None
     for values, line, group, _ in records:
         text, pair = values["text"], values.get("pair")
-        label = label_of(corpus, values[column])
-        rows = (Row(text, label, pair=pair),) if label in known or not known else ()
+        label = label_of(corpus, values[column]) if corpus.has_labels else NO_LABEL
+        rows = (Row(text, label, pair=pair),) if not known or label in known else ()
         yield Sample(rows, {"text": text} if pair is None else {"text": text, "pair": pair}, label, line, group)
 
 

@@ -18,7 +18,7 @@ from typing import TextIO
 from models.training.data.cleaning import Cleaner
 from models.training.data.duplicates import NearDuplicates, hash64
 from models.training.data.labels import MOST_LABELS, FoundLabels, check_examples, check_number, check_others
-from models.training.data.readers import Broken, DataError, Record, place
+from models.training.data.readers import Broken, DataError, Record, path_of, place
 from models.training.data.report import CorpusReport, Report, Role
 from models.training.data.rows import Row, Sample, read_samples
 from models.training.data.spool import Spool, key_of, prepared, read_rows, write_row
@@ -84,7 +84,7 @@ def with_labels(recipe: Recipe, data: Path, directory: Path) -> Recipe:
 
         def build(scratch: Path) -> None:
             found = FoundLabels()
-            for corpus in recipe.corpora:
+            for corpus in (corpus for corpus in recipe.corpora if corpus.has_labels):
                 for sample in read_samples(recipe, corpus, data):
                     found.add(sample.mark, corpus)
             (scratch / "labels.json").write_text(json.dumps(found.sorted()), encoding="utf-8")
@@ -125,7 +125,7 @@ def _all(recipe: Recipe) -> tuple[Corpus, ...]:
 def _files(corpora: Sequence[Corpus], data: Path) -> Iterator[Path]:
     for corpus in corpora:
         for name in corpus.files.values() or (corpus.file,):
-            yield data / name
+            yield path_of(data, name)
 
 
 def _stamp(path: Path) -> tuple[int, int]:
@@ -217,7 +217,7 @@ class _Preparation:
             if reason is None:
                 entry.kept += 1
                 entry.examples_kept += len(sample.rows)
-                if self._recipe.task == "classify":
+                if self._recipe.task == "classify" and corpus.has_labels:
                     self._report.labels[sample.mark] += 1
                 for row in sample.rows:
                     write_row(file, row)

@@ -19,6 +19,7 @@ from models.training.evaluation.metrics import Confusion, bits_per_byte, calibra
 from models.training.recipe import Corpus, Recipe
 
 HELD_OUT = "held-out reviews"  # of a generator: the texts its recipe holds out
+SURE = 0.8  # a confidence; of a text that no label fits it is to be lower
 HELD_OUT_WORDS = "held-out words"  # of an encoder's pre-training
 
 
@@ -58,7 +59,10 @@ def translation_scores(recipe: Recipe, data: Path, answer: AnswerTranslations) -
 
 
 def classification_scores(recipe: Recipe, data: Path, answer: AnswerLabels) -> dict[str, Any]:
-    """Of every test: {"nsmc.test": {"accuracy": ..., "macro_f1": ..., "calibration_error": ..., "texts": ...}}."""
+    """Of every test: {"nsmc.test": {"accuracy": ..., "macro_f1": ..., "calibration_error": ..., "texts": ...}}.
+
+    Of one without a label column, whose texts no label fits: {"unsure": ..., "confidence_below": ..., "texts": ...}.
+    """
     chosen: dict[str, list[Row]] = {}
     for corpus in recipe.tests:
         chosen.setdefault(name_of(corpus), []).extend(read_corpus(recipe, corpus, data))
@@ -73,6 +77,10 @@ def classification_scores(recipe: Recipe, data: Path, answer: AnswerLabels) -> d
 
 
 def label_scores(answers: Sequence[Answered], expected: Sequence[str], labels: Sequence[str]) -> dict[str, Any]:
+    """Of texts that no label fits, the share that is answered with a confidence below `SURE`."""
+    if not any(expected):
+        unsure = sum(answer.confidence < SURE for answer in answers)
+        return {"unsure": round(unsure / len(answers), 4), "confidence_below": SURE, "texts": len(answers)}
     confusion = Confusion.of([answer.label for answer in answers], expected, labels)
     right = [answer.label == label for answer, label in zip(answers, expected, strict=True)]
     return {

@@ -321,6 +321,7 @@ def test_a_change_of_any_data_field_is_seen(recipe):
     other = {"task", "training", "name", "model", "tokenizer", "start", "licence", "data", "attribution", "limits"}
     other |= {
         "beams",
+        "calibrate",
         "variation",
         "distillation",
         "frozen_encoder",
