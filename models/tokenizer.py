@@ -114,7 +114,7 @@ class Tokenizer:
         return text if self._reads_typed_letters else hangul.conjoined(text)
 
     def _written(self, text: str) -> str:
-        """What the vocabulary says, with letters as keyboards type them. Pieces of a text give pieces of what it gives."""
+        """What the vocabulary says, with letters as keyboards type them; of pieces of a text, pieces of it."""
         return text if self._reads_typed_letters else hangul.typed(text)
 
     @cached_property

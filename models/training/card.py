@@ -57,6 +57,7 @@ _METRICS = {
     "loops": "loops",
     "invents": "invents",
     "copied": "copied whole",
+    "clean": "samples without a blocked word",
 }
 _HUB_METRICS = {"macro_f1": "f1"}
 _COUNTS = ("sentences", "texts", "samples", "cases")

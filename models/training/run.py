@@ -182,7 +182,7 @@ def fit(job: Job, prepared: Prepared, *, group: Group = ALONE, say: Say = print)
         say(f"{recipe.name}: going on after step {trainer.progress.step:,}")
     result = trainer.run()
     if group.rank == 0:
-        facts = {}
+        facts: dict[str, object] = {}
         if recipe.calibrate:
             batch_tokens = recipe.training.batch_tokens
             temperature, loss = calibrate(model, objective, prepared.validation, batch_tokens, device)

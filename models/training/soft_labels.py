@@ -1,7 +1,7 @@
-"""A classifier that learns from what larger ones say of its texts: knowledge distillation (Hinton, Vinyals and Dean 2015).
+"""A classifier that learns from what larger ones say of its texts: knowledge distillation (Hinton et al. 2015).
 
 Teachers read every training text once, as it is; what they say, the mean of their probabilities, is kept on disk as it
-comes, so that an interrupted preparation goes on. Texts without a label teach, too: a corpus of them has no label column.
+comes, so that an interrupted preparation goes on. Texts without a label teach, too: their corpus has no label column.
 Shapes: N examples, M <= N that are stored, B of a batch, L labels.
 """
 
@@ -66,8 +66,8 @@ class TaughtExamples:
 class DistilledClassification(Classification):
     """Two terms: the labels of the texts that have one, and the teachers' probabilities of all.
 
-    With weight w and temperature T the loss is (1 - w) CE(label, p) + w T² CE(teachers at T, p at T), each the mean over
-    its texts; T² keeps the size of the second term's gradients whatever T is.
+    With weight w and temperature T the loss is (1 - w) CE(label, p) + w T² CE(teachers at T, p at T), each the mean
+    over its texts; T² keeps the size of the second term's gradients whatever T is.
     """
 
     def __init__(

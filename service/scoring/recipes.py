@@ -12,6 +12,7 @@ from rich.console import Console
 
 from models.checkpoint import load
 from models.registry import Registry
+from models.training.data.blocked import BlockedWords
 from models.training.evaluation.recipes import (
     Answered,
     classification_scores,
@@ -71,12 +72,22 @@ def _steering(directory: Path, recipe: Recipe, registry: Registry, console: Cons
         found = steer(generator, judge, steering.prompts, decoding, steering.samples)
     score = {
         "agreement": round(found.share, 4),
+        **_clean(recipe, found.texts),
         "samples": found.samples,
         "judge": found.judge,
         "asked": ", ".join(f"{prompt}={label}" for prompt, label in steering.prompts.items()),
         "decoding": f"temperature {steering.temperature:g}, top_p {steering.top_p:g}",
     }
     return {"steering": score}
+
+
+def _clean(recipe: Recipe, texts: Sequence[str]) -> dict[str, float]:
+    """The share of samples with no word that the recipe leaves out of training, where it leaves out some."""
+    rules = recipe.cleaning
+    if not rules.blocked:
+        return {}
+    blocked = BlockedWords(rules.blocked, rules.allowed)
+    return {"clean": round(sum(text not in blocked for text in texts) / len(texts), 4)}
 
 
 @contextmanager

@@ -40,6 +40,7 @@ class Steered:
 class SteeringResult:
     prompts: tuple[Steered, ...]
     judge: str  # name@version
+    texts: tuple[str, ...]  # of all samples, prompt by prompt
 
     @property
     def right(self) -> int:
@@ -125,4 +126,4 @@ def steer(
                 shown=tuple(zip(own[:SHOWN], given[:SHOWN], strict=True)),
             )
         )
-    return SteeringResult(tuple(results), judge.info.version)
+    return SteeringResult(tuple(results), judge.info.version, tuple(texts))

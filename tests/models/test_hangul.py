@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 from models import hangul
 
 # Letters that keyboards type, conjoining ones (first, middle and last), syllables with and without a last letter.
-KOREAN = st.text("ㅋㅠㅇㄳㅄㆍ\u3164" "\u110f\u1172\u110b\u11a8\u11aa\u1112\u119e\u11ab\u1160" "가각큐 a\u0301ﾡ㈀", max_size=12)
+KOREAN = st.text(
+    "ㅋㅠㅇㄳㅄㆍ\u3164\u110f\u1172\u110b\u11a8\u11aa\u1112\u119e\u11ab\u1160가각큐 a\u0301ﾡ㈀", max_size=12
+)
 
 
 @pytest.mark.parametrize("text", ["ㅋㅋㅠㅠ", "ㅇㅇ", "ㅎㅎㅎ 휴ㅠㅠ", "아ㅄ", "ㄱㄱㄱ", "배우ㆍ감독", "ㅡㅡ;", "ㄳ"])

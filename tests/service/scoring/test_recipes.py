@@ -84,6 +84,26 @@ def test_a_generators_samples_are_judged_by_the_classifier_of_the_registry(
     assert found["steering"]["asked"] == "<rating:2>=negative, <rating:9>=positive"
     assert found["steering"]["decoding"] == "temperature 1, top_p 1"
     assert 0 <= found["steering"]["agreement"] <= 1
+    assert "clean" not in found["steering"]
+
+
+def test_a_generators_samples_are_read_for_the_words_that_it_was_not_trained_on(
+    of_recipe: OfRecipe, made: dict[str, Path], data: Path, tmp_path: Path
+) -> None:
+    Registry(tmp_path / "registry").publish("classifier", made["classifier"])
+    steering = {"judge": "classifier", "prompts": {"<rating:9>": "positive"}, "samples": 20}
+    shares = []
+    for letters in ("abcdefghijklmnopqrstuvwxyz", "쀍"):
+        directory = of_recipe("generator", steering=steering, cleaning={"blocked": list(letters)})
+        shares.append(scores_of(directory, data, tmp_path / "registry")["steering"]["clean"])
+    assert shares[0] < 0.5, "random bytes have letters"
+    assert shares[1] == 1, "and hardly a syllable"
+
+
+def test_texts_that_no_label_fits_are_to_be_answered_with_little_confidence(of_recipe: OfRecipe, data: Path) -> None:
+    tests = [{"file": "labelled.test.tsv", "columns": ["_", "text"]}]
+    found = scores_of(of_recipe("classifier", tests=tests), data)["labelled.test"]
+    assert found == {"unsure": 1.0, "confidence_below": 0.8, "texts": 16}  # random weights are sure of nothing
 
 
 def test_a_judge_that_is_not_in_the_registry_is_named(of_recipe: OfRecipe, data: Path, tmp_path: Path) -> None:
