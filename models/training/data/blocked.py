@@ -1,7 +1,7 @@
 """Texts that contain a word which training is to leave out, in the ways in which people spell it past a filter.
 
 A word is found in any Unicode form of its letters, in any case, with signs or digits between them (`시1발`), with
-letters doubled (`씨이발`, `ㅅㅅㅂ`), and with a syllable spelt as its letters (`시바ㄹ`, `ㅅㅣ발`). Spelt with spaces it
+letters doubled (`씨이발`, `ㅅㅅㅂ`), with a syllable spelt as its letters (`시바ㄹ`, `ㅅㅣ발`). Spelt with spaces it
 is found where it stands by itself (`시 발`): inside other words the same letters mean nothing (`다시 발견`). Knows
 nothing of recipes: it is given the words.
 """
@@ -72,7 +72,7 @@ def _spellings(word: str) -> Iterator[tuple[str, str]]:
 
 
 def _letter(character: str, drawn: bool) -> str:
-    """The pattern of a character: doubled; a syllable also spelt as letters or, if `drawn`, with its vowel drawn out."""
+    """The pattern of a character: doubled; a syllable also spelt as letters and, if `drawn`, its vowel drawn out."""
     if not _is_syllable(character):
         wept = "".join(f"|{unicodedata.normalize('NFKC', character + vowel)}(?={vowel})" for vowel in _WEEPING)
         return f"(?:{re.escape(character)}+{wept})" if "ㄱ" <= character <= "ㅎ" else f"{re.escape(character)}+"

@@ -26,7 +26,7 @@ from models.training.data.written import Writing, written
 from models.training.recipe import Corpus, Recipe
 
 Say = Callable[[str], None]
-_VERSION = 2  # of the spooled files; others are written anew
+_VERSION = 3  # of the spooled files; others are written anew
 _SECONDS = 30  # between lines that say how far the reading is
 
 
@@ -84,9 +84,10 @@ def with_labels(recipe: Recipe, data: Path, directory: Path) -> Recipe:
 
         def build(scratch: Path) -> None:
             found = FoundLabels()
-            for corpus in (corpus for corpus in recipe.corpora if corpus.has_labels):
+            for corpus in recipe.corpora:
                 for sample in read_samples(recipe, corpus, data):
-                    found.add(sample.mark, corpus)
+                    if corpus.has_labels:
+                        found.add(sample.mark, corpus)
             (scratch / "labels.json").write_text(json.dumps(found.sorted()), encoding="utf-8")
 
         folder = prepared(directory / "data", "labels", key, build)
