@@ -23,10 +23,12 @@ def reason(rules: Cleaning, texts: dict[str, str], mark: str = "", held_out: Nea
         ("굿굿굿굿 굿굿굿굿굿굿굿", "min_distinct"),
         ("이런 나쁜말 은 하지 맙시다", "blocked"),
         ("이런 나1쁜.말 은 하지 맙시다", "blocked"),
+        ("이런 \u1109\u1107 영화는 처음", "blocked"),
+        ("이런 ㅅㅂ 영화는 처음", "blocked"),
     ],
 )
 def test_short_repetitive_and_insulting_texts_are_left_out(text, expected):
-    rules = Cleaning(min_characters=8, max_repeat=4, min_distinct=0.4, blocked=("나쁜말", "c++"))
+    rules = Cleaning(min_characters=8, max_repeat=4, min_distinct=0.4, blocked=("나쁜말", "ㅅㅂ", "c++"))
     assert reason(rules, {"text": text}) == expected
 
 
