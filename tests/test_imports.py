@@ -50,7 +50,7 @@ RULES = (
         ("models.disk", "models.formats", "models.tokenizer", "models.training.recipe"),
         ("numpy", "pyarrow"),
     ),
-    Rule("models.training.evaluation", ("models",), ("torch", "numpy", "sacrebleu", "yaml")),
+    Rule("models.training.evaluation", ("models",), ("torch", "numpy", "sacrebleu", "yaml", "rapidfuzz")),
     Rule("models.training.distributed", ("models",), ("torch", "ray")),
     Rule("service.errors", (), ()),
     Rule("service.messages", ("service.errors",), ()),

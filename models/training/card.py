@@ -58,6 +58,8 @@ _METRICS = {
     "invents": "invents",
     "copied": "copied whole",
     "clean": "samples without a blocked word",
+    "masked_word_accuracy": "masked word accuracy",
+    "masked_word_perplexity": "masked word perplexity",
 }
 _HUB_METRICS = {"macro_f1": "f1"}
 _COUNTS = ("sentences", "texts", "samples", "cases")
@@ -188,26 +190,51 @@ def _request(manifest: Manifest) -> str:
     return _REQUESTS[manifest.task].format(source=source, target=target)
 
 
-def _scores(scores: Mapping[str, Any]) -> str:
-    """A table of what was measured, and the signatures that say how."""
+def score_table(scores: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Head and rows of a table of tests: every measure with its interval of 95 % where it has one, and the size.
+
+    Nothing where no test has a measure that is known here.
+    """
     used = [measure for measure in _METRICS if any(measure in _measures(score) for score in scores.values())]
     if not used:
-        return ""
+        return [], []
     rows = []
-    computed: dict[str, list[str]] = {}  # measure and signature -> tests
     for test, score in scores.items():
         count = next((f"{score[name]:,} {name}" for name in _COUNTS if name in score), "")
-        rows.append((_cell(test), *(_figure(_measures(score).get(measure)) for measure in used), count))
+        rows.append([test, *(figure(score, measure) for measure in used), count])
+    return ["test", *(_METRICS[measure] for measure in used), "size"], rows
+
+
+def figure(score: Mapping[str, Any], measure: str) -> str:
+    """51.67 [50.02, 53.53]; empty where there is no such measure."""
+    value = _figure(_measures(score).get(measure))
+    interval = score.get("intervals", {}).get(measure)
+    return f"{value} [{', '.join(f'{bound:.4g}' for bound in interval)}]" if interval else value
+
+
+def _scores(scores: Mapping[str, Any]) -> str:
+    """A table of what was measured, and how."""
+    head, rows = score_table(scores)
+    if not head:
+        return ""
+    computed: dict[str, list[str]] = {}  # measure and signature -> tests
+    for test, score in scores.items():
         for measure, field in (("BLEU", "signature"), ("chrF", "chrf_signature")):
             if field in score:
                 computed.setdefault(f"{measure} `{score[field]}`", []).append(_cell(test))
-    table = _table(("test", *(_METRICS[measure] for measure in used), "size"), rows)
-    if not computed:
-        return table
-    lines = [
-        f"- {how}" + (f": {', '.join(tests)}" if len(tests) < len(scores) else "") for how, tests in computed.items()
-    ]
-    return f"{table}\n\nHow they were computed (sacrebleu):\n\n" + "\n".join(lines)
+    parts = [_table(head, [list(map(_cell, row)) for row in rows])]
+    if any("intervals" in score for score in scores.values()):
+        parts.append(
+            "In brackets: where the figure lies with 95 % certainty, had other texts of the same kind been drawn."
+        )
+    parts += dict.fromkeys(f"A test's subset, {score['subset']}." for score in scores.values() if "subset" in score)
+    if computed:
+        lines = [
+            f"- {how}" + (f": {', '.join(tests)}" if len(tests) < len(scores) else "")
+            for how, tests in computed.items()
+        ]
+        parts.append("How they were computed (sacrebleu):\n\n" + "\n".join(lines))
+    return "\n\n".join(parts)
 
 
 def _model(manifest: Manifest, config: Config) -> Iterator[tuple[str, object]]:

@@ -7,69 +7,19 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from models import checkpoint
-from models.checkpoint import Manifest
-from models.registry import Registry
+from models.checkpoint import CheckpointError, Manifest
+from models.registry import Registry, RegistryError
 from models.training.card import rewrite_card, write_card
+from models.training.evaluation.recipes import Measured
+from models.training.gate import TOLERANCE, GateError, Verdict, judge
 
-TOLERANCE = 0.01  # relative; a test of some thousand texts says no more than that for certain
-_HIGHER, _LOWER = ("bleu", "accuracy", "agreement"), ("bits_per_byte",)
-# What has to be equal for two scores of a test to be comparable: how it was computed, and on how many texts.
-_SAME = ("signature", "sentences", "texts", "samples", "judge", "asked", "decoding")
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """One measure of one test, of the current version and of the one that is to replace it."""
-
-    test: str
-    measure: str
-    old: float
-    new: float
-    limit: float  # the worst that passes
-
-    @property
-    def worse(self) -> bool:
-        better = self.new <= self.limit if self.measure in _LOWER else self.new >= self.limit
-        return not better  # also of what is no number
-
-
-class GateError(ValueError):
-    """A checkpoint that is worse than the current version by more than the tolerance."""
-
-    def __init__(self, name: str, against: str, comparisons: tuple[Comparison, ...], tolerance: float) -> None:
-        self.comparisons = comparisons
-        self.summary = f"{name} is worse than {against} by more than {tolerance:.2%}"
-        worse = (
-            f"{each.measure} of {each.test} is {each.new:.4g}, was {each.old:.4g}, limit {each.limit:.4g}"
-            for each in comparisons
-            if each.worse
-        )
-        super().__init__(f"{self.summary}: {'; '.join(worse)}")
-
-
-def compare(old: Mapping[str, Any], new: Mapping[str, Any], tolerance: float) -> tuple[Comparison, ...]:
-    """What the scores of two manifests have in common and may be compared.
-
-    `tolerance` is relative: with 0.01 a BLEU of 30 may fall to 29.7, and 2 bits per byte rise to 2.02.
-    """
-    found = []
-    for test in old:
-        before, after = old[test], new.get(test)
-        if not isinstance(before, Mapping) or not isinstance(after, Mapping):
-            continue
-        if any(before.get(field) != after.get(field) for field in _SAME):
-            continue
-        for measure in (*_HIGHER, *_LOWER):
-            if measure in before and measure in after:
-                share = 1 + tolerance if measure in _LOWER else 1 - tolerance
-                found.append(Comparison(test, measure, before[measure], after[measure], before[measure] * share))
-    return tuple(found)
+# Scores the current version, given its manifest, on the tests of the new one. Raises as scoring does.
+ScoreCurrent = Callable[[Manifest], Mapping[str, Measured]]
 
 
 def set_scores(directory: Path, scores: Mapping[str, Any]) -> Manifest:
@@ -86,23 +36,29 @@ def publish(
     registry: Registry | Path | str,
     scores: Mapping[str, Any] | None = None,
     *,
+    measured: Mapping[str, Measured] | None = None,
+    score_current: ScoreCurrent | None = None,
     tolerance: float = TOLERANCE,
     force: bool = False,
     note: str = "",
 ) -> Manifest:
     """Add `directory` to the registry under its manifest's name; the manifest of the version.
 
-    `directory` gets the scores and the model card, too; the card of the version tells of its publication. Raises
-    GateError when a test that the current version was scored on as well came out worse than `tolerance` allows;
+    `directory` gets the scores and the model card, too; the card of the version tells of its publication. The scores
+    are either `measured` here, and then `score_current` measures the current version on the same texts, or `scores`
+    from elsewhere, and then the two manifests are compared. Raises GateError for what is worse than the current
+    version or cannot be compared with it (`models.training.gate`);
     with `force` it is published all the same, and its manifest says so. No other publication comes between the
     comparison and the version being current.
     """
     if not 0 <= tolerance < 1:
         raise ValueError(f"tolerance is {tolerance}, expected a share from 0 to 1, such as 0.01 or 1%")
     _unpublished(directory)
-    if scores:
-        set_scores(directory, scores)
+    found = {test: each.scores for test, each in measured.items()} if measured is not None else scores
+    if found:
+        set_scores(directory, found)
     new = write_card(directory)
+    verdicts: dict[int, Verdict] = {}  # by the current version: the registry may ask again
 
     def admit(current: Manifest | None) -> dict[str, Any]:
         publication: dict[str, Any] = {"at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
@@ -110,20 +66,31 @@ def publish(
             publication["note"] = note
         if current is None:
             return publication
-        against = f"{current.name}@{current.version}"
-        comparisons = compare(current.scores, new.scores, tolerance)
-        refused = any(comparison.worse for comparison in comparisons)
-        if refused and not force:
-            raise GateError(new.name, against, comparisons, tolerance)
-        gate = {
-            "against": against,
-            "tolerance": tolerance,
-            "compared": [dataclasses.asdict(comparison) for comparison in comparisons],
-        }
-        return {**publication, "gate": gate, "forced": refused}
+        if current.version not in verdicts:
+            verdicts[current.version] = _compared(current, new, measured, score_current, tolerance)
+        verdict = verdicts[current.version]
+        if verdict.refused and not force:
+            raise GateError(new.name, verdict)
+        return {**publication, "gate": verdict.to_dict(), "forced": verdict.refused}
 
     registry = registry if isinstance(registry, Registry) else Registry(registry)
     return registry.manifest(new.name, registry.publish(new.name, directory, admit=admit, seal=rewrite_card))
+
+
+def _compared(
+    current: Manifest,
+    new: Manifest,
+    measured: Mapping[str, Measured] | None,
+    score_current: ScoreCurrent | None,
+    tolerance: float,
+) -> Verdict:
+    if measured is None or score_current is None:
+        return judge(current, new, None, tolerance)
+    try:
+        return judge(current, new, (score_current(current), measured), tolerance)
+    except (OSError, CheckpointError, RegistryError, ValueError) as error:  # it may be forced past what is broken
+        against = f"{current.name}@{current.version}"
+        return judge(current, new, ({}, measured), tolerance, [f"{against} cannot be scored: {error}"])
 
 
 def _unpublished(directory: Path) -> Manifest:

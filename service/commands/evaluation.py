@@ -15,7 +15,17 @@ _FILE, _TRANSLATOR, _GENERATOR = "The file", "A translator", "A generator"
 _FEW, _STEERING = "A generator as a classifier", "A generator's samples, judged by a classifier"
 
 CheckpointArgument = Annotated[str, typer.Argument(help="NAME, NAME@VERSION or a checkpoint directory.")]
-Data = Annotated[Path | None, typer.Option(help="The file to measure on.")]
+Data = Annotated[
+    Path | None, typer.Option(help="The file to measure on; of a folder, the test files that the recipe names.")
+]
+TrainingData = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="TRIPTYCH_DATA",
+        help="Folder of the files it was trained on, for the far subset; else that of --data.",
+        rich_help_panel=_TRANSLATOR,
+    ),
+]
 PrecisionOption = Annotated[
     Literal["auto", "float32", "bfloat16", "int8"], typer.Option(help="To compute in; auto is what would be served.")
 ]
@@ -47,7 +57,8 @@ Pair = Annotated[
 Beams = Annotated[int, typer.Option(min=1, help="Width of the beam search; 1 is greedy.", rich_help_panel=_TRANSLATOR)]
 LengthPenalty = Annotated[float, typer.Option(help="Of the beam search.", rich_help_panel=_TRANSLATOR)]
 Tokenize = Annotated[
-    str, typer.Option(help="For BLEU, as sacrebleu names it: 13a, zh, char ...", rich_help_panel=_TRANSLATOR)
+    str,
+    typer.Option(help="For BLEU, as sacrebleu names it; else by the target language.", rich_help_panel=_TRANSLATOR),
 ]
 Suite = Annotated[
     Path | None,
@@ -105,7 +116,8 @@ def evaluate(
     pair: Pair = None,
     beams: Beams = 4,
     length_penalty: LengthPenalty = 1.0,
-    tokenize: Tokenize = "13a",
+    tokenize: Tokenize = "",
+    training_data: TrainingData = None,
     worst: Worst = 5,
     suite: Suite = None,
     prompt: Prompt = "",
@@ -136,7 +148,7 @@ def evaluate(
     from models.registry import Registry, RegistryError
     from models.training.evaluation.fewshot import Template
     from service.messages import Decoding
-    from service.scoring.measuring import Options, Shots, Steering, measure
+    from service.scoring.measuring import Options, Shots, Steering, measure, measure_recipe
 
     if bool(judge) != bool(prompts):
         raise failed("--judge and --prompts belong together: a classifier, and what to ask the generator for")
@@ -180,7 +192,8 @@ def evaluate(
             seed=seed,
             pairs=tuple(_pair(each) for each in pair or ()),
             decoding=Decoding(num_beams=beams, length_penalty=length_penalty),
-            tokenize=tokenize,
+            tokenize=tokenize or None,
+            training_data=training_data,
             worst=worst,
             label_column=label_column,
             labels=_mapping("--labels", labels),
@@ -190,7 +203,11 @@ def evaluate(
             steering=steering,
             suite=suite,
         )
-        found = measure(checkpoints.resolve(checkpoint), options, console)
+        directory = checkpoints.resolve(checkpoint)
+        if data is not None and data.is_dir():
+            found = measure_recipe(directory, options, checkpoints, console)
+        else:
+            found = measure(directory, options, console)
         if json_file is not None:
             json_file.write_text(json.dumps(found, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
     except (OSError, CheckpointError, ConfigError, RegistryError, ValueError) as error:

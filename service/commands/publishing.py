@@ -5,20 +5,19 @@ from __future__ import annotations
 import json
 import math
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import yaml
-from rich.table import Table
 
 from service.commands.terminal import RegistryOption, console, failed
 from service.config import SHIPPED_REGISTRY
 
 if TYPE_CHECKING:
     from models.checkpoint import Manifest
-    from models.registry import Registry
-    from models.training.publishing import Comparison
+    from models.training.evaluation.recipes import Measured
 
 
 def publish(
@@ -28,9 +27,11 @@ def publish(
     ] = None,
     registry: RegistryOption = SHIPPED_REGISTRY,
     tolerance: Annotated[
-        str, typer.Option(help="How much worse than the current version a score may be, as a share: 1% or 0.01.")
+        str, typer.Option(help="So much worse than the current version passes, certain or not: 1% or 0.01.")
     ] = "1%",
-    force: Annotated[bool, typer.Option("--force", help="Publish even what is worse; the manifest says so.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Publish what is worse or cannot be compared; the manifest says so.")
+    ] = False,
     scores: Annotated[
         Path | None, typer.Option(help="JSON file of scores by test, measured elsewhere; then nothing is scored here.")
     ] = None,
@@ -39,29 +40,53 @@ def publish(
     ] = None,
     note: Annotated[str, typer.Option(help="A word on this version, for `registry show`.")] = "",
 ) -> None:
-    """Score a checkpoint on its test files through the serving engine, and publish it if it is good enough."""
+    """Score a checkpoint on its test files through the serving engine, and publish it if it is good enough.
+
+    The current version is scored on the same texts, and what is significantly worse is refused.
+    """
     from models.checkpoint import CheckpointError
     from models.registry import Registry, RegistryError
-    from models.training.publishing import GateError
+    from models.training.gate import GateError
     from models.training.publishing import publish as publish_checkpoint
+    from service.scoring import score, score_alike
+    from service.scoring.tables import show_comparisons, show_scores
 
     try:
         share = _share(tolerance)
         target = Registry(registry)  # a URL that cannot be opened is known before minutes of scoring
         robustness = _robustness_scores(directory, suite) if suite is not None else {}  # so is a suite
-        measured = _read_scores(scores) if scores is not None else _score(directory, data, target)
-        measured = {**measured, **robustness}
-        manifest = publish_checkpoint(directory, target, measured, tolerance=share, force=force, note=note)
+        if scores is not None:
+            found = {**_read_scores(scores), **robustness}
+            manifest = publish_checkpoint(directory, target, found, tolerance=share, force=force, note=note)
+        elif data is not None:
+
+            def score_current(current: Manifest) -> dict[str, Measured]:
+                assert data is not None
+                console.print(f"{current.name}@{current.version} is current: scoring it on the same texts")
+                place = target.resolve(f"{current.name}@{current.version}")
+                return score_alike(place, directory, data, target, console)
+
+            manifest = publish_checkpoint(
+                directory,
+                target,
+                measured={**score(directory, data, target, console), **_measured(robustness)},
+                score_current=score_current,
+                tolerance=share,
+                force=force,
+                note=note,
+            )
+        else:
+            raise ValueError(
+                "--data is missing: the folder of the files that the recipe is scored on (or give --scores)"
+            )
     except GateError as error:
-        console.print(_comparison(error.comparisons))
+        show_comparisons(error.verdict.to_dict(), console)
         raise failed(f"{error.summary}. Nothing was published; --force publishes it all the same") from error
     except (OSError, CheckpointError, RegistryError, ValueError) as error:
         raise failed(str(error)) from error
-    console.print(json.dumps(manifest.scores, indent=2, ensure_ascii=False), markup=False, soft_wrap=True)
-    gate = manifest.publication.get("gate")
-    if gate and not gate["compared"]:
-        console.print(f"Compared with nothing: {gate['against']} has no score that this one has, too")
-    elif gate:
+    show_scores(manifest.scores, console)
+    if gate := manifest.publication.get("gate"):
+        show_comparisons(gate, console)
         forced = ", and was forced" if manifest.publication["forced"] else ""
         console.print(f"Compared with {gate['against']}: {len(gate['compared'])} scores{forced}")
     console.print(f"Published as {manifest.name}@{manifest.version}")
@@ -95,12 +120,11 @@ def _share(text: str) -> float:
     return share
 
 
-def _score(directory: Path, data: Path | None, registry: Registry) -> dict[str, Any]:
-    from service.scoring import score
+def _measured(scores: Mapping[str, Any]) -> dict[str, Measured]:
+    """Of what no two versions are compared by."""
+    from models.training.evaluation.recipes import Measured
 
-    if data is None:
-        raise ValueError("--data is missing: the folder of the files that the recipe is scored on (or give --scores)")
-    return score(directory, data, registry, console)
+    return {test: Measured(dict(each)) for test, each in scores.items()}
 
 
 def _robustness_scores(directory: Path, suite: Path) -> dict[str, Any]:
@@ -118,14 +142,20 @@ def _read_scores(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path}: expected measures by test, such as {{'test.tsv': {{'accuracy': 0.9}}}}")
     for test, score in values.items():
         for measure, value in score.items():
-            if not isinstance(value, str | int | float) or (isinstance(value, float) and not math.isfinite(value)):
+            if measure == "intervals":
+                _check_intervals(path, test, value)
+            elif not isinstance(value, str | int | float) or (isinstance(value, float) and not math.isfinite(value)):
                 raise ValueError(f"{path}: {measure} of {test} is {value!r}, expected a number or a text")
     return values
 
 
-def _comparison(comparisons: tuple[Comparison, ...]) -> Table:
-    table = Table("test", "measure", "current", "this one", "limit", "", box=None)
-    for each in comparisons:
-        figures = (f"{value:.4g}" for value in (each.old, each.new, each.limit))
-        table.add_row(each.test, each.measure, *figures, "[red]worse[/red]" if each.worse else "")
-    return table
+def _check_intervals(path: Path, test: str, intervals: object) -> None:
+    expected = (
+        f"{path}: intervals of {test} is {intervals!r}, expected two numbers by measure, such as {{'bleu': [29, 31]}}"
+    )
+    if not isinstance(intervals, dict):
+        raise ValueError(expected)
+    for bounds in intervals.values():
+        known = isinstance(bounds, list) and len(bounds) == 2 and all(isinstance(each, int | float) for each in bounds)
+        if not known or not bounds[0] <= bounds[1] or not all(map(math.isfinite, bounds)):
+            raise ValueError(expected)

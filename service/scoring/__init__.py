@@ -4,6 +4,6 @@
 `evaluating` and `steering` compute what `tables` shows.
 """
 
-from service.scoring.recipes import score
+from service.scoring.recipes import score, score_alike
 
-__all__ = ["score"]
+__all__ = ["score", "score_alike"]

@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from models import formats
+from models.training.evaluation.far import RULE
 from models.training.evaluation.fewshot import Labelled
 from models.training.evaluation.likelihood import Likelihood, MaskedWords
 from models.training.evaluation.metrics import (
@@ -19,8 +20,8 @@ from models.training.evaluation.metrics import (
     Sentence,
     TranslationQuality,
     calibration,
-    interval,
     quality_by_length,
+    tokenizer_of,
     translation_quality,
     worst_sentences,
 )
@@ -37,6 +38,7 @@ class TranslationResult:
     source: str
     target: str
     quality: TranslationQuality
+    far: TranslationQuality | None  # of the far sentences, where it is known which they are and there are any
     by_length: list[LengthBin]
     worst: list[Sentence]
     refused: int
@@ -46,8 +48,9 @@ class TranslationResult:
 
     def to_dict(self) -> dict[str, Any]:
         return {
-            **asdict(self.quality),
-            "by_source_words": {each.name: asdict(each.quality) for each in self.by_length},
+            **_facts(self.quality),
+            **({"far": {**_facts(self.far), "subset": RULE}} if self.far else {}),
+            "by_source_words": {each.name: _facts(each.quality) for each in self.by_length},
             "worst": [asdict(sentence) for sentence in self.worst],
             "refused": self.refused,
             "seconds": round(self.seconds, 3),
@@ -63,19 +66,28 @@ def evaluate_translations(
     *,
     pair: tuple[str, str],
     decoding: Decoding,
-    tokenize: str = "13a",
+    tokenize: str | None = None,
+    far: Sequence[bool] | None = None,
     worst: int = 5,
 ) -> TranslationResult:
-    """Raises ValueError where none of the texts can be translated."""
+    """`tokenize` is that of the target language unless given, `far` says which of the sources are.
+
+    Raises ValueError where none of the texts can be translated.
+    """
+    tokenize = tokenize or tokenizer_of(pair[1])
     found = answers.translations(sources, *pair, decoding)
     kept = _some_answered(found.answered, found.refusal)
     completions = found.answered_each
     hypotheses = [completion.text for completion in completions]
     sources, references = [sources[i] for i in kept], [references[i] for i in kept]
+    chosen = [n for n, i in enumerate(kept) if far[i]] if far is not None else []
     return TranslationResult(
         source=pair[0],
         target=pair[1],
         quality=translation_quality(hypotheses, references, tokenize),
+        far=translation_quality([hypotheses[n] for n in chosen], [references[n] for n in chosen], tokenize)
+        if chosen
+        else None,
         by_length=quality_by_length(sources, hypotheses, references, tokenize),
         worst=worst_sentences(sources, hypotheses, references, worst),
         refused=found.refused,
@@ -94,15 +106,9 @@ class ClassificationResult:
     refusal: str
     seconds: float
 
-    @property
-    def interval(self) -> tuple[float, float]:
-        """Of the accuracy."""
-        return interval(self.confusion.right, self.confusion.texts)
-
     def to_dict(self) -> dict[str, Any]:
         return {
             **self.scores,
-            "accuracy_interval": [round(bound, 4) for bound in self.interval],
             "majority": round(self.confusion.majority, 4),
             "labels": {
                 quality.label: {
@@ -133,7 +139,7 @@ def evaluate_labels(answers: EngineAnswers, rows: Sequence[Labelled]) -> Classif
     labels = answers.info.labels
     right = [answer.label == label for answer, label in zip(given, expected, strict=True)]
     return ClassificationResult(
-        scores=label_scores(given, expected, labels),
+        scores=label_scores(given, expected, labels).scores,
         confusion=Confusion.of([answer.label for answer in given], expected, labels),
         calibration=calibration([answer.confidence for answer in given], right),
         refused=found.refused,
@@ -174,7 +180,7 @@ def evaluate_texts(
     found = converted.texts(texts, console, prompts, stride)
     seconds = time.perf_counter() - started
     size = sum(len(formats.normalize(text).encode()) for text in texts)
-    return TextResult(scores=text_scores(found, texts), likelihood=found, bytes=size, seconds=seconds)
+    return TextResult(scores=text_scores(found, texts).scores, likelihood=found, bytes=size, seconds=seconds)
 
 
 @dataclass(frozen=True)
@@ -189,7 +195,15 @@ class MaskedWordResult:
 def evaluate_masked_words(converted: Converted, rows: Sequence[tuple[str, str | None]], seed: int) -> MaskedWordResult:
     """Raises ValueError where the texts have no word to hide."""
     found = converted.masked_words(rows, seed)
-    return MaskedWordResult(masked_word_scores(found, len(rows)), found)
+    return MaskedWordResult(masked_word_scores(found, len(rows)).scores, found)
+
+
+def _facts(quality: TranslationQuality) -> dict[str, Any]:
+    return {
+        **quality.scores,
+        "brevity_penalty": quality.brevity_penalty,
+        "length_ratio": quality.length_ratio,
+    }
 
 
 def _some_answered(answered: list[int], refusal: str) -> list[int]:

@@ -10,12 +10,14 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from models.checkpoint import Checkpoint, Manifest, load
+from models.checkpoint import Checkpoint, Manifest, load, read_manifest
 from models.precision import Precision
+from models.registry import Registry
+from models.training.evaluation.far import FarSubset
 from models.training.evaluation.fewshot import FewShot, Labelled, Template
 from models.training.evaluation.robustness import report as robustness_report
 from models.training.evaluation.testfile import TestFile, known_columns, places
-from models.training.recipe import Format
+from models.training.recipe import Format, Recipe
 from service.messages import Decoding
 from service.scoring import tables
 from service.scoring.answers import EngineAnswers
@@ -26,6 +28,7 @@ from service.scoring.evaluating import (
     evaluate_translations,
 )
 from service.scoring.likelihoods import Converted, progress
+from service.scoring.recipes import score
 from service.scoring.robustness import suite_for, tallies
 from service.scoring.steering import load_judge, steer
 
@@ -60,7 +63,8 @@ class Options:
     seed: int = 1
     pairs: tuple[tuple[str, str], ...] = ()  # none: all of the checkpoint's that the columns have
     decoding: Decoding = field(default_factory=lambda: Decoding(num_beams=4))  # of a translator
-    tokenize: str = "13a"
+    tokenize: str | None = None  # None: by the target language
+    training_data: Path | None = None  # folder of the files that the checkpoint's recipe was trained on
     worst: int = 5
     label_column: str = ""  # "": label, or what a file without `columns` seems to call it
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -102,6 +106,25 @@ class Options:
         )
 
 
+def measure_recipe(directory: Path, options: Options, registry: Registry, console: Console) -> dict[str, Any]:
+    """Show what `publish` would: the scores on the tests of the checkpoint's recipe, found in the folder of the data.
+
+    Raises as `service.scoring.score`.
+    """
+    assert options.data is not None
+    manifest = read_manifest(directory)
+    console.print(
+        f"[bold]{manifest.name}@{manifest.version}[/bold], made to {manifest.task}, "
+        f"on its recipe's tests in {options.data}"
+    )
+    found = {
+        test: each.scores
+        for test, each in score(directory, options.data, registry, console, limit=options.limit).items()
+    }
+    tables.show_scores(found, console)
+    return _record(manifest, options, "float32", found)
+
+
 def measure(directory: Path, options: Options, console: Console) -> dict[str, Any]:
     """Show what was measured; the scores as plain values.
 
@@ -124,6 +147,10 @@ def measure(directory: Path, options: Options, console: Console) -> dict[str, An
         scores, precision = _robustness(checkpoint, options, options.suite, console)
     else:
         scores, precision = _BY_TASK[manifest.task](checkpoint, options, console)
+    return _record(manifest, options, precision, scores)
+
+
+def _record(manifest: Manifest, options: Options, precision: str, scores: dict[str, Any]) -> dict[str, Any]:
     return {
         "checkpoint": f"{manifest.name}@{manifest.version}",
         "task": manifest.task,
@@ -153,17 +180,21 @@ def _translations(checkpoint: Checkpoint, options: Options, console: Console) ->
         raise ValueError(f"say which way to translate with --pair, or what the columns are: {_listed(served)}")
     file = options.read(list(dict.fromkeys(language for pair in pairs for language in pair)))
     _report(file, console)
+    subset = _far_subset(checkpoint.manifest, options, console)
     scores = {}
     with EngineAnswers(checkpoint, console, options.precision) as answers:
         decoding = options.decoding
         console.print(f"{answers.info.precision}, {_search(decoding)}")
         for pair in pairs:
+            sources, references = file.translations(*pair)
             result = evaluate_translations(
                 answers,
-                *file.translations(*pair),
+                sources,
+                references,
                 pair=pair,
                 decoding=decoding,
                 tokenize=options.tokenize,
+                far=subset.of(*pair, sources, references) if subset is not None else None,
                 worst=options.worst,
             )
             tables.show_translation(result, console)
@@ -182,6 +213,19 @@ def _robustness(checkpoint: Checkpoint, options: Options, path: Path, console: C
         found = tallies(answers, suite, options.decoding)
         tables.show_robustness(found, options.worst, console)
         return {"beams": options.decoding.num_beams, **robustness_report(found)}, answers.info.precision
+
+
+def _far_subset(manifest: Manifest, options: Options, console: Console) -> FarSubset | None:
+    """None, and the reason is said, where the training text is not at hand."""
+    folder = options.training_data or (options.data.parent if options.data is not None else Path())
+    try:
+        recipe = manifest.training.get("recipe")
+        if recipe is None:
+            raise ValueError(f"{manifest.name} was made by no recipe, which would say what it was trained on")
+        return FarSubset(Recipe.from_dict(recipe), folder, lambda line: console.print(line, markup=False))
+    except ValueError as error:
+        console.print(Text(f"The far subset is left out: {error}", style="dim"))
+        return None
 
 
 def _labels(checkpoint: Checkpoint, options: Options, console: Console) -> Measured:

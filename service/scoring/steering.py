@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from models.checkpoint import Checkpoint, load
-from models.training.evaluation.metrics import interval
+from models.training.evaluation.resampling import wilson
 from service.messages import Decoding
 from service.scoring.answers import EngineAnswers
 
@@ -33,7 +33,7 @@ class Steered:
 
     @property
     def interval(self) -> tuple[float, float]:
-        return interval(self.right, self.samples)
+        return wilson(self.right, self.samples)
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ class SteeringResult:
     prompts: tuple[Steered, ...]
     judge: str  # name@version
     texts: tuple[str, ...]  # of all samples, prompt by prompt
+    right_each: tuple[bool, ...]  # of all samples, prompt by prompt
 
     @property
     def right(self) -> int:
@@ -56,7 +57,7 @@ class SteeringResult:
 
     @property
     def interval(self) -> tuple[float, float]:
-        return interval(self.right, self.samples)
+        return wilson(self.right, self.samples)
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -126,4 +127,5 @@ def steer(
                 shown=tuple(zip(own[:SHOWN], given[:SHOWN], strict=True)),
             )
         )
-    return SteeringResult(tuple(results), judge.info.version, tuple(texts))
+    right_each = tuple(label == prompts[prompt] for (prompt, _), label in zip(asked, labels, strict=True))
+    return SteeringResult(tuple(results), judge.info.version, tuple(texts), right_each)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from models.training.card import figure, score_table
+from models.training.evaluation.far import RULE
 from models.training.evaluation.fewshot import ShotResult
 from models.training.evaluation.metrics import Calibration, Confusion, perplexity
 from models.training.evaluation.robustness import Share, Tally, together
@@ -20,27 +23,68 @@ MOST_COLUMNS = 10  # labels of a confusion matrix that is shown whole; of more, 
 BAR = 20  # characters
 
 
+def show_scores(scores: Mapping[str, Any], console: Console) -> None:
+    """By test, as a manifest has them."""
+    head, rows = score_table(scores)
+    if not head:
+        console.print("No scores")
+        return
+    table = _table("", *(name if name == "test" else f">{name}" for name in head))
+    for row in rows:
+        table.add_row(*map(Text, row))
+    console.print(table)
+    for rule in dict.fromkeys(score["subset"] for score in scores.values() if "subset" in score):
+        console.print(_dim(rule))
+
+
+def show_comparisons(gate: Mapping[str, Any], console: Console) -> None:
+    """What the gate compared, as a manifest's publication has it."""
+    if gate["compared"]:
+        table = _table("", "test", "measure", f">{gate['against']}", ">this one", ">limit", ">p", "")
+        for each in gate["compared"]:
+            figures = (
+                figure({measure: each[side], "intervals": {measure: each[f"{side}_interval"]}}, measure)
+                for measure, side in ((each["measure"], "old"), (each["measure"], "new"))
+            )
+            p = "" if each["p"] is None else f"{each['p']:.2g}"
+            worse = Text("worse" if each["refused"] else "", style="red")
+            table.add_row(Text(each["test"]), each["measure"], *figures, f"{each['limit']:.4g}", p, worse)
+        console.print(table)
+    for obstacle in gate["obstacles"]:
+        console.print(Text(f"not compared: {obstacle}", style="yellow"))
+
+
 def show_translation(result: TranslationResult, console: Console) -> None:
     quality = result.quality
     console.print(f"\n[bold]{result.source} → {result.target}[/bold]  {quality.sentences:,} sentences")
     figures = _figures()
-    figures.add_row("BLEU", f"[bold]{quality.bleu:.2f}[/bold]", "")
-    figures.add_row("chrF", f"[bold]{quality.chrf:.2f}[/bold]", "")
+    for name, value, measure in (("BLEU", quality.bleu, "bleu"), ("chrF", quality.chrf, "chrf")):
+        headline = "bold" if quality.headline == measure else ""
+        figures.add_row(name, Text(f"{value:.2f}", style=headline), _sure(quality.intervals, measure, 2))
+        if result.far is not None:
+            far = {"bleu": result.far.bleu, "chrf": result.far.chrf}[measure]
+            figures.add_row(f"{name}, far", f"{far:.2f}", _sure(result.far.intervals, measure, 2))
     shorter = "the translations are too short" if quality.brevity_penalty < 1 else "nothing is lost for shortness"
     figures.add_row("brevity penalty", f"{quality.brevity_penalty:.3f}", _dim(shorter))
     figures.add_row("length ratio", f"{quality.length_ratio:.3f}", _dim("tokens of the translations to the references"))
     speed = f"{result.tokens / result.seconds:,.0f} tokens/s, all {quality.sentences:,} at once"
     figures.add_row("sentences/s", f"{quality.sentences / result.seconds:,.1f}", _dim(speed))
     console.print(figures)
+    if result.far is not None:
+        console.print(_dim(f" {result.far.sentences:,} sentences are {RULE}"), soft_wrap=True)
     for name, signature in (("BLEU", quality.signature), ("chrF", quality.chrf_signature)):
         console.print(_dim(f" {name} {signature}"), soft_wrap=True)
-    lengths = _table("By the length of the source", "words", ">sentences", ">BLEU", ">chrF", ">length ratio", "")
+    lengths = _table(
+        "By the length of the source", "words", ">sentences", ">BLEU", "", ">chrF", "", ">length ratio", ""
+    )
     for each in result.by_length:
         lengths.add_row(
             each.name,
             f"{each.quality.sentences:,}",
             f"{each.quality.bleu:.2f}",
+            _dim(_bounds(each.quality.intervals["bleu"], 1)),
             f"{each.quality.chrf:.2f}",
+            _dim(_bounds(each.quality.intervals["chrf"], 1)),
             f"{each.quality.length_ratio:.3f}",
             _bar(each.quality.bleu / 100),
         )
@@ -57,15 +101,14 @@ def show_translation(result: TranslationResult, console: Console) -> None:
 
 def show_classification(result: ClassificationResult, console: Console) -> None:
     confusion = result.confusion
-    low, high = result.interval
+    intervals = result.scores["intervals"]
     console.print(f"\n[bold]{confusion.texts:,} texts[/bold]")
     figures = _figures()
-    figures.add_row("accuracy", f"[bold]{confusion.accuracy:.4f}[/bold]", _dim(f"95 % sure: {low:.4f} to {high:.4f}"))
-    figures.add_row("macro F1", f"[bold]{confusion.macro_f1:.4f}[/bold]", "")
+    figures.add_row("accuracy", f"[bold]{confusion.accuracy:.4f}[/bold]", _sure(intervals, "accuracy", 4))
+    figures.add_row("macro F1", f"[bold]{confusion.macro_f1:.4f}[/bold]", _sure(intervals, "macro_f1", 4))
     figures.add_row("majority", f"{confusion.majority:.4f}", _dim("accuracy of always giving the most frequent label"))
-    figures.add_row(
-        "calibration error", f"{result.calibration.error:.4f}", _dim("expected gap of confidence and accuracy, 15 bins")
-    )
+    figures.add_row("calibration error", f"{result.calibration.error:.4f}", _sure(intervals, "calibration_error", 4))
+    figures.add_row("", "", _dim("expected gap of confidence and accuracy, 15 bins"))
     figures.add_row("texts/s", f"{confusion.texts / result.seconds:,.1f}", "")
     console.print(figures)
     labels = _table("By label", "label", ">precision", ">recall", ">F1", ">texts")
@@ -90,11 +133,15 @@ def show_texts(result: TextResult, console: Console) -> None:
     figures.add_row(
         "perplexity",
         f"[bold]{perplexity(found.nats, found.tokens):.2f}[/bold]",
-        _dim(f"per token, {found.tokens:,} with the texts' ends"),
+        _sure(result.scores["intervals"], "perplexity", 2),
     )
+    figures.add_row("", "", _dim(f"per token, {found.tokens:,} with the texts' ends"))
     figures.add_row(
-        "bits per byte", f"[bold]{result.scores['bits_per_byte']:.4f}[/bold]", _dim(f"{result.bytes:,} bytes of UTF-8")
+        "bits per byte",
+        f"[bold]{result.scores['bits_per_byte']:.4f}[/bold]",
+        _sure(result.scores["intervals"], "bits_per_byte", 4),
     )
+    figures.add_row("", "", _dim(f"{result.bytes:,} bytes of UTF-8"))
     if found.windows > result.scores["texts"]:
         figures.add_row("windows", f"{found.windows:,}", _dim("some texts are longer than the model reads at once"))
     figures.add_row("tokens/s", f"{found.tokens / result.seconds:,.0f}", "")
@@ -108,9 +155,14 @@ def show_masked_words(result: MaskedWordResult, console: Console) -> None:
     figures.add_row(
         "masked words",
         f"[bold]{found.right / found.words:.4f}[/bold]",
-        _dim(f"guessed right, of {found.words:,} hidden"),
+        _sure(result.scores["intervals"], "masked_word_accuracy", 4),
     )
-    figures.add_row("perplexity", f"[bold]{perplexity(found.nats, found.words):.2f}[/bold]", _dim("per hidden word"))
+    figures.add_row("", "", _dim(f"guessed right, of {found.words:,} hidden"))
+    figures.add_row(
+        "perplexity",
+        f"[bold]{perplexity(found.nats, found.words):.2f}[/bold]",
+        _sure(result.scores["intervals"], "masked_word_perplexity", 2),
+    )
     console.print(figures)
 
 
@@ -279,6 +331,14 @@ def _figures() -> Table:
 
 def _bar(share: float) -> Text:
     return Text("█" * round(share * BAR), style="cyan") + Text("·" * (BAR - round(share * BAR)), style="dim")
+
+
+def _sure(intervals: Mapping[str, Sequence[float]], measure: str, digits: int) -> Text:
+    return _dim(f"95 % sure: {_bounds(intervals[measure], digits)}")
+
+
+def _bounds(interval: Sequence[float], digits: int) -> str:
+    return f"[{interval[0]:.{digits}f}, {interval[1]:.{digits}f}]"
 
 
 def _dim(text: str) -> Text:

@@ -37,11 +37,19 @@ class Window:
 
 @dataclass(frozen=True)
 class Likelihood:
-    """Of texts as a whole."""
+    """Of texts, in their order."""
 
-    nats: float  # summed negative log-likelihood, of the end tokens too
-    tokens: int
-    windows: int
+    nats_each: list[float]  # summed negative log-likelihood, of the end token too
+    tokens_each: list[int]
+    windows: int  # of all together
+
+    @property
+    def nats(self) -> float:
+        return sum(self.nats_each)
+
+    @property
+    def tokens(self) -> int:
+        return sum(self.tokens_each)
 
 
 def windows(prompt: list[int], text: list[int], context: int, stride: int | None = None) -> Iterator[Window]:
@@ -102,21 +110,39 @@ def text_likelihood(
     `track` gets the number of windows and returns what is told how many more have been read.
     """
     rows: list[Window] = []
+    owners: list[int] = []
     for number, text in enumerate(texts):
         prompt = formats.generation_prompt(tokenizer, prompts[number] if prompts else "")
         ids = [*tokenizer.encode(formats.normalize(text)), config.end_id]
         rows += windows(prompt, ids, config.context, stride)
+        owners += [number] * (len(rows) - len(owners))
+    nats_each, tokens_each = [0.0] * len(texts), [0] * len(texts)
     nats = negative_log_likelihoods(model, rows, pad_id=config.pad_id, tick=track(len(rows)))
-    return Likelihood(sum(nats), sum(row.scored for row in rows), len(rows))
+    for owner, row, cost in zip(owners, rows, nats, strict=True):
+        nats_each[owner] += cost
+        tokens_each[owner] += row.scored
+    return Likelihood(nats_each, tokens_each, len(rows))
 
 
 @dataclass(frozen=True)
 class MaskedWords:
-    """How well a pre-trained encoder guesses words that were hidden from it."""
+    """How well a pre-trained encoder guesses words that were hidden from it, text by text."""
 
-    right: int
-    words: int
-    nats: float
+    right_each: list[int]
+    words_each: list[int]
+    nats_each: list[float]
+
+    @property
+    def right(self) -> int:
+        return sum(self.right_each)
+
+    @property
+    def words(self) -> int:
+        return sum(self.words_each)
+
+    @property
+    def nats(self) -> float:
+        return sum(self.nats_each)
 
 
 @torch.inference_mode()
@@ -134,7 +160,7 @@ def masked_words(
     device = next(model.parameters()).device
     read = [formats.classification_prompt(tokenizer, *text) for text in texts]
     pieces = [(ids[: config.max_positions], segments[: config.max_positions]) for ids, segments in read]
-    right, words, nats = 0, 0, 0.0
+    right_T, words_T, nats_T = (torch.zeros(len(texts), dtype=torch.float64) for _ in range(3))
     for chosen in _batches([len(ids) for ids, _ in pieces]):
         tokens_BS, segments_BS = (
             pad_sequence([torch.tensor(pieces[i][part]) for i in chosen], batch_first=True, padding_value=fill)
@@ -155,11 +181,13 @@ def masked_words(
             segments_BS=segments_BS.to(device),
         )
         vectors_NC = model.hidden(prompts)[hidden_BS.to(device)]
-        nats -= float(_log_probabilities(model.masked_words, vectors_NC, targets_N).double().sum())
+        costs_N = _log_probabilities(model.masked_words, vectors_NC, targets_N).double().neg().cpu()
         guesses = [model.masked_words(some).argmax(1) for some in vectors_NC.split(LOGITS_AT_A_TIME)]
-        right += int((torch.cat(guesses) == targets_N).sum())
-        words += len(targets_N)
-    return MaskedWords(right, words, nats)
+        right_N = (torch.cat(guesses) == targets_N).double().cpu()
+        owners_N = torch.tensor(chosen)[hidden_BS.nonzero()[:, 0]]
+        for total_T, values_N in ((right_T, right_N), (words_T, torch.ones_like(right_N)), (nats_T, costs_N)):
+            total_T.index_add_(0, owners_N, values_N)
+    return MaskedWords(right_T.int().tolist(), words_T.int().tolist(), nats_T.tolist())
 
 
 def _log_probabilities(project: Callable[[Tensor], Tensor], vectors_NC: Tensor, targets_N: Tensor) -> Tensor:

@@ -7,12 +7,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
+from models.training.evaluation.resampling import Interval, Sample, Share
+
 LENGTHS = (5, 10, 20, 40)  # words: upper ends of the bins that translations are told apart by, the last one is open
 BINS = 15  # of confidence, as Guo et al. have it
+# How sacrebleu splits what BLEU counts, where it is not by 13a, which splits at spaces. In Korean a word stands between
+# them with its particles, and writers set them freely; sacrebleu's own way, ko-mecab, needs a native library.
+_TOKENIZERS = {"zh": "zh", **dict.fromkeys(("ja", "ko", "th", "lo", "km", "my"), "char")}
+
+
+def tokenizer_of(language: str) -> str:
+    """sacrebleu's name of what BLEU of translations into a language is computed with."""
+    return _TOKENIZERS.get(language.split("_")[0], "13a")
+
+
+def headline_of(scores: Any) -> str:
+    """Which of a translator's measures it is judged by: BLEU of words, and chrF where there are only characters."""
+    return "chrf" if "tok:char" in str(scores.get("signature", "")) else "bleu"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +43,12 @@ class TranslationQuality:
     sentences: int
     brevity_penalty: float  # what BLEU was multiplied with because the translations are too short; 1: they are not
     length_ratio: float  # tokens of the translations / of the references
+    samples: dict[str, Sample] = field(repr=False, compare=False)  # bleu, chrf
+    intervals: dict[str, Interval]  # of 95 %, by bootstrap over the sentences
+
+    @property
+    def headline(self) -> str:
+        return headline_of({"signature": self.signature})
 
     @property
     def scores(self) -> dict[str, Any]:
@@ -33,6 +56,7 @@ class TranslationQuality:
         return {
             "bleu": self.bleu,
             "chrf": self.chrf,
+            "intervals": {measure: list(interval) for measure, interval in self.intervals.items()},
             "signature": self.signature,
             "chrf_signature": self.chrf_signature,
             "sentences": self.sentences,
@@ -42,23 +66,35 @@ class TranslationQuality:
 def translation_quality(
     hypotheses: Sequence[str], references: Sequence[str], tokenize: str = "13a"
 ) -> TranslationQuality:
-    """`tokenize` is sacrebleu's; BLEU of languages without spaces needs another one (zh, char).
+    """`tokenize` is sacrebleu's: see `tokenizer_of`.
 
-    Raises ValueError when the lengths differ or there is nothing to measure.
+    Raises ValueError when the lengths differ, there is nothing to measure, or sacrebleu has no such tokenizer.
     """
     from sacrebleu.metrics import BLEU, CHRF  # an extra: serving does not need it
 
     _check_lengths(hypotheses, references)
+    if tokenize not in BLEU.TOKENIZERS:
+        raise ValueError(f"BLEU has no tokenizer {tokenize!r}; there are {', '.join(sorted(BLEU.TOKENIZERS))}")
     measure, characters = BLEU(tokenize=tokenize), CHRF()
-    score = measure.corpus_score(list(hypotheses), [list(references)])
+    samples = {
+        name: Sample(
+            # What sacrebleu's own bootstrap resamples: n-grams that match, n-grams, lengths.
+            np.array(metric._extract_corpus_statistics(list(hypotheses), [list(references)]), dtype=np.float64),
+            lambda sums, metric=metric: metric._compute_score_from_stats(sums).score,  # type: ignore[misc]
+        )
+        for name, metric in (("bleu", measure), ("chrf", characters))
+    }
+    score = measure._compute_score_from_stats(samples["bleu"].statistics_NS.sum(0).tolist())
     return TranslationQuality(
         bleu=round(score.score, 2),
-        chrf=round(characters.corpus_score(list(hypotheses), [list(references)]).score, 2),
+        chrf=round(samples["chrf"].value, 2),
         signature=str(measure.get_signature()),
         chrf_signature=str(characters.get_signature()),
         sentences=len(references),
         brevity_penalty=round(score.bp, 4),
         length_ratio=round(score.sys_len / score.ref_len, 4) if score.ref_len else 0.0,
+        samples=samples,
+        intervals={name: rounded(sample.interval(), 2) for name, sample in samples.items()},
     )
 
 
@@ -212,7 +248,7 @@ def calibration(confidences: Sequence[float], right: Sequence[bool], bins: int =
     _check_lengths(confidences, right)
     members: list[list[int]] = [[] for _ in range(bins)]
     for index, confidence in enumerate(confidences):
-        members[min(max(math.ceil(confidence * bins) - 1, 0), bins - 1)].append(index)
+        members[_bin_of(confidence, bins)].append(index)
     found = []
     for number, chosen in enumerate(members):
         texts = len(chosen)
@@ -222,16 +258,43 @@ def calibration(confidences: Sequence[float], right: Sequence[bool], bins: int =
     return Calibration(tuple(found))
 
 
-def interval(right: int, texts: int) -> tuple[float, float]:
-    """In which a share lies with 95 % certainty, from `right` of `texts` (Wilson 1927)."""
-    z = 1.959964
-    share, squared = right / texts, z * z / texts
-    middle = (share + squared / 2) / (1 + squared)
-    half = z * math.sqrt(share * (1 - share) / texts + squared / (4 * texts)) / (1 + squared)
-    return max(middle - half, 0.0), min(middle + half, 1.0)
+def _bin_of(confidence: float, bins: int) -> int:
+    return min(max(math.ceil(confidence * bins) - 1, 0), bins - 1)
 
 
-def perplexity(nats: float, tokens: int) -> float:
+def label_samples(
+    given: Sequence[str], confidences: Sequence[float], expected: Sequence[str], labels: Sequence[str]
+) -> dict[str, Sample]:
+    """Of accuracy, macro F1 and calibration error. `labels`: all that occur. Raises ValueError as `calibration`."""
+    _check_lengths(given, expected)
+    right_N = np.array([answer == label for answer, label in zip(given, expected, strict=True)])
+    place = {label: index for index, label in enumerate(labels)}
+    rows = np.arange(len(expected))
+    given_NL, expected_NL = np.zeros((2, len(rows), len(labels)))
+    given_NL[rows, [place[label] for label in given]] = 1
+    expected_NL[rows, [place[label] for label in expected]] = 1
+    confidences_N = np.asarray(confidences, dtype=np.float64)
+    in_bin_NB = np.zeros((len(rows), BINS))
+    in_bin_NB[rows, [_bin_of(confidence, BINS) for confidence in confidences]] = 1
+    return {
+        "accuracy": Share(right_N.tolist()),
+        "macro_f1": Sample(np.hstack([given_NL * expected_NL, given_NL + expected_NL]), _macro_f1),
+        "calibration_error": Sample(
+            np.hstack([in_bin_NB * (right_N - confidences_N)[:, None], np.ones((len(rows), 1))]),
+            lambda sums: float(np.abs(sums[:-1]).sum() / sums[-1]),
+            lower_is_better=True,
+        ),
+    }
+
+
+def _macro_f1(sums: Sequence[float]) -> float:
+    """From texts that have a label and got it, and from those that have it plus those that got it, label by label."""
+    right_L, either_L = np.split(np.asarray(sums), 2)
+    occurring_L = either_L > 0
+    return float((2 * right_L[occurring_L] / either_L[occurring_L]).mean())
+
+
+def perplexity(nats: float, tokens: float) -> float:
     """Of tokens whose summed negative log-likelihood is `nats`; comparable where the tokenizer is the same."""
     return math.exp(nats / tokens)
 
@@ -242,6 +305,38 @@ def bits_per_byte(nats: float, texts: Sequence[str]) -> float:
     The end of a text is among the nats, but no byte of it is counted.
     """
     return nats / math.log(2) / sum(len(text.encode()) for text in texts)
+
+
+def text_samples(nats: Sequence[float], tokens: Sequence[int], sizes: Sequence[int]) -> dict[str, Sample]:
+    """Of bits per byte and perplexity: of each text its nats, its tokens, and its bytes as the model reads it."""
+    return {
+        "bits_per_byte": Sample(
+            np.array([nats, sizes], dtype=np.float64).T,
+            lambda sums: sums[0] / math.log(2) / sums[1],
+            lower_is_better=True,
+        ),
+        "perplexity": _perplexity_sample(nats, tokens),
+    }
+
+
+def masked_word_samples(right: Sequence[int], words: Sequence[int], nats: Sequence[float]) -> dict[str, Sample]:
+    """Of each text: how many of its hidden words were guessed, how many were hidden, and what they cost."""
+    of_each = np.array([right, words, nats], dtype=np.float64)
+    right_N, words_N, nats_N = of_each[:, of_each[1] > 0]  # a text of signs alone has none
+    return {
+        "masked_word_accuracy": Sample(np.stack([right_N, words_N], axis=1), lambda sums: sums[0] / sums[1]),
+        "masked_word_perplexity": _perplexity_sample(nats_N.tolist(), words_N.tolist()),
+    }
+
+
+def _perplexity_sample(nats: Sequence[float], tokens: Sequence[float]) -> Sample:
+    return Sample(
+        np.array([nats, tokens], dtype=np.float64).T, lambda sums: perplexity(sums[0], sums[1]), lower_is_better=True
+    )
+
+
+def rounded(interval: Interval, digits: int) -> Interval:
+    return round(interval[0], digits), round(interval[1], digits)
 
 
 def _check_lengths(answers: Sequence[Any], expected: Sequence[Any]) -> None:

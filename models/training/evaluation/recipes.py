@@ -6,16 +6,28 @@ system that is compared with.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from models import formats
+from models.checkpoint import sha256_of
+from models.training.data.readers import path_of
 from models.training.data.rows import Row, read_corpus
 from models.training.data.splits import read_splits
+from models.training.evaluation.far import RULE, FarSubset
 from models.training.evaluation.likelihood import Likelihood, MaskedWords
-from models.training.evaluation.metrics import Confusion, bits_per_byte, calibration, perplexity, translation_quality
+from models.training.evaluation.metrics import (
+    label_samples,
+    masked_word_samples,
+    rounded,
+    text_samples,
+    tokenizer_of,
+    translation_quality,
+)
+from models.training.evaluation.resampling import Sample, wilson
 from models.training.recipe import Corpus, Recipe
 
 HELD_OUT = "held-out reviews"  # of a generator: the texts its recipe holds out
@@ -31,8 +43,20 @@ class Answered:
     confidence: float  # its probability
 
 
-# Texts, source and target language, beam width.
-AnswerTranslations = Callable[[Sequence[str], str, str, int], Sequence[str]]
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """One test."""
+
+    scores: dict[str, Any]  # as a manifest keeps them
+    judged: tuple[str, Sample] | None = None  # the measure by which two versions are compared; None: they are not
+
+    def of_file(self, sha256: str) -> Measured:
+        """With the hash of the file it was measured on."""
+        return replace(self, scores={**self.scores, "sha256": sha256})
+
+
+# Texts, source and target language, beam width. None: it does not translate that way.
+AnswerTranslations = Callable[[Sequence[str], str, str, int], Sequence[str] | None]
 # Texts, and each one's second text where it has one.
 AnswerLabels = Callable[[Sequence[str], Sequence[str | None]], Sequence[Answered]]
 AnswerLikelihood = Callable[[Sequence[str]], Likelihood]
@@ -40,8 +64,13 @@ AnswerLikelihood = Callable[[Sequence[str]], Likelihood]
 AnswerMaskedWords = Callable[[Sequence[tuple[str, str | None]], int], MaskedWords]
 
 
-def translation_scores(recipe: Recipe, data: Path, answer: AnswerTranslations) -> dict[str, Any]:
-    """Of every test, direction and beam width: {"tatoeba.fr-en.test fr-en": {"bleu": ...}, "... fr-en, beam 4": ...}"""
+def translation_scores(
+    recipe: Recipe, data: Path, answer: AnswerTranslations, far: FarSubset | None = None
+) -> dict[str, Measured]:
+    """Of every test, direction and beam width, and of the far ones of its sentences where `far` tells which they are.
+
+    {"tatoeba.fr-en.test fr-en": {"bleu": ...}, "... fr-en, beam 4": ..., "... fr-en, beam 4, far": ...}
+    """
     chosen: dict[tuple[str, str, str], list[Row]] = {}
     for corpus in recipe.tests:
         rows = list(read_corpus(recipe, corpus, data))
@@ -49,16 +78,31 @@ def translation_scores(recipe: Recipe, data: Path, answer: AnswerTranslations) -
             # Each row is of one direction; which one, its target language says.
             own = [row for row in rows if row.language == target]
             chosen.setdefault((name_of(corpus), source, target), []).extend(own)
-    scores = {}
+    hashes = _hashes(recipe, data)
+    scores: dict[str, Measured] = {}
     for (name, source, target), rows in chosen.items():
+        sources, references = [row.source for row in rows], [row.target for row in rows]
+        kept = [n for n, is_far in enumerate(far.of(source, target, sources, references)) if is_far] if far else []
         for beams in recipe.beams:
-            hypotheses = answer([row.source for row in rows], source, target, beams)
+            hypotheses = answer(sources, source, target, beams)
+            if hypotheses is None:
+                continue
             key = f"{name} {source}-{target}" + (f", beam {beams}" if beams > 1 else "")
-            scores[key] = translation_quality(hypotheses, [row.target for row in rows]).scores
+            scores[key] = translated(hypotheses, references, target).of_file(hashes[name])
+            if kept:
+                part = translated([hypotheses[n] for n in kept], [references[n] for n in kept], target)
+                subset = {**part.of_file(hashes[name]).scores, "subset": RULE}
+                # Which sentences are far depends on what this version read, so that no other one is judged by them.
+                scores[f"{key}, far"] = Measured(subset)
     return scores
 
 
-def classification_scores(recipe: Recipe, data: Path, answer: AnswerLabels) -> dict[str, Any]:
+def translated(hypotheses: Sequence[str], references: Sequence[str], language: str) -> Measured:
+    quality = translation_quality(hypotheses, references, tokenizer_of(language))
+    return Measured(quality.scores, (quality.headline, quality.samples[quality.headline]))
+
+
+def classification_scores(recipe: Recipe, data: Path, answer: AnswerLabels) -> dict[str, Measured]:
     """Of every test: {"nsmc.test": {"accuracy": ..., "macro_f1": ..., "calibration_error": ..., "texts": ...}}.
 
     Of one without a label column, whose texts no label fits: {"unsure": ..., "confidence_below": ..., "texts": ...}.
@@ -66,34 +110,44 @@ def classification_scores(recipe: Recipe, data: Path, answer: AnswerLabels) -> d
     chosen: dict[str, list[Row]] = {}
     for corpus in recipe.tests:
         chosen.setdefault(name_of(corpus), []).extend(read_corpus(recipe, corpus, data))
+    hashes = _hashes(recipe, data)
     return {
         name: label_scores(
             answer([row.source for row in rows], [row.pair for row in rows]),
             [row.target for row in rows],
             recipe.labels,
-        )
+        ).of_file(hashes[name])
         for name, rows in chosen.items()
     }
 
 
-def label_scores(answers: Sequence[Answered], expected: Sequence[str], labels: Sequence[str]) -> dict[str, Any]:
-    """Of texts that no label fits, the share that is answered with a confidence below `SURE`."""
+def label_scores(answers: Sequence[Answered], expected: Sequence[str], labels: Sequence[str]) -> Measured:
+    """`labels`: those that may be expected; an answer may be another one, which is wrong. Of texts that no label fits,
+    the share that is answered with a confidence below `SURE`.
+
+    Raises ValueError when the lengths differ or there is nothing to measure.
+    """
     if not any(expected):
         unsure = sum(answer.confidence < SURE for answer in answers)
-        return {"unsure": round(unsure / len(answers), 4), "confidence_below": SURE, "texts": len(answers)}
-    confusion = Confusion.of([answer.label for answer in answers], expected, labels)
-    right = [answer.label == label for answer, label in zip(answers, expected, strict=True)]
-    return {
-        "accuracy": round(confusion.accuracy, 4),
-        "macro_f1": round(confusion.macro_f1, 4),
-        "calibration_error": round(calibration([answer.confidence for answer in answers], right).error, 4),
-        "texts": confusion.texts,
-    }
+        low, high = wilson(unsure, len(answers))
+        return Measured(
+            {
+                "unsure": round(unsure / len(answers), 4),
+                "intervals": {"unsure": [round(low, 4), round(high, 4)]},
+                "confidence_below": SURE,
+                "texts": len(answers),
+            }
+        )
+    given = [answer.label for answer in answers]
+    samples = label_samples(
+        given, [answer.confidence for answer in answers], expected, sorted({*labels, *given, *expected})
+    )
+    return Measured({**_figures(samples, 4), "texts": len(expected)}, ("accuracy", samples["accuracy"]))
 
 
 def generation_scores(
     recipe: Recipe, data: Path, directory: Path, answer: AnswerLikelihood, say: Callable[[str], None]
-) -> dict[str, Any]:
+) -> dict[str, Measured]:
     """Of held-out texts and of every test, without control tokens: {"held-out reviews": {"bits_per_byte": ...}}.
 
     `directory` is the run's, or any other to spool the data in.
@@ -101,38 +155,65 @@ def generation_scores(
     chosen = {HELD_OUT: [row.target for row in read_splits(recipe, data, directory, say).validation]}
     for corpus in recipe.tests:
         chosen.setdefault(name_of(corpus), []).extend(row.target for row in read_corpus(recipe, corpus, data))
-    return {name: text_scores(answer(texts), texts) for name, texts in chosen.items()}
+    hashes = {HELD_OUT: _hash_of_texts(chosen[HELD_OUT]), **_hashes(recipe, data)}
+    return {name: text_scores(answer(texts), texts).of_file(hashes[name]) for name, texts in chosen.items()}
 
 
 def pretraining_scores(
     recipe: Recipe, data: Path, directory: Path, answer: AnswerMaskedWords, say: Callable[[str], None]
-) -> dict[str, Any]:
+) -> dict[str, Measured]:
     """Of the held-out texts: {"held-out words": {"masked_word_accuracy": ...}}. `directory` as for a generator."""
     rows = read_splits(recipe, data, directory, say).validation
     texts = [(row.source, row.target or None) for row in rows]
-    return {HELD_OUT_WORDS: masked_word_scores(answer(texts, recipe.seed), len(texts))}
+    found = masked_word_scores(answer(texts, recipe.seed), len(texts))
+    return {HELD_OUT_WORDS: found.of_file(_hash_of_texts([f"{first}\t{second or ''}" for first, second in texts]))}
 
 
-def masked_word_scores(found: MaskedWords, texts: int) -> dict[str, Any]:
+def masked_word_scores(found: MaskedWords, texts: int) -> Measured:
     """Raises ValueError where the texts have no word to hide."""
     if not found.words:
         raise ValueError(f"{texts} texts have no word to hide")
-    return {
-        "masked_word_accuracy": round(found.right / found.words, 4),
-        "masked_word_perplexity": round(perplexity(found.nats, found.words), 2),
-        "texts": texts,
-    }
+    samples = masked_word_samples(found.right_each, found.words_each, found.nats_each)
+    accuracy = samples["masked_word_accuracy"]
+    figures = _figures(samples, 4, masked_word_perplexity=2)
+    return Measured({**figures, "texts": texts}, ("masked_word_accuracy", accuracy))
 
 
-def text_scores(found: Likelihood, texts: Sequence[str]) -> dict[str, Any]:
+def text_scores(found: Likelihood, texts: Sequence[str]) -> Measured:
     """Of texts as they are written; what a model reads of them is normalized, and those are the bytes that count."""
-    return {
-        "bits_per_byte": round(bits_per_byte(found.nats, [formats.normalize(text) for text in texts]), 4),
-        "perplexity": round(perplexity(found.nats, found.tokens), 2),
-        "texts": len(texts),
+    sizes = [len(formats.normalize(text).encode()) for text in texts]
+    samples = text_samples(found.nats_each, found.tokens_each, sizes)
+    figures = _figures(samples, 4, perplexity=2)
+    return Measured({**figures, "texts": len(texts)}, ("bits_per_byte", samples["bits_per_byte"]))
+
+
+def _figures(samples: Mapping[str, Sample], digits: int, **other_digits: int) -> dict[str, Any]:
+    """Each measure's value, and all their intervals."""
+    values = {name: round(sample.value, other_digits.get(name, digits)) for name, sample in samples.items()}
+    intervals = {
+        name: list(rounded(sample.interval(), other_digits.get(name, digits))) for name, sample in samples.items()
     }
+    return {**values, "intervals": intervals}
 
 
 def name_of(corpus: Corpus) -> str:
     """What its scores are kept under: the file's name, of parallel files the first one's, without the last suffix."""
     return Path(corpus.file or next(iter(corpus.files.values()))).stem
+
+
+def _hashes(recipe: Recipe, data: Path) -> dict[str, str]:
+    """SHA-256 of the file behind each test's name; where they are several, of their hashes."""
+    files: dict[str, list[Path]] = {}
+    for corpus in recipe.tests:
+        files.setdefault(name_of(corpus), []).extend(
+            path_of(data, file) for file in corpus.files.values() or (corpus.file,)
+        )
+    found = {}
+    for name, paths in files.items():
+        hashes = [sha256_of(path) for path in dict.fromkeys(paths)]
+        found[name] = hashes[0] if len(hashes) == 1 else _hash_of_texts(hashes)
+    return found
+
+
+def _hash_of_texts(texts: Sequence[str]) -> str:
+    return hashlib.sha256("".join(f"{text}\n" for text in texts).encode()).hexdigest()

@@ -16,7 +16,7 @@ def shown(console: Console) -> str:
 def classified(given: list[str], expected: list[str], labels: list[str]) -> ClassificationResult:
     right = [a == b for a, b in zip(given, expected, strict=True)]
     return ClassificationResult(
-        scores={},
+        scores={"intervals": {name: [0.25, 0.75] for name in ("accuracy", "macro_f1", "calibration_error")}},
         confusion=Confusion.of(given, expected, labels),
         calibration=calibration([0.9] * len(given), right),
         refused=0,
@@ -44,7 +44,10 @@ def test_of_many_labels_only_the_most_frequent_confusions_are(console: Console) 
 @pytest.mark.parametrize(("windows", "said"), [(2, False), (3, True)])
 def test_windows_are_mentioned_where_a_text_took_more_than_one(console: Console, windows: int, said: bool) -> None:
     result = TextResult(
-        scores={"texts": 2, "bits_per_byte": 1.0}, likelihood=Likelihood(10.0, 5, windows), bytes=20, seconds=1.0
+        scores={"texts": 2, "bits_per_byte": 1.0, "intervals": {"bits_per_byte": [0.5, 1.5], "perplexity": [2, 9]}},
+        likelihood=Likelihood([4.0, 6.0], [2, 3], windows),
+        bytes=20,
+        seconds=1.0,
     )
     show_texts(result, console)
     assert ("longer than the model reads" in shown(console)) is said

@@ -2,16 +2,19 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import sacrebleu
+from sacrebleu.metrics import BLEU, CHRF
 
 from models.training.evaluation.metrics import (
     Confusion,
     bits_per_byte,
     calibration,
-    interval,
+    label_samples,
     perplexity,
     quality_by_length,
+    tokenizer_of,
     translation_quality,
     worst_sentences,
 )
@@ -27,11 +30,51 @@ def test_bleu_and_chrf_are_those_of_sacrebleu_with_their_signatures() -> None:
     assert found.chrf == round(sacrebleu.corpus_chrf(HYPOTHESES, [REFERENCES]).score, 2)
     assert found.signature.startswith("nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:")
     assert found.chrf_signature.startswith("nrefs:1|case:mixed|eff:yes|nc:6|nw:0|space:no|version:")
-    assert found.scores.keys() == {"bleu", "chrf", "signature", "chrf_signature", "sentences"}
+    assert found.scores.keys() == {"bleu", "chrf", "intervals", "signature", "chrf_signature", "sentences"}
 
 
 def test_the_signature_says_how_bleu_was_tokenized() -> None:
     assert "tok:char" in translation_quality(HYPOTHESES, REFERENCES, tokenize="char").signature
+    with pytest.raises(ValueError, match="BLEU has no tokenizer 'kkma'; there are 13a, char"):
+        translation_quality(HYPOTHESES, REFERENCES, tokenize="kkma")
+
+
+def test_korean_is_judged_by_chrf_and_its_bleu_is_of_characters() -> None:
+    korean = ["나는 매일 아침 커피를 마신다.", "비가 온다."]
+    spaced = ["나는 매일아침 커피를 마신다.", "비가온다."]  # as other writers set the same words
+    assert tokenizer_of("ko") == "char"
+    by_characters = translation_quality(spaced, korean, tokenizer_of("ko"))
+    assert by_characters.headline == "chrf"
+    assert by_characters.bleu > 80 > 50 > translation_quality(spaced, korean, "13a").bleu
+    assert translation_quality(HYPOTHESES, REFERENCES, tokenizer_of("fr")).headline == "bleu"
+    assert tokenizer_of("zh_Hant") == "zh"
+
+
+def test_the_intervals_are_those_of_sacrebleus_bootstrap() -> None:
+    random = np.random.default_rng(3)
+    references = [" ".join(random.choice(list("abcdefgh"), 9)) for _ in range(200)]
+    hypotheses = [" ".join(w if random.random() < 0.8 else "x" for w in line.split()) for line in references]
+    found = translation_quality(hypotheses, references)
+    for name, metric in (("bleu", BLEU()), ("chrf", CHRF())):
+        theirs = metric.corpus_score(hypotheses, [references], n_bootstrap=1000)
+        low, high = found.intervals[name]
+        assert low < getattr(found, name) < high
+        assert (high - low) / 2 == pytest.approx(theirs._ci, rel=0.1)
+        assert (high + low) / 2 == pytest.approx(theirs._mean, rel=0.02)
+
+
+def test_labels_have_samples_of_what_the_confusion_and_the_calibration_say() -> None:
+    confidences = [0.95, 0.95, 0.62, 0.5, 0.7, 0.71, 1.0, 0.4]
+    samples = label_samples(GIVEN, confidences, EXPECTED, "abcd")
+    confusion = Confusion.of(GIVEN, EXPECTED, "abcd")
+    right = [a == b for a, b in zip(GIVEN, EXPECTED, strict=True)]
+    assert samples["accuracy"].value == confusion.accuracy
+    assert samples["macro_f1"].value == pytest.approx(confusion.macro_f1)
+    assert samples["calibration_error"].value == pytest.approx(calibration(confidences, right).error)
+    for sample in samples.values():
+        low, high = sample.interval()
+        assert low <= sample.value <= high
+        assert low < high
 
 
 def test_brevity_is_seen_where_half_of_each_sentence_is_missing() -> None:
@@ -106,14 +149,6 @@ def test_answers_as_sure_as_they_are_right_have_no_calibration_error() -> None:
 def test_a_confidence_on_an_edge_is_in_the_bin_below_it() -> None:
     bins = calibration([0.0, 0.2, 1.0], [True] * 3, bins=5).bins
     assert [each.texts for each in bins] == [2, 0, 0, 0, 1]
-
-
-def test_the_interval_of_a_share_is_wilsons() -> None:
-    # (0.8 + 0.19207 ± 1.96 * sqrt(0.016 + 0.0096036)) / 1.38415, written out.
-    low, high = interval(8, 10)
-    assert (round(low, 3), round(high, 3)) == (0.490, 0.943)
-    assert interval(0, 10)[0] == pytest.approx(0, abs=1e-12)
-    assert interval(10, 10)[1] == pytest.approx(1)
 
 
 def test_bits_per_byte_counts_bytes_not_characters() -> None:

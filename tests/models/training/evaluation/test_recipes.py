@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import hashlib
 import math
 from pathlib import Path
 
 import pytest
 
+from models.checkpoint import sha256_of
+from models.training.evaluation.far import FarSubset
 from models.training.evaluation.likelihood import Likelihood, MaskedWords
 from models.training.evaluation.recipes import (
     Answered,
@@ -36,9 +39,9 @@ def test_translations_are_scored_by_file_direction_and_beams_with_any_answerer(d
 
     scores = translation_scores(recipe_of("translator", beams=[1, 4]), data, answer)
     assert asked == [("fr", "en", 1), ("fr", "en", 4)]
-    assert scores["test fr-en, beam 4"]["bleu"] == pytest.approx(100)
-    assert scores["test fr-en"]["bleu"] < 10
-    assert "nc:6" in scores["test fr-en"]["chrf_signature"]
+    assert scores["test fr-en, beam 4"].scores["bleu"] == pytest.approx(100)
+    assert scores["test fr-en"].scores["bleu"] < 10
+    assert "nc:6" in scores["test fr-en"].scores["chrf_signature"]
 
 
 def test_both_directions_of_a_file_are_scored_apart(data: Path) -> None:
@@ -54,26 +57,50 @@ def test_both_directions_of_a_file_are_scored_apart(data: Path) -> None:
     assert asked == {"fr": [line[0] for line in lines], "en": [line[1] for line in lines]}
 
 
+def test_the_far_sentences_of_a_test_have_a_score_of_their_own_that_no_other_version_is_judged_by(
+    data: Path, tmp_path: Path
+) -> None:
+    (data / "test.tsv").write_text("le chat et un chien!\tthe cat and a dog.\nje suis fatigué\tI am tired\n")
+    recipe = recipe_of("translator", beams=[1, 4])
+    far = FarSubset(recipe, data, silent, tmp_path / "cache")
+    scores = translation_scores(recipe, data, lambda texts, *rest: ["I am tired"] * len(texts), far)
+    assert list(scores) == ["test fr-en", "test fr-en, far", "test fr-en, beam 4", "test fr-en, beam 4, far"]
+    found = scores["test fr-en, far"]
+    assert (found.scores["sentences"], scores["test fr-en"].scores["sentences"]) == (1, 2)
+    assert found.scores["chrf"] == 100 > scores["test fr-en"].scores["chrf"]
+    assert "Levenshtein similarity of 0.7 or more" in found.scores["subset"]
+    assert found.scores["sha256"] == sha256_of(data / "test.tsv")
+    assert found.judged is None
+
+
+def test_a_direction_that_nobody_answers_has_no_score(data: Path) -> None:
+    assert translation_scores(recipe_of("translator"), data, lambda *asked: None) == {}
+
+
 def test_parallel_files_are_named_after_the_first(data: Path) -> None:
     for column, language in enumerate(("fr", "en")):
         lines = [line.split("\t")[column] for line in (data / "test.tsv").read_text().splitlines()]
         (data / f"news.{language}").write_text("\n".join(lines) + "\n")
     tests = [{"files": {"fr": "news.fr", "en": "news.en"}, "columns": ["fr", "en"], "directions": ["fr-en"]}]
     scores = translation_scores(recipe_of("translator", tests=tests), data, lambda texts, *rest: texts)
-    assert scores["news fr-en"]["sentences"] == 4
+    assert scores["news fr-en"].scores["sentences"] == 4
 
 
 def test_labels_are_scored_by_file_with_any_answerer(data: Path) -> None:
     scores = classification_scores(
         recipe_of("classifier"), data, lambda texts, pairs: [Answered("positive", 0.5)] * len(texts)
     )
-    expected = {"accuracy": 0.5, "macro_f1": round(2 / 3 / 2, 4), "calibration_error": 0, "texts": 16}
-    assert scores == {"labelled.test": expected}
+    assert scores.keys() == {"labelled.test"}
+    found = scores["labelled.test"].scores
+    assert (found["accuracy"], found["macro_f1"], found["calibration_error"]) == (0.5, round(2 / 3 / 2, 4), 0)
+    assert (found["texts"], found["sha256"]) == (16, sha256_of(data / "labelled.test.tsv"))
+    assert found["intervals"].keys() == {"accuracy", "macro_f1", "calibration_error"}
+    assert found["intervals"]["accuracy"] == [0.28, 0.72]
 
 
 def test_sure_and_wrong_is_a_calibration_error() -> None:
     answers = [Answered("a", 1.0), Answered("a", 1.0)]
-    assert label_scores(answers, ["a", "b"], ["a", "b"])["calibration_error"] == 0.5
+    assert label_scores(answers, ["a", "b"], ["a", "b"]).scores["calibration_error"] == 0.5
 
 
 def test_a_generators_held_out_texts_and_tests_are_scored_by_their_bytes(data: Path, tmp_path: Path) -> None:
@@ -83,12 +110,20 @@ def test_a_generators_held_out_texts_and_tests_are_scored_by_their_bytes(data: P
 
     def answer(texts):
         asked.append(texts)
-        return Likelihood(13 * math.log(2), 4, 1)
+        if len(texts) == 16:
+            return Likelihood([9.0] * 16, [3] * 16, 16)
+        return Likelihood([13 * math.log(2)], [4], 1)
 
     scores = generation_scores(recipe, data, tmp_path / "run", answer, silent)
     assert [len(texts) for texts in asked] == [16, 1]
-    assert scores["other"] == {"bits_per_byte": 1.0, "perplexity": round(2 ** (13 / 4), 2), "texts": 1}
-    assert scores["held-out reviews"]["texts"] == 16
+    other = scores["other"].scores
+    assert (other["bits_per_byte"], other["perplexity"], other["texts"]) == (1.0, round(2 ** (13 / 4), 2), 1)
+    assert other["sha256"] == sha256_of(data / "other.tsv")
+    held_out = scores["held-out reviews"].scores
+    assert held_out["texts"] == 16
+    assert held_out["sha256"] == hashlib.sha256("".join(f"{text}\n" for text in asked[0]).encode()).hexdigest()
+    low, high = held_out["intervals"]["bits_per_byte"]
+    assert low < held_out["bits_per_byte"] < high
 
 
 def test_pre_training_is_scored_by_held_out_words(data: Path, tmp_path: Path) -> None:
@@ -98,9 +133,10 @@ def test_pre_training_is_scored_by_held_out_words(data: Path, tmp_path: Path) ->
     def answer(texts, seed):
         assert seed == recipe.seed
         assert all(first for first, _ in texts)
-        return MaskedWords(1, 4, 4 * math.log(3))
+        return MaskedWords([1, *[0] * 15], [4, *[0] * 15], [4 * math.log(3), *[0.0] * 15])
 
     found = pretraining_scores(recipe, data, tmp_path / "run", answer, silent)
-    assert found == {"held-out words": {"masked_word_accuracy": 0.25, "masked_word_perplexity": 3.0, "texts": 16}}
+    words = found["held-out words"].scores
+    assert (words["masked_word_accuracy"], words["masked_word_perplexity"], words["texts"]) == (0.25, 3.0, 16)
     with pytest.raises(ValueError, match="16 texts have no word to hide"):
-        pretraining_scores(recipe, data, tmp_path / "run", lambda texts, seed: MaskedWords(0, 0, 0.0), silent)
+        pretraining_scores(recipe, data, tmp_path / "run", lambda texts, seed: MaskedWords([0], [0], [0.0]), silent)

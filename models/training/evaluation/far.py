@@ -1,0 +1,124 @@
+"""The far subset: the test sentences that the training text holds nothing like.
+
+What a model remembers of a training sentence helps it with that sentence's near twins. What it makes of the others is
+nearer to what its users will see. A function of test and training text alone, so that everybody computes the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from models.checkpoint import sha256_of
+from models.registry.cache import default_cache
+from models.training.data.readers import DataError, path_of, read_rows
+from models.training.recipe import Corpus, Recipe
+
+NEAR = 0.7
+RULE = (
+    "far: no training sentence of its language is like either side of the pair, with a Levenshtein similarity of "
+    f"{NEAR} or more (1 - edits / characters of the longer one; case and punctuation aside)"
+)
+_SIGNS = re.compile(r"[\W_]+")
+_CHUNK = 10_000  # training sentences that are compared at once
+
+
+class FarSubset:
+    """Of a translator's tests, against the files its recipe trains on, as they are before cleaning.
+
+    What was compared once is kept in `cache` (the user's unless given) by the hash of all that it depends on.
+    """
+
+    def __init__(self, recipe: Recipe, data: Path, say: Callable[[str], object], cache: Path | None = None) -> None:
+        """Raises DataError where a training file is not in the folder `data`."""
+        if recipe.task != "translate":
+            raise DataError(f"a recipe to {recipe.task} has no two sides of a sentence")
+        self._recipe, self._data, self._say = recipe, data, say
+        self._cache = (default_cache() if cache is None else cache) / "far"
+        self._hashes: dict[Path, str] = {}
+        for corpus in recipe.corpora:
+            for path in _paths(corpus, data):
+                if not path.is_file():
+                    raise DataError(f"{path}: no such file, and {recipe.name} was trained on it")
+
+    def of(self, source: str, target: str, sources: Sequence[str], targets: Sequence[str]) -> list[bool]:
+        """Whether each pair is far, from the two languages' codes and the pairs' sides. Raises DataError."""
+        near_N = self._near(source, sources) | self._near(target, targets)
+        return [not near for near in near_N.tolist()]
+
+    def _near(self, language: str, texts: Sequence[str]) -> np.ndarray:
+        """[N] bool."""
+        # What teachers write is of no file; what they wrote it of is.
+        corpora = [
+            corpus
+            for corpus in self._recipe.corpora
+            if language in corpus.columns and any(language in pair for pair in corpus.pairs)
+        ]
+        file = self._cache / f"{self._key(language, texts, corpora)}.npy"
+        try:
+            return np.load(file)
+        except (OSError, ValueError):
+            pass  # not there, or cut off
+        training = {
+            record.values[language]
+            for corpus in corpora
+            for record in islice(read_rows(corpus, self._data), corpus.limit)
+        }
+        self._say(f"far subset: looking for twins of {len(texts):,} sentences ({language}) among {len(training):,}")
+        near_N = is_near(texts, training)
+        try:
+            self._cache.mkdir(parents=True, exist_ok=True)
+            scratch = file.with_name(f".{file.stem}.{os.getpid()}.npy")
+            np.save(scratch, near_N)
+            scratch.replace(file)
+        except OSError:
+            pass  # it will be compared again
+        return near_N
+
+    def _key(self, language: str, texts: Sequence[str], corpora: Sequence[Corpus]) -> str:
+        key = hashlib.sha256(f"{RULE}\n{language}\n".encode())
+        for text in texts:
+            key.update(hashlib.sha256(text.encode()).digest())
+        for corpus in corpora:
+            key.update(f"\n{corpus.columns} {corpus.format} {corpus.limit} {corpus.directions}".encode())
+            for path in _paths(corpus, self._data):
+                if path not in self._hashes:
+                    self._hashes[path] = sha256_of(path)
+                key.update(self._hashes[path].encode())
+        return key.hexdigest()
+
+
+def is_near(texts: Sequence[str], training: Iterable[str]) -> np.ndarray:
+    """[N] bool: which of `texts` have a training text that is like them, by the rule."""
+    from rapidfuzz import process  # an extra
+    from rapidfuzz.distance import Levenshtein
+
+    folded = [_folded(text) for text in texts]
+    known = sorted({_folded(text) for text in training}, key=len)  # a chunk's lengths are similar: most are passed over
+    near_N = np.array([not text for text in folded])
+    for first in range(0, len(known), _CHUNK):
+        left = np.flatnonzero(~near_N)
+        found = process.cdist(
+            [folded[index] for index in left],
+            known[first : first + _CHUNK],
+            scorer=Levenshtein.normalized_similarity,
+            score_cutoff=NEAR,
+            dtype=np.float32,
+            workers=-1,
+        )
+        near_N[left[found.any(axis=1)]] = True
+    return near_N
+
+
+def _folded(text: str) -> str:
+    return _SIGNS.sub(" ", text.casefold()).strip()
+
+
+def _paths(corpus: Corpus, data: Path) -> list[Path]:
+    return [path_of(data, name) for name in corpus.files.values() or (corpus.file,)]

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from models.training.data.readers import DataError
+from models.training.evaluation import far
+from models.training.evaluation.far import FarSubset, is_near
+from models.training.recipe import Recipe
+from tests import recipes
+
+
+def recipe_of(name: str = "translator", **fields: object) -> Recipe:
+    return Recipe.from_dict({**recipes.RECIPES[name], "training": recipes.TRAINING, **fields})
+
+
+def test_near_is_a_similarity_of_seven_tenths_without_case_and_punctuation() -> None:
+    # Ten characters: three edits leave 0.7, four leave 0.6.
+    found = is_near(["abcdefgxyz", "abcdefwxyz", "ABC, DEF... ghi!", "?!"], ["abcdefghij", "abc def ghi"])
+    assert found.tolist() == [True, False, True, True]  # what has no letter is like anything
+    assert is_near(["a b"], []).tolist() == [False]
+
+
+def test_all_training_sentences_count_however_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(far, "_CHUNK", 7)
+    training = [f"sentence of number {n:03} {'x' * n}" for n in range(40)]
+    assert is_near([training[0], training[39], "nothing alike"], training).tolist() == [True, True, False]
+
+
+def test_a_pair_is_far_where_neither_side_is_near(data: Path, tmp_path: Path) -> None:
+    subset = FarSubset(recipe_of(), data, lambda line: None, tmp_path)
+    pairs = [("le chat et la lune", "x" * 20), ("y" * 20, "a dog and a bird"), ("y" * 20, "x" * 20)]
+    sources, targets = zip(*pairs, strict=True)
+    assert subset.of("fr", "en", sources, targets) == [False, False, True]
+    assert subset.of("en", "fr", targets, sources) == [False, False, True]
+    # A French sentence is compared with French ones alone.
+    assert subset.of("fr", "en", ["a dog and a bird"], ["le chat et la lune"]) == [True]
+
+
+def test_the_english_of_another_pair_counts_too(data: Path, tmp_path: Path) -> None:
+    (data / "ko.tsv").write_text("비가 온다\tit is raining again\n")
+    corpora = [*recipes.TRANSLATOR["corpora"], {"file": "ko.tsv", "columns": ["ko", "en"], "directions": ["ko-en"]}]
+    sides = ["y" * 20], ["it is raining, again"]
+    assert FarSubset(recipe_of(corpora=corpora), data, lambda line: None, tmp_path).of("fr", "en", *sides) == [False]
+    assert FarSubset(recipe_of(), data, lambda line: None, tmp_path).of("fr", "en", *sides) == [True]
+
+
+def test_what_was_compared_once_is_known_until_a_text_changes(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+
+    def ask() -> list[bool]:
+        return FarSubset(recipe_of(), data, said.append, tmp_path).of("fr", "en", ["y" * 20], ["x" * 20])
+
+    assert ask() == [True]
+    assert len(said) == 2
+    assert "looking for twins of 1 sentences (fr) among " in said[0]
+    assert ask() == [True]
+    assert len(said) == 2
+    with (data / "train.tsv").open("a") as file:
+        file.write(f"{'y' * 20}\tyes\n")
+    assert ask() == [False]
+    assert len(said) == 4
+    monkeypatch.setattr(far, "default_cache", lambda: tmp_path / "no" / "folder")
+    (tmp_path / "no").write_text("a file")
+    assert FarSubset(recipe_of(), data, said.append).of("fr", "en", ["y" * 20], ["x" * 20]) == [False]
+
+
+def test_without_the_training_files_nobody_knows(data: Path, tmp_path: Path) -> None:
+    (data / "train.tsv").unlink()
+    with pytest.raises(DataError, match=r"train\.tsv: no such file, and translator was trained on it"):
+        FarSubset(recipe_of(), data, lambda line: None, tmp_path)
+    with pytest.raises(DataError, match="a recipe to classify has no two sides"):
+        FarSubset(recipe_of("classifier"), data, lambda line: None, tmp_path)
