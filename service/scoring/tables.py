@@ -30,8 +30,8 @@ def show_scores(scores: Mapping[str, Any], console: Console) -> None:
         console.print("No scores")
         return
     table = _table("", *(name if name == "test" else f">{name}" for name in head))
-    for row in rows:
-        table.add_row(*map(Text, row))
+    for test, *figures, size in rows:
+        table.add_row(Text(test), *map(_two_lines, figures), size)
     console.print(table)
     for rule in dict.fromkeys(score["subset"] for score in scores.values() if "subset" in score):
         console.print(_dim(rule))
@@ -40,18 +40,25 @@ def show_scores(scores: Mapping[str, Any], console: Console) -> None:
 def show_comparisons(gate: Mapping[str, Any], console: Console) -> None:
     """What the gate compared, as a manifest's publication has it."""
     if gate["compared"]:
-        table = _table("", "test", "measure", f">{gate['against']}", ">this one", ">limit", ">p", "")
+        table = _table("", "test", f">{gate['against']}", ">this one", ">limit", ">p", "")
         for each in gate["compared"]:
-            figures = (
+            measure = each["measure"]
+            sides = (
                 figure({measure: each[side], "intervals": {measure: each[f"{side}_interval"]}}, measure)
-                for measure, side in ((each["measure"], "old"), (each["measure"], "new"))
+                for side in ("old", "new")
             )
             p = "" if each["p"] is None else f"{each['p']:.2g}"
             worse = Text("worse" if each["refused"] else "", style="red")
-            table.add_row(Text(each["test"]), each["measure"], *figures, f"{each['limit']:.4g}", p, worse)
+            table.add_row(Text(f"{each['test']}: {measure}"), *map(_two_lines, sides), f"{each['limit']:.4g}", p, worse)
         console.print(table)
     for obstacle in gate["obstacles"]:
         console.print(Text(f"not compared: {obstacle}", style="yellow"))
+
+
+def _two_lines(figure: str) -> Text:
+    """A figure over its interval, so that tables of them are narrow."""
+    value, _, interval = figure.partition(" ")
+    return Text(value) + _dim(f"\n{interval}") if interval else Text(value)
 
 
 def show_translation(result: TranslationResult, console: Console) -> None:
@@ -74,19 +81,16 @@ def show_translation(result: TranslationResult, console: Console) -> None:
         console.print(_dim(f" {result.far.sentences:,} sentences are {RULE}"), soft_wrap=True)
     for name, signature in (("BLEU", quality.signature), ("chrF", quality.chrf_signature)):
         console.print(_dim(f" {name} {signature}"), soft_wrap=True)
-    lengths = _table(
-        "By the length of the source", "words", ">sentences", ">BLEU", "", ">chrF", "", ">length ratio", ""
-    )
+    lengths = _table("By the length of the source", "words", ">sentences", ">BLEU", ">chrF", ">ratio", "BLEU")
     for each in result.by_length:
+        part = each.quality
         lengths.add_row(
             each.name,
-            f"{each.quality.sentences:,}",
-            f"{each.quality.bleu:.2f}",
-            _dim(_bounds(each.quality.intervals["bleu"], 1)),
-            f"{each.quality.chrf:.2f}",
-            _dim(_bounds(each.quality.intervals["chrf"], 1)),
-            f"{each.quality.length_ratio:.3f}",
-            _bar(each.quality.bleu / 100),
+            f"{part.sentences:,}",
+            _two_lines(f"{part.bleu:.2f} {_bounds(part.intervals['bleu'], 1)}"),
+            _two_lines(f"{part.chrf:.2f} {_bounds(part.intervals['chrf'], 1)}"),
+            f"{part.length_ratio:.3f}",
+            _bar(part.bleu / 100),
         )
     console.print(lengths)
     if result.worst:
@@ -317,7 +321,9 @@ def _table(title: str, *columns: str) -> Table:
         min_width=len(title) + 2,  # a title wider than its table would be broken
     )
     for column in columns:
-        table.add_column(Text(column.removeprefix(">")), justify="right" if column.startswith(">") else "left")
+        table.add_column(
+            Text(column.removeprefix(">")), justify="right" if column.startswith(">") else "left", overflow="fold"
+        )
     return table
 
 
