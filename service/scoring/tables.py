@@ -321,9 +321,9 @@ def _table(title: str, *columns: str) -> Table:
         min_width=len(title) + 2,  # a title wider than its table would be broken
     )
     for column in columns:
-        table.add_column(
-            Text(column.removeprefix(">")), justify="right" if column.startswith(">") else "left", overflow="fold"
-        )
+        number = column.startswith(">")
+        name = Text(column.removeprefix(">"))
+        table.add_column(name, justify="right" if number else "left", overflow="fold", no_wrap=number)
     return table
 
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from models.training.evaluation.metrics import interval
 from models.training.evaluation.repetition import loops
+from models.training.evaluation.resampling import wilson
 from models.training.evaluation.suite import KINDS, Case, Direction, Kind, has_whole, has_words
 
 ROBUSTNESS = "robustness"  # what its scores are called in a manifest, before their direction
@@ -67,7 +67,7 @@ class Share:
     @property
     def interval(self) -> tuple[float, float]:
         """Wilson's, with 95 % certainty; of nothing, anything may be."""
-        return interval(self.count, self.of) if self.of else (0.0, 1.0)
+        return wilson(self.count, self.of) if self.of else (0.0, 1.0)
 
 
 @dataclass(frozen=True)

@@ -124,6 +124,21 @@ def test_the_card_names_what_a_model_was_made_with_down_to_the_oldest_and_its_te
     assert ModelCard(text).data.license == ["apache-2.0", "mit"]
 
 
+def test_scores_are_shown_with_their_intervals_and_subsets_with_their_rule(translator):
+    intervals = {"bleu": [29.876, 32.5], "chrf": [50.0, 54.25]}
+    first = {**SCORES["test fr-en"], "intervals": intervals}
+    scores = {"test fr-en": first, "test fr-en, far": {**first, "subset": "far: of rare ones"}, "old": {"bleu": 9.5}}
+    before, config = checkpoint.read_manifest(translator), checkpoint.read_config(translator)
+    text = render(dataclasses.replace(before, scores=scores), config, curves=False)
+    assert "| test fr-en | 31.23 [29.88, 32.5] | 52.1 [50, 54.25] | 1,200 sentences |" in text
+    assert "| old | 9.5 |  |  |" in text
+    assert text.count("A test's subset, far: of rare ones.") == 1
+    assert "In brackets: where the figure lies with 95 % certainty" in text
+    metrics = yaml.safe_load(text.split("---")[1])["model-index"][0]["results"][0]["metrics"]
+    assert [metric["value"] for metric in metrics] == [31.234, 52.1]
+    assert "In brackets" not in render(before, config, curves=False)
+
+
 def test_without_curves_none_are_shown(translator):
     write_card(translator)
     assert "curves.png" not in (translator / "README.md").read_text()

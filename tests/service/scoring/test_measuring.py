@@ -2,15 +2,17 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from models.checkpoint import read_manifest, write_manifest
+from models.registry import Registry
 from models.training.evaluation.fewshot import Template
 from service.messages import Decoding
-from service.scoring.measuring import Options, Shots, Steering, measure
+from service.scoring.measuring import Options, Shots, Steering, measure, measure_recipe
 
 LABELS = {"0": "negative", "1": "positive"}
 LABELLED = {"columns": ("label", "text"), "labels": LABELS, "precision": "float32"}
@@ -214,3 +216,37 @@ def test_a_translator_of_one_direction_needs_no_other_word(
     write_manifest(directory, dataclasses.replace(read_manifest(directory), language_pairs=(("fr", "en"),)))
     (tmp_path / "a.jsonl").write_text('{"fr": "Je suis fatigué.", "en": "I am tired."}\n')
     assert measure(directory, Options(data=tmp_path / "a.jsonl"), console)["scores"].keys() == {"fr-en"}
+
+
+def test_every_score_has_an_interval_and_the_far_sentences_have_their_own(
+    of_recipe: Callable[..., Path], data: Path, tmp_path: Path, console: Console
+) -> None:
+    with (data / "test.tsv").open("a") as file:
+        file.write("je suis fatigué\tI am tired\n")
+    options = Options(data=data / "test.tsv", columns=("fr", "en"), pairs=(("fr", "en"),), precision="float32")
+    found = measure(of_recipe("translator"), options, console)["scores"]["fr-en"]
+    assert (found["sentences"], found["far"]["sentences"]) == (5, 1)
+    for scores in (found, found["far"], *found["by_source_words"].values()):
+        for measure_ in ("bleu", "chrf"):
+            low, high = scores["intervals"][measure_]
+            assert low <= scores[measure_] <= high
+    assert "1 sentences are far: no training sentence" in " ".join(shown(console).split())
+    # The training text elsewhere, and nowhere.
+    lone = shutil.copy(data / "test.tsv", tmp_path / "lone.tsv")
+    lonely = dataclasses.replace(options, data=Path(lone))
+    known = dataclasses.replace(lonely, training_data=data)
+    assert measure(of_recipe("translator"), known, console)["scores"]["fr-en"]["far"]["sentences"] == 1
+    assert "The far subset is left out" not in shown(console)
+    assert "far" not in measure(of_recipe("translator"), lonely, console)["scores"]["fr-en"]
+    assert "The far subset is left out: " in shown(console)
+
+
+def test_of_a_folder_the_recipes_own_tests_are_measured(
+    of_recipe: Callable[..., Path], data: Path, console: Console
+) -> None:
+    options = Options(data=data, limit=3)
+    found = measure_recipe(of_recipe("classifier"), options, Registry("none"), console)
+    assert found["scores"].keys() == {"labelled.test"}
+    assert (found["scores"]["labelled.test"]["texts"], found["precision"], found["limit"]) == (3, "float32", 3)
+    assert "3 texts" in shown(console)
+    assert "calibration error" in shown(console)

@@ -46,6 +46,17 @@ def test_the_english_of_another_pair_counts_too(data: Path, tmp_path: Path) -> N
     assert FarSubset(recipe_of(), data, lambda line: None, tmp_path).of("fr", "en", *sides) == [True]
 
 
+def test_what_teachers_write_does_not_count_and_what_they_read_does(data: Path, tmp_path: Path) -> None:
+    (data / "mono.tsv").write_text("it is raining again\n")
+    mono = {"file": "mono.tsv", "columns": ["en"], "directions": ["fr-en"], "written": {"fr": "en"}}
+    recipe = recipe_of(
+        corpora=[*recipes.TRANSLATOR["corpora"], mono],
+        distillation={"teachers": ["teacher"]},
+    )
+    subset = FarSubset(recipe, data, lambda line: None, tmp_path)
+    assert subset.of("fr", "en", ["y" * 20, "y" * 20], ["it is raining again!", "x" * 20]) == [False, True]
+
+
 def test_what_was_compared_once_is_known_until_a_text_changes(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

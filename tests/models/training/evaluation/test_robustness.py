@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from models.training.evaluation.metrics import interval
+from models.training.evaluation.resampling import wilson
 from models.training.evaluation.robustness import Share, Tally, Verdict, report, run_suite, together
 from models.training.evaluation.suite import Case
 
@@ -70,7 +70,7 @@ def test_a_manifest_keeps_shares_with_wilsons_intervals(tally: Tally) -> None:
     found = tally.to_dict()
     assert (found["cases"], found["right"], found["loops"]) == (6, 0.5, 0.1667)
     assert found["of"]["copied"] == 2
-    assert found["intervals"]["loops"] == [round(bound, 4) for bound in interval(1, 6)]
+    assert found["intervals"]["loops"] == [round(bound, 4) for bound in wilson(1, 6)]
     assert set(tally.only("greeting").to_dict()) == {
         "cases", "right", "greetings_and_capitals", "loops", "of", "intervals",
     }  # fmt: skip
