@@ -40,16 +40,16 @@ def show_scores(scores: Mapping[str, Any], console: Console) -> None:
 def show_comparisons(gate: Mapping[str, Any], console: Console) -> None:
     """What the gate compared, as a manifest's publication has it."""
     if gate["compared"]:
-        table = _table("", "test", f">{gate['against']}", ">this one", ">limit", ">p", "")
+        table = _table("", "test", f">{gate['against']}", ">this one", ">p", "")
         for each in gate["compared"]:
             measure = each["measure"]
             sides = (
                 figure({measure: each[side], "intervals": {measure: each[f"{side}_interval"]}}, measure)
                 for side in ("old", "new")
             )
-            p = "" if each["p"] is None else f"{each['p']:.2g}"
+            p = "" if each["p"] is None else "<0.001" if each["p"] < 0.001 else f"{each['p']:.3f}"
             worse = Text("worse" if each["refused"] else "", style="red")
-            table.add_row(Text(f"{each['test']}: {measure}"), *map(_two_lines, sides), f"{each['limit']:.4g}", p, worse)
+            table.add_row(Text(f"{each['test']}: {measure}"), *map(_two_lines, sides), p, worse)
         console.print(table)
     for obstacle in gate["obstacles"]:
         console.print(Text(f"not compared: {obstacle}", style="yellow"))
