@@ -52,10 +52,12 @@ def publication(manifest: Manifest) -> Iterator[str]:
     yield from (f"Not compared: {cell(obstacle)}" for obstacle in gate.get("obstacles", ()))
     compared = [each for each in gate.get("compared", ()) if isinstance(each, Mapping)]
     if compared:
-        names = list(dict.fromkeys(name for each in compared for name in each))
+        names = list(dict.fromkeys(name for each in compared for name in each if not name.endswith("_interval")))
         called = {"old": against, "new": "this one"}
         head = [called.get(name, name.replace("_", " ")) for name in names]
-        yield table(head, [[_value(each.get(name)) for name in names] for each in compared])
+        yield table(
+            head, [[_value(each.get(name), each.get(f"{name}_interval")) for name in names] for each in compared]
+        )
 
 
 def _sentence(ancestor: Ancestor, of: str) -> str:
@@ -63,9 +65,7 @@ def _sentence(ancestor: Ancestor, of: str) -> str:
     return sentence[0].upper() + sentence[1:] if of == "it" else sentence
 
 
-def _value(value: object) -> str:
+def _value(value: object, interval: Sequence[float] | None = None) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, Sequence) and not isinstance(value, str):  # an interval
-        return " to ".join(map(figure, value))
-    return figure(value)
+    return figure(value) + (f" [{', '.join(map(figure, interval))}]" if interval else "")

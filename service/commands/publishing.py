@@ -80,7 +80,7 @@ def publish(
                 "--data is missing: the folder of the files that the recipe is scored on (or give --scores)"
             )
     except GateError as error:
-        show_comparisons(error.verdict.to_dict(), console)
+        show_comparisons({**error.verdict.to_dict(), "obstacles": ()}, console)  # the message has those
         raise failed(f"{error.summary}. Nothing was published; --force publishes it all the same") from error
     except (OSError, CheckpointError, RegistryError, ValueError) as error:
         raise failed(str(error)) from error

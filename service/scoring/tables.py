@@ -20,7 +20,7 @@ from service.scoring.evaluating import ClassificationResult, MaskedWordResult, T
 from service.scoring.steering import SteeringResult
 
 MOST_COLUMNS = 10  # labels of a confusion matrix that is shown whole; of more, the most frequent confusions
-BAR = 20  # characters
+BAR = 16  # characters
 
 
 def show_scores(scores: Mapping[str, Any], console: Console) -> None:
