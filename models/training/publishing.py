@@ -86,6 +86,7 @@ def _compared(
 ) -> Verdict:
     if measured is None or score_current is None:
         return judge(current, new, None, tolerance)
+    new = dataclasses.replace(new, scores={test: each.scores for test, each in measured.items()})
     try:
         return judge(current, new, (score_current(current), measured), tolerance)
     except (OSError, CheckpointError, RegistryError, ValueError) as error:  # it may be forced past what is broken

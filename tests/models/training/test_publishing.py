@@ -102,8 +102,8 @@ def test_the_card_of_a_version_says_what_it_was_compared_with_and_whether_it_was
     assert "The gate let it in, in the place of generator@1." in cards[1]
     assert "better" in cards[1]
     assert "**`--force` was used**: the gate refused it in the place of generator@2." in cards[2]
-    assert "| test | measure | generator@2 | this one | limit |" in cards[2]
-    assert "| test fr-en | bleu | 31 | 1 | 30.69 |" in cards[2]
+    assert "| test | measure | generator@2 | this one | method | p | limit | refused |" in cards[2]
+    assert "| test fr-en | bleu | 31 | 1 | tolerance alone |  | 30.69 | yes |" in cards[2]
     assert "## Publication" not in (trained / "README.md").read_text()
 
 
@@ -157,6 +157,15 @@ def test_what_is_scored_here_is_compared_with_the_current_version_on_the_same_te
     [found] = second.publication["gate"]["compared"]
     assert (found["old"], found["new"], found["method"]) == (0.9, 0.95, "McNemar")
     assert second.scores["reviews"]["sha256"] == "0" * 64
+    card = (registry.resolve("generator@2") / "README.md").read_text()
+    assert "| reviews | accuracy | 0.9 [0.8256, 0.9448] | 0.95 [0.8882, 0.9785] | McNemar | 1 | 0.891 | no |" in card
+
+
+def test_a_score_that_a_checkpoint_still_has_from_before_is_none_of_this_publication(trained, registry):
+    publish(trained, registry, measured={**answered(90), "more": answered(90)["reviews"]})
+    assert "more" in checkpoint.read_manifest(trained).scores
+    with pytest.raises(GateError, match="it was not scored on more"):
+        publish(trained, registry, measured=answered(90), score_current=lambda current: answered(90))
 
 
 def test_a_current_version_that_cannot_be_scored_can_be_forced_past(trained, registry):
