@@ -32,6 +32,8 @@ class MaskedWordHead(nn.Module):
 
 
 class Bert(nn.Module):
+    HEAD = ("pooler.", "classifier.")  # what begins anew with every task: names of weights begin so
+
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
         self.config = config
@@ -62,7 +64,7 @@ class Bert(nn.Module):
         """From now on only the pooler and the label projection are trained, on features without dropout."""
         self._frozen = True
         for name, parameter in self.named_parameters():
-            parameter.requires_grad = name.startswith(("pooler.", "classifier."))
+            parameter.requires_grad = name.startswith(self.HEAD)
 
     def train(self, mode: bool = True) -> Self:
         super().train(mode)

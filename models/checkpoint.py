@@ -1,5 +1,8 @@
 """A checkpoint is one directory: config.json, model.safetensors, tokenizer.json and manifest.json.
 
+One that was fine-tuned with adapters and is kept beside its base has adapter.safetensors instead of model.safetensors:
+what was learned, and nothing of the base, which the manifest names (`Adapter`) and whoever loads it finds.
+
 It may hold a model card for people, too: README.md and curves.png. The manifest says what the model is, what it was
 trained on, how well it does, and the SHA-256 of every other file, so that a damaged or half-written directory is
 refused instead of served. Nothing is pickled: reading a checkpoint cannot run code.
@@ -13,6 +16,7 @@ import dataclasses
 import hashlib
 import json
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, Literal, Self, get_origin, get_type_hints
@@ -20,28 +24,58 @@ from typing import Any, Final, Literal, Self, get_origin, get_type_hints
 import safetensors
 import torch
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from models.architectures import build, config_from_dict
-from models.config import Config, ConfigError
+from models.config import Config, ConfigError, LoraConfig
 from models.lineage import Ancestor, read_lineage
+from models.lora import attach, merge
+from models.names import NAME
 from models.threads import serial
 from models.tokenizer import Tokenizer, TokenizerError
 
 FORMAT_VERSION = 2
 CONFIG, WEIGHTS, TOKENIZER, MANIFEST = "config.json", "model.safetensors", "tokenizer.json", "manifest.json"
 CARD, CURVES = "README.md", "curves.png"
-FILES = (CONFIG, WEIGHTS, TOKENIZER)  # what every checkpoint has; the manifest has their hashes
+ADAPTER = "adapter.safetensors"  # in the place of WEIGHTS
+FILES = (CONFIG, WEIGHTS, TOKENIZER)  # what every whole checkpoint has; the manifest has their hashes
 EXTRAS = (CARD, CURVES)  # what it may have; where it does, the manifest has their hashes, too
 PRETRAIN: Final = "pretrain"
-_OF_FORMAT_2 = ("lineage",)  # where these are empty, a manifest is written as 1, which earlier releases read
+_OF_FORMAT_2 = ("lineage", "adapter")  # where these are empty, a manifest is written as 1, which earlier releases read
+_KNOWN = (*FILES, ADAPTER, *EXTRAS)
 _HASH = re.compile("[0-9a-f]{64}")
+_VERSION = re.compile(rf"{NAME.pattern}@[1-9][0-9]*")
 _IN_WORDS = {str: "a text", int: "a whole number", bool: "true or false", dict: "an object"}  # what JSON gives
 _TASKS = ("translate", "generate", "classify", PRETRAIN)
 
 
 class CheckpointError(Exception):
     """A directory that is not a sound checkpoint of a known architecture; the message names the file."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adapter:
+    """What a checkpoint that is kept beside its base stands on."""
+
+    base: str  # NAME@VERSION, of the same registry
+    base_sha256: str  # of the base's weights
+    lora: LoraConfig
+
+    @classmethod
+    def from_dict(cls, values: Any) -> Self:
+        """Raises ValueError."""
+        if not isinstance(values, dict) or set(values) != {f.name for f in fields(cls)}:
+            raise ValueError(f"adapter is {values!r}, expected base, base_sha256 and lora")
+        if not _VERSION.fullmatch(str(values["base"])):
+            raise ValueError(f"adapter.base is {values['base']!r}, expected NAME@VERSION")
+        if not _HASH.fullmatch(str(values["base_sha256"])):
+            raise ValueError(f"adapter.base_sha256 is {values['base_sha256']!r}, expected 64 hexadecimal digits")
+        lora = {**values["lora"], "targets": tuple(values["lora"]["targets"])}
+        return cls(base=values["base"], base_sha256=values["base_sha256"], lora=LoraConfig(**lora))
+
+
+# Given NAME@VERSION, the directory of that checkpoint. Raises CheckpointError.
+FindBase = Callable[[str], Path]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,11 +99,22 @@ class Manifest:
     files: dict[str, dict[str, Any]] = field(default_factory=dict)  # name -> sha256, bytes
     publication: dict[str, Any] = field(default_factory=dict)  # when, the note, what it was compared with, if forced
     lineage: tuple[Ancestor, ...] = ()  # the models it was made with
+    adapter: Adapter | None = None  # of a checkpoint that is kept beside its base
 
     @property
     def format_version(self) -> int:
         """The least that can say all of this."""
         return 2 if any(getattr(self, name) for name in _OF_FORMAT_2) else 1
+
+    @property
+    def weights(self) -> str:
+        """The file of its weights."""
+        return WEIGHTS if self.adapter is None else ADAPTER
+
+    @property
+    def weights_sha256(self) -> str:
+        """Empty where its files are not known."""
+        return self.files.get(self.weights, {}).get("sha256", "")
 
     @property
     def size(self) -> int:
@@ -102,8 +147,8 @@ class Manifest:
             if name in values and expected in _IN_WORDS and type(values[name]) is not expected:
                 raise CheckpointError(f"{path}: {name} is {values[name]!r}, expected {_IN_WORDS[expected]}")
         for name, facts in values.get("files", {}).items():
-            if name not in (*FILES, *EXTRAS):  # a name could lead out of the directory
-                raise CheckpointError(f"{path}: files has {name!r}, known are {', '.join((*FILES, *EXTRAS))}")
+            if name not in _KNOWN:  # a name could lead out of the directory
+                raise CheckpointError(f"{path}: files has {name!r}, known are {', '.join(_KNOWN)}")
             known = isinstance(facts, dict) and isinstance(facts.get("bytes"), int)
             if not known or not _HASH.fullmatch(str(facts.get("sha256"))):
                 raise CheckpointError(f"{path}: files has {facts!r} for {name}, expected sha256 and bytes")
@@ -115,9 +160,10 @@ class Manifest:
                 "language_pairs": tuple((source, target) for source, target in values.get("language_pairs", ())),
                 "labels": tuple(values.get("labels", ())),
                 "lineage": read_lineage(values.get("lineage", ())),
+                "adapter": None if values.get("adapter") is None else Adapter.from_dict(values["adapter"]),
             }
             return cls(**{**values, **tuples})
-        except (TypeError, ValueError, RecursionError) as error:
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise CheckpointError(f"{path}: {error}") from error
 
 
@@ -130,28 +176,37 @@ class Checkpoint:
 
 
 def save(
-    directory: Path, *, model: nn.Module, tokenizer: Tokenizer, manifest: Manifest, dtype: torch.dtype = torch.bfloat16
+    directory: Path,
+    *,
+    model: nn.Module,
+    tokenizer: Tokenizer,
+    manifest: Manifest,
+    dtype: torch.dtype = torch.bfloat16,
+    learned: Mapping[str, Tensor] | None = None,
 ) -> Manifest:
     """Write all four files; the manifest, with its hashes filled in, comes last and is returned.
 
-    `directory` is created. Weights are stored as `dtype` whatever the model computes in.
+    `directory` is created. Weights are stored as `dtype` whatever the model computes in. Of one that is kept beside its
+    base (`manifest.adapter`), `learned` is all that is stored: its adapters and what else the base does not have.
     """
     directory.mkdir(parents=True, exist_ok=True)
     config: Config = model.config  # type: ignore[assignment]
+    stored = model.state_dict() if learned is None else learned
+    assert (learned is None) == (manifest.adapter is None), "adapters, and only these, are stored without their base"
     weights = {
         name: tensor.detach().to("cpu", dtype if tensor.is_floating_point() else None).contiguous()
-        for name, tensor in model.state_dict().items()
+        for name, tensor in stored.items()
     }
     (directory / CONFIG).write_text(json.dumps(config.to_dict(), indent=2) + "\n", encoding="utf-8")
-    save_file(weights, directory / WEIGHTS, metadata={"format": "pt"})
-    (directory / WEIGHTS).chmod(0o644)  # the library leaves it to its owner alone
+    save_file(weights, directory / manifest.weights, metadata={"format": "pt"})
+    (directory / manifest.weights).chmod(0o644)  # the library leaves it to its owner alone
     tokenizer.save(directory / TOKENIZER)
     return write_manifest(directory, manifest)
 
 
 def write_manifest(directory: Path, manifest: Manifest) -> Manifest:
     """Write manifest.json with the hashes of the other files as they are now."""
-    present = (*FILES, *(name for name in EXTRAS if (directory / name).is_file()))
+    present = (*_needed(manifest), *(name for name in EXTRAS if (directory / name).is_file()))
     manifest = dataclasses.replace(manifest, files={name: facts_of(directory / name) for name in present})
     (directory / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
     return manifest
@@ -180,7 +235,7 @@ def verify(directory: Path) -> Manifest:
     if not directory.is_dir():
         raise CheckpointError(f"{directory}: no such checkpoint directory")
     manifest = read_manifest(directory)
-    for name in dict.fromkeys((*FILES, *manifest.files)):
+    for name in dict.fromkeys((*_needed(manifest), *manifest.files)):
         path, expected = directory / name, manifest.files.get(name, {}).get("sha256")
         if not path.is_file():
             raise CheckpointError(f"{path}: missing")
@@ -191,9 +246,22 @@ def verify(directory: Path) -> Manifest:
 
 
 @serial()
-def load(directory: Path, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Checkpoint:
-    """Verify, then build. Raises CheckpointError for anything that is wrong with the directory."""
-    directory = Path(directory)
+def load(
+    directory: Path,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    *,
+    base: FindBase | None = None,
+) -> Checkpoint:
+    """Verify, then build. Raises CheckpointError for anything that is wrong with the directory.
+
+    Adapters that are kept beside a base are merged into it, which `base` finds: see `Registry.load`.
+    """
+    checkpoint = _built(Path(directory), base)
+    return dataclasses.replace(checkpoint, model=checkpoint.model.to(device, dtype).eval())
+
+
+def _built(directory: Path, find: FindBase | None) -> Checkpoint:
     manifest = verify(directory)
     config = read_config(directory)
     if config.architecture != manifest.architecture:
@@ -205,15 +273,47 @@ def load(directory: Path, device: torch.device | str = "cpu", dtype: torch.dtype
     except TokenizerError as error:
         raise CheckpointError(str(error)) from error
     model = build(config)
-    _load_weights(model, directory / WEIGHTS)
-    return Checkpoint(config, model.to(device, dtype).eval(), tokenizer, manifest)
+    weights = _read_weights(directory / manifest.weights)
+    if manifest.adapter is None:
+        _load_weights(model, weights, directory / WEIGHTS)
+    else:
+        attach(model, manifest.adapter.lora)
+        begun = _base_weights(directory, manifest.adapter, find)
+        _load_weights(model, {**begun, **weights}, directory / ADAPTER)
+        merge(model)
+    return Checkpoint(config, model, tokenizer, manifest)
 
 
-def _load_weights(model: nn.Module, path: Path) -> None:
+def _base_weights(directory: Path, adapter: Adapter, find: FindBase | None) -> dict[str, Tensor]:
+    if find is None:
+        raise CheckpointError(
+            f"{directory}: it is kept beside {adapter.base}: load it through a registry that has that"
+        )
     try:
-        weights = load_file(path)
+        where = find(adapter.base)
+    except CheckpointError as error:
+        raise CheckpointError(f"{directory}: its base {adapter.base} is missing: {error}") from error
+    found = read_manifest(where).weights_sha256
+    if found != adapter.base_sha256:
+        raise CheckpointError(
+            f"{directory}: made for the weights {adapter.base_sha256} of {adapter.base}, {where} has {found}"
+        )
+    return _built(where, find).model.state_dict()
+
+
+def _needed(manifest: Manifest) -> tuple[str, ...]:
+    return (CONFIG, manifest.weights, TOKENIZER)
+
+
+def _read_weights(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
     except (safetensors.SafetensorError, OSError) as error:
         raise CheckpointError(f"{path}: not a safetensors file: {error}") from error
+
+
+def _load_weights(model: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
+    """`path` is what messages call them."""
     expected = model.state_dict()
     missing, unexpected = sorted(expected.keys() - weights.keys()), sorted(weights.keys() - expected.keys())
     if missing or unexpected:

@@ -185,3 +185,33 @@ class BertConfig(_Config):
 
 
 Config = Seq2SeqConfig | GPTConfig | BertConfig
+
+LORA_TARGETS = ("query", "key", "value", "output", "feedforward")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoraConfig:
+    """Low-rank adapters beside a model's linear layers (Hu et al. 2021); `models.lora` builds them."""
+
+    rank: int = 8
+    alpha: float = 16.0  # the adapters' outputs are scaled by alpha / rank
+    targets: tuple[str, ...] = ("query", "value")  # which projections of attention, feedforward layers, or all
+    dropout: float = 0.0  # of what the adapters read, in training only
+
+    def __post_init__(self) -> None:
+        if self.rank < 1:
+            raise ConfigError(f"rank is {self.rank}, expected at least 1")
+        if not 0 < self.alpha < float("inf"):
+            raise ConfigError(f"alpha is {self.alpha}, expected a number above 0")
+        unknown = [target for target in self.targets if target not in (*LORA_TARGETS, "all")]
+        if unknown or not self.targets:
+            raise ConfigError(
+                f"targets is {list(self.targets)}, expected some of {', '.join(LORA_TARGETS)}, or all alone"
+            )
+        if not 0 <= self.dropout < 1:
+            raise ConfigError(f"dropout is {self.dropout}, expected 0 <= dropout < 1")
+
+    @property
+    def adapted(self) -> tuple[str, ...]:
+        """The targets, written out."""
+        return LORA_TARGETS if "all" in self.targets else self.targets

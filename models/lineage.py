@@ -62,7 +62,7 @@ def ancestor(manifest: Manifest, relation: str) -> Ancestor:
         relation=relation,
         name=manifest.name,
         version=manifest.version,
-        weights=manifest.files.get("model.safetensors", {}).get("sha256", ""),
+        weights=manifest.weights_sha256,
         data=manifest.data,
         licence=manifest.licence,
         attribution=manifest.attribution,

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from models.architectures import build
-from models.checkpoint import Checkpoint, Manifest, load, save
-from models.config import BertConfig, Config, GPTConfig, Seq2SeqConfig
+from models.checkpoint import Adapter, Checkpoint, Manifest, load, save
+from models.config import BertConfig, Config, GPTConfig, LoraConfig, Seq2SeqConfig
+from models.lora import LowRank, attach, freeze_all_but_adapters
 from models.registry import Registry
 from models.tokenizer import SPECIAL_TOKENS, Tokenizer, train_byte_bpe, train_wordpiece
 
@@ -17,6 +20,7 @@ TEXTS = [
     "Je suis fatigué.", "Où est la gare ?", "I am tired.", "Where is the station?", "나는 피곤하다.", "역이 어디예요?",
     "정말 재미있는 영화였어요", "배우들의 연기가 아쉽다", "시간 가는 줄 몰랐다 👍", "돈이 아깝다",
 ]  # fmt: skip
+EVERYTHING = LoraConfig(rank=3, alpha=6, targets=("all",))
 SIZE = {"width": 32, "heads": 4, "feedforward": 64}
 
 
@@ -59,6 +63,29 @@ def registry(root: Path, context: int = 64) -> Path:
     for name in made:
         Registry(root / "registry").publish(name, root / name)
     return root / "registry"
+
+
+def shaken(model: nn.Module, seed: int = 3) -> nn.Module:
+    """With adapters that say something."""
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, LowRank):
+                module.up.copy_(torch.randn_like(module.up) * 0.2)
+    return model
+
+
+def beside(directory: Path, base: Checkpoint, reference: str, name: str) -> nn.Module:
+    """Adapters for a checkpoint that a registry has as `reference`, kept beside it; the model that has them."""
+    model = copy.deepcopy(base.model)
+    torch.manual_seed(2)
+    attach(model, EVERYTHING)
+    freeze_all_but_adapters(shaken(model))
+    adapter = Adapter(base=reference, base_sha256=base.manifest.weights_sha256, lora=EVERYTHING)
+    manifest = dataclasses.replace(base.manifest, name=name, version=0, adapter=adapter)
+    learned = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    save(directory, model=model, tokenizer=base.tokenizer, manifest=manifest, dtype=torch.float32, learned=learned)
+    return model
 
 
 def _saved(directory: Path, config: Config, tokenizer: Tokenizer, manifest: Manifest) -> Checkpoint:

@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from models import formats
-from models.checkpoint import Checkpoint, CheckpointError, load
+from models.checkpoint import Checkpoint, CheckpointError
 from models.config import GPTConfig
 from models.precision import resolve_device
 from models.registry import Registry, RegistryError
@@ -79,7 +79,7 @@ def run(
 ) -> dict[str, Any]:
     """Either `data`, the folder that the checkpoint's recipe names its files in, or two files with a text a line."""
     try:
-        loaded = load(Registry(registry).resolve(checkpoint), resolve_device("auto"))
+        loaded = Registry(registry).load(checkpoint, resolve_device("auto"))
     except (CheckpointError, RegistryError) as error:
         raise ValueError(str(error)) from error
     if loaded.manifest.task != "generate":

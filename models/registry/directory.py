@@ -115,14 +115,14 @@ class DirectoryStore:
             self._set_current(name, chosen)
         return chosen
 
-    def collect(self, name: str, keep: int, *, dry_run: bool) -> list[Removal]:
+    def collect(self, name: str, keep: int, *, dry_run: bool, pinned: frozenset[int] = frozenset()) -> list[Removal]:
         home = self.root / name
         removed = []
         if not self.versions(name) and not any(path.name.startswith(_SCRATCH) for path in home.iterdir()):
             return []  # some other folder: not even a lock is left in it
         with self._lock(name):
             versions = self.versions(name)
-            for version in doomed(versions, current_of(self, name), keep) if versions else ():
+            for version in doomed(versions, current_of(self, name), keep, pinned) if versions else ():
                 path = home / str(version)
                 removed.append(Removal(f"{name}@{version}", _size(path)))
                 if not dry_run:

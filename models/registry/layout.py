@@ -90,8 +90,8 @@ class Store(Protocol):
 
     def point(self, name: str, choose: Choose) -> int: ...
 
-    def collect(self, name: str, keep: int, *, dry_run: bool) -> list[Removal]:
-        """Remove all versions but the current and the `keep` newest, and what dead publishers left."""
+    def collect(self, name: str, keep: int, *, dry_run: bool, pinned: frozenset[int] = frozenset()) -> list[Removal]:
+        """Remove all versions but the current, the `keep` newest and the pinned ones, and what dead publishers left."""
 
 
 def current_of(store: Store, name: str) -> int:
@@ -113,9 +113,9 @@ def changed(before: Manifest, after: Manifest) -> list[str]:
     return [file for file, facts in after.files.items() if facts != before.files.get(file)]
 
 
-def doomed(versions: tuple[int, ...], current: int, keep: int) -> list[int]:
+def doomed(versions: tuple[int, ...], current: int, keep: int, pinned: frozenset[int]) -> list[int]:
     """What garbage collection removes. The newest is always kept: the next number is counted from it."""
-    return [version for version in versions[:-keep] if version != current]
+    return [version for version in versions[:-keep] if version != current and version not in pinned]
 
 
 def numbers(versions: tuple[int, ...]) -> str:

@@ -140,12 +140,12 @@ class ObjectStore:
             self._append(name, home.chain + 1, now)
             raise RegistryError(f"{name}@{chosen} was removed in this moment; {name}@{now} is current again")
 
-    def collect(self, name: str, keep: int, *, dry_run: bool) -> list[Removal]:
+    def collect(self, name: str, keep: int, *, dry_run: bool, pinned: frozenset[int] = frozenset()) -> list[Removal]:
         self._objects.check_protocol()
         home = self._look(name)
         versions = home.versions
         removed = []
-        for version in doomed(versions, current_of(self, name), keep) if versions else ():
+        for version in doomed(versions, current_of(self, name), keep, pinned) if versions else ():
             if dry_run or self._remove(name, version, home.numbers[version]):
                 removed.append(Removal(f"{name}@{version}", sum(home.numbers[version].values())))
         for number, files in sorted(home.numbers.items()):

@@ -6,10 +6,12 @@ import dataclasses
 import logging
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from models import checkpoint
-from models.checkpoint import Manifest
+from models.checkpoint import Checkpoint, CheckpointError, Manifest
 from models.names import NAME, check_name
 from models.registry.directory import DirectoryStore
 from models.registry.layout import (
@@ -88,6 +90,29 @@ class Registry:
             log.warning("%s: using the copy of %s in the cache", error, reference)
             return cached
 
+    def load(self, reference: str | Path, device: Any = "cpu") -> Checkpoint:
+        """The checkpoint that `resolve` finds, with its base where it is kept beside one.
+
+        Raises RegistryError for what is not there, CheckpointError for what is unsound or lacks its base.
+        """
+        return checkpoint.load(self.resolve(reference), device, base=self.base)
+
+    def directories(self, reference: str | Path) -> tuple[Path, ...]:
+        """All that `load` reads: of the checkpoint, of its base, and so on. Raises what `load` raises."""
+        found = [self.resolve(reference)]
+        while (adapter := checkpoint.read_manifest(found[-1]).adapter) is not None:
+            found.append(self.base(adapter.base))
+            if found[-1] in found[:-1]:
+                raise CheckpointError(f"{found[-1]}: it is kept beside itself, by way of {adapter.base}")
+        return tuple(found)
+
+    def base(self, reference: str) -> Path:
+        """The directory of NAME@VERSION: a `checkpoint.FindBase`. Raises CheckpointError."""
+        try:
+            return self.resolve(reference)
+        except RegistryError as error:
+            raise CheckpointError(str(error)) from error
+
     def locate(self, reference: str | Path) -> tuple[str, int]:
         """Name and version that `name` or `name@3` means, without fetching anything. Raises RegistryError."""
         name, at, version = str(reference).partition("@")
@@ -151,13 +176,26 @@ class Registry:
     def collect(self, name: str, keep: int, *, dry_run: bool = False) -> tuple[Removal, ...]:
         """Remove the versions of `name` but the current one and the `keep` newest, and what dead publishers left.
 
-        With `dry_run` only says what it would remove. Raises RegistryError.
+        A version that another one is kept beside stays, too. With `dry_run` only says what it would remove. Raises
+        RegistryError.
         """
         if keep < 1:
             raise RegistryError(f"keep is {keep}, expected at least 1: the next number is counted from the newest")
         if not NAME.fullmatch(name) or name not in self._store.homes():
             raise RegistryError(f"no model {name!r} in {self.root}")
-        return tuple(self._store.collect(name, keep, dry_run=dry_run))
+        return tuple(self._store.collect(name, keep, dry_run=dry_run, pinned=self._bases(name)))
+
+    def _bases(self, name: str) -> frozenset[int]:
+        """The versions of `name` that others are kept beside."""
+        found = set()
+        for other in self._store.names():
+            for version in self._store.versions(other):
+                with suppress(CheckpointError):  # what cannot be read stands on nothing
+                    adapter = self._store.manifest(other, version).adapter
+                    base, _, number = adapter.base.partition("@") if adapter else ("", "", "")
+                    if base == name:
+                        found.add(int(number))
+        return frozenset(found)
 
     def _versions(self, name: str) -> tuple[int, ...]:
         return self._store.versions(name) if NAME.fullmatch(name) else ()

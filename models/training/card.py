@@ -241,6 +241,9 @@ def _model(manifest: Manifest, config: Config) -> Iterator[tuple[str, object]]:
     if "parameters" in manifest.training:
         yield "parameters", f"{manifest.training['parameters']:,}"
     yield from config.to_dict().items()
+    if manifest.adapter is not None:
+        lora = manifest.adapter.lora
+        yield "kept beside", f"{manifest.adapter.base}: adapters of rank {lora.rank} for {', '.join(lora.adapted)}"
     yield "size of the files", f"{manifest.size / 1e6:.1f} MB" if manifest.size >= 1e6 else f"{manifest.size:,} bytes"
 
 

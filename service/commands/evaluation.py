@@ -202,6 +202,7 @@ def evaluate(
             shots=shots,
             steering=steering,
             suite=suite,
+            base=checkpoints.base,
         )
         directory = checkpoints.resolve(checkpoint)
         if data is not None and data.is_dir():

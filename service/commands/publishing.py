@@ -127,10 +127,10 @@ def _measured(scores: Mapping[str, Any]) -> dict[str, Measured]:
     return {test: Measured(dict(each)) for test, each in scores.items()}
 
 
-def _robustness_scores(directory: Path, suite: Path) -> dict[str, Any]:
+def _robustness_scores(directory: Path, suite: Path, registry: Registry) -> dict[str, Any]:
     from service.scoring.robustness import robustness_scores
 
-    return robustness_scores(directory, suite, console)
+    return robustness_scores(directory, suite, console, registry.base)
 
 
 def _read_scores(path: Path) -> dict[str, Any]:

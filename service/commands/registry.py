@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
@@ -100,6 +101,7 @@ def show(
             "labels": list(manifest.labels),
             "takes_pairs": manifest.takes_pairs,
             "examples": manifest.examples,
+            "kept beside": manifest.adapter and dataclasses.asdict(manifest.adapter),
             "published": manifest.publication,
             "scores": manifest.scores,
             "data": manifest.data,

@@ -115,10 +115,9 @@ class ModelReplica:
         return info
 
     def _reader(self, reference: str | None) -> Callable[[], Checkpoint]:
-        from models.checkpoint import load
         from models.registry import Registry
 
-        return lambda: load(Registry(self._registry).resolve(reference or self._checkpoint))
+        return lambda: Registry(self._registry).load(reference or self._checkpoint)
 
     async def metrics(self) -> tuple[str, bytes]:
         """This replica's id and its metrics in Prometheus's text format."""

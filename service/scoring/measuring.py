@@ -73,6 +73,7 @@ class Options:
     shots: Shots | None = None
     steering: Steering | None = None
     suite: Path | None = None  # of robustness
+    base: FindBase | None = None  # of a checkpoint that is kept beside one
 
     @property
     def labelled_by(self) -> str:
@@ -130,7 +131,7 @@ def measure(directory: Path, options: Options, console: Console) -> dict[str, An
 
     Raises CheckpointError, DataError and ConfigError for files, ValueError for settings that the model cannot keep.
     """
-    checkpoint = load(directory)
+    checkpoint = load(directory, base=options.base)
     manifest = checkpoint.manifest
     for what, wanted in (("few-shot evaluation", options.shots), ("steering", options.steering)):
         if wanted is not None and manifest.task != "generate":
@@ -315,7 +316,7 @@ def _shots(checkpoint: Checkpoint, options: Options, shots: Shots, console: Cons
 def _steering(checkpoint: Checkpoint, options: Options, steering: Steering, console: Console) -> Measured:
     with (
         EngineAnswers(checkpoint, console, options.precision) as generator,
-        EngineAnswers(load_judge(steering.judge), console, options.precision) as judge,
+        EngineAnswers(load_judge(steering.judge, options.base), console, options.precision) as judge,
     ):
         decoding = steering.decoding
         kept = {"top_k": decoding.top_k, "top_p": decoding.top_p, "max_new_tokens": decoding.max_new_tokens}

@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from models.checkpoint import Checkpoint, load
+from models.checkpoint import Checkpoint, FindBase, load
 from models.training.evaluation.robustness import ROBUSTNESS, Tally, run_suite
 from models.training.evaluation.suite import Case, Direction, read_suite
 from service.messages import Decoding
@@ -46,12 +46,12 @@ def tallies(
     return run_suite(suite, answer)
 
 
-def robustness_scores(directory: Path, path: Path, console: Console) -> dict[str, Any]:
+def robustness_scores(directory: Path, path: Path, console: Console, base: FindBase | None = None) -> dict[str, Any]:
     """As a manifest keeps them, in float32 with each beam width of its recipe: {"robustness fr-en, beam 4": {...}}.
 
     Raises CheckpointError, ConfigError, and ValueError where nothing of the suite is for the checkpoint.
     """
-    checkpoint = load(directory)
+    checkpoint = load(directory, base=base)
     suite = suite_for(checkpoint, path)
     scores = {}
     with EngineAnswers(checkpoint, console) as answers:

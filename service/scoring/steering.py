@@ -79,9 +79,9 @@ class SteeringResult:
         }
 
 
-def load_judge(directory: Path) -> Checkpoint:
+def load_judge(directory: Path, base: FindBase | None = None) -> Checkpoint:
     """Raises CheckpointError, and ValueError for what is no classifier."""
-    judge = load(directory)
+    judge = load(directory, base=base)
     manifest = judge.manifest
     if manifest.task != "classify":
         raise ValueError(

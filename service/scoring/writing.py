@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from models.checkpoint import load
+from models.checkpoint import FindBase, load
 from models.ensemble import together
 from models.training.data.written import Writer
 from models.training.recipe import Distillation
@@ -17,10 +17,13 @@ from service.scoring.answers import EngineAnswers
 
 
 @contextmanager
-def hire_writer(teachers: Sequence[Path], wanted: Distillation) -> Iterator[Writer]:
-    """Raises CheckpointError, and ConfigError where the teachers cannot answer as one."""
+def hire_writer(teachers: Sequence[Path], wanted: Distillation, base: FindBase | None = None) -> Iterator[Writer]:
+    """`base` finds what a teacher is kept beside.
+
+    Raises CheckpointError, and ConfigError where the teachers cannot answer as one.
+    """
     decoding = Decoding(num_beams=wanted.beams, length_penalty=wanted.length_penalty)
-    checkpoint = together([load(teacher) for teacher in teachers])
+    checkpoint = together([load(teacher, base=base) for teacher in teachers])
     with EngineAnswers(checkpoint, Console(quiet=True), "auto") as answers:
 
         def write(texts: Sequence[str], direction: tuple[str, str]) -> list[str]:

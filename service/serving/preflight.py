@@ -108,8 +108,8 @@ def check_checkpoints(settings: Settings) -> int:
     weights = 0
     for name, model in settings.models.items():
         try:
-            directory = Registry(settings.registry).resolve(model.checkpoint)
-            manifest = read_manifest(directory)
+            directories = Registry(settings.registry).directories(model.checkpoint)  # its own first, then its base's
+            manifest = read_manifest(directories[0])
         except (RegistryError, CheckpointError) as error:
             raise Refused(f"{name}: {error}") from error
         if manifest.task == PRETRAIN:
@@ -121,7 +121,8 @@ def check_checkpoints(settings: Settings) -> int:
             model.check_task(name, manifest.task)
         except ValueError as error:
             raise Refused(str(error)) from error
-        weights += model.min_replicas * sum(file.stat().st_size for file in directory.glob("*.safetensors"))
+        files = [file for directory in directories for file in directory.glob("*.safetensors")]
+        weights += model.min_replicas * sum(file.stat().st_size for file in files)
     return weights
 
 

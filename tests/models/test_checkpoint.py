@@ -9,8 +9,8 @@ from safetensors.torch import load_file, save_file
 
 from models import checkpoint
 from models.architectures import build
-from models.checkpoint import CheckpointError, Manifest
-from models.config import BertConfig, Config, GPTConfig, Seq2SeqConfig
+from models.checkpoint import Adapter, CheckpointError, Manifest
+from models.config import BertConfig, Config, GPTConfig, LoraConfig, Seq2SeqConfig
 from models.lineage import DISTILLED_FROM, STARTS_FROM, Ancestor
 from models.tokenizer import Tokenizer, train_byte_bpe
 
@@ -89,6 +89,18 @@ def test_a_lineage_is_kept_and_only_it_asks_for_the_second_format(directory):
     assert json.loads((directory / "manifest.json").read_text())["format_version"] == 1
 
 
+def test_the_manifest_of_adapters_has_one_field_more(directory):
+    adapter = Adapter(base="tiny@1", base_sha256="0" * 64, lora=LoraConfig())
+    values = json.loads(dataclasses.replace(checkpoint.read_manifest(directory), adapter=adapter).to_json())
+    assert list(values)[-1] == "adapter"
+    assert values["adapter"] == {
+        "base": "tiny@1",
+        "base_sha256": "0" * 64,
+        "lora": {"rank": 8, "alpha": 16.0, "targets": ["query", "value"], "dropout": 0.0},
+    }
+    assert Manifest.from_dict(values, directory).adapter == adapter
+
+
 def test_it_can_be_loaded_for_another_precision(directory):
     assert next(checkpoint.load(directory, dtype=torch.bfloat16).model.parameters()).dtype == torch.bfloat16
 
@@ -140,12 +152,12 @@ def test_a_card_and_curves_are_part_of_it_where_there_are_any(directory):
         checkpoint.verify(directory)
 
 
-def test_checkpoints_of_before_cards_publications_pairs_and_examples_still_load(directory):
+def test_checkpoints_of_before_cards_publications_pairs_examples_and_adapters_still_load(directory):
     values = json.loads((directory / "manifest.json").read_text())
     del values["publication"], values["takes_pairs"], values["examples"]
     (directory / "manifest.json").write_text(json.dumps(values))
     manifest = checkpoint.load(directory).manifest
-    assert (manifest.publication, manifest.takes_pairs, manifest.examples) == ({}, False, {})
+    assert (manifest.publication, manifest.takes_pairs, manifest.examples, manifest.adapter) == ({}, False, {}, None)
 
 
 def test_pairs_and_examples_are_kept_as_they_are(directory):

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from models.registry import Registry
 from service.cli import app
 from tests import checkpoints
 
@@ -128,3 +129,20 @@ def test_what_cannot_be_measured_is_said_in_a_line(registry: Path, arguments: li
     assert code == 2
     assert reason in output
     assert "Traceback" not in output
+
+
+def test_what_is_kept_beside_a_base_is_measured_by_name_and_from_its_folder(registry: Path, tmp_path: Path) -> None:
+    base = Registry(registry).load("generator@1")
+    checkpoints.beside(tmp_path / "beside", base, "generator@1", "poems")
+    Registry(registry).publish("poems", tmp_path / "beside")
+    (tmp_path / "texts.txt").write_text("정말 재미있는 영화였어요\n")
+    scores = []
+    for which in ("poems", tmp_path / "beside", "generator"):
+        arguments = ("--data", tmp_path / "texts.txt", "--json", tmp_path / "scores.json", "--precision", "float32")
+        code, output = evaluate(registry, which, *arguments)
+        assert code == 0, output
+        scores.append(json.loads((tmp_path / "scores.json").read_text())["scores"]["bits_per_byte"])
+    assert scores[0] == scores[1] != scores[2]
+    code, output = evaluate(tmp_path / "empty", tmp_path / "beside", "--data", tmp_path / "texts.txt")
+    assert code == 2
+    assert "its base generator@1 is missing: no model 'generator@1'" in output

@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from models.checkpoint import save
+from models.lora import merge
 from models.registry import Registry
 from service.config import Settings
 from service.deployments.model import ModelReplica
-from service.messages import Failure, GenerateRequest, ModelInfo
+from service.messages import Decoding, Failure, GenerateRequest, ModelInfo
 from tests import checkpoints
 
 
@@ -53,6 +55,27 @@ async def test_it_takes_what_the_settings_name_as_the_registry_has_it_now(
     assert sample(replica, "triptych_model_info", version="generator@1", **labels) is None
     answer = await replica._engine.answer(GenerateRequest(id="g", text="배우"))
     assert answer.model_version == "generator@2"  # type: ignore[union-attr]
+
+
+async def test_it_serves_adapters_that_are_kept_beside_a_base_of_the_registry(
+    replica: ModelReplica, registry: Path, tmp_path: Path
+) -> None:
+    base = Registry(registry).load("generator@1")
+    model = checkpoints.beside(tmp_path / "beside", base, "generator@1", "generator")
+    Registry(registry).publish("generator", tmp_path / "beside")
+    request = GenerateRequest(id="g", text="배우", decoding=Decoding(max_new_tokens=8))
+    before = await replica._engine.answer(request)
+    info = await replica.reload(None)
+    assert isinstance(info, ModelInfo)
+    assert info.version == "generator@2"
+    beside = await replica._engine.answer(request)
+    merge(model)
+    save(tmp_path / "merged", model=model, tokenizer=base.tokenizer, manifest=base.manifest, dtype=torch.float32)
+    Registry(registry).publish("generator", tmp_path / "merged")
+    assert isinstance(await replica.reload(None), ModelInfo)
+    merged = await replica._engine.answer(request)
+    assert merged.model_version == "generator@3"  # type: ignore[union-attr]
+    assert merged.text == beside.text != before.text  # type: ignore[union-attr]
 
 
 async def test_it_takes_the_version_that_is_asked_for(replica: ModelReplica, registry: Path, tmp_path: Path) -> None:

@@ -44,6 +44,16 @@ def test_a_registry_may_be_a_url(classifier: Path, tmp_path: Path) -> None:
     assert "Protocol not known" in refusal("carrier://pigeon", "classifier")
 
 
+def test_adapters_are_checked_with_the_base_that_they_are_kept_beside(classifier: Path, tmp_path: Path) -> None:
+    checkpoints.beside(tmp_path / "beside", checkpoint.load(classifier), "classifier@1", "mine")
+    url = f"memory:/{tmp_path}/models"
+    Registry(url).publish("mine", tmp_path / "beside")
+    assert "no model 'classifier@1'" in refusal(url, "mine")
+    Registry(url).publish("classifier", classifier)
+    alone = preflight.check_checkpoints(settings(url, "classifier"))
+    assert preflight.check_checkpoints(settings(url, "mine")) > alone
+
+
 def test_a_pre_trained_encoder_is_refused_with_what_to_do(classifier: Path, tmp_path: Path) -> None:
     manifest = dataclasses.replace(checkpoint.read_manifest(classifier), task="pretrain")
     checkpoint.write_manifest(classifier, manifest)

@@ -1,0 +1,118 @@
+"""Low-rank adaptation (Hu et al. 2021, "LoRA"): weights W stay as they are, and W + alpha / rank * U D is learned.
+
+An adapted layer keeps the names of its weights; the factors lie beside them, `NAME.lora.TARGET.down` [rank, in] and
+`.up` [rows, rank]. Where several projections are fused in one weight, each has factors of its own for its rows.
+
+Knows nothing of recipes, files or training.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.attention import CrossAttention, SelfAttention
+from models.config import LoraConfig
+from models.layers import FeedForward
+
+Rows = Mapping[str, tuple[int, int]]  # target -> the rows of a weight that are its own: begin, end
+
+
+class LowRank(nn.Module):
+    """U D x. It begins as zero."""
+
+    def __init__(self, inputs: int, outputs: int, rank: int) -> None:
+        super().__init__()
+        self.down = nn.Parameter(torch.empty(rank, inputs))
+        self.up = nn.Parameter(torch.zeros(outputs, rank))
+        nn.init.kaiming_uniform_(self.down, a=math.sqrt(5))  # as a linear layer begins
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(F.linear(x, self.down), self.up)
+
+
+class LoraLinear(nn.Linear):
+    """A linear layer with adapters for some of its rows. It takes the layer's own weights over."""
+
+    def __init__(self, linear: nn.Linear, rows: Rows, config: LoraConfig) -> None:
+        super().__init__(linear.in_features, linear.out_features, bias=linear.bias is not None, device="meta")
+        self.weight, self.bias = linear.weight, linear.bias
+        self.scale = config.alpha / config.rank
+        self.dropout = nn.Dropout(config.dropout)
+        self.rows = dict(rows)
+        self.lora = nn.ModuleDict(
+            {target: LowRank(linear.in_features, end - begin, config.rank) for target, (begin, end) in rows.items()}
+        ).to(linear.weight.device, linear.weight.dtype)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out, read = F.linear(x, self.weight, self.bias), self.dropout(x)
+        for target, (begin, end) in self.rows.items():
+            out.narrow(-1, begin, end - begin).add_(self.lora[target](read), alpha=self.scale)
+        return out
+
+    @torch.no_grad()
+    def merged(self) -> nn.Linear:
+        """A plain layer that computes the same, up to rounding; the weight is changed in place."""
+        for target, (begin, end) in self.rows.items():
+            adapter = self.lora[target]
+            assert isinstance(adapter, LowRank), "what `lora` was made of"
+            self.weight[begin:end] += self.scale * (adapter.up @ adapter.down)
+        linear = nn.Linear(self.in_features, self.out_features, bias=self.bias is not None, device="meta")
+        linear.weight, linear.bias = self.weight, self.bias
+        return linear
+
+
+def attach(model: nn.Module, config: LoraConfig) -> None:
+    """Put adapters beside the layers that `config` names, in place; outputs stay what they were."""
+    for parent in list(model.modules()):
+        for name, rows in _projections(parent).items():
+            chosen = {target: each for target, each in rows.items() if target in config.adapted}
+            if chosen:
+                setattr(parent, name, LoraLinear(getattr(parent, name), chosen, config))
+
+
+def freeze_all_but_adapters(model: nn.Module, head: tuple[str, ...] = ()) -> None:
+    """From now on only adapters are trained, and weights whose names begin with one of `head`."""
+    adapters = set(map(id, _adapters(model)))
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad = id(parameter) in adapters or name.startswith(head)
+
+
+def merge(model: nn.Module) -> None:
+    """Add what the adapters learned to the weights beside them, and leave the model without adapters, in place."""
+    for parent in list(model.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, LoraLinear):
+                setattr(parent, name, child.merged())
+
+
+def _adapters(model: nn.Module) -> Iterator[nn.Parameter]:
+    for module in model.modules():
+        if isinstance(module, LowRank):
+            yield from module.parameters()
+
+
+def _projections(module: nn.Module) -> dict[str, Rows]:
+    """The linear layers of a part of a model, and which rows of each are which target's."""
+    if isinstance(module, SelfAttention):
+        width, keys = module.heads * module.head_width, module.kv_heads * module.head_width
+        fused = {
+            "query": (0, width),
+            "key": (width, width + keys),
+            "value": (width + keys, width + 2 * keys),
+        }
+        return {"qkv": fused, "output": {"output": (0, width)}}
+    if isinstance(module, CrossAttention):
+        width = module.heads * module.head_width
+        return {
+            "query": {"query": (0, width)},
+            "key_value": {"key": (0, width), "value": (width, 2 * width)},
+            "output": {"output": (0, width)},
+        }
+    if isinstance(module, FeedForward):
+        return {name: {"feedforward": (0, getattr(module, name).out_features)} for name in ("inner", "outer")}
+    return {}
