@@ -42,6 +42,7 @@ RULES = (
             "sacrebleu",
             "pyarrow",
             "tensorboard",
+            "mlflow",
             "matplotlib",
         ),
     ),

@@ -23,6 +23,7 @@ from typing import Any, Literal
 
 import torch
 
+from models.training import experiments
 from models.training.parallel import TorchGroup
 from models.training.recipe import Recipe, RecipeError
 from models.training.run import Hire, Job, TrainingResult, fit, prepare
@@ -91,7 +92,12 @@ def _absolute(job: Job) -> Job:
     """Workers have working directories of their own."""
     registry = job.registry if "://" in job.registry else str(Path(job.registry).resolve())
     return dataclasses.replace(
-        job, recipe=job.recipe.resolve(), data=job.data.resolve(), runs=job.runs.resolve(), registry=registry
+        job,
+        recipe=job.recipe.resolve(),
+        data=job.data.resolve(),
+        runs=job.runs.resolve(),
+        registry=registry,
+        track=experiments.absolute(job.track),
     )
 
 

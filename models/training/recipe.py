@@ -13,7 +13,7 @@ from typing import Any, Literal, Self
 
 import yaml
 
-from models.config import ConfigError
+from models.config import ConfigError, LoraConfig
 from models.names import check_name
 from models.training.fields import change, read_fields
 
@@ -207,6 +207,13 @@ class Variation:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Lora(LoraConfig):
+    """Fine-tuning of adapters alone, and of a classifier's head: what the run starts from stays as it is."""
+
+    merge: bool = True  # into the weights, for a checkpoint like any other; False: keep the adapters beside their base
+
+
+@dataclass(frozen=True, kw_only=True)
 class Training:
     """The loop. The run ends at `steps` or, with `max_minutes`, when the time is spent, whichever comes first.
 
@@ -230,7 +237,10 @@ class Training:
     r_drop: float = 0.0  # weight of the divergence of two readings with dropouts of their own; 0: one reading
     average_decay: float = 0.0  # exponential moving average of the weights, which is what is published; 0: none
     average_last: int = 0  # or the mean of the weights at so many last validations; 0: none
-    patience: int = 0  # stop after so many validations without a lower loss, and publish the best; 0: never
+    patience: int = 0  # stop after so many validations without a better one, and publish the best; 0: never
+    patience_by: Literal["loss", "score"] = "loss"  # what is better: a lower loss, or a better score (BLEU, accuracy)
+    score_texts: int = 100  # held-out texts that a translator translates at each validation, for its score; 0: none
+    samples: int = 3  # held-out examples whose answers are shown at each validation; 0: none
     precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: bfloat16 where the hardware computes in it
     compile: bool = False  # torch.compile: minutes at the start, and a compiler on the machine
     validate_every: int = 1000  # steps
@@ -239,7 +249,7 @@ class Training:
     def __post_init__(self) -> None:
         for name, least in (
             ("steps", 1), ("batch_tokens", 1), ("warmup_steps", 0), ("validate_every", 1), ("accumulate", 1),
-            ("average_last", 0), ("patience", 0),
+            ("average_last", 0), ("patience", 0), ("score_texts", 0), ("samples", 0),
         ):  # fmt: skip
             if getattr(self, name) < least:
                 raise ConfigError(f"{name} is {getattr(self, name)}, expected at least {least}")
@@ -295,6 +305,7 @@ class Recipe:
     cleaning: Cleaning = Cleaning()
     variation: Variation | None = None
     distillation: Distillation | None = None
+    lora: Lora | None = None  # with `start`: learn adapters beside its weights
     licence: str = ""
     data: str = ""  # what it was trained on, for the manifest
     attribution: str = ""
@@ -336,6 +347,12 @@ class Recipe:
             raise ConfigError(f"calibrate is of a classifier, this recipe is to {self.task}")
         if any(corpus.written for corpus in (*self.validation, *self.tests)):
             raise ConfigError("validation files and tests are not written by a model")
+        if self.lora and (self.frozen_encoder or not self.start):
+            raise ConfigError("lora adapts what a run starts from: give start, and no frozen_encoder")
+        if self.lora and self.training.optimizer == "muon":
+            raise ConfigError("optimizer is 'muon', which moves whole matrices: what lora learns is moved by adamw")
+        if self.task == "translate" and self.training.patience_by == "score" and not self.training.score_texts:
+            raise ConfigError("patience_by is 'score' and score_texts 0: a translator's score needs texts to translate")
         if not self.beams or min(self.beams) < 1:
             raise ConfigError(f"beams is {self.beams}, expected widths of at least 1")
         if self.task == "translate" and not all(corpus.directions for corpus in self.corpora):

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from models.training.evaluation.validation import Sample
 from models.training.progress import TrainingDisplay
 from models.training.recipe import Training
 from models.training.state import Measurement, Progress
-from models.training.tracking import Tracking
+from models.training.tracking import Sink, Tracking
+
+_MUCH = 0.1  # of a run's time, for answers that are only looked at
+_NAMES = {"bleu": "BLEU", "bits_per_byte": "bits per byte"}
 
 
 class Reporter:
-    """Of one sitting, whose `progress` the loop moves on."""
+    """Of one sitting, whose `progress` the loop moves on. `score` is what a measurement's score is called."""
 
     def __init__(
         self,
@@ -28,12 +31,15 @@ class Reporter:
         *,
         shown: bool,
         say: Callable[[str], None],
+        score: str = "",
+        sinks: Sequence[Sink] = (),
     ) -> None:
-        self._recipe, self._progress = recipe, progress
+        self._recipe, self._progress, self._score = recipe, progress, score
         self._display = TrainingDisplay(name, recipe.steps, say, shown=shown)
-        self._tracking = Tracking(directory, name, step=progress.step, say=say) if shown else None
+        self._tracking = Tracking(directory, name, step=progress.step, say=say, sinks=sinks) if shown else None
         self._every = max(1, min(recipe.steps // 1000, 50))  # steps between lines of the log
         self._began = self._tracked = time.monotonic()
+        self._answering: float | None = 0.0  # seconds; None once it is said that they are many
         self._tokens_before = self._tokens_tracked = progress.tokens
         self._stack = ExitStack()
 
@@ -58,24 +64,51 @@ class Reporter:
         )
         if self._tracking is not None and progress.step % self._every == 0:
             speed = (progress.tokens - self._tokens_tracked) / (now - self._tracked)
-            self._tracking.steps(progress.step, loss=loss, learning_rate=rate, tokens_per_second=speed)
+            values = {"loss": loss, "learning_rate": rate, "tokens_per_second": speed}
+            self._tracking.steps(progress.step, values)
             self._tracked, self._tokens_tracked = now, progress.tokens
 
-    def validation(self, result: Measurement) -> None:
-        progress = self._progress
+    def validation(self, result: Measurement, samples: Sequence[Sample] = (), seconds: float = 0.0) -> None:
+        """What was measured, what the model said, and how long it took to say it."""
+        progress, measures = self._progress, self._measures(result)
         if self._tracking is not None:
             counters = {name: getattr(progress, name) for name in ("epoch", "seconds", "tokens", "training_loss")}
-            self._tracking.validation(progress.step, {**counters, **asdict(result)})
+            counters["scored"] = result.scored
+            self._tracking.validation(progress.step, measures, counters, samples)
         best = f" (best: step {progress.best_step:,})" if progress.not_better else ""
-        self._display.say(
-            f"step {progress.step:,}: validation loss {result.loss:.4f}, accuracy {result.accuracy:.4f}{best}"
-        )
+        lines = [f"step {progress.step:,}: validation {_figures(measures)}{best}"]
+        for sample in samples:
+            lines += [f"  {sample.source}", f"    expected: {sample.expected}", f"    answer:   {sample.answer}"]
+        self._display.say("\n".join(lines))
+        self._warn_of_slow_answers(seconds)
         self._tracked, self._tokens_tracked = time.monotonic(), progress.tokens  # it is no part of training's speed
 
     def end(self, result: Measurement) -> None:
-        self._display.say(f"done: validation loss {result.loss:.4f}, accuracy {result.accuracy:.4f}")
+        self._display.say(f"done: validation {_figures(self._measures(result))}")
+
+    def _measures(self, result: Measurement) -> dict[str, float]:
+        scores = {} if result.score is None else {self._score: result.score}
+        return {"loss": result.loss, "accuracy": result.accuracy, **scores}
+
+    def _warn_of_slow_answers(self, seconds: float) -> None:
+        if self._answering is None:
+            return
+        took = time.monotonic() - self._began
+        self._answering += seconds
+        if took > 60 and self._answering > _MUCH * took:
+            self._display.say(
+                f"{self._answering / took:.0%} of the time goes into answers at validations: a smaller "
+                "training.score_texts or a larger training.validate_every saves it"
+            )
+            self._answering = None
 
     def _seconds_left(self) -> float:
         progress, recipe = self._progress, self._recipe
         left = (recipe.steps - progress.step) * progress.seconds / progress.step
         return left if recipe.max_minutes is None else min(left, 60 * recipe.max_minutes - progress.seconds)
+
+
+def _figures(measures: dict[str, float]) -> str:
+    return ", ".join(
+        f"{_NAMES.get(name, name)} {value:.{2 if name == 'bleu' else 4}f}" for name, value in measures.items()
+    )

@@ -26,10 +26,12 @@ from models.architectures import build
 from models.checkpoint import Manifest
 from models.config import Config, GPTConfig, Seq2SeqConfig
 from models.lineage import Ancestor, attribution_with, licence_with
+from models.lora import merge
 from models.precision import resolve_device
 from models.tokenizer import SPECIAL_TOKENS, Tokenizer, train_byte_bpe, train_wordpiece
 from models.training.calibration import calibrate
 from models.training.card import write_card
+from models.training.curves import CURVES
 from models.training.data.examples import Examples, TrainingExamples, encode
 from models.training.data.readers import DataError
 from models.training.data.rows import Row
@@ -37,12 +39,22 @@ from models.training.data.splits import Splits, read_splits, with_labels
 from models.training.data.spool import key_of
 from models.training.data.varied import Varied
 from models.training.data.written import Writer, Writing
+from models.training.evaluation.validation import judge_of
+from models.training.experiments import Experiment, experiment
 from models.training.objectives import CausalLanguageModel, Classification, Objective, Pretraining, Translation
 from models.training.parallel import ALONE, Group
 from models.training.recipe import Distillation, Recipe, TokenizerRecipe
 from models.training.soft_labels import DistilledClassification, TaughtExamples, taught
-from models.training.start import Start, check_model, made_with, new_config, resolve, resolve_start, weights_hash
-from models.training.tracking import CURVES
+from models.training.start import (
+    Start,
+    check_model,
+    find_base,
+    made_with,
+    new_config,
+    resolve,
+    resolve_start,
+    settle_weights,
+)
 from models.training.trainer import Measurement, Trainer
 
 Say = Callable[[str], None]
@@ -59,6 +71,7 @@ class Job:
     registry: str  # where the recipe's `start` is looked for when it is no run
     resume: bool = True  # an interrupted run goes on where it was; otherwise it starts over
     device: str = "auto"
+    track: str = ""  # URI of an MLflow store that is told of the run
     changes: tuple[str, ...] = ()  # fields that differ from the recipe's file: training.steps=100
 
 
@@ -116,7 +129,7 @@ def prepare(job: Job, say: Say = print, hire: Hire | None = None) -> Prepared:
         read = Varied(training, tokenizer, recipe.variation, longest=longest, seed=recipe.seed)
     if recipe.task == "classify" and recipe.distillation:
         folder, device = directory / "soft-labels", resolve_device(job.device)
-        read = taught(recipe, teachers, splits.training, training, folder, device, say)
+        read = taught(recipe, teachers, splits.training, training, folder, device, say, find_base(job.registry))
     lineage = made_with(recipe, start, [manifest for _, manifest in teachers])
     return Prepared(recipe, directory, start, lineage, tokenizer, config, splits, read, validation)
 
@@ -135,7 +148,7 @@ def _writing(
     if recipe.distillation is None or recipe.task == "classify":
         return None
     wanted = recipe.distillation
-    hashes = [weights_hash(manifest) for _, manifest in teachers]
+    hashes = [manifest.weights_sha256 for _, manifest in teachers]
 
     def hired() -> AbstractContextManager[Writer]:
         if hire is None:
@@ -147,13 +160,15 @@ def _writing(
 
 def fit(job: Job, prepared: Prepared, *, group: Group = ALONE, say: Say = print) -> TrainingResult:
     """Train what is prepared, as one worker of `group`; the first one writes the checkpoint."""
+    with experiment(job.track if group.rank == 0 else "", prepared.recipe, prepared.directory, say) as tracker:
+        return _fit(job, prepared, group, say, tracker)
+
+
+def _fit(job: Job, prepared: Prepared, group: Group, say: Say, tracker: Experiment | None) -> TrainingResult:
     recipe, directory = prepared.recipe, prepared.directory
     torch.manual_seed(recipe.seed)
     model: Any = build(prepared.config)
-    if prepared.start is not None:
-        prepared.start.load_into(model)
-    if recipe.frozen_encoder:
-        model.freeze_encoder()
+    settle_weights(model, recipe, prepared.start)
     device = resolve_device(job.device)
     if group.rank == 0:
         learned = sum(p.numel() for p in model.parameters() if p.requires_grad)
@@ -177,6 +192,8 @@ def fit(job: Job, prepared: Prepared, *, group: Group = ALONE, say: Say = print)
         device=device,
         group=group,
         say=say,
+        sinks=() if tracker is None else (tracker,),
+        judge=judge_of(recipe, prepared.config, prepared.tokenizer, prepared.splits.validation, prepared.validation),
     )
     if trainer.resume() and group.rank == 0:
         say(f"{recipe.name}: going on after step {trainer.progress.step:,}")
@@ -189,7 +206,9 @@ def fit(job: Job, prepared: Prepared, *, group: Group = ALONE, say: Say = print)
             result = dataclasses.replace(result, loss=loss)
             facts["calibration_temperature"] = round(temperature, 4)
             say(f"{recipe.name}: calibrated with temperature {temperature:.3f}: validation loss {loss:.4f}")
-        _write_checkpoint(prepared, trainer, result, device, group.size, facts)
+        manifest = _write_checkpoint(prepared, trainer, result, device, group.size, facts)
+        if tracker is not None:
+            tracker.published(directory / "checkpoint", manifest)
         say(f"{recipe.name}: written to {directory / 'checkpoint'}")
     return TrainingResult(directory / "checkpoint", result)
 
@@ -265,17 +284,36 @@ def _objective(recipe: Recipe, config: Config, tokenizer: Tokenizer) -> Objectiv
 
 
 def _hash(prepared: Prepared) -> str:
-    """Of all that a saved state depends on. Budgets may change between sittings, and what is only reported."""
-    values = dataclasses.asdict(prepared.recipe)
-    for name in ("steps", "max_minutes", "validate_every", "save_every"):
-        del values["training"][name]
+    """Of all that a saved state depends on. Budgets may change between sittings, and what is only reported or stored.
+
+    Fields at their defaults are left out: what a later release can do besides, unless asked for, changes no hash.
+    """
+    values = _stated(prepared.recipe)
+    for name in ("steps", "max_minutes", "validate_every", "save_every", "score_texts", "samples"):
+        values["training"].pop(name, None)
     for name in ("licence", "data", "attribution", "limits", "examples", "beams", "steering"):
-        del values[name]
-    del values["calibrate"]  # after training
+        values.pop(name, None)
+    values.pop("calibrate", None)  # after training
+    values.get("lora", {}).pop("merge", None)
     if isinstance(prepared.training, TaughtExamples):
         values["taught"] = prepared.training.key
     values["start"] = prepared.start.weights_hash if prepared.start else ""
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def _stated(value: Any) -> Any:
+    """As plain values, of dataclasses the fields that are not as they are by default."""
+    if isinstance(value, list | tuple):
+        return [_stated(each) for each in value]
+    if not dataclasses.is_dataclass(value):
+        return value
+    found = {}
+    for field in dataclasses.fields(value):
+        mine = getattr(value, field.name)
+        default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+        if mine != default:
+            found[field.name] = _stated(mine)
+    return found
 
 
 def _write_checkpoint(
@@ -285,7 +323,7 @@ def _write_checkpoint(
     device: torch.device,
     workers: int,
     facts: dict[str, object],
-) -> None:
+) -> Manifest:
     """Made anew: what an earlier run left there is gone."""
     recipe, directory = prepared.recipe, prepared.directory / "checkpoint"
     shutil.rmtree(directory, ignore_errors=True)
@@ -293,6 +331,12 @@ def _write_checkpoint(
     curves = prepared.directory / CURVES
     if curves.is_file():
         shutil.copyfile(curves, directory / CURVES)
+    adapter, learned = None, None
+    if recipe.lora:
+        if not recipe.lora.merge:
+            assert prepared.start is not None, "adapters begin beside something"
+            adapter, learned = prepared.start.adapter(recipe.lora), trainer.learned
+        merge(trainer.model)
     manifest = Manifest(
         name=recipe.name,
         architecture=prepared.config.architecture,
@@ -313,9 +357,11 @@ def _write_checkpoint(
             "threads": torch.get_num_threads(),
             "workers": workers,
             "parameters": sum(p.numel() for p in trainer.model.parameters()),
+            **({"learned_parameters": sum(p.numel() for p in trainer.learned.values())} if recipe.lora else {}),
             "validation_loss": round(result.loss, 4),
             "validation_accuracy": round(result.accuracy, 4),
             **facts,
+            **({} if result.score is None else {f"validation_{trainer.score_name}": round(result.score, 4)}),
             "data_report": prepared.splits.report.counts(),
             "recipe": dataclasses.asdict(recipe),
         },
@@ -326,6 +372,11 @@ def _write_checkpoint(
             "python": platform.python_version(),
         },
         lineage=prepared.lineage,
+        adapter=adapter,
     )
-    checkpoint.save(directory, model=trainer.model, tokenizer=prepared.tokenizer, manifest=manifest)
-    write_card(directory)
+    # Adapters are small, and what they add would be lost in rounding first: alone, they keep all their digits.
+    dtype = torch.bfloat16 if adapter is None else torch.float32
+    checkpoint.save(
+        directory, model=trainer.model, tokenizer=prepared.tokenizer, manifest=manifest, dtype=dtype, learned=learned
+    )
+    return write_card(directory)

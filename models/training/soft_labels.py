@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from models import checkpoint
-from models.checkpoint import TOKENIZER, WEIGHTS, Checkpoint, CheckpointError, Manifest
+from models.checkpoint import TOKENIZER, Checkpoint, CheckpointError, FindBase, Manifest
 from models.config import BertConfig
 from models.training.data.batches import plan_batches
 from models.training.data.examples import Example, Examples, encode
@@ -100,10 +100,15 @@ class DistilledClassification(Classification):
 class Teacher:
     """A classifier's checkpoint that says how likely each of a recipe's labels is."""
 
-    def __init__(self, directory: Path, labels: Sequence[str], device: torch.device) -> None:
-        """Raises RecipeError for what is no classifier of these labels, or is damaged."""
+    def __init__(
+        self, directory: Path, labels: Sequence[str], device: torch.device, base: FindBase | None = None
+    ) -> None:
+        """`base` finds what it is kept beside.
+
+        Raises RecipeError for what is no classifier of these labels, or is damaged.
+        """
         try:
-            found: Checkpoint = checkpoint.load(directory, device)
+            found: Checkpoint = checkpoint.load(directory, device, base=base)
         except CheckpointError as error:
             raise RecipeError(f"distillation.teachers: {error}") from error
         theirs, config = found.manifest.labels, found.config
@@ -140,6 +145,7 @@ def taught(
     folder: Path,
     device: torch.device,
     say: Callable[[str], None] = print,
+    base: FindBase | None = None,
 ) -> TaughtExamples:
     """`examples`, which are those of `rows`, with what the teachers say of them.
 
@@ -148,14 +154,14 @@ def taught(
     wanted = recipe.distillation
     assert wanted is not None, "a recipe with teachers"
     # Of all that the answers depend on.
-    files = [manifest.files[name]["sha256"] for _, manifest in teachers for name in (WEIGHTS, TOKENIZER)]
+    files = [manifest.files[name]["sha256"] for _, manifest in teachers for name in (manifest.weights, TOKENIZER)]
     key = key_of([files, wanted.temperature, recipe.labels, rows.key])
     directory = folder / key
     for stale in folder.glob("*"):
         if stale != directory:
             shutil.rmtree(stale)
     directory.mkdir(parents=True, exist_ok=True)
-    parts = list(_answers(recipe, wanted, [where for where, _ in teachers], rows, directory, device, say))
+    parts = list(_answers(recipe, wanted, [where for where, _ in teachers], rows, directory, device, say, base))
     return TaughtExamples(examples, np.concatenate(parts), key)
 
 
@@ -167,6 +173,7 @@ def _answers(
     directory: Path,
     device: torch.device,
     say: Callable[[str], None],
+    base: FindBase | None,
 ) -> Iterator[np.ndarray]:
     """[at most `_AT_A_TIME`, L] at a time, of each row that is stored."""
     hired: list[Teacher] = []
@@ -179,7 +186,7 @@ def _answers(
             return
         path = directory / f"{number:05d}.npy"
         if not path.is_file():
-            hired = hired or [Teacher(teacher, recipe.labels, device) for teacher in teachers]
+            hired = hired or [Teacher(teacher, recipe.labels, device, base) for teacher in teachers]
             found = [teacher.probabilities(recipe, some, wanted.temperature) for teacher in hired]
             scratch = directory / f".{number:05d}.{os.getpid()}.npy"
             np.save(scratch, np.mean(found, axis=0, dtype=np.float32))

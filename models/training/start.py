@@ -6,7 +6,7 @@ Knows nothing of data or training.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,11 @@ from torch import nn
 
 from models import checkpoint
 from models.architectures import ARCHITECTURES
-from models.checkpoint import Checkpoint, Manifest
-from models.config import Config, ConfigError
-from models.lineage import BACK_TRANSLATED_BY, DISTILLED_FROM, STARTS_FROM, Ancestor, ancestor
+from models.bert import Bert
+from models.checkpoint import Adapter, Checkpoint, FindBase, Manifest
+from models.config import Config, ConfigError, LoraConfig
+from models.lineage import ADAPTS, BACK_TRANSLATED_BY, DISTILLED_FROM, STARTS_FROM, Ancestor, ancestor
+from models.lora import attach, freeze_all_but_adapters
 from models.registry import Registry, RegistryError
 from models.tokenizer import SPECIAL_TOKENS, WORDPIECE_SPECIAL_TOKENS, Tokenizer
 from models.training.fields import read_fields
@@ -37,6 +39,17 @@ class Start:
     def tokenizer(self) -> Tokenizer:
         return self.checkpoint.tokenizer
 
+    @property
+    def reference(self) -> str:
+        """NAME@VERSION; "" of what is not published."""
+        manifest = self.checkpoint.manifest
+        return f"{manifest.name}@{manifest.version}" if manifest.version else ""
+
+    def adapter(self, lora: LoraConfig) -> Adapter:
+        """For the manifest of adapters that are kept beside it."""
+        values = {field.name: getattr(lora, field.name) for field in fields(LoraConfig)}
+        return Adapter(base=self.reference, base_sha256=self.weights_hash, lora=LoraConfig(**values))
+
     @torch.no_grad()
     def load_into(self, model: nn.Module) -> None:
         """Copy every weight; the label projection begins anew where the labels are others."""
@@ -51,10 +64,16 @@ class Start:
 def resolve_start(recipe: Recipe, runs: Path, registry: str) -> Start:
     """Raises RecipeError."""
     try:
-        found = checkpoint.load(resolve("start", recipe.start, runs, registry))
+        found = checkpoint.load(resolve("start", recipe.start, runs, registry), base=find_base(registry))
     except checkpoint.CheckpointError as error:
         raise RecipeError(f"start is {recipe.start!r}: {error}") from error
-    return Start(found, weights_hash(found.manifest))
+    start = Start(found, found.manifest.weights_sha256)
+    if recipe.lora and not recipe.lora.merge and not start.reference:
+        raise RecipeError(
+            f"lora.merge is false, and start is {recipe.start!r}, which is not published: adapters are kept beside a "
+            "NAME@VERSION of the registry; publish it first, or merge them"
+        )
+    return start
 
 
 def resolve(field: str, reference: str, runs: Path, registry: str) -> Path:
@@ -69,8 +88,21 @@ def resolve(field: str, reference: str, runs: Path, registry: str) -> Path:
         raise RecipeError(f"{field} is {reference!r}: no finished run {finished.parent}, and {error}") from error
 
 
-def weights_hash(manifest: Manifest) -> str:
-    return manifest.files[checkpoint.WEIGHTS]["sha256"]
+def find_base(registry: str) -> FindBase:
+    """Opens the registry only where something is kept beside a base."""
+    return lambda reference: Registry(registry).base(reference)
+
+
+def settle_weights(model: nn.Module, recipe: Recipe, start: Start | None) -> None:
+    """Give a new model the weights it starts from, and settle which of them are learned."""
+    if start is not None:
+        start.load_into(model)
+    if recipe.frozen_encoder:
+        assert isinstance(model, Bert), "only a classifier's encoder can be frozen"
+        model.freeze_encoder()
+    if recipe.lora:
+        attach(model, recipe.lora)
+        freeze_all_but_adapters(model, Bert.HEAD if recipe.task == "classify" else ())
 
 
 def made_with(recipe: Recipe, start: Start | None, teachers: Iterable[Manifest]) -> tuple[Ancestor, ...]:
@@ -79,7 +111,7 @@ def made_with(recipe: Recipe, start: Start | None, teachers: Iterable[Manifest])
     back = any(source in columns for (source, _), columns in written)
     distilled = any(target in columns for (_, target), columns in written) or not back
     relations = [name for name, holds in ((DISTILLED_FROM, distilled), (BACK_TRANSLATED_BY, back)) if holds]
-    begun = [ancestor(start.checkpoint.manifest, STARTS_FROM)] if start else []
+    begun = [ancestor(start.checkpoint.manifest, ADAPTS if recipe.lora else STARTS_FROM)] if start else []
     return (*begun, *(ancestor(teacher, relation) for teacher in teachers for relation in relations))
 
 

@@ -33,6 +33,9 @@ class Measurement:
     loss: float  # nats per scored position, without label smoothing
     accuracy: float  # share of positions where the best output is the right one
     scored: int
+    score: float | None = (
+        None  # of what the model says: a translator's BLEU, bits per byte; see `evaluation.validation`
+    )
 
 
 @dataclass
@@ -47,7 +50,7 @@ class Progress:
     training_loss: float = 0.0  # a running mean over about 50 steps
     validated: int = 0  # the step of the last validation; 0: there was none
     last: Measurement | None = None  # what it measured
-    best_step: int = 0  # the validation with the lowest loss
+    best_step: int = 0  # the best validation, by loss or score
     best: Measurement | None = None
     not_better: int = 0  # validations since then
     kept: list[int] = field(default_factory=list)  # validations whose weights are averaged

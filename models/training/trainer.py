@@ -13,8 +13,9 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from models.training.averaging import Averaging
 from models.training.compiling import compiled, uncompiled
 from models.training.data.batches import plan_batches
 from models.training.data.examples import Examples, TrainingExamples
+from models.training.evaluation.validation import Judge, Sample
 from models.training.fast import (
     divergence,
     number_format,
@@ -40,6 +42,7 @@ from models.training.parallel import ALONE, Group
 from models.training.recipe import Training
 from models.training.reporting import Reporter
 from models.training.state import Measurement, Progress, ResumeError, latest_state, load_state, save_state
+from models.training.tracking import Sink
 
 
 class Interrupted(Exception):
@@ -68,20 +71,34 @@ class Trainer:
         device: torch.device,
         group: Group = ALONE,
         say: Callable[[str], None] = print,
+        judge: Judge | None = None,
+        sinks: Sequence[Sink] = (),
     ) -> None:
+        """`judge` says what the model answers at each validation; `sinks` are told what is measured, besides the files
+        of the run."""
         recipe.check_workers(group.size)
         if device.type == "cpu":
             speed_up_on_cpu(model)
         self.model, self._recipe, self._device = model.to(device), recipe, device
         self._name, self._directory, self._recipe_hash, self._seed = name, directory, recipe_hash, seed
         self._objective, self._training, self._validation = objective, training, validation
-        self._group, self._say = group, say
+        self._group, self._say, self._judge, self._sinks = group, say, judge, sinks
         self._order = Order(lambda epoch: objective.sizes(training.epoch(epoch)), recipe.batch_tokens, seed)
         self._learned = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self._optimizers = build_optimizers(model, recipe)
         self._averaging = Averaging(self._learned, recipe, directory, group)
         self._stop = False
         self.progress = Progress()
+
+    @property
+    def learned(self) -> Mapping[str, nn.Parameter]:
+        """What is trained, by name."""
+        return self._learned
+
+    @property
+    def score_name(self) -> str:
+        """What a measurement's score is; "" where there is none."""
+        return self._judge.measure if self._judge else ""
 
     def resume(self) -> bool:
         """Take up the latest saved state, if there is one. Raises ResumeError."""
@@ -105,7 +122,16 @@ class Trainer:
         self.model.train()
         with ExitStack() as stack:
             first = self._group.rank == 0
-            reporter = Reporter(self._name, recipe, self._directory, progress, shown=first, say=self._say)
+            reporter = Reporter(
+                self._name,
+                recipe,
+                self._directory,
+                progress,
+                shown=first,
+                say=self._say,
+                score=self.score_name,
+                sinks=self._sinks,
+            )
             stack.enter_context(reporter)
             stack.enter_context(self._signals())
             if recipe.compile:
@@ -136,10 +162,15 @@ class Trainer:
     @torch.no_grad()
     def measure(self) -> Measurement:
         """With the weights that the model has now; the workers share the work."""
+        with self._evaluating():
+            return self._measure()
+
+    @contextmanager
+    def _evaluating(self) -> Iterator[None]:
         self.model.eval()
         try:
             with uncompiled(self.model):
-                return self._measure()
+                yield
         finally:
             self.model.train()
 
@@ -261,15 +292,37 @@ class Trainer:
         progress = self.progress
         self._averaging.collect(progress)
         with self._averaging.in_use():
-            result = self.measure()
+            measured, began = self.measure(), time.monotonic()
+            result, samples = self._answers(measured)
+            seconds = time.monotonic() - began
             progress.validated, progress.last = progress.step, result
-            if progress.best is None or result.loss < progress.best.loss:
+            if progress.best is None or self._better(result, progress.best):
                 progress.best, progress.best_step, progress.not_better = result, progress.step, 0
                 if self._recipe.patience:
                     self._averaging.keep_best(progress)
             else:
                 progress.not_better += 1
-        reporter.validation(result)
+        reporter.validation(result, samples, seconds)
+
+    def _answers(self, result: Measurement) -> tuple[Measurement, tuple[Sample, ...]]:
+        """The measurement with its score, and what the model said; the first worker asks it, all know the score."""
+        if self._judge is None:
+            return result, ()
+        score = 0.0
+        samples: tuple[Sample, ...] = ()
+        if self._group.rank == 0:
+            with self._evaluating():
+                answers = self._judge(self.model, result.loss, result.accuracy)
+            score, samples = math.nan if answers.score is None else answers.score, answers.samples
+        (score,) = self._group.sum([score])
+        return replace(result, score=None if math.isnan(score) else score), samples
+
+    def _better(self, result: Measurement, best: Measurement) -> bool:
+        if self._recipe.patience_by == "loss" or self._judge is None:
+            return result.loss < best.loss
+        if result.score is None or best.score is None:
+            return best.score is None and result.score is not None
+        return result.score > best.score if self._judge.higher_is_better else result.score < best.score
 
     def _autocast(self) -> torch.autocast:
         narrow = number_format(self._recipe.precision, self._device) is torch.bfloat16

@@ -17,6 +17,7 @@ from service.config import SHIPPED_REGISTRY
 
 if TYPE_CHECKING:
     from models.checkpoint import Manifest
+    from models.registry import Registry
     from models.training.evaluation.recipes import Measured
 
 
@@ -54,7 +55,7 @@ def publish(
     try:
         share = _share(tolerance)
         target = Registry(registry)  # a URL that cannot be opened is known before minutes of scoring
-        robustness = _robustness_scores(directory, suite) if suite is not None else {}  # so is a suite
+        robustness = _robustness_scores(directory, suite, target) if suite is not None else {}  # so is a suite
         if scores is not None:
             found = {**_read_scores(scores), **robustness}
             manifest = publish_checkpoint(directory, target, found, tolerance=share, force=force, note=note)

@@ -26,11 +26,19 @@ def train(
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda; auto is a GPU where there is one.")] = "auto",
     registry: RegistryOption = SHIPPED_REGISTRY,
+    track: Annotated[
+        str,
+        typer.Option(
+            envvar="MLFLOW_TRACKING_URI",
+            help="MLflow store that is told of the run: sqlite:///mlflow.db, http://host:5000.",
+        ),
+    ] = "",
 ) -> None:
     """Train a model; the result is a checkpoint directory, which `publish` scores and adds to a registry."""
     from models.checkpoint import CheckpointError
     from models.registry import RegistryError
     from models.training import run
+    from models.training.start import find_base
     from models.training.state import ResumeError
     from models.training.trainer import DivergedError, Interrupted
     from service.scoring.writing import hire_writer
@@ -42,17 +50,19 @@ def train(
         registry=registry,
         resume=resume,
         device=device,
+        track=track,
         changes=tuple(changes or ()),
     )
     say = partial(console.print, markup=False, soft_wrap=True)
+    hire = partial(hire_writer, base=find_base(registry))
     try:
         if workers == 1 and address is None:
-            result = run.train(job, say, hire_writer)
+            result = run.train(job, say, hire)
         else:
             from models.training import distributed
 
             try:
-                result = distributed.train(job, workers, say, address=address, hire=hire_writer)
+                result = distributed.train(job, workers, say, address=address, hire=hire)
             except distributed.WorkersFailedError as error:
                 raise failed(str(error)) from error
     except (OSError, ValueError, CheckpointError, RegistryError, ResumeError, DivergedError, Interrupted) as error:

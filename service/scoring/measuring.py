@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from models.checkpoint import Checkpoint, Manifest, load, read_manifest
+from models.checkpoint import Checkpoint, FindBase, Manifest, load, read_manifest
 from models.precision import Precision
 from models.registry import Registry
 from models.training.evaluation.far import FarSubset

@@ -40,7 +40,7 @@ def score(
     Only the first `limit` rows of each test file are read. Raises CheckpointError, RecipeError, DataError,
     RegistryError, and ValueError where the engine cannot answer a text.
     """
-    checkpoint = load(directory)
+    checkpoint = load(directory, base=registry.base)
     recipe = _recipe_of(checkpoint.manifest)
     if limit is not None:
         recipe = replace(recipe, tests=tuple(_shortened(corpus, limit) for corpus in recipe.tests))
@@ -61,7 +61,7 @@ def score_alike(
     It has no score on directions that it does not translate. A text that is too long for it is answered with nothing.
     Raises as `score`.
     """
-    checkpoint = load(current)
+    checkpoint = load(current, base=registry.base)
     new = read_manifest(directory)
     if new.task == "pretrain" and checkpoint.manifest.files[TOKENIZER] != new.files[TOKENIZER]:
         return {}  # its words are other ones
@@ -136,8 +136,8 @@ class _Scoring:
             do_sample=True, temperature=steering.temperature, top_p=steering.top_p, seed=self.recipe.seed
         )
         with (
-            EngineAnswers(load(self.directory), self.console) as generator,
-            EngineAnswers(load_judge(self.registry.resolve(steering.judge)), self.console) as judge,
+            EngineAnswers(load(self.directory, base=self.registry.base), self.console) as generator,
+            EngineAnswers(load_judge(self.registry.resolve(steering.judge), self.registry.base), self.console) as judge,
         ):
             found = steer(generator, judge, steering.prompts, decoding, steering.samples)
         score = {

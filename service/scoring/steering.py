@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from models.checkpoint import Checkpoint, load
+from models.checkpoint import Checkpoint, FindBase, load
 from models.training.evaluation.resampling import wilson
 from service.messages import Decoding
 from service.scoring.answers import EngineAnswers

@@ -10,6 +10,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from models.checkpoint import read_manifest, write_manifest
+from models.training.run import Job, TrainingResult
+from models.training.state import Measurement
 from service.cli import app
 from tests import checkpoints, recipes
 
@@ -47,6 +49,24 @@ def test_a_recipe_becomes_a_scored_version_that_can_be_rolled_back(folder: Path)
     assert "labelled.test: accuracy " in listed
     assert "{" not in listed
     assert run("registry", "rollback", "classifier", "--registry", "registry").output == "classifier@1 is current\n"
+
+
+@pytest.mark.parametrize("environment", [False, True])
+def test_a_training_is_tracked_where_it_is_told(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, environment: bool
+) -> None:
+    jobs: list[Job] = []
+
+    def train(job: Job, *others: object) -> TrainingResult:
+        jobs.append(job)
+        return TrainingResult(Path("checkpoint"), Measurement(1.0, 0.5, 1))
+
+    monkeypatch.setattr("models.training.run.train", train)
+    if environment:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///other.db")
+    arguments = () if environment else ("--track", "sqlite:///mlflow.db")
+    assert run("train", "recipe.yaml", *arguments).exit_code == 0
+    assert [job.track for job in jobs] == ["sqlite:///other.db" if environment else "sqlite:///mlflow.db"]
 
 
 @pytest.fixture

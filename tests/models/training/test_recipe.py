@@ -54,7 +54,7 @@ def test_the_shipped_checkpoints_have_the_examples_of_their_recipes():
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"colour": "blue"}, "recipe has no field 'colour'; known are name"),
+        ({"paintwork": "blue"}, "recipe has no field 'paintwork'; known are name"),
         ({"task": "summarize"}, "recipe.task is 'summarize', expected one of 'translate'"),
         ({"corpora": []}, "corpora is empty"),
         ({"corpora": [{"file": "a.tsv", "columns": ["fr", "en"]}]}, "needs directions"),

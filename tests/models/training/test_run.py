@@ -47,6 +47,37 @@ def test_a_run_ends_in_a_sound_checkpoint_and_learns(write_recipe, recipes, data
     assert log[-1]["loss"] < log[0]["loss"]
 
 
+def test_validations_show_answers_and_a_score_that_the_manifest_has_too(write_recipe, recipes, data, tmp_path):
+    measures = {"translator": "bleu", "classifier": "accuracy", "generator": "bits_per_byte"}
+    for name, measure in measures.items():
+        said: list[str] = []
+        made = train(write_recipe(recipes[name], samples=2), data, tmp_path / "runs", say=said.append).checkpoint
+        log, samples = (
+            [json.loads(line) for line in (made.parent / file).read_text().splitlines()]
+            for file in ("metrics.jsonl", "samples.jsonl")
+        )
+        assert checkpoint.read_manifest(made).training[f"validation_{measure}"] == round(log[-1][measure], 4)
+        assert [len(entry["samples"]) for entry in samples] == [2, 2]
+        for one, other in zip(samples[0]["samples"], samples[1]["samples"], strict=True):
+            assert (one["source"], one["expected"]) == (other["source"], other["expected"])
+        assert any(f"    expected: {samples[0]['samples'][0]['expected']}" in line for line in said)
+
+
+def test_a_translator_may_be_kept_by_its_bleu(write_recipe, recipes, data, tmp_path):
+    recipe = write_recipe(recipes["translator"], patience=3, patience_by="score", steps=60, learning_rate=0.01)
+    made = train(recipe, data, tmp_path / "runs")
+    log = [json.loads(line) for line in (made.checkpoint.parent / "metrics.jsonl").read_text().splitlines()]
+    assert made.validation.score == max(entry["bleu"] for entry in log)
+
+
+def test_what_is_only_reported_may_change_between_sittings(write_recipe, recipes, data, tmp_path):
+    train(write_recipe(recipes["translator"]), data, tmp_path / "runs")
+    more = write_recipe(recipes["translator"], steps=14, samples=0, score_texts=0)
+    assert train(more, data, tmp_path / "runs").validation.score is None
+    with pytest.raises(ResumeError, match="saved under another recipe"):
+        train(write_recipe(recipes["translator"], patience_by="score"), data, tmp_path / "runs")
+
+
 def test_a_long_enough_run_learns_its_task(write_recipe, recipes, data, tmp_path):
     recipe = write_recipe(recipes["classifier"], steps=60, learning_rate=0.01)
     result = train(recipe, data, tmp_path / "runs")
@@ -288,3 +319,11 @@ def test_a_balanced_vocabulary_covers_a_language_of_which_there_is_little(write_
         result = train(write_recipe(recipe, steps=1), data, tmp_path / "runs")
         sizes.append(len(checkpoint.load(result.checkpoint).tokenizer.encode("고양이가 잔다")))
     assert sizes[1] < sizes[0]
+
+
+def test_a_field_at_its_default_is_no_other_recipe(write_recipe, recipes, data, tmp_path):
+    train(write_recipe(recipes["generator"]), data, tmp_path / "runs")
+    stated = write_recipe({**recipes["generator"], "seed": 1, "word_dropout": 0.0}, steps=14, patience=0, beta2=0.98)
+    train(stated, data, tmp_path / "runs")
+    with pytest.raises(ResumeError, match="saved under another recipe"):
+        train(write_recipe(recipes["generator"], beta2=0.97), data, tmp_path / "runs")

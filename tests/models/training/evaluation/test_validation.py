@@ -1,0 +1,155 @@
+import sys
+
+import pytest
+import torch
+
+from models.training.data.examples import Example, Examples, encode
+from models.training.data.rows import Row
+from models.training.evaluation import validation
+from models.training.evaluation.metrics import bits_per_byte
+from models.training.evaluation.validation import Sample, judge_of
+from models.training.recipe import Recipe, RecipeError
+from tests import checkpoints
+from tests import recipes as tiny
+
+TRANSLATIONS = [
+    Row(f"{f} et {g} là", f"{e} and {h} there", language="en", source_language="fr")
+    for f, e in zip(tiny.FRENCH, tiny.ENGLISH, strict=True)
+    for g, h in zip(tiny.FRENCH, tiny.ENGLISH, strict=True)
+]
+REVERSED = [Row(row.target, row.source, language="fr", source_language="en") for row in TRANSLATIONS]
+LABELLED = [Row(text, label) for label, texts in (("negative", tiny.BAD), ("positive", tiny.GOOD)) for text in texts]
+REVIEWS = [Row("", f"{text} {n}", control="<rating:9>") for n in range(5) for text in tiny.GOOD]
+NONE = Examples.of([])
+
+
+def recipe(task: str, **training: object) -> Recipe:
+    values = tiny.RECIPES[task]
+    return Recipe.from_dict({**values, "training": {**values["training"], **training}})
+
+
+def judge(task: str, made: checkpoints.Checkpoint, rows: list[Row], examples: Examples = NONE, **training: object):
+    found = judge_of(recipe(task, **training), made.config, made.tokenizer, rows, examples)
+    assert found is not None
+    return found
+
+
+@pytest.fixture
+def translator(tmp_path):
+    return checkpoints.translator(tmp_path / "translator")
+
+
+def test_a_translator_gets_the_bleu_of_its_own_translations(translator, monkeypatch) -> None:
+    parrot = judge("translator", translator, TRANSLATIONS + REVERSED, score_texts=20, samples=2)
+    asked = []
+
+    def say(model, prompts, limits):
+        """Every other reference, word for word."""
+        asked.extend(prompts)
+        rows = [row for row, _ in parrot._rows]
+        return [translator.tokenizer.encode(row.target if n % 2 else "") for n, row in enumerate(rows)]
+
+    honest = parrot(translator.model, 1.0, 0.5)
+    assert 0 <= honest.score < 5  # its weights are random
+    assert (parrot.measure, parrot.higher_is_better) == ("bleu", True)
+    monkeypatch.setattr(validation, "continuations", say)
+    answers = parrot(translator.model, 1.0, 0.5)
+    assert honest.score < answers.score < 100
+    assert len(asked) == 20
+    assert [sample.answer == sample.expected for sample in answers.samples] == [False, True]
+
+
+def test_samples_are_of_every_language_and_the_same_every_time(translator) -> None:
+    first, second = (judge("translator", translator, TRANSLATIONS + REVERSED, samples=2) for _ in range(2))
+    answers = first(translator.model, 1.0, 0.5)
+    assert {sample.source[:7] for sample in answers.samples} == {"fr→en: ", "en→fr: "}
+    assert answers == second(translator.model, 1.0, 0.5)
+    other = Recipe.from_dict({**tiny.TRANSLATOR, "seed": 5})
+    third = judge_of(other, translator.config, translator.tokenizer, TRANSLATIONS + REVERSED, NONE)
+    assert third is not None
+    assert third(translator.model, 1.0, 0.5).samples != answers.samples
+
+
+def test_what_a_translator_cannot_read_is_not_asked(translator) -> None:
+    rows = [Row("le chat " * 100, "the cat " * 100, language="en", source_language="fr"), TRANSLATIONS[0]]
+    answers = judge("translator", translator, rows)(translator.model, 1.0, 0.5)
+    assert [sample.expected for sample in answers.samples] == [TRANSLATIONS[0].target]
+
+
+@pytest.mark.parametrize("changes", [{"score_texts": 0}, {"samples": 0}, {"score_texts": 0, "samples": 0}], ids=str)
+def test_zero_turns_scores_and_samples_off(translator, changes) -> None:
+    answers = judge("translator", translator, TRANSLATIONS, **changes)(translator.model, 1.0, 0.5)
+    assert (answers.score is None) == ("score_texts" in changes)
+    assert len(answers.samples) == changes.get("samples", 3)
+
+
+def test_no_validation_rows_fit_and_there_is_no_score(translator) -> None:
+    answers = judge("translator", translator, [])(translator.model, 1.0, 0.5)
+    assert (answers.score, answers.samples) == (None, ())
+
+
+def test_without_sacrebleu_samples_are_shown_and_patience_by_score_is_refused(translator, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "sacrebleu", None)
+    answers = judge("translator", translator, TRANSLATIONS)(translator.model, 1.0, 0.5)
+    assert (answers.score, len(answers.samples)) == (None, 3)
+    with pytest.raises(RecipeError, match="patience_by is 'score', and sacrebleu is missing: pip install"):
+        judge("translator", translator, TRANSLATIONS, patience=2, patience_by="score")
+
+
+def test_patience_by_a_score_that_is_turned_off_is_refused() -> None:
+    with pytest.raises(RecipeError, match="patience_by is 'score' and score_texts 0"):
+        recipe("translator", patience_by="score", score_texts=0)
+
+
+def test_a_classifier_names_its_label_and_how_sure_it_is(tmp_path) -> None:
+    made = checkpoints.classifier(tmp_path / "classifier")
+    asked = judge("classifier", made, LABELLED, samples=4)
+    answers = asked(made.model, 1.0, 0.75)
+    assert (answers.score, asked.measure, asked.higher_is_better) == (0.75, "accuracy", True)
+    assert sorted(sample.expected for sample in answers.samples) == ["negative", "negative", "positive", "positive"]
+    for sample in answers.samples:
+        read = checkpoint_probability(made, sample.source)
+        assert sample.answer == f"{made.manifest.labels[int(read.argmax())]} ({float(read.max()):.0%})"
+
+
+@torch.no_grad()
+def checkpoint_probability(made: checkpoints.Checkpoint, text: str) -> torch.Tensor:
+    from models import formats
+    from models.interface import Prompts
+
+    ids, _ = formats.classification_prompt(made.tokenizer, text)
+    return made.model(Prompts(tokens_BS=torch.tensor([ids]), lengths_B=torch.tensor([len(ids)]))).softmax(1)[0]
+
+
+def test_a_generator_goes_on_with_a_text_and_its_loss_becomes_bits_per_byte(tmp_path) -> None:
+    made = checkpoints.generator(tmp_path / "generator")
+    examples = encode(recipe("generator"), made.tokenizer, REVIEWS, (64, 62), None)
+    asked = judge("generator", made, REVIEWS, examples, samples=1)
+    loss = 2.5
+    answers = asked(made.model, loss, 0.1)
+    nats = loss * int(examples.target_lengths_N.sum())
+    assert answers.score == pytest.approx(bits_per_byte(nats, [row.target for row in REVIEWS]))
+    assert (asked.measure, asked.higher_is_better) == ("bits_per_byte", False)
+    (sample,) = answers.samples
+    start = sample.source.removeprefix("<rating:9>")
+    assert start != sample.source
+    assert f"{start} {sample.expected}" in [row.target for row in REVIEWS]
+    assert sample.answer
+
+
+def test_pre_training_is_asked_nothing(tmp_path) -> None:
+    made = checkpoints.classifier(tmp_path / "classifier")
+    assert judge_of(recipe("encoder"), made.config, made.tokenizer, [], NONE) is None
+
+
+def test_samples_are_fit_for_a_terminal() -> None:
+    sample = Sample("one\nline", "\x1b[31mred\x1b[0m", "a" * 1000)
+    assert sample.source == "one line"
+    assert "\x1b" not in sample.expected
+    assert len(sample.answer) == 301
+
+
+def test_empty_examples_have_no_bytes_to_divide_by(tmp_path) -> None:
+    made = checkpoints.generator(tmp_path / "generator")
+    empty = Examples.of([Example(torch.tensor([1]).numpy(), torch.tensor([2]).numpy())])
+    assert judge("generator", made, [], empty)(made.model, 1.0, 0.0).samples == ()
