@@ -48,7 +48,7 @@ RULES = (
     ),
     Rule(
         "models.training.data",
-        ("models.disk", "models.formats", "models.tokenizer", "models.training.recipe"),
+        ("models.disk", "models.formats", "models.tokenizer", "models.training.recipe", "models.training.sections"),
         ("numpy", "pyarrow"),
     ),
     Rule("models.training.evaluation", ("models",), ("torch", "numpy", "sacrebleu", "yaml", "rapidfuzz")),

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from models.training.parallel import Group
-from models.training.recipe import Training
+from models.training.sections import Training
 from models.training.state import Progress, drop_weights, fill, load_weights, save_weights
 
 _KEPT, _BEST = "weights", "best"

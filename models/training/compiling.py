@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from torch import nn
 
 from models.layers import Stack
-from models.training.recipe import RecipeError
+from models.training.sections import RecipeError
 
 
 @contextmanager

@@ -25,8 +25,9 @@ import torch
 
 from models.training import experiments
 from models.training.parallel import TorchGroup
-from models.training.recipe import Recipe, RecipeError
+from models.training.recipe import Recipe
 from models.training.run import Hire, Job, TrainingResult, fit, prepare
+from models.training.sections import RecipeError
 from models.training.state import ResumeError
 from models.training.trainer import DivergedError, Interrupted
 

@@ -16,7 +16,8 @@ import yaml
 from models.training.data.labels import LEAST_EXAMPLES, MOST_LABELS
 from models.training.data.look import Lengths, Look
 from models.training.data.readers import DataError
-from models.training.recipe import Corpus, Task
+from models.training.recipe import Task
+from models.training.sections import Corpus
 
 BYTES_OF_A_TOKEN = 4  # of UTF-8 text in a vocabulary of thousands, about
 ENOUGH = 5  # examples of a label; one with fewer is left out of a draft

@@ -16,7 +16,7 @@ from models.attention import CrossAttention, SelfAttention
 from models.layers import Stack
 from models.training.fast import number_format
 from models.training.muon import Muon
-from models.training.recipe import Training
+from models.training.sections import Training
 
 
 class Optimizers:

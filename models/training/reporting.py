@@ -11,7 +11,7 @@ from typing import Self
 
 from models.training.evaluation.validation import Sample
 from models.training.progress import TrainingDisplay
-from models.training.recipe import Training
+from models.training.sections import Training
 from models.training.state import Measurement, Progress
 from models.training.tracking import Sink, Tracking
 

@@ -43,7 +43,8 @@ from models.training.evaluation.validation import judge_of
 from models.training.experiments import Experiment, experiment
 from models.training.objectives import CausalLanguageModel, Classification, Objective, Pretraining, Translation
 from models.training.parallel import ALONE, Group
-from models.training.recipe import Distillation, Recipe, TokenizerRecipe
+from models.training.recipe import Recipe
+from models.training.sections import Distillation, TokenizerRecipe
 from models.training.soft_labels import DistilledClassification, TaughtExamples, taught
 from models.training.start import (
     Start,

@@ -29,7 +29,8 @@ from models.training.data.rows import Row
 from models.training.data.spool import Spool, key_of
 from models.training.fast import number_format
 from models.training.objectives import Batch, Classification, prompts
-from models.training.recipe import Distillation, Recipe, RecipeError
+from models.training.recipe import Recipe
+from models.training.sections import Distillation, RecipeError
 
 _AT_A_TIME = 16_384  # texts; what an interruption loses
 _BATCH_TOKENS = 16_000

@@ -23,7 +23,8 @@ from models.lora import attach, freeze_all_but_adapters
 from models.registry import Registry, RegistryError
 from models.tokenizer import SPECIAL_TOKENS, WORDPIECE_SPECIAL_TOKENS, Tokenizer
 from models.training.fields import read_fields
-from models.training.recipe import Recipe, RecipeError, TokenizerRecipe
+from models.training.recipe import Recipe
+from models.training.sections import RecipeError, TokenizerRecipe
 
 _LABEL_WEIGHTS = "classifier."  # of another task's labels: these begin anew
 _MAY_CHANGE = ("dropout",)  # fields of a config that no weight depends on

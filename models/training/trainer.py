@@ -39,8 +39,8 @@ from models.training.objectives import Batch, Objective
 from models.training.optimizer import build_optimizers, clip_gradients, schedule
 from models.training.order import Order, Place
 from models.training.parallel import ALONE, Group
-from models.training.recipe import Training
 from models.training.reporting import Reporter
+from models.training.sections import Training
 from models.training.state import Measurement, Progress, ResumeError, latest_state, load_state, save_state
 from models.training.tracking import Sink
 

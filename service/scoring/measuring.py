@@ -17,7 +17,8 @@ from models.training.evaluation.far import FarSubset
 from models.training.evaluation.fewshot import FewShot, Labelled, Template
 from models.training.evaluation.robustness import report as robustness_report
 from models.training.evaluation.testfile import TestFile, known_columns, places
-from models.training.recipe import Format, Recipe
+from models.training.recipe import Recipe
+from models.training.sections import Format
 from service.messages import Decoding
 from service.scoring import tables
 from service.scoring.answers import EngineAnswers

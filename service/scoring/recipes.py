@@ -25,7 +25,8 @@ from models.training.evaluation.recipes import (
     translation_scores,
 )
 from models.training.evaluation.resampling import Share
-from models.training.recipe import Corpus, Recipe, Steering
+from models.training.recipe import Recipe
+from models.training.sections import Corpus, Steering
 from service.messages import Decoding
 from service.scoring.answers import EngineAnswers
 from service.scoring.likelihoods import Converted

@@ -11,7 +11,7 @@ from rich.console import Console
 from models.checkpoint import FindBase, load
 from models.ensemble import together
 from models.training.data.written import Writer
-from models.training.recipe import Distillation
+from models.training.sections import Distillation
 from service.messages import Decoding
 from service.scoring.answers import EngineAnswers
 

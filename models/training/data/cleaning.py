@@ -14,7 +14,7 @@ from functools import cache
 from models.training.data.blocked import BlockedWords
 from models.training.data.duplicates import NearDuplicates, Seen, fingerprint, hash64
 from models.training.data.readers import DataError
-from models.training.recipe import Cleaning
+from models.training.sections import Cleaning
 
 # In the order they are looked at; a row counts for the first that holds. Those of a recipe have its fields' names.
 REASONS = {

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from models.training.data.delimited import NotDelimitedError, delimiter_of, read_cells
 from models.training.data.readers import DataError
-from models.training.recipe import Format
+from models.training.sections import Format
 
 _OWN_COLUMNS: dict[Format, tuple[str, ...]] = {"text": ("text",), "nsmc": ("text", "label")}
 _HEAD = 100  # objects of JSON Lines whose names are looked at

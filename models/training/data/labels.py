@@ -9,7 +9,8 @@ from collections import Counter
 from collections.abc import Mapping
 
 from models.training.data.readers import DataError
-from models.training.recipe import Corpus, Recipe
+from models.training.recipe import Recipe
+from models.training.sections import Corpus
 
 MOST_LABELS = 1000  # that are found; a column with more has texts
 LEAST_EXAMPLES = 2  # of a label

@@ -17,7 +17,8 @@ from models.training.data.delimited import NotDelimitedError, delimiter_of, read
 from models.training.data.headers import columns_of, find, language_of
 from models.training.data.readers import SKIPPED, Broken, DataError, Record, read_rows
 from models.training.data.rows import passages
-from models.training.recipe import FORMATS, Corpus, Format, Task
+from models.training.recipe import Task
+from models.training.sections import FORMATS, Corpus, Format
 
 MOST_ROWS = 1_000_000  # that are looked at
 _HEAD = 1000  # rows whose values tell which column is which

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from models.training.data.delimited import NotDelimitedError, delimiter_of, read_cells
-from models.training.recipe import Corpus
+from models.training.sections import Corpus
 
 SHIPPED = Path(__file__).parents[1] / "recipes"
 SKIPPED = "_"  # the name of columns that nobody reads; they may be empty

@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from models.training.data.labels import label_of
 from models.training.data.readers import Broken, DataError, Record, read_rows
-from models.training.recipe import Corpus, Recipe
+from models.training.recipe import Recipe
+from models.training.sections import Corpus
 
 Complete = Callable[[Corpus, Iterator[Record]], Iterator[Record]]
 

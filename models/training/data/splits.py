@@ -23,7 +23,8 @@ from models.training.data.report import CorpusReport, Report, Role
 from models.training.data.rows import Row, Sample, read_samples
 from models.training.data.spool import Spool, key_of, prepared, read_rows, write_row
 from models.training.data.written import Writing, written
-from models.training.recipe import Corpus, Recipe
+from models.training.recipe import Recipe
+from models.training.sections import Corpus
 
 Say = Callable[[str], None]
 _VERSION = 3  # of the spooled files; others are written anew

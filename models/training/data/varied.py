@@ -14,7 +14,7 @@ from models import formats
 from models.tokenizer import Tokenizer
 from models.training.data.examples import Example, Examples
 from models.training.data.variations import VARIATIONS
-from models.training.recipe import Variation
+from models.training.sections import Variation
 
 _JOINED = "joined"
 _MOST_JOINED = 4

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from models.training.data.readers import DataError, Record
 from models.training.data.spool import key_of
-from models.training.recipe import Corpus
+from models.training.sections import Corpus
 
 # Texts and (source, target) languages -> their translations; "" where there is none that could be used.
 Writer = Callable[[Sequence[str], tuple[str, str]], Sequence[str]]

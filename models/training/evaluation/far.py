@@ -18,7 +18,8 @@ import numpy as np
 from models.checkpoint import sha256_of
 from models.registry.cache import default_cache
 from models.training.data.readers import DataError, path_of, read_rows
-from models.training.recipe import Corpus, Recipe
+from models.training.recipe import Recipe
+from models.training.sections import Corpus
 
 NEAR = 0.7
 RULE = (

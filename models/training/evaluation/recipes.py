@@ -28,7 +28,8 @@ from models.training.evaluation.metrics import (
     translation_quality,
 )
 from models.training.evaluation.resampling import Sample, wilson
-from models.training.recipe import Corpus, Recipe
+from models.training.recipe import Recipe
+from models.training.sections import Corpus
 
 HELD_OUT = "held-out reviews"  # of a generator: the texts its recipe holds out
 SURE = 0.8  # a confidence; of a text that no label fits it is to be lower

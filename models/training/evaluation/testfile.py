@@ -14,7 +14,7 @@ from pathlib import Path
 from models.training.data.headers import columns_of, find
 from models.training.data.readers import Broken, DataError, Record, read_rows
 from models.training.evaluation.fewshot import Labelled
-from models.training.recipe import Corpus, Format
+from models.training.sections import Corpus, Format
 
 _PLACE = re.compile(r"\{(\w+)\}")
 

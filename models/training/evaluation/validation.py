@@ -25,7 +25,8 @@ from models.training.data.rows import Row
 from models.training.evaluation.greedy import continuations
 from models.training.evaluation.metrics import translation_quality
 from models.training.objectives import Batch, prompts
-from models.training.recipe import Recipe, RecipeError
+from models.training.recipe import Recipe
+from models.training.sections import RecipeError
 
 _SHOWN = 300  # characters of a text
 _CONTINUATION = 40  # ids that a generator says of each sample

@@ -12,8 +12,9 @@ from safetensors.torch import load_file
 from models import checkpoint
 from models.registry import Registry
 from models.training import run, trainer
-from models.training.recipe import Recipe, RecipeError
+from models.training.recipe import Recipe
 from models.training.run import Job
+from models.training.sections import RecipeError
 from models.training.state import latest_state
 from tests import recipes as tiny
 

@@ -4,7 +4,7 @@ from torch import nn
 
 from models.training.averaging import Averaging
 from models.training.parallel import ALONE
-from models.training.recipe import Training
+from models.training.sections import Training
 from models.training.state import Progress
 
 

@@ -6,7 +6,7 @@ from models.config import GPTConfig
 from models.interface import CausalBatch
 from models.training import compiling
 from models.training.compiling import compiled, uncompiled
-from models.training.recipe import RecipeError
+from models.training.sections import RecipeError
 
 
 @pytest.fixture

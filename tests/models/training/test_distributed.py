@@ -17,9 +17,9 @@ import torch
 from safetensors.torch import load_file
 
 from models.training.distributed import _share, train
-from models.training.recipe import RecipeError
 from models.training.run import Job
 from models.training.run import train as train_alone
+from models.training.sections import RecipeError
 from models.training.state import latest_state
 from tests import recipes as tiny
 

@@ -6,7 +6,7 @@ from models.architectures import build
 from models.config import BertConfig, GPTConfig, Seq2SeqConfig
 from models.training.muon import Muon
 from models.training.optimizer import build_optimizers, clip_gradients, layer_matrices, schedule
-from models.training.recipe import Training
+from models.training.sections import Training
 
 SIZE = {"vocab_size": 50, "width": 32, "heads": 2, "feedforward": 64}
 

@@ -8,7 +8,8 @@ import yaml
 import models.training
 from models import checkpoint
 from models.registry import Registry
-from models.training.recipe import Recipe, RecipeError
+from models.training.recipe import Recipe
+from models.training.sections import RecipeError
 
 SHIPPED = sorted((Path(models.training.__file__).parent / "recipes").glob("*.yaml"))
 

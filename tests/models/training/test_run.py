@@ -17,8 +17,8 @@ from models.lineage import Ancestor
 from models.registry import Registry
 from models.training import run, trainer
 from models.training.data.readers import DataError
-from models.training.recipe import RecipeError
 from models.training.run import Job, TrainingResult
+from models.training.sections import RecipeError
 from models.training.state import ResumeError, latest_state
 
 

@@ -10,7 +10,8 @@ import torch
 from models import checkpoint
 from models.training import run, soft_labels
 from models.training.data.examples import Example, Examples
-from models.training.recipe import Distillation, Recipe, RecipeError
+from models.training.recipe import Recipe
+from models.training.sections import Distillation, RecipeError
 from models.training.soft_labels import DistilledClassification, TaughtExample, TaughtExamples, Teacher
 from models.training.trainer import Interrupted
 

@@ -5,7 +5,8 @@ import torch
 
 from models.architectures import build
 from models.registry import Registry
-from models.training.recipe import Recipe, RecipeError
+from models.training.recipe import Recipe
+from models.training.sections import RecipeError
 from models.training.start import check_model, new_config, resolve_start
 from tests import checkpoints, recipes
 

@@ -6,7 +6,7 @@ from torch import nn
 
 from models.training import state as module
 from models.training.optimizer import build_optimizers
-from models.training.recipe import Training
+from models.training.sections import Training
 from models.training.state import (
     Measurement,
     Progress,

@@ -18,7 +18,7 @@ from models.training.data.examples import Example, Examples
 from models.training.evaluation.validation import Answers, Sample
 from models.training.fast import divergence
 from models.training.objectives import CausalLanguageModel, Classification, Pretraining
-from models.training.recipe import RecipeError, Training
+from models.training.sections import RecipeError, Training
 from models.training.state import ResumeError, latest_state
 from models.training.trainer import DivergedError, Interrupted, Trainer
 from tests.models.training.workers import together

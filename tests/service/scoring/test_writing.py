@@ -4,7 +4,7 @@ from pathlib import Path
 
 from models import checkpoint
 from models.training import run
-from models.training.recipe import Distillation
+from models.training.sections import Distillation
 from service.scoring.writing import hire_writer
 from tests import recipes
 

@@ -5,7 +5,7 @@ import pytest
 from models.training.data.cleaning import REASONS, Cleaner, script_share
 from models.training.data.duplicates import NearDuplicates
 from models.training.data.readers import DataError
-from models.training.recipe import Cleaning
+from models.training.sections import Cleaning
 
 NOTHING = NearDuplicates([])
 

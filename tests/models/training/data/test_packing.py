@@ -10,7 +10,8 @@ from models.training.data.packing import blocks
 from models.training.data.rows import PASSAGE, Passage, Row
 from models.training.data.splits import read_splits
 from models.training.data.spool import read_rows, write_row
-from models.training.recipe import Recipe, RecipeError
+from models.training.recipe import Recipe
+from models.training.sections import RecipeError
 
 START, END = 1, 2
 

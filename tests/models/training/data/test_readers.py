@@ -9,7 +9,7 @@ import pyarrow.parquet
 import pytest
 
 from models.training.data.readers import Broken, DataError, place, read_rows
-from models.training.recipe import Corpus
+from models.training.sections import Corpus
 
 TWO = ("fr", "en")
 

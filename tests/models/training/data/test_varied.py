@@ -6,7 +6,7 @@ from models.config import ConfigError
 from models.tokenizer import SPECIAL_TOKENS, train_byte_bpe
 from models.training.data.examples import Example, Examples
 from models.training.data.varied import Varied
-from models.training.recipe import Variation
+from models.training.sections import Variation
 
 PAIRS = [(f"Je vois {n} arbres à Paris.", f"I see {n} trees in Paris.") for n in ("deux", "trois", "cent")] * 40
 TOKENIZER = train_byte_bpe([text for pair in PAIRS for text in pair], 400, [*SPECIAL_TOKENS, "<2en>", "<2fr>"])

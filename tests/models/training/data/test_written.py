@@ -9,7 +9,7 @@ import pytest
 from models.training.data import written as module
 from models.training.data.readers import DataError, Record
 from models.training.data.written import Writing, written
-from models.training.recipe import Corpus
+from models.training.sections import Corpus
 
 CORPUS = Corpus(file="some.tsv", columns=("_", "en"), directions=("ko-en",), written={"ko": "en"})
 

@@ -8,7 +8,8 @@ from models.training.data.rows import Row
 from models.training.evaluation import validation
 from models.training.evaluation.metrics import bits_per_byte
 from models.training.evaluation.validation import Sample, judge_of
-from models.training.recipe import Recipe, RecipeError
+from models.training.recipe import Recipe
+from models.training.sections import RecipeError
 from tests import checkpoints
 from tests import recipes as tiny
 
