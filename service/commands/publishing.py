@@ -89,7 +89,8 @@ def publish(
     if gate := manifest.publication.get("gate"):
         show_comparisons(gate, console)
         forced = ", and was forced" if manifest.publication["forced"] else ""
-        console.print(f"Compared with {gate['against']}: {len(gate['compared'])} scores{forced}")
+        count = len(gate["compared"])
+        console.print(f"Compared with {gate['against']}: {count} {'score' if count == 1 else 'scores'}{forced}")
     console.print(f"Published as {manifest.name}@{manifest.version}")
     console.print(_next(manifest, registry), markup=False, soft_wrap=True)
 

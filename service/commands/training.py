@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -67,4 +68,5 @@ def train(
                 raise failed(str(error)) from error
     except (OSError, ValueError, CheckpointError, RegistryError, ResumeError, DivergedError, Interrupted) as error:
         raise failed(str(error)) from error
-    say(f"Trained: {result.checkpoint}\nNext: triptych publish {result.checkpoint} --data {data}")
+    where = "" if registry == SHIPPED_REGISTRY else f" --registry {shlex.quote(registry)}"
+    say(f"Trained: {result.checkpoint}\nNext: triptych publish {result.checkpoint} --data {data}{where}")

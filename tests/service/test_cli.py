@@ -30,16 +30,16 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_recipe_becomes_a_scored_version_that_can_be_rolled_back(folder: Path) -> None:
     recipe = recipes.write_recipe(folder, recipes.RECIPES["classifier"])
-    trained = run("train", recipe)
+    trained = run("train", recipe, "--registry", "registry")
     assert trained.exit_code == 0, trained.output
-    assert "triptych publish runs/classifier/checkpoint" in trained.output
+    assert f"triptych publish runs/classifier/checkpoint --data {folder}/data --registry registry\n" in trained.output
     for version in (1, 2):
         published = run("publish", "runs/classifier/checkpoint", "--registry", "registry")
         assert published.exit_code == 0, published.output
         assert f"classifier@{version}" in published.output
         if version == 2:
             assert "classifier@1 is current: scoring it on the same texts" in published.output
-            assert "Compared with classifier@1: 1 scores\n" in published.output
+            assert "Compared with classifier@1: 1 score\n" in published.output
     with (folder / "data" / "labelled.test.tsv").open("w") as file:
         file.write("1\t최고의 영화\n")
     changed = run("publish", "runs/classifier/checkpoint", "--registry", "registry")
@@ -109,11 +109,11 @@ def test_what_is_worse_is_refused_with_a_table_unless_forced(made: Path, folder:
     assert "[0.8256, 0.9448] [0.6042, 0.7811]" in table
     assert "Nothing was published; --force publishes it all the same" in refused.output.replace("\n", " ")
     passed = publish(0.88).output  # two of a hundred texts are chance
-    assert "Compared with classifier@1: 1 scores\n" in passed
+    assert "Compared with classifier@1: 1 score\n" in passed
     assert "[0.8019, 0.93]" in passed
     forced = publish(0.5, "--force", "--note", "a smaller one")
     assert forced.exit_code == 0, forced.output
-    assert "Compared with classifier@2: 1 scores, and was forced" in forced.output
+    assert "Compared with classifier@2: 1 score, and was forced" in forced.output
     shown = run("registry", "show", "classifier", "--registry", registry).output
     for part in ("classifier@3 (current)", "forced: true", "note: a smaller one", "accuracy: 0.5", "sha256", "p: "):
         assert part in shown, part
