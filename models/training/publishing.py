@@ -46,10 +46,9 @@ def publish(
 
     `directory` gets the scores and the model card, too; the card of the version tells of its publication. The scores
     are either `measured` here, and then `score_current` measures the current version on the same texts, or `scores`
-    from elsewhere, and then the two manifests are compared. Raises GateError for what is worse than the current
-    version or cannot be compared with it (`models.training.gate`);
-    with `force` it is published all the same, and its manifest says so. No other publication comes between the
-    comparison and the version being current.
+    from elsewhere, and then the two manifests are compared. Raises GateError for what is worse than the current version
+    or cannot be compared with it (`models.training.gate`); with `force` it is published all the same, and its manifest
+    says so. No other publication comes between the comparison and the version being current.
     """
     if not 0 <= tolerance < 1:
         raise ValueError(f"tolerance is {tolerance}, expected a share from 0 to 1, such as 0.01 or 1%")
