@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from models.training import tracking
 from tests import recipes as tiny
 
 
@@ -16,6 +17,12 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def no_pictures(monkeypatch):
+    """They take longer than the smallest runs."""
+    monkeypatch.setattr(tracking, "draw_curves", lambda directory, name: None)
 
 
 @pytest.fixture
