@@ -53,6 +53,7 @@ _METRICS = {
     "perplexity": "perplexity",
     "agreement": "agreement",
     "right": "right",
+    "right_unseen": "right, unseen",
     "greetings_and_capitals": "greetings, capitals",
     "loops": "loops",
     "invents": "invents",
@@ -64,8 +65,9 @@ _METRICS = {
 _HUB_METRICS = {"macro_f1": "f1"}
 _COUNTS = ("sentences", "texts", "samples", "cases")
 _OF_ROBUSTNESS = """\
-Short texts as people type them. Shares: right, of all and of greetings and texts in capitals; outputs that loop; words
-for a text that has none (invents); outputs that keep whole what must be copied."""
+Short texts as people type them. Shares: right, of all, of those whose source stands in no training text (unseen; case
+and punctuation aside) and of greetings and texts in capitals; outputs that loop; words for a text that has none
+(invents); outputs that keep whole what must be copied."""
 _REQUESTS = {
     "translate": '{{"inputs": "...", "parameters": {{"src_lang": "{source}", "tgt_lang": "{target}"}}}}',
     "generate": '{{"inputs": "..."}}',

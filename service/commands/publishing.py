@@ -55,7 +55,7 @@ def publish(
     try:
         share = _share(tolerance)
         target = Registry(registry)  # a URL that cannot be opened is known before minutes of scoring
-        robustness = _robustness_scores(directory, suite, target) if suite is not None else {}  # so is a suite
+        robustness = _robustness_scores(directory, suite, target, data) if suite is not None else {}  # so is a suite
         if scores is not None:
             found = {**_read_scores(scores), **robustness}
             manifest = publish_checkpoint(directory, target, found, tolerance=share, force=force, note=note)
@@ -129,10 +129,10 @@ def _measured(scores: Mapping[str, Any]) -> dict[str, Measured]:
     return {test: Measured(dict(each)) for test, each in scores.items()}
 
 
-def _robustness_scores(directory: Path, suite: Path, registry: Registry) -> dict[str, Any]:
+def _robustness_scores(directory: Path, suite: Path, registry: Registry, data: Path | None) -> dict[str, Any]:
     from service.scoring.robustness import robustness_scores
 
-    return robustness_scores(directory, suite, console, registry.base)
+    return robustness_scores(directory, suite, console, registry.base, data)
 
 
 def _read_scores(path: Path) -> dict[str, Any]:

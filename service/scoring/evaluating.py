@@ -10,7 +10,6 @@ from typing import Any
 from rich.console import Console
 
 from models import formats
-from models.training.evaluation.far import RULE
 from models.training.evaluation.fewshot import Labelled
 from models.training.evaluation.likelihood import Likelihood, MaskedWords
 from models.training.evaluation.metrics import (
@@ -26,6 +25,7 @@ from models.training.evaluation.metrics import (
     worst_sentences,
 )
 from models.training.evaluation.recipes import Answered, label_scores, masked_word_scores, text_scores
+from models.training.evaluation.training_text import FAR
 from service.messages import Decoding
 from service.scoring.answers import EngineAnswers
 from service.scoring.likelihoods import Converted
@@ -49,7 +49,7 @@ class TranslationResult:
     def to_dict(self) -> dict[str, Any]:
         return {
             **_facts(self.quality),
-            **({"far": {**_facts(self.far), "subset": RULE}} if self.far else {}),
+            **({"far": {**_facts(self.far), "subset": FAR}} if self.far else {}),
             "by_source_words": {each.name: _facts(each.quality) for each in self.by_length},
             "worst": [asdict(sentence) for sentence in self.worst],
             "refused": self.refused,

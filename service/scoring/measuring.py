@@ -13,11 +13,9 @@ from rich.text import Text
 from models.checkpoint import Checkpoint, FindBase, Manifest, load, read_manifest
 from models.precision import Precision
 from models.registry import Registry
-from models.training.evaluation.far import FarSubset
 from models.training.evaluation.fewshot import FewShot, Labelled, Template
 from models.training.evaluation.robustness import report as robustness_report
 from models.training.evaluation.testfile import TestFile, known_columns, places
-from models.training.recipe import Recipe
 from models.training.sections import Format
 from service.messages import Decoding
 from service.scoring import tables
@@ -32,6 +30,7 @@ from service.scoring.likelihoods import Converted, progress
 from service.scoring.recipes import score
 from service.scoring.robustness import suite_for, tallies
 from service.scoring.steering import load_judge, steer
+from service.scoring.training_text import training_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,7 +181,8 @@ def _translations(checkpoint: Checkpoint, options: Options, console: Console) ->
         raise ValueError(f"say which way to translate with --pair, or what the columns are: {_listed(served)}")
     file = options.read(list(dict.fromkeys(language for pair in pairs for language in pair)))
     _report(file, console)
-    subset = _far_subset(checkpoint.manifest, options, console)
+    folder = options.training_data or options.file.parent
+    trained_on = training_text(checkpoint.manifest, folder, console)
     scores = {}
     with EngineAnswers(checkpoint, console, options.precision) as answers:
         decoding = options.decoding
@@ -196,7 +196,7 @@ def _translations(checkpoint: Checkpoint, options: Options, console: Console) ->
                 pair=pair,
                 decoding=decoding,
                 tokenize=options.tokenize,
-                far=subset.of(*pair, sources, references) if subset is not None else None,
+                far=trained_on.far(*pair, sources, references) if trained_on is not None else None,
                 worst=options.worst,
             )
             tables.show_translation(result, console)
@@ -210,24 +210,13 @@ def _translations(checkpoint: Checkpoint, options: Options, console: Console) ->
 
 def _robustness(checkpoint: Checkpoint, options: Options, path: Path, console: Console) -> Measured:
     suite = suite_for(checkpoint, path, options.pairs)
+    folder = options.training_data
+    trained_on = training_text(checkpoint.manifest, folder, console) if folder is not None else None
     with EngineAnswers(checkpoint, console, options.precision) as answers:
         console.print(f"{answers.info.precision}, {_search(options.decoding)}")
-        found = tallies(answers, suite, options.decoding)
+        found = tallies(answers, suite, options.decoding, trained_on)
         tables.show_robustness(found, options.worst, console)
         return {"beams": options.decoding.num_beams, **robustness_report(found)}, answers.info.precision
-
-
-def _far_subset(manifest: Manifest, options: Options, console: Console) -> FarSubset | None:
-    """None, and the reason is said, where the training text is not at hand."""
-    folder = options.training_data or (options.data.parent if options.data is not None else Path())
-    try:
-        recipe = manifest.training.get("recipe")
-        if recipe is None:
-            raise ValueError(f"{manifest.name} was made by no recipe, which would say what it was trained on")
-        return FarSubset(Recipe.from_dict(recipe), folder, lambda line: console.print(line, markup=False))
-    except ValueError as error:
-        console.print(Text(f"The far subset is left out: {error}", style="dim"))
-        return None
 
 
 def _labels(checkpoint: Checkpoint, options: Options, console: Console) -> Measured:

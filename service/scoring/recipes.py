@@ -14,8 +14,6 @@ from rich.console import Console
 from models.checkpoint import TOKENIZER, Checkpoint, Manifest, load, read_manifest
 from models.registry import Registry
 from models.training.data.blocked import BlockedWords
-from models.training.data.readers import DataError
-from models.training.evaluation.far import FarSubset
 from models.training.evaluation.recipes import (
     Answered,
     Measured,
@@ -25,12 +23,14 @@ from models.training.evaluation.recipes import (
     translation_scores,
 )
 from models.training.evaluation.resampling import Share
+from models.training.evaluation.training_text import TrainingText
 from models.training.recipe import Recipe
 from models.training.sections import Corpus, Steering
 from service.messages import Decoding
 from service.scoring.answers import EngineAnswers
 from service.scoring.likelihoods import Converted
 from service.scoring.steering import load_judge, steer
+from service.scoring.training_text import training_text
 
 
 def score(
@@ -45,13 +45,8 @@ def score(
     recipe = _recipe_of(checkpoint.manifest)
     if limit is not None:
         recipe = replace(recipe, tests=tuple(_shortened(corpus, limit) for corpus in recipe.tests))
-    far = None
-    if recipe.task == "translate":
-        try:
-            far = FarSubset(recipe, data, _say(console))
-        except DataError as error:
-            console.print(f"The far subset is left out: {error}", markup=False)
-    return _Scoring(directory, checkpoint, recipe, directory, data, registry, console).run(far)
+    trained_on = training_text(checkpoint.manifest, data, console) if recipe.task == "translate" else None
+    return _Scoring(directory, checkpoint, recipe, directory, data, registry, console).run(trained_on)
 
 
 def score_alike(
@@ -96,7 +91,7 @@ class _Scoring:
     registry: Registry
     console: Console
 
-    def run(self, far: FarSubset | None) -> dict[str, Measured]:
+    def run(self, trained_on: TrainingText | None) -> dict[str, Measured]:
         task, recipe = self.checkpoint.manifest.task, self.recipe
         if task != recipe.task:
             raise ValueError(f"{self.checkpoint.manifest.name} is made to {task}, the tests are to {recipe.task}")
@@ -112,7 +107,7 @@ class _Scoring:
             return found if recipe.steering is None else {**found, "steering": self._steering(recipe.steering)}
         with EngineAnswers(self.checkpoint, self.console) as answers:
             if task == "translate":
-                return translation_scores(recipe, self.data, partial(self._translate, answers), far)
+                return translation_scores(recipe, self.data, partial(self._translate, answers), trained_on)
             return classification_scores(recipe, self.data, partial(self._classify, answers))
 
     def _translate(

@@ -11,11 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from models.training.card import figure, score_table
-from models.training.evaluation.far import RULE
 from models.training.evaluation.fewshot import ShotResult
 from models.training.evaluation.metrics import Calibration, Confusion, perplexity
 from models.training.evaluation.robustness import Share, Tally, together
 from models.training.evaluation.suite import Direction
+from models.training.evaluation.training_text import FAR
 from service.scoring.evaluating import ClassificationResult, MaskedWordResult, TextResult, TranslationResult
 from service.scoring.steering import SteeringResult
 
@@ -78,7 +78,7 @@ def show_translation(result: TranslationResult, console: Console) -> None:
     figures.add_row("sentences/s", f"{quality.sentences / result.seconds:,.1f}", _dim(speed))
     console.print(figures)
     if result.far is not None:
-        console.print(_dim(f" {result.far.sentences:,} sentences are {RULE}"), soft_wrap=True)
+        console.print(_dim(f" {result.far.sentences:,} sentences are {FAR}"), soft_wrap=True)
     for name, signature in (("BLEU", quality.signature), ("chrF", quality.chrf_signature)):
         console.print(_dim(f" {name} {signature}"), soft_wrap=True)
     lengths = _table("By the length of the source", "words", ">sentences", ">BLEU", ">chrF", ">ratio", "BLEU")
@@ -252,6 +252,8 @@ def _robustness(tally: Tally) -> Table:
         add(kind, of_kind)
     table.add_section()
     add("greetings, capitals", tally.only("greeting", "capitals"))
+    if tally.unseen.verdicts:
+        add("unseen", tally.unseen)
     add("all", tally)
     bounds = (share.interval for share in (tally.looping, tally.inventing, tally.copied))
     table.add_row(_dim("95 % sure"), "", "", *(_dim(f"{low:.2f}-{high:.2f}") for low, high in bounds))

@@ -17,7 +17,6 @@ from models.checkpoint import sha256_of
 from models.training.data.readers import path_of
 from models.training.data.rows import Row, read_corpus
 from models.training.data.splits import read_splits
-from models.training.evaluation.far import RULE, FarSubset
 from models.training.evaluation.likelihood import Likelihood, MaskedWords
 from models.training.evaluation.metrics import (
     label_samples,
@@ -28,6 +27,7 @@ from models.training.evaluation.metrics import (
     translation_quality,
 )
 from models.training.evaluation.resampling import Sample, wilson
+from models.training.evaluation.training_text import FAR, TrainingText
 from models.training.recipe import Recipe
 from models.training.sections import Corpus
 
@@ -66,9 +66,9 @@ AnswerMaskedWords = Callable[[Sequence[tuple[str, str | None]], int], MaskedWord
 
 
 def translation_scores(
-    recipe: Recipe, data: Path, answer: AnswerTranslations, far: FarSubset | None = None
+    recipe: Recipe, data: Path, answer: AnswerTranslations, trained_on: TrainingText | None = None
 ) -> dict[str, Measured]:
-    """Of every test, direction and beam width, and of the far ones of its sentences where `far` tells which they are.
+    """Of every test, direction and beam width, and of its far sentences where `trained_on` tells which they are.
 
     {"tatoeba.fr-en.test fr-en": {"bleu": ...}, "... fr-en, beam 4": ..., "... fr-en, beam 4, far": ...}
     """
@@ -83,7 +83,8 @@ def translation_scores(
     scores: dict[str, Measured] = {}
     for (name, source, target), rows in chosen.items():
         sources, references = [row.source for row in rows], [row.target for row in rows]
-        kept = [n for n, is_far in enumerate(far.of(source, target, sources, references)) if is_far] if far else []
+        far = trained_on.far(source, target, sources, references) if trained_on else []
+        kept = [index for index, is_far in enumerate(far) if is_far]
         for beams in recipe.beams:
             hypotheses = answer(sources, source, target, beams)
             if hypotheses is None:
@@ -92,7 +93,7 @@ def translation_scores(
             scores[key] = translated(hypotheses, references, target).of_file(hashes[name])
             if kept:
                 part = translated([hypotheses[n] for n in kept], [references[n] for n in kept], target)
-                subset = {**part.of_file(hashes[name]).scores, "subset": RULE}
+                subset = {**part.of_file(hashes[name]).scores, "subset": FAR}
                 # Which sentences are far depends on what this version read, so that no other one is judged by them.
                 scores[f"{key}, far"] = Measured(subset)
     return scores

@@ -18,6 +18,9 @@ ROBUSTNESS = "robustness"  # what its scores are called in a manifest, before th
 # Texts, source and target language; None where the service refuses a text, as it does an empty one.
 Answer = Callable[[Sequence[str], str, str], Sequence[str | None]]
 
+# Texts of a language: whether the model was trained on none that is the same.
+Unseen = Callable[[str, Sequence[str]], Sequence[bool]]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
@@ -27,9 +30,10 @@ class Verdict:
     invents: bool  # says words where the source has none
     whole: bool  # every piece to be copied is there
     right: bool  # none of the above is wrong, and the words are accepted
+    unseen: bool | None = None  # the model was not trained on the source; None where nobody knows
 
     @classmethod
-    def of(cls, case: Case, output: str | None) -> Verdict:
+    def of(cls, case: Case, output: str | None, unseen: bool | None = None) -> Verdict:
         text = output or ""
         looping, inventing = loops(case.source, text), case.wordless and has_words(text)
         whole = all(has_whole(text, piece) for piece in case.copied)
@@ -40,6 +44,7 @@ class Verdict:
             invents=inventing,
             whole=whole,
             right=not looping and not inventing and whole and case.accepts(text),
+            unseen=unseen,
         )
 
     @property
@@ -56,6 +61,7 @@ class Verdict:
             "output": self.output,
             "right": self.right,
             "failures": self.failures,
+            **({} if self.unseen is None else {"unseen": self.unseen}),
         }
 
 
@@ -82,6 +88,11 @@ class Tally:
     @property
     def by_kind(self) -> dict[Kind, Tally]:
         return {kind: self.only(kind) for kind in KINDS if self.only(kind).verdicts}
+
+    @property
+    def unseen(self) -> Tally:
+        """Of the cases whose source the model was not trained on; of none where that is not known."""
+        return Tally(tuple(verdict for verdict in self.verdicts if verdict.unseen))
 
     @property
     def wrong(self) -> list[Verdict]:
@@ -115,6 +126,7 @@ class Tally:
         """As a manifest keeps it: shares, of how many each, in which bounds; none where there is nothing to share."""
         shares = {
             "right": self.right,
+            "right_unseen": self.unseen.right,
             "greetings_and_capitals": self.greetings_and_capitals,
             "loops": self.looping,
             "invents": self.inventing,
@@ -132,12 +144,14 @@ class Tally:
         return Share(sum(getattr(verdict, what) for verdict in among), len(among))
 
 
-def run_suite(suite: Mapping[Direction, Sequence[Case]], answer: Answer) -> dict[Direction, Tally]:
+def run_suite(
+    suite: Mapping[Direction, Sequence[Case]], answer: Answer, unseen: Unseen | None = None
+) -> dict[Direction, Tally]:
     found = {}
     for (source, target), cases in suite.items():
-        outputs = answer([case.source for case in cases], source, target)
-        verdicts = (Verdict.of(case, output) for case, output in zip(cases, outputs, strict=True))
-        found[source, target] = Tally(tuple(verdicts))
+        texts = [case.source for case in cases]
+        new = [None] * len(texts) if unseen is None else unseen(source, texts)
+        found[source, target] = Tally(tuple(map(Verdict.of, cases, answer(texts, source, target), new)))
     return found
 
 

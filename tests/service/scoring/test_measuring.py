@@ -236,9 +236,9 @@ def test_every_score_has_an_interval_and_the_far_sentences_have_their_own(
     lonely = dataclasses.replace(options, data=Path(lone))
     known = dataclasses.replace(lonely, training_data=data)
     assert measure(of_recipe("translator"), known, console)["scores"]["fr-en"]["far"]["sentences"] == 1
-    assert "The far subset is left out" not in shown(console)
+    assert "Not told apart" not in shown(console)
     assert "far" not in measure(of_recipe("translator"), lonely, console)["scores"]["fr-en"]
-    assert "The far subset is left out: " in shown(console)
+    assert "Not told apart by what it was trained on: " in shown(console)
 
 
 def test_of_a_folder_the_recipes_own_tests_are_measured(

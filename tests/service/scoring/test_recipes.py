@@ -48,7 +48,7 @@ def test_the_far_sentences_are_scored_apart_where_the_training_text_is_there_and
     (data / "train.tsv").unlink()
     assert score(directory, data, Registry("none"), console).keys() == {"test fr-en"}
     said = " ".join(console.file.getvalue().split())  # type: ignore[attr-defined]
-    assert "The far subset is left out: " in said
+    assert "Not told apart by what it was trained on: " in said
     assert "train.tsv: no such file" in said
 
 

@@ -74,6 +74,19 @@ def test_evaluate_shows_each_direction_and_what_is_wrong(made: dict[str, Path], 
     assert [each["kind"] for each in found["scores"]["fr-en"]["outputs"]] == ["greeting", "empty", "empty", "copied"]
 
 
+def test_sources_that_the_training_text_has_are_told_apart_where_it_is_at_hand(
+    of_recipe: Callable[..., Path], data: Path, suite: Path, console: Console
+) -> None:
+    with (data / "train.tsv").open("a") as file:
+        file.write("bonjour !\thello\n")
+    options = Options(suite=suite / "fr-en.yaml", precision="float32", decoding=Decoding(), training_data=data)
+    found = measure(of_recipe("translator"), options, console)["scores"]["fr-en"]
+    assert found["of"]["right_unseen"] == 1  # the price: the dots have no letter, the greeting was read
+    assert "unseen  " in shown(console)
+    alone = measure(of_recipe("translator"), dataclasses.replace(options, training_data=None), console)
+    assert "right_unseen" not in alone["scores"]["fr-en"]
+
+
 def test_scores_for_a_manifest_are_of_each_beam_width_and_stand_on_the_card(
     of_recipe: Callable[..., Path], suite: Path
 ) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from models.checkpoint import sha256_of
-from models.training.evaluation.far import FarSubset
 from models.training.evaluation.likelihood import Likelihood, MaskedWords
 from models.training.evaluation.recipes import (
     Answered,
@@ -17,6 +16,7 @@ from models.training.evaluation.recipes import (
     pretraining_scores,
     translation_scores,
 )
+from models.training.evaluation.training_text import TrainingText
 from models.training.recipe import Recipe
 from tests import recipes
 
@@ -62,7 +62,7 @@ def test_the_far_sentences_of_a_test_have_a_score_of_their_own_that_no_other_ver
 ) -> None:
     (data / "test.tsv").write_text("le chat et un chien!\tthe cat and a dog.\nje suis fatigué\tI am tired\n")
     recipe = recipe_of("translator", beams=[1, 4])
-    far = FarSubset(recipe, data, silent, tmp_path / "cache")
+    far = TrainingText(recipe, data, silent, tmp_path / "cache")
     scores = translation_scores(recipe, data, lambda texts, *rest: ["I am tired"] * len(texts), far)
     assert list(scores) == ["test fr-en", "test fr-en, far", "test fr-en, beam 4", "test fr-en, beam 4, far"]
     found = scores["test fr-en, far"]

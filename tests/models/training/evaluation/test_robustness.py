@@ -77,6 +77,19 @@ def test_a_manifest_keeps_shares_with_wilsons_intervals(tally: Tally) -> None:
     assert Share(0, 0).interval == (0.0, 1.0)
 
 
+def test_cases_that_the_training_text_has_are_told_apart() -> None:
+    def unseen(language: str, texts: Sequence[str]) -> list[bool]:
+        assert language == "fr"
+        return [text != "Bonjour" for text in texts]
+
+    found = run_suite({("fr", "en"): [HELLO, TIRED, PRICE]}, lambda *_: ["Hello", "I am tired", "No."], unseen)
+    [tally] = found.values()
+    assert (tally.right, tally.unseen.right) == (Share(2, 3), Share(1, 2))
+    written = report(found)
+    assert (written["all"]["right_unseen"], written["all"]["of"]["right_unseen"]) == (0.5, 2)
+    assert [each["unseen"] for each in written["fr-en"]["outputs"]] == [False, True, True]
+
+
 def test_each_direction_is_asked_at_once_and_reported_with_its_outputs() -> None:
     asked = []
 

@@ -1,4 +1,4 @@
-"""The far subset: the test sentences that the training text holds nothing like.
+"""What a model was trained on, to tell apart the tests that are like it.
 
 What a model remembers of a training sentence helps it with that sentence's near twins. What it makes of the others is
 nearer to what its users will see. A function of test and training text alone, so that everybody computes the same.
@@ -22,16 +22,19 @@ from models.training.recipe import Recipe
 from models.training.sections import Corpus
 
 NEAR = 0.7
-RULE = (
+FAR = (
     "far: no training sentence of its language is like either side of the pair, with a Levenshtein similarity of "
     f"{NEAR} or more (1 - edits / characters of the longer one; case and punctuation aside)"
 )
+UNSEEN = "unseen: the source stands in no training text, case and punctuation aside"
 _SIGNS = re.compile(r"[\W_]+")
 _CHUNK = 10_000  # training sentences that are compared at once
 
+Compare = Callable[[Sequence[str], Iterable[str]], np.ndarray]
 
-class FarSubset:
-    """Of a translator's tests, against the files its recipe trains on, as they are before cleaning.
+
+class TrainingText:
+    """Of a translator: the files its recipe trains on, as they are before cleaning.
 
     What was compared once is kept in `cache` (the user's unless given) by the hash of all that it depends on.
     """
@@ -41,27 +44,31 @@ class FarSubset:
         if recipe.task != "translate":
             raise DataError(f"a recipe to {recipe.task} has no two sides of a sentence")
         self._recipe, self._data, self._say = recipe, data, say
-        self._cache = (default_cache() if cache is None else cache) / "far"
+        self._cache = (default_cache() if cache is None else cache) / "training-text"
         self._hashes: dict[Path, str] = {}
         for corpus in recipe.corpora:
             for path in _paths(corpus, data):
                 if not path.is_file():
                     raise DataError(f"{path}: no such file, and {recipe.name} was trained on it")
 
-    def of(self, source: str, target: str, sources: Sequence[str], targets: Sequence[str]) -> list[bool]:
+    def far(self, source: str, target: str, sources: Sequence[str], targets: Sequence[str]) -> list[bool]:
         """Whether each pair is far, from the two languages' codes and the pairs' sides. Raises DataError."""
-        near_N = self._near(source, sources) | self._near(target, targets)
+        near_N = self._like(is_near, FAR, source, sources) | self._like(is_near, FAR, target, targets)
         return [not near for near in near_N.tolist()]
 
-    def _near(self, language: str, texts: Sequence[str]) -> np.ndarray:
-        """[N] bool."""
+    def unseen(self, language: str, texts: Sequence[str]) -> list[bool]:
+        """Whether no training text of the language is the same, case and punctuation aside. Raises DataError."""
+        return [not seen for seen in self._like(is_seen, UNSEEN, language, texts).tolist()]
+
+    def _like(self, compare: Compare, rule: str, language: str, texts: Sequence[str]) -> np.ndarray:
+        """[N] bool: which texts the training text has the like of."""
         # What teachers write is of no file; what they wrote it of is.
         corpora = [
             corpus
             for corpus in self._recipe.corpora
             if language in corpus.columns and any(language in pair for pair in corpus.pairs)
         ]
-        file = self._cache / f"{self._key(language, texts, corpora)}.npy"
+        file = self._cache / f"{self._key(rule, language, texts, corpora)}.npy"
         try:
             return np.load(file)
         except (OSError, ValueError):
@@ -71,19 +78,19 @@ class FarSubset:
             for corpus in corpora
             for record in islice(read_rows(corpus, self._data), corpus.limit)
         }
-        self._say(f"far subset: looking for twins of {len(texts):,} sentences ({language}) among {len(training):,}")
-        near_N = is_near(texts, training)
+        self._say(f"looking for the like of {len(texts):,} texts ({language}) among {len(training):,} of the training")
+        like_N = compare(texts, training)
         try:
             self._cache.mkdir(parents=True, exist_ok=True)
             scratch = file.with_name(f".{file.stem}.{os.getpid()}.npy")
-            np.save(scratch, near_N)
+            np.save(scratch, like_N)
             scratch.replace(file)
         except OSError:
             pass  # it will be compared again
-        return near_N
+        return like_N
 
-    def _key(self, language: str, texts: Sequence[str], corpora: Sequence[Corpus]) -> str:
-        key = hashlib.sha256(f"{RULE}\n{language}\n".encode())
+    def _key(self, rule: str, language: str, texts: Sequence[str], corpora: Sequence[Corpus]) -> str:
+        key = hashlib.sha256(f"{rule}\n{language}\n".encode())
         for text in texts:
             key.update(hashlib.sha256(text.encode()).digest())
         for corpus in corpora:
@@ -93,6 +100,12 @@ class FarSubset:
                     self._hashes[path] = sha256_of(path)
                 key.update(self._hashes[path].encode())
         return key.hexdigest()
+
+
+def is_seen(texts: Sequence[str], training: Iterable[str]) -> np.ndarray:
+    """[N] bool: which of `texts` are a training text, case and punctuation aside; what has no letter counts as one."""
+    known = {_folded(text) for text in training} | {""}
+    return np.array([_folded(text) in known for text in texts])
 
 
 def is_near(texts: Sequence[str], training: Iterable[str]) -> np.ndarray:
