@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal, Self
 Norm = Literal["pre", "post"]
 Positions = Literal["sinusoidal", "learned"]
 Activation = Literal["relu", "gelu", "gelu_tanh", "silu"]
+Kind = Literal["encoder_decoder", "decoder", "encoder"]
 
 
 class ConfigError(ValueError):
@@ -33,6 +34,7 @@ class _Config:
     """Fields every architecture has."""
 
     architecture: ClassVar[str]
+    kind: ClassVar[Kind]  # which tasks it can be made to do depends on this alone
 
     vocab_size: int
     width: int  # of a token's vector
@@ -87,6 +89,7 @@ class Seq2SeqConfig(_Config):
     """Encoder-decoder Transformer (Vaswani et al. 2017, "Attention is all you need")."""
 
     architecture: ClassVar[str] = "seq2seq"
+    kind: ClassVar[Kind] = "encoder_decoder"
 
     encoder_layers: int
     decoder_layers: int
@@ -124,6 +127,7 @@ class GPTConfig(_Config):
     """Decoder-only Transformer (Radford et al. 2019, GPT-2)."""
 
     architecture: ClassVar[str] = "gpt"
+    kind: ClassVar[Kind] = "decoder"
 
     layers: int
     context: int = 1024  # tokens a sequence may have, prompt included
@@ -157,6 +161,7 @@ class BertConfig(_Config):
     """Encoder-only Transformer (Devlin et al. 2019, BERT)."""
 
     architecture: ClassVar[str] = "bert"
+    kind: ClassVar[Kind] = "encoder"
 
     layers: int
     labels: int = 2  # outputs of the classification head
