@@ -102,6 +102,11 @@ class Manifest:
     adapter: Adapter | None = None  # of a checkpoint that is kept beside its base
 
     @property
+    def reference(self) -> str:
+        """NAME@VERSION."""
+        return f"{self.name}@{self.version}"
+
+    @property
     def format_version(self) -> int:
         """The least that can say all of this."""
         return 2 if any(getattr(self, name) for name in _OF_FORMAT_2) else 1

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic.dataclasses import dataclass
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -16,6 +17,8 @@ from pydantic_settings import (
     SettingsConfigDict,
     YamlConfigSettingsSource,
 )
+
+from service.options import EngineOptions, Positive
 
 PREFIX, NESTED = "TRIPTYCH_", "__"
 OTHER_VARIABLES = frozenset({"TRIPTYCH_CACHE", "TRIPTYCH_DATA"})  # of the registry and of the training commands
@@ -26,14 +29,13 @@ SHIPPED_MODELS = {
     "classifier": {"task": "classify", "checkpoint": "classifier"},
 }
 
-Positive = Annotated[int, Field(gt=0)]
-
 
 class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class ModelSettings(Section):
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class ModelSettings(EngineOptions):
     """One served model: its checkpoint and what a replica of it may use."""
 
     task: Literal["translate", "generate", "classify"]
@@ -44,16 +46,7 @@ class ModelSettings(Section):
     cpus_per_replica: Annotated[float, Field(ge=0)] = 0.1  # what Ray reserves; threads are set by `threads`
     gpus_per_replica: Annotated[float, Field(ge=0)] = 0  # a fraction shares a GPU between replicas; 0 with a GPU on the
     # node still uses it when device is "auto" and Ray makes one visible
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    precision: Literal["auto", "float32", "bfloat16", "int8"] = "auto"  # the fastest the hardware computes natively
     threads: Positive | None = None  # torch threads of a replica; None: its share of the node, see `threads_of`
-    slots: Positive = 64  # sequences that run at once
-    prefix_slots: Annotated[int, Field(ge=0)] = 16  # prompts that are kept, for those that begin like them; generators
-    max_prompt_tokens: Positive | None = None  # None: the model's own limit
-    max_new_tokens: Positive | None = None  # None: the model's own limit
-    prefill_tokens: Positive = 512  # padded prompt tokens a step may prefill
-    max_waiting: Positive = 1024  # requests that may wait; one more is refused with 503
-    max_waiting_tokens: Positive = 65536  # of their prompts; a request beyond it is refused with 503
 
     def check_task(self, name: str, made_for: str) -> None:
         """That the checkpoint of the model called `name` is made for its task. Raises ValueError."""
@@ -164,6 +157,7 @@ def in_words(error: ValidationError) -> str:
 
 def _said(location: tuple[str, ...], value: object, message: str) -> str:
     message = message.removeprefix("Value error, ")
+    message = message.replace("Unexpected keyword argument", "Extra inputs are not permitted")  # of dataclasses
     if not location or isinstance(value, dict):
         return ": ".join(filter(None, (".".join(location), message)))
     shown = "what was given" if location[-1] in SECRETS else repr(value)

@@ -55,14 +55,20 @@ RULES = (
     Rule("models.training.distributed", ("models",), ("torch", "ray")),
     Rule("service.errors", (), ()),
     Rule("service.messages", ("service.errors",), ()),
-    Rule("service.config", (), ("pydantic", "pydantic_settings", "yaml")),
-    Rule("service.engine", ("models", "service.errors", "service.messages"), ("torch",)),
+    Rule("service.options", (), ("annotated_types",)),
+    Rule("service.config", ("service.options",), ("pydantic", "pydantic_settings", "yaml")),
+    Rule("service.engine", ("models.cache", "models.config", "models.interface"), ("torch",)),
+    Rule(
+        "service.worker",
+        ("models", "service.engine", "service.errors", "service.messages", "service.options"),
+        ("torch",),
+    ),
     Rule("service.observability", BASE, ("prometheus_client",)),
     Rule("service.gateway", ("service.observability", *BASE), ("fastapi", "starlette", "pydantic", "pydantic_core")),
     Rule("service.gateway.connections", (), ("uvicorn",)),
     Rule(
         "service.deployments",
-        ("models", "service.gateway", "service.engine", "service.observability", "service.app", *BASE),
+        ("models", "service.gateway", "service.worker", "service.observability", "service.app", *BASE),
         ("ray", "torch", "starlette"),
     ),
     # What the service's processes tell each other, and the environment they are started in: for the supervisor, too.
@@ -86,7 +92,7 @@ RULES = (
         ),
         ("rich", "psutil"),
     ),
-    Rule("service.scoring", ("models", "service.engine", *BASE), ("rich",)),
+    Rule("service.scoring", ("models", "service.worker", "service.options", *BASE), ("rich",)),
     Rule("service.cli", ("service.commands",), ("typer",)),
     Rule("service.commands", ("models", "service", "loadtests"), ("typer", "rich", "pydantic", "yaml", "ray")),
     Rule(

@@ -87,7 +87,7 @@ class Continuous:
                 continue
             outputs = self.engine.step()
             ended = time.perf_counter() - started
-            latencies += [ended - due[output.sequence.id] for output in outputs if output.last]
+            latencies += [ended - due[output.sequence.spec.id] for output in outputs if output.last]
         return latencies
 
 

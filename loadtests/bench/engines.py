@@ -21,7 +21,7 @@ from models.precision import Precision, convert, resolve_precision
 from service.engine.engine import Engine
 from service.engine.runner import Runner
 from service.engine.scheduler import Scheduler
-from service.engine.sequence import Beams, Sequence
+from service.engine.sequence import Beams, Sequence, SequenceSpec
 
 CPU = torch.device("cpu")
 WEIGHTS = "triptych.pt"
@@ -121,11 +121,13 @@ class Triptych:
     def sequence(self, number: int, prompt: Ids, job: Job) -> Sequence:
         end_id = None if job.exact else getattr(self.config, "end_id", None)
         return Sequence(
-            id=str(number),
-            prompt=list(prompt),
-            max_new_tokens=job.max_new_tokens,
-            end_id=end_id,
-            beams=Beams(width=job.beams) if job.beams > 1 else None,
+            SequenceSpec(
+                id=str(number),
+                prompt=list(prompt),
+                max_new_tokens=job.max_new_tokens,
+                end_id=end_id,
+                beams=Beams(width=job.beams) if job.beams > 1 else None,
+            )
         )
 
     def run(self, job: Job) -> list[Ids]:

@@ -26,7 +26,7 @@ from service.engine.engine import Engine
 from service.engine.prefixes import PrefixStore
 from service.engine.runner import Runner
 from service.engine.scheduler import Scheduler
-from service.engine.sequence import Sequence
+from service.engine.sequence import Sequence, SequenceSpec
 
 STREAMS, SLOTS, PREFIX_SLOTS = 4, 5, 2
 BUDGETS = (4096, 512, 256, 128, 64)  # padded prompt tokens a step
@@ -62,14 +62,16 @@ def gap(engine: Engine, budget: int, prompt: list[int]) -> Gap:
     vocabulary = engine.runner.model.config.vocab_size  # type: ignore[attr-defined]
     most = BEFORE + AFTER + len(prompt) // 16 + 2
     streams = [
-        Sequence(id=f"stream {n}", prompt=[(7 * n + k) % vocabulary for k in range(20)], max_new_tokens=most)
+        Sequence(
+            SequenceSpec(id=f"stream {n}", prompt=[(7 * n + k) % vocabulary for k in range(20)], max_new_tokens=most)
+        )
         for n in range(STREAMS)
     ]
     for stream in streams:
         engine.add(stream)
     while any(len(stream.output) <= BEFORE for stream in streams):
         engine.step()
-    long = Sequence(id="long", prompt=prompt, max_new_tokens=2)
+    long = Sequence(SequenceSpec(id="long", prompt=prompt, max_new_tokens=2))
     usual = [later - earlier for s in streams for earlier, later in itertools.pairwise(s.token_times)]
     before = [len(stream.output) for stream in streams]
     engine.add(long)
@@ -88,7 +90,7 @@ def gap(engine: Engine, budget: int, prompt: list[int]) -> Gap:
         budget=budget,
         usual_ms=statistics.median(usual) * 1000,
         worst_ms=max(during) * 1000,
-        first_token_ms=(long.token_times[0] - long.arrived) * 1000,
+        first_token_ms=(long.token_times[0] - long.spec.arrived) * 1000,
     )
 
 
@@ -96,12 +98,12 @@ def first_tokens(engine: Engine, prompt: list[int]) -> list[FirstToken]:
     """A prompt that nobody has read, and one that differs from it in its last tokens only."""
     found = []
     for number, tokens in enumerate((prompt, prompt[:-NEW] + [token + 1 for token in prompt[-NEW:]])):
-        sequence = Sequence(id=str(number), prompt=tokens, max_new_tokens=1)
+        sequence = Sequence(SequenceSpec(id=str(number), prompt=tokens, max_new_tokens=1))
         engine.add(sequence)
         plan_hits = engine.scheduler.prefixes.find(tokens)[1]
         while not engine.idle:
             engine.step()
-        taken = sequence.token_times[0] - sequence.arrived
+        taken = sequence.token_times[0] - sequence.spec.arrived
         found.append(FirstToken(prompt_tokens=len(tokens), read_before=plan_hits, ms=taken * 1000))
     return found
 

@@ -45,9 +45,9 @@ class ModelReplica:
         stay_on_loopback()
         import torch
 
-        from service.engine.text_engine import EngineOptions, TextEngine
         from service.observability.logging import configure_logging
         from service.observability.metrics import WorkerMetrics
+        from service.worker.text_engine import TextEngine
 
         # Not sys.stderr: Ray Serve sends that to a file of its own.
         configure_logging(settings.log_level, json_lines=settings.log_json, stream=sys.__stderr__, path=logs)
@@ -60,17 +60,7 @@ class ModelReplica:
         self._engine = TextEngine(
             name,
             checkpoint,
-            EngineOptions(
-                slots=model.slots,
-                prefix_slots=model.prefix_slots,
-                max_prompt_tokens=model.max_prompt_tokens,
-                max_new_tokens=model.max_new_tokens,
-                prefill_tokens=model.prefill_tokens,
-                max_waiting=model.max_waiting,
-                max_waiting_tokens=model.max_waiting_tokens,
-                device=model.device,
-                precision=model.precision,
-            ),
+            model,
             self._metrics,
         )
         self._metrics.describe(self._engine.info)

@@ -1,1 +1,1 @@
-"""The continuous-batching engine: text in, events out. Knows nothing of HTTP or Ray."""
+"""The continuous-batching engine: token ids in, token ids out. Knows nothing of text, requests, HTTP or Ray."""

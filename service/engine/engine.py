@@ -38,7 +38,7 @@ class Engine:
         self.observer = observer or NoObserver()
 
     def add(self, sequence: Sequence) -> None:
-        sequence.prefilled = self.shape.prefilled(len(sequence.prompt), len(sequence.target_prefix))
+        sequence.prefilled = self.shape.prefilled(len(sequence.spec.prompt), len(sequence.spec.target_prefix))
         self.scheduler.add(sequence)
 
     @property
@@ -69,10 +69,10 @@ class Engine:
         outputs += [self._accept(choice, now) for choice in result.choices]
         for sequence, continuations in result.continuations.items():
             outputs += self._advance(sequence, continuations, now)
-        ended = [output.sequence for output in outputs if output.last and output.sequence.slot is not None]
+        ended = [output.sequence for output in outputs if output.last and output.sequence.rows]
         for sequence in ended:
-            if sequence.align_layer is not None:
-                sequence.alignment = self.runner.align(sequence, sequence.align_layer)
+            if sequence.spec.align_layer is not None:
+                sequence.alignment = self.runner.align(sequence, sequence.spec.align_layer)
             self.observer.observe_request(sequence.stats(now))
         self.scheduler.release(ended)
         self._observe(plan, result)

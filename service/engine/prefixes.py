@@ -13,7 +13,7 @@ SHORTEST = 16  # tokens; below, a hit would save less than it costs to look for 
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class KnownPrefix:
     """A slot and the tokens whose keys and values it holds."""
 
     slot: int
@@ -24,12 +24,12 @@ class PrefixStore:
     def __init__(self, slots: range) -> None:
         """`slots` are the store's own, behind those of the running sequences. None: nothing is kept."""
         self._free = list(slots)
-        self._held: list[Held] = []  # least recently used first
+        self._held: list[KnownPrefix] = []  # least recently used first
 
     def __len__(self) -> int:
         return len(self._held)
 
-    def find(self, prompt: list[int], running: Iterable[Held] = ()) -> tuple[int, int]:
+    def find(self, prompt: list[int], running: Iterable[KnownPrefix] = ()) -> tuple[int, int]:
         """The slot with the longest common prefix, and its length; 0 where it is not worth it. The prompt's last token
         is never part of it: its output is what is asked for."""
         beginning, most = prompt[:SHORTEST], len(prompt) - 1
@@ -54,10 +54,10 @@ class PrefixStore:
                 return None  # it is there
             if common == len(held.tokens):  # it goes on where this one ended
                 self._held.remove(held)
-                self._held.append(Held(held.slot, tokens))
+                self._held.append(KnownPrefix(held.slot, tokens))
                 return held.slot, common
         slot = self._free.pop() if self._free else self._held.pop(0).slot
-        self._held.append(Held(slot, tokens))
+        self._held.append(KnownPrefix(slot, tokens))
         return slot, 0
 
     def clear(self) -> None:

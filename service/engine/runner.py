@@ -73,47 +73,47 @@ class Runner:
     def align(self, sequence: Sequence, layer: int) -> list[list[float]]:
         """A row over the prompt for each output token, by one pass over the whole translation."""
         start_id: int = self.model.config.start_id  # type: ignore[attr-defined]  # only a translator is asked
-        target = [start_id, *sequence.target_prefix, *sequence.output[:-1]]
+        target = [start_id, *sequence.spec.target_prefix, *sequence.output[:-1]]
         batch = Seq2SeqBatch(
-            source_BS=self._tensor([sequence.prompt]),
-            source_lengths_B=self._tensor([len(sequence.prompt)]),
+            source_BS=self._tensor([sequence.spec.prompt]),
+            source_lengths_B=self._tensor([len(sequence.spec.prompt)]),
             target_BT=self._tensor([target]),
         )
         weights_TS = cast(Aligning, self.model).alignment(batch, layer)[0]
-        return weights_TS[len(sequence.target_prefix) :].tolist()
+        return weights_TS[len(sequence.spec.target_prefix) :].tolist()
 
     def _prefill(self, prompts: Prompts, sequences: list[Sequence]) -> Tensor:
-        slots_B = self._tensor([s.rows[0].slot or 0 for s in sequences])
-        memories_B = self._tensor([s.slot or 0 for s in sequences])
+        slots_B = self._tensor([s.rows[0].slot for s in sequences])
+        memories_B = self._tensor([s.slot for s in sequences])
         return self.model.prefill(prompts, slots_B, self.cache, memories_B)
 
     def _decode(self, rows: list[Row]) -> Tensor:
         sequences = list({row.sequence: None for row in rows})
-        used = (rows[-1].slot or 0) + 1
+        used = rows[-1].slot + 1
         shape = self._step.round_up(self._shape(rows, sequences, used))
         tokens, positions = [self.pad_id] * shape.rows, [-1] * shape.rows
         readers, places = [0] * (shape.memories * shape.width), [0] * (shape.rows if shape.width else 0)
         for row in rows:
-            tokens[row.slot or 0], positions[row.slot or 0] = row.tokens[-1], row.position
+            tokens[row.slot], positions[row.slot] = row.tokens[-1], row.position
         if shape.width:
             for sequence in sequences:
                 for beam, row in enumerate(sequence.rows):
-                    place = (sequence.slot or 0) * shape.width + beam
-                    readers[place], places[row.slot or 0] = row.slot or 0, place
+                    place = sequence.slot * shape.width + beam
+                    readers[place], places[row.slot] = row.slot, place
         inputs = StepInputs(tokens=tokens, positions=positions, readers=readers, places=places)
         logits_BV = self._step.run(shape, inputs)
         # Rows without a token, whose prompt is still being read, may lie between the others.
-        return logits_BV[:used] if used == len(rows) else logits_BV[[row.slot or 0 for row in rows]]
+        return logits_BV[:used] if used == len(rows) else logits_BV[[row.slot for row in rows]]
 
     def _shape(self, rows: list[Row], sequences: list[Sequence], used: int) -> StepShape:
         length = max(row.position for row in rows) + 1
         if not self.cache.source_length:
             return StepShape(rows=used, length=length)
-        source = max(len(sequence.prompt) for sequence in sequences)
+        source = max(len(sequence.spec.prompt) for sequence in sequences)
         if all(row.slot == row.sequence.slot for row in rows):
             return StepShape(rows=used, length=length, source=source)
-        memories = max(sequence.slot or 0 for sequence in sequences) + 1
-        width = max(sequence.width for sequence in sequences)
+        memories = max(sequence.slot for sequence in sequences) + 1
+        width = max(sequence.spec.width for sequence in sequences)
         return StepShape(rows=used, length=length, source=source, memories=memories, width=width)
 
     def _choose(self, logits_BV: Tensor, rows: list[Row], result: StepResult) -> None:
@@ -127,7 +127,7 @@ class Runner:
             values = logprobs(logits_BV, tokens, rows)
             best = best_tokens(logits_BV, rows)
             # A model's sequences want their logits or do not, all of them.
-            logits = logits_BV.tolist() if rows[0].sequence.want_logits else [None] * len(rows)
+            logits = logits_BV.tolist() if rows[0].sequence.spec.want_logits else [None] * len(rows)
             result.choices += [
                 Choice(row.sequence, token, value, own, vector)
                 for row, token, value, own, vector in zip(rows, tokens, values, best, logits, strict=True)
@@ -141,8 +141,8 @@ class Runner:
 
     def _prompts(self, chunks: list[Chunk]) -> Prompts:
         pieces = [chunk.tokens for chunk in chunks]
-        segments = [c.sequence.segments for c in chunks if c.sequence.segments is not None]
-        prefixes = [c.sequence.target_prefix for c in chunks]
+        segments = [c.sequence.spec.segments for c in chunks if c.sequence.spec.segments is not None]
+        prefixes = [c.sequence.spec.target_prefix for c in chunks]
         return Prompts(
             tokens_BS=self._padded(pieces, self.pad_id),
             lengths_B=self._tensor([len(piece) for piece in pieces]),

@@ -83,7 +83,7 @@ def top(logits_BV: Tensor, count: int) -> tuple[Tensor, Tensor]:
 
 def _pick(logits_KV: Tensor, rows: list[Row]) -> list[int]:
     tokens = logits_KV.argmax(dim=1).tolist()
-    random = [index for index, row in enumerate(rows) if not row.sequence.sampling.greedy]
+    random = [index for index, row in enumerate(rows) if not row.sequence.spec.sampling.greedy]
     if random:
         sampled = sample(logits_KV[random], [rows[index] for index in random]).tolist()
         for index, token in zip(random, sampled, strict=True):
@@ -93,8 +93,8 @@ def _pick(logits_KV: Tensor, rows: list[Row]) -> list[int]:
 
 def adjust(logits_KV: Tensor, rows: list[Row]) -> Tensor:
     """The logits after bias, penalties and what is ruled out; changes `logits_KV` in place."""
-    settings = [row.sequence.sampling for row in rows]
-    ends = [row.sequence.end_id is not None and len(row.tokens) < row.sequence.min_new_tokens for row in rows]
+    settings = [row.sequence.spec.sampling for row in rows]
+    ends = [row.sequence.spec.end_id is not None and len(row.tokens) < row.sequence.spec.min_new_tokens for row in rows]
     steps: tuple[tuple[Adjustment, list[bool]], ...] = (
         (_bias, [bool(each.logit_bias) for each in settings]),
         (_repetition, [each.repetition_penalty != 1 for each in settings]),
@@ -111,34 +111,34 @@ def adjust(logits_KV: Tensor, rows: list[Row]) -> Tensor:
 
 def _seen(row: Row) -> list[int]:
     """The text so far: a translation's is not its prompt's."""
-    sequence = row.sequence
-    return (sequence.prompt if sequence.sampling.penalize_prompt else sequence.target_prefix) + row.tokens
+    spec = row.sequence.spec
+    return (spec.prompt if spec.sampling.penalize_prompt else spec.target_prefix) + row.tokens
 
 
 def _bias(logits_KV: Tensor, rows: list[Row]) -> Tensor:
-    return transforms.add_bias(logits_KV, [row.sequence.sampling.logit_bias for row in rows])
+    return transforms.add_bias(logits_KV, [row.sequence.spec.sampling.logit_bias for row in rows])
 
 
 def _repetition(logits_KV: Tensor, rows: list[Row]) -> Tensor:
     counts_KV = transforms.count_tokens([_seen(row) for row in rows], logits_KV)
-    penalty_K1 = _column([row.sequence.sampling.repetition_penalty for row in rows], logits_KV)
+    penalty_K1 = _column([row.sequence.spec.sampling.repetition_penalty for row in rows], logits_KV)
     return transforms.penalize_repetition(logits_KV, counts_KV, penalty_K1)
 
 
 def _output(logits_KV: Tensor, rows: list[Row]) -> Tensor:
     counts_KV = transforms.count_tokens([row.tokens for row in rows], logits_KV)
-    presence_K1 = _column([row.sequence.sampling.presence_penalty for row in rows], logits_KV)
-    frequency_K1 = _column([row.sequence.sampling.frequency_penalty for row in rows], logits_KV)
+    presence_K1 = _column([row.sequence.spec.sampling.presence_penalty for row in rows], logits_KV)
+    frequency_K1 = _column([row.sequence.spec.sampling.frequency_penalty for row in rows], logits_KV)
     return transforms.penalize_output(logits_KV, counts_KV, presence_K1, frequency_K1)
 
 
 def _ngrams(logits_KV: Tensor, rows: list[Row]) -> Tensor:
-    sizes = [row.sequence.sampling.no_repeat_ngram_size for row in rows]
+    sizes = [row.sequence.spec.sampling.no_repeat_ngram_size for row in rows]
     return transforms.forbid_ngrams(logits_KV, [_seen(row) for row in rows], sizes)
 
 
 def _end(logits_KV: Tensor, rows: list[Row]) -> Tensor:
-    ends = [row.sequence.end_id or 0 for row in rows]
+    ends = [row.sequence.spec.end_id or 0 for row in rows]
     return transforms.forbid(logits_KV, torch.tensor(ends, device=logits_KV.device)[:, None])
 
 
@@ -149,7 +149,7 @@ def sample(logits_KV: Tensor, rows: list[Row]) -> Tensor:
     Not by inversion of the cumulative distribution, in which what rounding moves at one token moves all behind it: here
     another token wins only where the first two were that near each other.
     """
-    settings = [row.sequence.sampling for row in rows]
+    settings = [row.sequence.spec.sampling for row in rows]
     temperatures = [min(max(each.temperature, COLDEST), HOTTEST) for each in settings]
     drawn = [row.sequence.random.getrandbits(63) for row in rows]
     drawn_K1 = torch.tensor(drawn, dtype=torch.int64, device=logits_KV.device)[:, None]
@@ -187,7 +187,7 @@ def _kept(weights_KV: Tensor, settings: list[Sampling]) -> Tensor:
 def logprobs(logits_BV: Tensor, tokens: list[int], rows: list[Row]) -> list[float | None]:
     """Log-probability of each chosen token under the untransformed logits, for the sequences that want it."""
     result: list[float | None] = [None] * len(rows)
-    wanted = [index for index, row in enumerate(rows) if row.sequence.want_logprobs]
+    wanted = [index for index, row in enumerate(rows) if row.sequence.spec.want_logprobs]
     if wanted:
         logits_KV = logits_BV[wanted].float()
         chosen_K1 = torch.tensor([tokens[index] for index in wanted], device=logits_BV.device)[:, None]
@@ -200,14 +200,14 @@ def logprobs(logits_BV: Tensor, tokens: list[int], rows: list[Row]) -> list[floa
 def best_tokens(logits_BV: Tensor, rows: list[Row]) -> list[list[tuple[int, float]]]:
     """The n best (token, log-probability) of each row under the untransformed logits; n is the sequence's own."""
     result: list[list[tuple[int, float]]] = [[] for _ in rows]
-    wanted = [index for index, row in enumerate(rows) if row.sequence.top_n_tokens]
+    wanted = [index for index, row in enumerate(rows) if row.sequence.spec.top_n_tokens]
     if wanted:
         logits_KV = logits_BV[wanted].float()
-        most = min(max(rows[index].sequence.top_n_tokens for index in wanted), logits_KV.shape[1])
+        most = min(max(rows[index].sequence.spec.top_n_tokens for index in wanted), logits_KV.shape[1])
         best_KN, tokens_KN = top(logits_KV, most)
         values = (best_KN - logits_KV.logsumexp(dim=1, keepdim=True)).tolist()
         for index, ids, own in zip(wanted, tokens_KN.tolist(), values, strict=True):
-            result[index] = list(zip(ids, own, strict=True))[: rows[index].sequence.top_n_tokens]
+            result[index] = list(zip(ids, own, strict=True))[: rows[index].sequence.spec.top_n_tokens]
     return result
 
 

@@ -13,7 +13,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from service.engine.beams import Branch
-from service.engine.prefixes import Held, PrefixStore, common_prefix
+from service.engine.prefixes import KnownPrefix, PrefixStore, common_prefix
 from service.engine.sequence import Row, Sequence
 from service.engine.slots import Move, SlotTable
 
@@ -37,7 +37,7 @@ class Chunk:
 
     @property
     def tokens(self) -> list[int]:
-        return self.sequence.prompt[self.start : self.stop]
+        return self.sequence.spec.prompt[self.start : self.stop]
 
     def __len__(self) -> int:
         return self.stop - self.start
@@ -83,7 +83,7 @@ class Scheduler:
         self._collecting_since: float | None = None
 
     def add(self, sequence: Sequence) -> None:
-        assert sequence.width <= self.rows.capacity, f"{sequence.width} beams, but {self.rows.capacity} slots"
+        assert sequence.spec.width <= self.rows.capacity, f"{sequence.spec.width} beams, but {self.rows.capacity} slots"
         insort(self.waiting, sequence, key=turn)
 
     @property
@@ -136,6 +136,8 @@ class Scheduler:
         for row, move in self.rows.remove([row for sequence in finished for row in sequence.rows]):
             self._copies.append(Copy(move.source, move.target, 0, row.filled))
         self._memory_moves += [move for _, move in self.running.remove(finished)]
+        for sequence in finished:
+            sequence.rows = []
 
     def clear(self) -> None:
         """Forget everyone, and what the slots hold."""
@@ -147,14 +149,14 @@ class Scheduler:
         dead = [
             s
             for s in (*self.waiting, *self.running)
-            if s.cancelled_at is not None or (s.deadline is not None and s.deadline <= now)
+            if s.cancelled_at is not None or (s.spec.deadline is not None and s.spec.deadline <= now)
         ]
         if not dead:
             return []
         for sequence in dead:
             sequence.outcome = "cancelled" if sequence.cancelled_at is not None else "deadline"
         self.waiting = deque(s for s in self.waiting if s.outcome is None)
-        self.release([s for s in dead if s.slot is not None])
+        self.release([s for s in dead if s.rows])
         return dead
 
     def _prefill(self, now: float, *, decodes: bool) -> tuple[list[list[Chunk]], int, int]:
@@ -169,7 +171,7 @@ class Scheduler:
             if not sequence.ready:
                 batches = self._with(sequence, batches, budget) or batches
         collects = self._collects(now)
-        while self.waiting and self.rows.free >= self.waiting[0].width and not collects:
+        while self.waiting and self.rows.free >= self.waiting[0].spec.width and not collects:
             sequence = self.waiting[0]
             slot, common = self._find_prefix(sequence)
             sequence.read = common
@@ -179,12 +181,12 @@ class Scheduler:
                 break
             self.waiting.popleft()
             self.running.add(sequence)
-            for row in sequence.rows:
+            for row in sequence.admit():
                 self.rows.add(row)
             if self.chunked:
-                queried, found = queried + len(sequence.prompt), found + common
+                queried, found = queried + len(sequence.spec.prompt), found + common
             if common:
-                self._copies.append(Copy(slot, sequence.rows[0].slot or 0, 0, common))
+                self._copies.append(Copy(slot, sequence.rows[0].slot, 0, common))
             batches = larger
         for batch in batches:
             for chunk in batch:
@@ -200,7 +202,7 @@ class Scheduler:
         """
         free, wanted = self.rows.free, 0
         for sequence in self.waiting:
-            wanted += sequence.width
+            wanted += sequence.spec.width
             if wanted > free:
                 break
         enough = self.rows.capacity * min(math.sqrt(2 * PASS_STEPS / self._mean_output), 0.5)
@@ -214,7 +216,7 @@ class Scheduler:
     def _with(self, sequence: Sequence, batches: list[list[Chunk]], budget: int) -> list[list[Chunk]] | None:
         """The batches with the sequence's next piece, or None where the budget has no room for it."""
         planned = [chunk for batch in batches for chunk in batch]
-        left = len(sequence.prompt) - sequence.read
+        left = len(sequence.spec.prompt) - sequence.read
         if self.chunked:
             room = budget - padded_tokens(batches)
             if room < min(left, SHORTEST_CHUNK) and planned:
@@ -226,28 +228,26 @@ class Scheduler:
     def _find_prefix(self, sequence: Sequence) -> tuple[int, int]:
         if not self.chunked:
             return -1, 0
-        running = (Held(s.rows[0].slot or 0, s.prompt) for s in self.running if s.ready)
-        return self.prefixes.find(sequence.prompt, running)
+        running = (KnownPrefix(s.rows[0].slot, s.spec.prompt) for s in self.running if s.ready)
+        return self.prefixes.find(sequence.spec.prompt, running)
 
     def _keep_prefix(self, sequence: Sequence) -> None:
         if not self.chunked or not sequence.ready or sequence.outcome == "error":
             return
         row = sequence.rows[0]
-        tokens = sequence.prompt if sequence.search else sequence.prompt + row.tokens[:-1]
+        tokens = sequence.spec.prompt if sequence.search else sequence.spec.prompt + row.tokens[:-1]
         place = self.prefixes.keep(tokens)
         if place is not None:
             slot, start = place
-            self._copies.append(Copy(row.slot or 0, slot, start, len(tokens)))
+            self._copies.append(Copy(row.slot, slot, start, len(tokens)))
 
     def _copy(self, source: Row, target: Row, start: int, stop: int) -> None:
-        assert source.slot is not None
-        assert target.slot is not None
         self._copies.append(Copy(source.slot, target.slot, start, stop))
 
 
 def turn(sequence: Sequence) -> float:
     """The less, the sooner."""
-    return sequence.arrived + LEVEL_S * sequence.priority
+    return sequence.spec.arrived + LEVEL_S * sequence.spec.priority
 
 
 def batches_by_length(chunks: list[Chunk]) -> list[list[Chunk]]:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from service.engine.beams import Beams, BeamSearch, Hypothesis
-from service.engine.stats import Outcome, RequestStats, Stage
+from service.engine.stats import ANSWERED, Outcome, RequestStats, Stage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,29 +48,9 @@ class Sampling:
         return self.greedy and penalties == (1, 0, 0) and not self.logit_bias and not self.no_repeat_ngram_size
 
 
-@dataclass(eq=False, slots=True)
-class Row:
-    """A cache slot at work: the one of a greedy or sampled sequence, or that of a beam."""
-
-    sequence: Sequence
-    tokens: list[int] = field(default_factory=list)  # what it has given so far
-    slot: int | None = None
-
-    @property
-    def filled(self) -> int:
-        """Positions the slot holds. The newest token is fed by the next step."""
-        return self.sequence.filled + max(len(self.tokens) - 1, 0)
-
-    @property
-    def position(self) -> int:
-        """Of the newest token."""
-        return self.sequence.prefilled + len(self.tokens) - 1
-
-
-@dataclass(eq=False, slots=True, kw_only=True)
-class Sequence:
-    """Its phase is derived: waiting without a slot, prefilling until its prompt is read, running, finished with an
-    outcome."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SequenceSpec:
+    """What is asked of a sequence; nothing of it changes."""
 
     id: str
     prompt: list[int]
@@ -87,19 +67,50 @@ class Sequence:
     top_n_tokens: int = 0  # so many best tokens come with each one
     watch: Callable[[int], bool] | None = None  # asked after each token but the end token: true ends the sequence
     want_logits: bool = False  # keep the whole output vector of the last step: a classifier's scores
-    deadline: float | None = None  # time.monotonic()
+    arrived: float = field(default_factory=time.monotonic)
+    deadline: float | None = None  # on the same clock
 
+    @property
+    def width(self) -> int:
+        """Slots it takes while it runs."""
+        return 1 if self.beams is None else self.beams.width
+
+
+@dataclass(eq=False, slots=True)
+class Row:
+    """A cache slot at work: the one of a greedy or sampled sequence, or that of a beam."""
+
+    sequence: Sequence
+    tokens: list[int] = field(default_factory=list)  # what it has given so far
+    slot: int = field(init=False)  # from its admission to its end
+
+    @property
+    def filled(self) -> int:
+        """Positions the slot holds. The newest token is fed by the next step."""
+        return self.sequence.filled + max(len(self.tokens) - 1, 0)
+
+    @property
+    def position(self) -> int:
+        """Of the newest token."""
+        return self.sequence.prefilled + len(self.tokens) - 1
+
+
+@dataclass(eq=False, slots=True)
+class Sequence:
+    """How far what was asked has come. Its phase is derived: it waits without rows, is prefilled until its prompt is
+    read, runs, and is finished with an outcome."""
+
+    spec: SequenceSpec
     prefilled: int = 0  # positions its slot holds after prefill; set by the engine
     read: int = 0  # prompt tokens that were read so far
-    rows: list[Row] = field(init=False)  # one, or one a beam; best first
-    slot: int | None = None  # of the memory of its source
+    rows: list[Row] = field(default_factory=list)  # while it runs: one, or one a beam, best first
+    slot: int = field(init=False)  # of the memory of its source, while it runs
     cancelled_at: float | None = None  # may be set from any thread; takes effect before the next step
     outcome: Outcome | None = None
     output: list[int] = field(default_factory=list)  # without the target prefix; of a beam search: of the best
     hypotheses: list[Hypothesis] = field(default_factory=list)  # of a beam search at its end, best first
     logprob: float = 0.0  # of the output, where log-probabilities are wanted
     alignment: list[list[float]] | None = None  # at the end: a row over the prompt for each output token
-    arrived: float = field(default_factory=time.monotonic)
     started: float | None = None  # first step that included it
     token_times: list[float] = field(default_factory=list)
     random: random.Random = field(init=False)
@@ -107,21 +118,21 @@ class Sequence:
     search: BeamSearch | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        self.plain = self.sampling.plain and not self.min_new_tokens
-        self.random = random.Random(self.sampling.seed)
-        self.rows = [Row(self, self.output), *(Row(self) for _ in range(self.width - 1))]
-        if self.beams is not None:
-            self.search = BeamSearch(self.beams, end_id=self.end_id, max_new_tokens=self.max_new_tokens)
+        spec = self.spec
+        self.plain = spec.sampling.plain and not spec.min_new_tokens
+        self.random = random.Random(spec.sampling.seed)
+        if spec.beams is not None:
+            self.search = BeamSearch(spec.beams, end_id=spec.end_id, max_new_tokens=spec.max_new_tokens)
 
-    @property
-    def width(self) -> int:
-        """Slots it takes while it runs."""
-        return 1 if self.beams is None else self.beams.width
+    def admit(self) -> list[Row]:
+        """Its rows, which are to be given slots."""
+        self.rows = [Row(self, self.output), *(Row(self) for _ in range(self.spec.width - 1))]
+        return self.rows
 
     @property
     def ready(self) -> bool:
         """Its prompt is read: it decodes from now on."""
-        return self.read == len(self.prompt)
+        return self.read == len(self.spec.prompt)
 
     @property
     def filled(self) -> int:
@@ -130,34 +141,35 @@ class Sequence:
 
     def accept(self, token: int, now: float) -> None:
         """Take the next token and notice the end."""
+        spec = self.spec
         self.output.append(token)
         self.token_times.append(now)
-        if token == self.end_id:
+        if token == spec.end_id:
             self.outcome = "eos_token"
-        elif self.watch is not None and self.watch(token):
+        elif spec.watch is not None and spec.watch(token):
             self.outcome = "stop_sequence"
-        elif len(self.output) >= self.max_new_tokens:
+        elif len(self.output) >= spec.max_new_tokens:
             self.outcome = "length"
 
     def finish(self, results: list[Hypothesis], now: float) -> None:
         """Take the results of its beam search, best first."""
+        end_id = self.spec.end_id
         self.hypotheses = results
         self.output = results[0].tokens
         self.token_times.append(now)
-        self.outcome = "eos_token" if self.end_id is not None and self.output[-1:] == [self.end_id] else "length"
+        self.outcome = "eos_token" if end_id is not None and self.output[-1:] == [end_id] else "length"
 
     def stats(self, now: float) -> RequestStats:
         assert self.outcome is not None, "statistics are taken at the end"
-        answered = self.outcome in ("eos_token", "length", "stop_sequence")
-        stage: Stage = "finished" if answered else "waiting" if self.started is None else "running"
-        times = self.token_times
+        stage: Stage = "finished" if self.outcome in ANSWERED else "waiting" if self.started is None else "running"
+        times, arrived = self.token_times, self.spec.arrived
         return RequestStats(
             outcome=self.outcome,
             stage=stage,
-            prompt_tokens=len(self.prompt),
+            prompt_tokens=len(self.spec.prompt),
             generated_tokens=len(self.output),
-            queue_s=None if self.started is None else self.started - self.arrived,
-            first_token_s=times[0] - self.arrived if times else None,
-            total_s=now - self.arrived,
+            queue_s=None if self.started is None else self.started - arrived,
+            first_token_s=times[0] - arrived if times else None,
+            total_s=now - arrived,
             inter_token_s=tuple(later - earlier for earlier, later in itertools.pairwise(times)),
         )

@@ -8,7 +8,7 @@ from typing import Generic, Protocol, TypeVar
 
 
 class Holder(Protocol):
-    slot: int | None
+    slot: int  # there from `add` to `remove`, and at no other time: no missing slot can be taken for somebody's
 
 
 H = TypeVar("H", bound=Holder)
@@ -45,12 +45,11 @@ class SlotTable(Generic[H]):
     def remove(self, holders: list[H]) -> list[tuple[H, Move]]:
         """Free their slots. Who moves where to close the gaps, to be carried out in order before the next step."""
         moves = []
-        for holder in sorted(holders, key=lambda each: each.slot or 0, reverse=True):
+        for holder in sorted(holders, key=lambda each: each.slot, reverse=True):
             hole, last = holder.slot, self._holders.pop()
-            assert hole is not None, "only who holds a slot can give it back"
             if last is not holder:
                 moves.append((last, Move(len(self._holders), hole)))
                 self._holders[hole] = last
                 last.slot = hole
-            holder.slot = None
+            del holder.slot
         return moves

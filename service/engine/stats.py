@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
-Outcome = Literal["eos_token", "length", "stop_sequence", "cancelled", "deadline", "error"]
+Answered = Literal["eos_token", "length", "stop_sequence"]
+Outcome = Answered | Literal["cancelled", "deadline", "error"]
+ANSWERED: tuple[Answered, ...] = get_args(Answered)
 Stage = Literal["waiting", "running", "finished"]
 
 

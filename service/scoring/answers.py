@@ -13,7 +13,6 @@ from rich.progress import track
 
 from models.checkpoint import Checkpoint
 from models.precision import Precision
-from service.engine.text_engine import EngineOptions, TextEngine
 from service.errors import EmptyInput, InputTooLong
 from service.messages import (
     Classification,
@@ -27,6 +26,8 @@ from service.messages import (
     Request,
     TranslateRequest,
 )
+from service.options import EngineOptions
+from service.worker.text_engine import TextEngine
 
 T = TypeVar("T")
 

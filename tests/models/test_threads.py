@@ -18,7 +18,8 @@ LOAD = """
 import os, sys, torch
 torch.set_num_threads(4)
 from models.checkpoint import load
-from service.engine.core import EngineOptions, Loaded
+from service.options import EngineOptions
+from service.worker.loading import Loaded
 before = len(os.listdir("/proc/self/task"))
 core = Loaded.of("m", load(sys.argv[1]), EngineOptions(precision=sys.argv[2])).start(None)
 print(len(os.listdir("/proc/self/task")) - before, torch.get_num_threads())

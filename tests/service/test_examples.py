@@ -15,11 +15,11 @@ from fastapi import FastAPI
 from models import checkpoint
 from models.registry import Registry
 from service.config import Settings
-from service.engine.core import EngineOptions
-from service.engine.text_engine import TextEngine
 from service.gateway.app import create_app
 from service.messages import Event, ModelInfo, Request
 from service.observability.metrics import GatewayMetrics
+from service.worker.core import EngineOptions
+from service.worker.text_engine import TextEngine
 
 
 class EngineWorker:

@@ -18,7 +18,7 @@ from service.engine.beams import Beams, BeamSearch
 from service.engine.engine import Engine
 from service.engine.runner import Runner
 from service.engine.scheduler import Scheduler
-from service.engine.sequence import Sampling, Sequence
+from service.engine.sequence import Sampling, Sequence, SequenceSpec
 from tests.models.tiny import CONFIGS, built
 
 MODELS = ["seq2seq-pre-sinusoidal-tied", "seq2seq-post-sinusoidal-tied", "gpt-pre"]
@@ -60,21 +60,23 @@ class Case:
 
     def sequence(self, name: str, end_id: int, *, prompt_counts: bool) -> Sequence:
         return Sequence(
-            id=name,
-            prompt=self.prompt,
-            target_prefix=self.prefix,
-            max_new_tokens=self.max_new_tokens,
-            min_new_tokens=self.min_new_tokens,
-            end_id=end_id,
-            beams=self.beams,
-            sampling=Sampling(
-                no_repeat_ngram_size=self.no_repeat_ngram_size,
-                repetition_penalty=self.repetition_penalty,
-                penalize_prompt=prompt_counts,
-                # To the reference the start token is part of a translation and may not come twice; here it just never
-                # comes, as with any trained model.
-                logit_bias=((START, -100.0),),
-            ),
+            SequenceSpec(
+                id=name,
+                prompt=self.prompt,
+                target_prefix=self.prefix,
+                max_new_tokens=self.max_new_tokens,
+                min_new_tokens=self.min_new_tokens,
+                end_id=end_id,
+                beams=self.beams,
+                sampling=Sampling(
+                    no_repeat_ngram_size=self.no_repeat_ngram_size,
+                    repetition_penalty=self.repetition_penalty,
+                    penalize_prompt=prompt_counts,
+                    # To the reference the start token is part of a translation and may not come twice; here it never
+                    # comes, as with any trained model.
+                    logit_bias=((START, -100.0),),
+                ),
+            )
         )
 
 
@@ -131,7 +133,9 @@ def test_beams_among_other_requests_equal_the_reference_token_for_token(name: st
     ]
     others = [
         Sequence(
-            id=f"other {n}", prompt=[5 + n, 7], max_new_tokens=9, sampling=Sampling(temperature=n % 2 * 1.0, seed=n)
+            SequenceSpec(
+                id=f"other {n}", prompt=[5 + n, 7], max_new_tokens=9, sampling=Sampling(temperature=n % 2 * 1.0, seed=n)
+            )
         )
         for n in range(CASES)
     ]
@@ -151,7 +155,9 @@ def test_beams_among_other_requests_equal_the_reference_token_for_token(name: st
         assert search.outcome == ("eos_token" if search.output[-1] == end else "length")
     for other in others:
         alone = engine_for(model, slots=1)
-        copy = Sequence(id="alone", prompt=other.prompt, max_new_tokens=9, sampling=other.sampling)
+        copy = Sequence(
+            SequenceSpec(id="alone", prompt=other.spec.prompt, max_new_tokens=9, sampling=other.spec.sampling)
+        )
         alone.add(copy)
         while not alone.idle:
             alone.step()
@@ -160,13 +166,13 @@ def test_beams_among_other_requests_equal_the_reference_token_for_token(name: st
 
 def test_a_search_frees_its_slots_at_once_and_tells_one_output() -> None:
     engine = engine_for(built(CONFIGS[MODELS[0]]), slots=5)
-    search = Sequence(id="search", prompt=[9, 8], max_new_tokens=3, beams=Beams(width=4, results=2))
-    waiting = Sequence(id="waiting", prompt=[9, 8], max_new_tokens=3, beams=Beams(width=2))
+    search = Sequence(SequenceSpec(id="search", prompt=[9, 8], max_new_tokens=3, beams=Beams(width=4, results=2)))
+    waiting = Sequence(SequenceSpec(id="waiting", prompt=[9, 8], max_new_tokens=3, beams=Beams(width=2)))
     engine.add(search)
     engine.add(waiting)
     outputs = [engine.step() for _ in range(3)]
-    assert [(o.sequence.id, o.last, o.token) for step in outputs for o in step] == [("search", True, None)]
-    assert waiting.slot is None, "two slots for it are not free before"
+    assert [(o.sequence.spec.id, o.last, o.token) for step in outputs for o in step] == [("search", True, None)]
+    assert not waiting.rows, "two slots for it are not free before"
     engine.step()
     assert waiting.slot == 0
     assert [len(h.tokens) for h in search.hypotheses] == [3, 3]
@@ -174,15 +180,15 @@ def test_a_search_frees_its_slots_at_once_and_tells_one_output() -> None:
 
 def test_a_cancelled_search_gives_back_all_of_its_slots() -> None:
     engine = engine_for(built(CONFIGS[MODELS[0]]), slots=5)
-    search = Sequence(id="search", prompt=[9, 8], max_new_tokens=9, beams=Beams(width=4))
-    other = Sequence(id="other", prompt=[7], max_new_tokens=9)
+    search = Sequence(SequenceSpec(id="search", prompt=[9, 8], max_new_tokens=9, beams=Beams(width=4)))
+    other = Sequence(SequenceSpec(id="other", prompt=[7], max_new_tokens=9))
     engine.add(search)
     engine.add(other)
     engine.step()
     engine.step()
     search.cancelled_at = 0.0
     outputs = engine.step()
-    assert [o.sequence.id for o in outputs if o.last] == ["search"]
+    assert [o.sequence.spec.id for o in outputs if o.last] == ["search"]
     assert (len(engine.scheduler.rows), other.rows[0].slot) == (1, 0)
 
 
@@ -198,9 +204,9 @@ def test_a_translation_comes_with_its_alignment_where_that_is_asked_for() -> Non
     model = built(CONFIGS[MODELS[0]])
     engine = engine_for(model, slots=6)
     asked = [
-        Sequence(id="greedy", prompt=[9, 8, 7], target_prefix=[20, 21], max_new_tokens=4, align_layer=1),
-        Sequence(id="beams", prompt=[5] * 9, max_new_tokens=3, beams=Beams(width=3), align_layer=0),
-        Sequence(id="none", prompt=[5], max_new_tokens=3),
+        Sequence(SequenceSpec(id="greedy", prompt=[9, 8, 7], target_prefix=[20, 21], max_new_tokens=4, align_layer=1)),
+        Sequence(SequenceSpec(id="beams", prompt=[5] * 9, max_new_tokens=3, beams=Beams(width=3), align_layer=0)),
+        Sequence(SequenceSpec(id="none", prompt=[5], max_new_tokens=3)),
     ]
     for each in asked:
         engine.add(each)
@@ -213,7 +219,7 @@ def test_a_translation_comes_with_its_alignment_where_that_is_asked_for() -> Non
     ]
     first = asked[0]
     batch = Seq2SeqBatch(
-        source_BS=torch.tensor([first.prompt]),
+        source_BS=torch.tensor([first.spec.prompt]),
         source_lengths_B=torch.tensor([3]),
         target_BT=torch.tensor([[START, 20, 21, *first.output[:-1]]]),
     )

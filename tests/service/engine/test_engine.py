@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from service.engine.engine import Engine, Output
 from service.engine.prefixes import PrefixStore
 from service.engine.runner import Runner
 from service.engine.scheduler import Scheduler
-from service.engine.sequence import Sampling, Sequence
+from service.engine.sequence import Sampling, Sequence, SequenceSpec
 from service.engine.stats import RequestStats, StepStats
 from tests import checkpoints
 
@@ -55,15 +56,21 @@ def engine_for(
     return Engine(runner, scheduler, shape, recorder), recorder
 
 
-def sequence(name: int, greedy: bool = True, max_new_tokens: int | None = None) -> Sequence:
-    """Prompt, length and sampling follow from the name."""
+def sequence(name: int, greedy: bool = True, max_new_tokens: int | None = None, **fields: Any) -> Sequence:
+    """Prompt, length and sampling follow from the name, unless `fields` say otherwise."""
     chance = random.Random(name)
+    prompt = [chance.randrange(7, 260) for _ in range(chance.randrange(1, 30))]
     return Sequence(
-        id=str(name),
-        prompt=[chance.randrange(7, 260) for _ in range(chance.randrange(1, 30))],
-        max_new_tokens=max_new_tokens or chance.randrange(1, 30),
-        end_id=2,
-        sampling=Sampling() if greedy else Sampling(temperature=1.2, top_p=0.95, seed=name),
+        SequenceSpec(
+            id=str(name),
+            max_new_tokens=max_new_tokens or chance.randrange(1, 30),
+            **{
+                "prompt": prompt,
+                "end_id": 2,
+                "sampling": Sampling() if greedy else Sampling(temperature=1.2, top_p=0.95, seed=name),
+                **fields,
+            },
+        )
     )
 
 
@@ -92,15 +99,15 @@ def test_every_request_gets_what_it_gets_alone(checkpoint: Checkpoint, greedy: b
             engine.add(new)
         del waiting[:3]
         outputs += engine.step()
-    assert {s.id: s.output for s in sequences} == {str(n): alone(checkpoint, n, greedy) for n in range(24)}
-    assert sorted(o.sequence.id for o in outputs if o.last) == sorted(s.id for s in sequences)
+    assert {s.spec.id: s.output for s in sequences} == {str(n): alone(checkpoint, n, greedy) for n in range(24)}
+    assert sorted(o.sequence.spec.id for o in outputs if o.last) == sorted(s.spec.id for s in sequences)
 
 
 def test_greedy_decoding_equals_recomputing_the_prefix_each_time(checkpoint: Checkpoint) -> None:
     from models.interface import Prompts
     from tests.models.tiny import teacher_forced
 
-    got, prompt = alone(checkpoint, 3), sequence(3).prompt
+    got, prompt = alone(checkpoint, 3), sequence(3).spec.prompt
     prompts = Prompts(tokens_BS=torch.tensor([prompt]), lengths_B=torch.tensor([len(prompt)]))
     expected: list[int] = []
     with torch.inference_mode():
@@ -111,8 +118,8 @@ def test_greedy_decoding_equals_recomputing_the_prefix_each_time(checkpoint: Che
 
 def test_a_sequence_ends_at_its_length_or_at_the_end_token(checkpoint: Checkpoint) -> None:
     engine, recorder = engine_for(checkpoint)
-    length, end = sequence(1, max_new_tokens=6), sequence(2, max_new_tokens=6)
-    end.end_id = alone(checkpoint, 2)[0]
+    length = sequence(1, max_new_tokens=6)
+    end = sequence(2, max_new_tokens=6, end_id=alone(checkpoint, 2)[0])
     engine.add(length)
     engine.add(end)
     run(engine)
@@ -124,8 +131,9 @@ def test_a_sequence_ends_at_its_length_or_at_the_end_token(checkpoint: Checkpoin
 def test_a_sequence_ends_at_once_where_its_watch_says_so(checkpoint: Checkpoint) -> None:
     engine, recorder = engine_for(checkpoint)
     expected = alone(checkpoint, 5)
-    watched, other, asked = sequence(5), sequence(6), []
-    watched.watch = lambda token: bool(asked.append(token)) or len(asked) == 3
+    asked: list[int] = []
+    watched = sequence(5, watch=lambda token: bool(asked.append(token)) or len(asked) == 3)
+    other = sequence(6)
     engine.add(watched)
     engine.add(other)
     run(engine)
@@ -139,7 +147,7 @@ def test_a_sequence_ends_at_once_where_its_watch_says_so(checkpoint: Checkpoint)
 def test_whatever_a_request_asks_for_it_gets_what_it_gets_alone(checkpoint: Checkpoint) -> None:
     def fancy(name: int) -> Sequence:
         made, chance = sequence(name, max_new_tokens=12), random.Random(name)
-        made.sampling = Sampling(
+        sampling = Sampling(
             temperature=chance.choice([0.0, 0.8, 1.5]),
             top_k=chance.choice([None, 40]),
             top_p=chance.choice([None, 0.9]),
@@ -151,10 +159,10 @@ def test_whatever_a_request_asks_for_it_gets_what_it_gets_alone(checkpoint: Chec
             logit_bias=chance.choice([(), ((9, 3.0), (2, 5.0))]),
             seed=name,
         )
-        return Sequence(
-            id=made.id, prompt=made.prompt, max_new_tokens=12, min_new_tokens=chance.choice([0, 6]), end_id=2,
-            sampling=made.sampling,
-        )  # fmt: skip
+        return Sequence(SequenceSpec(
+            id=made.spec.id, prompt=made.spec.prompt, max_new_tokens=12, min_new_tokens=chance.choice([0, 6]), end_id=2,
+            sampling=sampling,
+        ))  # fmt: skip
 
     together = [fancy(name) for name in range(16)]
     engine, _ = engine_for(checkpoint, slots=5)
@@ -166,7 +174,7 @@ def test_whatever_a_request_asks_for_it_gets_what_it_gets_alone(checkpoint: Chec
         own.add(single)
         run(own)
         assert each.output == single.output
-        assert len(each.output) >= each.min_new_tokens
+        assert len(each.output) >= each.spec.min_new_tokens
 
 
 def test_cancelling_one_leaves_the_others_as_they_were(checkpoint: Checkpoint) -> None:
@@ -175,7 +183,7 @@ def test_cancelling_one_leaves_the_others_as_they_were(checkpoint: Checkpoint) -
     expected = []
     for each in sequences:
         engine_alone, _ = engine_for(checkpoint)
-        copy = sequence(int(each.id), max_new_tokens=20)
+        copy = sequence(int(each.spec.id), max_new_tokens=20)
         engine_alone.add(copy)
         run(engine_alone)
         expected.append(copy.output)
@@ -185,7 +193,7 @@ def test_cancelling_one_leaves_the_others_as_they_were(checkpoint: Checkpoint) -
     outputs += run(engine)
     assert [s.output for s in sequences[1:]] == expected[1:]
     assert (sequences[0].outcome, len(sequences[0].output)) == ("cancelled", 2)
-    assert [o.sequence.id for o in outputs if o.last].count("0") == 1
+    assert [o.sequence.spec.id for o in outputs if o.last].count("0") == 1
     assert sum(s.abandoned_tokens for s in recorder.steps) == 0
 
 
@@ -209,7 +217,7 @@ def test_after_a_failed_step_everyone_is_told_and_the_engine_goes_on(checkpoint:
     engine.add(waiting)
     engine.step()
     outputs = engine.abort("the device is gone")
-    assert {(o.sequence.id, o.last, o.error) for o in outputs} == {
+    assert {(o.sequence.spec.id, o.last, o.error) for o in outputs} == {
         ("1", True, "the device is gone"),
         ("2", True, "the device is gone"),
     }
@@ -226,12 +234,12 @@ def generator(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
 
 def test_a_long_prompt_is_read_in_chunks_while_the_others_go_on(generator: Checkpoint) -> None:
     engine, recorder = engine_for(generator, prefill_tokens=16)
-    stream, long = sequence(1, max_new_tokens=20), sequence(2, max_new_tokens=5)
-    long.prompt = [7 + token % 200 for token in range(50)]
-    copy = Sequence(id="alone", prompt=long.prompt, max_new_tokens=5, end_id=2)
+    stream = sequence(1, max_new_tokens=20)
+    long = sequence(2, max_new_tokens=5, prompt=[7 + token % 200 for token in range(50)])
+    copy = Sequence(SequenceSpec(id="alone", prompt=long.spec.prompt, max_new_tokens=5, end_id=2))
     engine.add(stream)
     engine.step()
-    while stream.read < len(stream.prompt):
+    while stream.read < len(stream.spec.prompt):
         engine.step()
     engine.add(long)
     for _ in range(4):
@@ -257,7 +265,7 @@ def test_prompts_read_in_chunks_give_everyone_what_they_get_alone(generator: Che
     for each in sequences:
         engine.add(each)
     run(engine)
-    assert {s.id: s.output for s in sequences} == {str(n): alone(generator, n) for n in range(16)}
+    assert {s.spec.id: s.output for s in sequences} == {str(n): alone(generator, n) for n in range(16)}
 
 
 def test_a_prefix_that_was_read_before_is_not_read_again(generator: Checkpoint) -> None:
@@ -266,7 +274,11 @@ def test_a_prefix_that_was_read_before_is_not_read_again(generator: Checkpoint) 
     shared = [chance.randrange(7, 260) for _ in range(24)]
     prompts = [shared + [chance.randrange(7, 260) for _ in range(1 + n % 3)] for n in range(9)]
     asked = [
-        Sequence(id=str(n), prompt=prompt, max_new_tokens=6, end_id=2, beams=Beams(width=2) if n % 4 == 3 else None)
+        Sequence(
+            SequenceSpec(
+                id=str(n), prompt=prompt, max_new_tokens=6, end_id=2, beams=Beams(width=2) if n % 4 == 3 else None
+            )
+        )
         for n, prompt in enumerate(prompts)
     ]
     engine.add(asked[0])
@@ -276,7 +288,7 @@ def test_a_prefix_that_was_read_before_is_not_read_again(generator: Checkpoint) 
     run(engine)
     for each in asked:
         own, _ = engine_for(generator)
-        copy = Sequence(id="", prompt=each.prompt, max_new_tokens=6, end_id=2, beams=each.beams)
+        copy = Sequence(SequenceSpec(id="", prompt=each.spec.prompt, max_new_tokens=6, end_id=2, beams=each.spec.beams))
         own.add(copy)
         run(own)
         assert each.output == copy.output
@@ -289,17 +301,16 @@ def test_a_prefix_that_was_read_before_is_not_read_again(generator: Checkpoint) 
 
 def test_a_conversation_goes_on_from_its_own_last_answer(generator: Checkpoint) -> None:
     engine, recorder = engine_for(generator, slots=1, prefix_slots=1)
-    first = sequence(4, max_new_tokens=10)
-    first.prompt, first.end_id = [9] * 18, None
+    first = sequence(4, max_new_tokens=10, prompt=[9] * 18, end_id=None)
     engine.add(first)
     run(engine)
-    second = Sequence(id="second", prompt=[*first.prompt, *first.output, 11, 12], max_new_tokens=5)
+    second = Sequence(SequenceSpec(id="second", prompt=[*first.spec.prompt, *first.output, 11, 12], max_new_tokens=5))
     engine.add(second)
     engine.step()
     assert recorder.steps[-1].prefix_hit_tokens == 18 + 9, "the last output was never fed"
     run(engine)
     own, _ = engine_for(generator)
-    copy = Sequence(id="", prompt=second.prompt, max_new_tokens=5)
+    copy = Sequence(SequenceSpec(id="", prompt=second.spec.prompt, max_new_tokens=5))
     own.add(copy)
     run(own)
     assert second.output == copy.output

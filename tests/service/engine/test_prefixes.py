@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.engine.prefixes import SHORTEST, Held, PrefixStore, common_prefix
+from service.engine.prefixes import SHORTEST, KnownPrefix, PrefixStore, common_prefix
 
 tokens = st.lists(st.integers(0, 1), max_size=12)
 
@@ -32,8 +32,8 @@ def test_what_was_kept_is_found_but_for_the_prompts_last_token() -> None:
 def test_a_running_sequence_lends_its_prompt_too_where_it_has_more_in_common() -> None:
     store = PrefixStore(range(8, 9))
     store.keep(text(1, 20))
-    assert store.find(text(1, 30), [Held(3, text(1, 25))]) == (3, 25)
-    assert store.find(text(1, 20), [Held(3, text(2, 25))]) == (8, 19)
+    assert store.find(text(1, 30), [KnownPrefix(3, text(1, 25))]) == (3, 25)
+    assert store.find(text(1, 20), [KnownPrefix(3, text(2, 25))]) == (8, 19)
 
 
 def test_a_text_that_goes_on_takes_the_place_of_its_beginning_and_copies_the_rest_only() -> None:

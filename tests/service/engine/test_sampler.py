@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from typing import Any
 
 import pytest
 import torch
@@ -10,14 +11,25 @@ from hypothesis import strategies as st
 
 from service.engine.beams import Beams
 from service.engine.sampler import best, best_tokens, choose, continuations, logprobs, top
-from service.engine.sequence import Sampling, Sequence
+from service.engine.sequence import Sampling, Sequence, SequenceSpec
 
 LOGITS = torch.tensor([2.0, 1.0, 0.5, 0.0, -1.0, -3.0])
 
 
-def sequence(seed: int = 0, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None) -> Sequence:
-    sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
-    return Sequence(id=str(seed), prompt=[1], max_new_tokens=1, sampling=sampling)
+def running(**fields: Any) -> Sequence:
+    sequence = Sequence(SequenceSpec(**{"id": "", "prompt": [1], "max_new_tokens": 1, **fields}))
+    sequence.admit()
+    return sequence
+
+
+def sequence(
+    seed: int = 0,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    **fields: Any,
+) -> Sequence:
+    return running(sampling=Sampling(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed), **fields)
 
 
 def expected(temperature: float, top_k: int | None, top_p: float | None) -> list[float]:
@@ -48,10 +60,7 @@ def test_tokens_come_with_the_probabilities_of_the_definition(
 
 def test_the_best_token_is_never_drawn_where_a_filter_drops_it() -> None:
     draws, weights = 2000, torch.tensor([0.4] + [0.1] * 6)
-    rows = [
-        Sequence(id="", prompt=[1], max_new_tokens=1, sampling=Sampling(temperature=1.0, typical_p=0.45, seed=seed))
-        for seed in range(draws)
-    ]
+    rows = [running(sampling=Sampling(temperature=1.0, typical_p=0.45, seed=seed)) for seed in range(draws)]
     counts = Counter(choose(weights.log().expand(draws, -1), [each.rows[0] for each in rows]))
     assert sorted(counts) == [1, 2, 3, 4, 5], "the fewest of the typical ones that have the share"
     assert all(abs(count / draws - 0.2) < 0.04 for count in counts.values())
@@ -59,15 +68,13 @@ def test_the_best_token_is_never_drawn_where_a_filter_drops_it() -> None:
 
 @pytest.mark.parametrize("temperature", [1e-300, 1e-6, 1e300])
 def test_extreme_temperatures_still_draw_a_possible_token(temperature: float) -> None:
-    row = sequence(temperature=temperature)
-    row.min_new_tokens, row.end_id, row.plain = 1, 0, False
+    row = sequence(temperature=temperature, min_new_tokens=1, end_id=0)
     token = choose(LOGITS[None], row.rows)[0]
     assert token == 1 if temperature < 1 else token in range(1, 6)
 
 
 def test_the_best_tokens_come_as_many_as_wanted() -> None:
-    wanting, other = sequence(1), sequence(2)
-    wanting.top_n_tokens = 2
+    wanting, other = sequence(1, top_n_tokens=2), sequence(2)
     got = best_tokens(LOGITS.expand(2, -1), [*wanting.rows, *other.rows])
     expected = LOGITS.log_softmax(0).tolist()
     assert [token for token, _ in got[0]] == [0, 1]
@@ -78,7 +85,7 @@ def test_the_best_tokens_come_as_many_as_wanted() -> None:
 def test_greedy_takes_the_best_token_and_draws_nothing() -> None:
     greedy = sequence(temperature=0.0)
     assert choose(LOGITS[None], greedy.rows) == [0]
-    assert greedy.random.random() == Sequence(id="", prompt=[1], max_new_tokens=1).random.random()
+    assert greedy.random.random() == running().random.random()
 
 
 def test_a_rows_choice_does_not_depend_on_its_neighbours() -> None:
@@ -121,8 +128,7 @@ def test_a_tiny_top_p_keeps_the_best_token() -> None:
 
 
 def test_log_probabilities_are_of_the_chosen_tokens_and_only_where_wanted() -> None:
-    wanting, other = sequence(1), sequence(2)
-    wanting.want_logprobs = True
+    wanting, other = sequence(1, want_logprobs=True), sequence(2)
     got = logprobs(LOGITS.expand(2, -1), [1, 1], [*wanting.rows, *other.rows])
     assert got[0] == pytest.approx(LOGITS.log_softmax(0)[1].item(), abs=1e-5)
     assert got[1] is None
@@ -151,12 +157,10 @@ def test_the_best_token_is_that_of_a_plain_argmax_the_first_among_equals(rows: i
 
 def test_continuations_are_the_best_log_probabilities_after_what_each_asks_for() -> None:
     logits = torch.randn(2, 300, generator=torch.Generator().manual_seed(1))
-    plain = Sequence(id="plain", prompt=[1], max_new_tokens=9, beams=Beams(width=2))
-    picky = Sequence(
-        id="picky", prompt=[1], max_new_tokens=9, beams=Beams(width=2), min_new_tokens=3, end_id=int(logits[1].argmax())
-    )
+    plain = running(max_new_tokens=9, beams=Beams(width=2))
+    picky = running(max_new_tokens=9, beams=Beams(width=2), min_new_tokens=3, end_id=int(logits[1].argmax()))
     expected = logits.log_softmax(1)
-    expected[1, picky.end_id] = -math.inf  # ruled out, and the others are not made more likely by that
+    expected[1, picky.spec.end_id] = -math.inf  # ruled out, and the others are not made more likely by that
     for row, got in zip(expected, continuations(logits, [plain.rows[0], picky.rows[0]], 4), strict=True):
         best = row.topk(4)
         assert [token for token, _ in got] == best.indices.tolist()

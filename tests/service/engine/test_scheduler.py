@@ -14,11 +14,11 @@ from service.engine.scheduler import (
     Scheduler,
     batches_by_length,
 )
-from service.engine.sequence import Sequence
+from service.engine.sequence import Sequence, SequenceSpec
 
 
 def sequence(name: object, prompt_tokens: int = 4, deadline: float | None = None) -> Sequence:
-    return Sequence(id=str(name), prompt=[1] * prompt_tokens, max_new_tokens=3, deadline=deadline)
+    return Sequence(SequenceSpec(id=str(name), prompt=[1] * prompt_tokens, max_new_tokens=3, deadline=deadline))
 
 
 def scheduler(*sequences: Sequence, slots: int = 4, prefill_tokens: int = 100) -> Scheduler:
@@ -40,13 +40,13 @@ def beside_a_stream(*sequences: Sequence, slots: int = 4, prefill_tokens: int = 
 
 
 def prefilled(plan: Plan) -> list[str]:
-    return sorted(chunk.sequence.id for batch in plan.prefill for chunk in batch)
+    return sorted(chunk.sequence.spec.id for batch in plan.prefill for chunk in batch)
 
 
 def test_requests_are_admitted_in_the_order_of_their_arrival() -> None:
     made = scheduler(*map(sequence, range(6)))
     assert prefilled(made.schedule(0)) == ["0", "1", "2", "3"]
-    assert [s.id for s in made.waiting] == ["4", "5"]
+    assert [s.spec.id for s in made.waiting] == ["4", "5"]
 
 
 def test_a_request_joins_at_the_step_after_one_ends() -> None:
@@ -92,14 +92,14 @@ def test_a_cancelled_request_costs_no_step_waiting_or_running() -> None:
     made.add(waiting)
     running.cancelled_at = waiting.cancelled_at = 1.0
     plan = made.schedule(1)
-    assert {s.id: s.outcome for s in plan.dropped} == {"waiting": "cancelled", "running": "cancelled"}
+    assert {s.spec.id: s.outcome for s in plan.dropped} == {"waiting": "cancelled", "running": "cancelled"}
     assert (plan.prefill, plan.decode, made.idle) == ([], [], True)
 
 
 def test_a_request_past_its_deadline_is_dropped() -> None:
     made = scheduler(sequence("late", deadline=5.0), sequence("timely", deadline=50.0))
     plan = made.schedule(10.0)
-    assert [(s.id, s.outcome) for s in plan.dropped] == [("late", "deadline")]
+    assert [(s.spec.id, s.outcome) for s in plan.dropped] == [("late", "deadline")]
     assert prefilled(plan) == ["timely"]
 
 
@@ -107,7 +107,7 @@ def test_a_request_past_its_deadline_is_dropped() -> None:
 def test_batches_hold_everyone_once_and_never_pad_more_than_a_pass_costs(lengths: list[int]) -> None:
     chunks = [Chunk(sequence(n, length), 0, length) for n, length in enumerate(lengths)]
     batches = batches_by_length(chunks)
-    assert sorted(int(c.sequence.id) for batch in batches for c in batch) == list(range(len(lengths)))
+    assert sorted(int(c.sequence.spec.id) for batch in batches for c in batch) == list(range(len(lengths)))
     for batch in batches:
         longest = max(map(len, batch))
         assert sum(longest - len(chunk) for chunk in batch) <= PASS_TOKENS
@@ -116,14 +116,12 @@ def test_batches_hold_everyone_once_and_never_pad_more_than_a_pass_costs(lengths
 
 def test_a_higher_priority_goes_first_but_nobody_waits_for_ever() -> None:
     def arriving(name: str, arrived: float, priority: int) -> Sequence:
-        made = sequence(name)
-        made.arrived, made.priority = arrived, priority
-        return made
+        return Sequence(SequenceSpec(id=name, prompt=[1], max_new_tokens=3, arrived=arrived, priority=priority))
 
     patient = arriving("patient", 0.0, 0)
     urgent = [arriving(f"urgent {n}", LEVEL_S * n / 2 + 0.1, -1) for n in range(6)]
     made = scheduler(*reversed(urgent), patient, slots=1)
-    order = [s.id for s in made.waiting]
+    order = [s.spec.id for s in made.waiting]
     assert order[0] == "urgent 0"
     assert order.index("patient") == 2, "who came a level's worth of time later does not pass any more"
 
@@ -131,7 +129,7 @@ def test_a_higher_priority_goes_first_but_nobody_waits_for_ever() -> None:
 def test_a_wide_request_is_not_passed_by_narrow_ones_for_ever() -> None:
     made = scheduler(sequence("narrow"), slots=4)
     made.schedule(0)
-    wide = Sequence(id="wide", prompt=[1], max_new_tokens=3, beams=Beams(width=4))
+    wide = Sequence(SequenceSpec(id="wide", prompt=[1], max_new_tokens=3, beams=Beams(width=4)))
     made.add(wide)
     made.add(sequence("late"))
     assert made.schedule(1).prefill == [], "it waits for the slots it needs, and the others wait behind it"
@@ -145,7 +143,7 @@ def test_an_endless_stream_of_prompts_does_not_stop_a_chunked_one() -> None:
     read = []
     for _ in range(4):
         plan = made.schedule(0)
-        read.append([(c.sequence.id, len(c)) for batch in plan.prefill for c in batch])
+        read.append([(c.sequence.spec.id, len(c)) for batch in plan.prefill for c in batch])
     assert read[:3] == [[("long", 32)], [("long", 32)], [("long", 32)]]
     assert read[3] == [("0", 28), ("long", 4)]
 

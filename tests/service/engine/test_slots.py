@@ -3,12 +3,12 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.engine.sequence import Sequence
+from service.engine.sequence import Sequence, SequenceSpec
 from service.engine.slots import SlotTable
 
 
 def sequence(name: int) -> Sequence:
-    return Sequence(id=str(name), prompt=[1], max_new_tokens=1)
+    return Sequence(SequenceSpec(id=str(name), prompt=[1], max_new_tokens=1))
 
 
 @given(st.lists(st.lists(st.integers(0, 7), max_size=8), max_size=20))
@@ -19,15 +19,14 @@ def test_running_sequences_stay_at_the_front_and_moves_carry_their_data(removals
             new = sequence(made)
             made += 1
             table.add(new)
-            assert new.slot is not None
-            buffer[new.slot] = new.id
+            buffer[new.slot] = new.spec.id
         running = list(table)
         gone = [running[index] for index in dict.fromkeys(removal)]
         for _, move in table.remove(gone):
             buffer[move.target] = buffer[move.source]
         assert [s.slot for s in table] == list(range(len(table)))
-        assert [buffer[s.slot or 0] for s in table] == [s.id for s in table]
-        assert all(s.slot is None for s in gone)
+        assert [buffer[s.slot] for s in table] == [s.spec.id for s in table]
+        assert not any(hasattr(s, "slot") for s in gone), "what has no slot cannot be taken for somebody with one"
 
 
 def test_the_last_sequence_leaves_without_a_move() -> None:

@@ -13,7 +13,7 @@ from service.engine.beams import Beams
 from service.engine.engine import Engine
 from service.engine.runner import Runner
 from service.engine.scheduler import Scheduler
-from service.engine.sequence import Sequence
+from service.engine.sequence import Sequence, SequenceSpec
 from service.engine.steps import EagerStep, GraphStep, StepShape
 from tests.models.tiny import CONFIGS, built
 
@@ -41,10 +41,12 @@ def answers(engine: Engine) -> list[list[int]]:
     """Beams, long prompts and short ones, arriving one after the other."""
     asked = [
         Sequence(
-            id=str(n),
-            prompt=[3 + (n * 7 + token) % 50 for token in range(1 + n * 5 % 18)],
-            max_new_tokens=2 + n % 5,
-            beams=Beams(width=2 + n % 3) if n % 3 == 0 else None,
+            SequenceSpec(
+                id=str(n),
+                prompt=[3 + (n * 7 + token) % 50 for token in range(1 + n * 5 % 18)],
+                max_new_tokens=2 + n % 5,
+                beams=Beams(width=2 + n % 3) if n % 3 == 0 else None,
+            )
         )
         for n in range(12)
     ]

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from service.engine import transforms
 from service.engine.sampler import adjust, choose
-from service.engine.sequence import Sampling, Sequence
+from service.engine.sequence import Sampling, Sequence, SequenceSpec
 
 VOCABULARY = 12
 logits_rows = st.lists(
@@ -174,8 +174,11 @@ def requests(draw: st.DrawFn) -> Callable[[], Sequence]:
     least = draw(st.integers(0, 9))
 
     def make() -> Sequence:
-        made = Sequence(id="", prompt=prompt, max_new_tokens=20, min_new_tokens=least, end_id=END, sampling=sampling)
+        made = Sequence(
+            SequenceSpec(id="", prompt=prompt, max_new_tokens=20, min_new_tokens=least, end_id=END, sampling=sampling)
+        )
         made.output += output
+        made.admit()
         return made
 
     return make
@@ -200,7 +203,7 @@ def test_a_request_gets_the_same_token_in_any_batch(makes: list[Callable[[], Seq
     for token, make in zip(together, makes, strict=True):
         sequence = make()
         assert 0 <= token < VOCABULARY
-        assert token != END or len(sequence.output) >= sequence.min_new_tokens
+        assert token != END or len(sequence.output) >= sequence.spec.min_new_tokens
 
 
 @settings(deadline=None)
@@ -209,9 +212,9 @@ def test_all_adjustments_together_are_their_definitions_in_order(
     make: Callable[[], Sequence], row: list[float]
 ) -> None:
     sequence = make()
-    own = sequence.sampling
-    seen = sequence.output + (sequence.prompt if own.penalize_prompt else [])
-    seen_in_order = (sequence.prompt if own.penalize_prompt else []) + sequence.output
+    own = sequence.spec.sampling
+    seen = sequence.output + (sequence.spec.prompt if own.penalize_prompt else [])
+    seen_in_order = (sequence.spec.prompt if own.penalize_prompt else []) + sequence.output
     expected = []
     for token, logit in enumerate(row):
         logit += dict(own.logit_bias).get(token, 0.0)
@@ -223,7 +226,7 @@ def test_all_adjustments_together_are_their_definitions_in_order(
         runs = [tuple(seen_in_order[end - size : end]) for end in range(size, len(seen_in_order) + 1)]
         if size and (*seen_in_order[len(seen_in_order) - size + 1 :], token) in runs:
             logit = -math.inf
-        if token == END and len(sequence.output) < sequence.min_new_tokens:
+        if token == END and len(sequence.output) < sequence.spec.min_new_tokens:
             logit = -math.inf
         expected.append(logit)
     assert adjust(torch.tensor([row]), sequence.rows)[0].tolist() == pytest.approx(expected, rel=1e-4, abs=1e-3)

@@ -17,11 +17,12 @@ import torch
 from models.checkpoint import Checkpoint, load, save
 from models.registry import RegistryError
 from models.tokenizer import Tokenizer
-from service.engine import core, memory
 from service.engine.stats import RequestStats, StepStats
-from service.engine.text_engine import AT_ONCE, EngineOptions, TextEngine
 from service.errors import ReloadFailed
 from service.messages import Accepted, Completion, Decoding, Event, Failure, GenerateRequest, Token
+from service.options import EngineOptions
+from service.worker import loading, memory
+from service.worker.text_engine import AT_ONCE, TextEngine
 from tests import checkpoints
 
 LONG = 4000  # tokens: many seconds
@@ -350,7 +351,7 @@ async def test_a_failed_conversion_leaves_the_old_weights_serving_and_a_later_re
         raise RuntimeError("out of something")
 
     with monkeypatch.context() as patched:
-        patched.setattr(core, "convert", broken)
+        patched.setattr(loading, "convert", broken)
         with pytest.raises(ReloadFailed, match=r"goes on with generator@1: RuntimeError: out of something"):
             await engine.reload(reading(second))
     assert await version_of(engine, "between") == "generator@1"

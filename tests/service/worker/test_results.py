@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,9 +11,9 @@ from hypothesis import strategies as st
 
 from models.tokenizer import Tokenizer
 from service.engine import beams
-from service.engine.results import alignment_of, primed, scored, text_of
-from service.engine.sequence import Sequence
+from service.engine.sequence import Sequence, SequenceSpec
 from service.messages import Decoding
+from service.worker.results import alignment_of, primed, scored, text_of
 from tests import checkpoints
 
 END = 2
@@ -24,9 +25,11 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
     return checkpoints.translator(root).tokenizer
 
 
-def ended(output: list[int], prefix: list[int] | None = None, **fields: object) -> Sequence:
-    sequence = Sequence(id="s", prompt=[5], max_new_tokens=9, end_id=END, target_prefix=prefix or [], **fields)
-    sequence.output[:] = output
+def ended(output: list[int], prefix: list[int] | None = None, logprob: float = 0.0, **fields: Any) -> Sequence:
+    sequence = Sequence(
+        SequenceSpec(id="s", prompt=[5], max_new_tokens=9, end_id=END, target_prefix=prefix or [], **fields)
+    )
+    sequence.output[:], sequence.logprob = output, logprob
     return sequence
 
 
@@ -37,7 +40,7 @@ texts = st.text(alphabet="abé나🙂 ", max_size=8)
 def test_a_text_is_prefix_and_output_without_the_end_token(tokenizer, prefix, rest, ended_itself) -> None:
     sequence = ended(tokenizer.encode(rest) + [END] * ended_itself, tokenizer.encode(prefix))
     assert text_of(tokenizer, sequence, sequence.output, ()) == prefix + rest
-    assert primed(tokenizer, sequence.target_prefix)[1] == prefix
+    assert primed(tokenizer, sequence.spec.target_prefix)[1] == prefix
 
 
 def test_a_stop_string_in_the_prefix_stops_nothing(tokenizer: Tokenizer) -> None:
@@ -65,7 +68,9 @@ def test_hypotheses_keep_their_order_and_scores(tokenizer: Tokenizer) -> None:
 @given(source=texts, target=texts)
 def test_the_tokens_of_an_alignment_join_to_both_texts(tokenizer, source, target) -> None:
     prompt = [tokenizer.id("<2en>"), *tokenizer.encode(source), END]
-    sequence = Sequence(id="s", prompt=prompt, max_new_tokens=9, end_id=END, target_prefix=tokenizer.encode("I 나"))
+    sequence = Sequence(
+        SequenceSpec(id="s", prompt=prompt, max_new_tokens=9, end_id=END, target_prefix=tokenizer.encode("I 나"))
+    )
     sequence.output[:] = [*tokenizer.encode(target), END]
     sequence.alignment = [[1 / len(prompt)] * len(prompt) for _ in sequence.output]
     alignment = alignment_of(tokenizer, sequence)
@@ -81,7 +86,7 @@ def test_the_tokens_of_an_alignment_join_to_both_texts(tokenizer, source, target
 def test_tokens_that_make_a_character_only_together_are_one(tokenizer: Tokenizer) -> None:
     smile = tokenizer.encode("🙂")
     assert len(smile) == 4
-    sequence = Sequence(id="s", prompt=[*tokenizer.encode("a"), *smile], max_new_tokens=9, end_id=END)
+    sequence = Sequence(SequenceSpec(id="s", prompt=[*tokenizer.encode("a"), *smile], max_new_tokens=9, end_id=END))
     sequence.output[:] = [*smile, END]
     sequence.alignment = [[0.2, 0.1, 0.2, 0.3, 0.2]] * 2 + [[0.4, 0.0, 0.6, 0.0, 0.0]] * 2 + [[1.0, 0.0, 0.0, 0.0, 0.0]]
     alignment = alignment_of(tokenizer, sequence)
@@ -90,7 +95,7 @@ def test_tokens_that_make_a_character_only_together_are_one(tokenizer: Tokenizer
 
 
 def test_an_output_that_ends_within_a_character_is_aligned_too(tokenizer: Tokenizer) -> None:
-    sequence = Sequence(id="s", prompt=tokenizer.encode("a"), max_new_tokens=9, end_id=END)
+    sequence = Sequence(SequenceSpec(id="s", prompt=tokenizer.encode("a"), max_new_tokens=9, end_id=END))
     sequence.output[:] = tokenizer.encode("🙂")[:2]
     sequence.alignment = [[1.0], [1.0]]
     assert alignment_of(tokenizer, sequence).target_tokens == ("\ufffd",)

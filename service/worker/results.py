@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from models.tokenizer import IncrementalDetokenizer, Tokenizer
 from service.engine.beams import Hypothesis
 from service.engine.sequence import Sequence
-from service.engine.stopping import before_stop
+from service.engine.stats import ANSWERED
 from service.messages import Alignment, Alternative, Decoding, FinishReason
+from service.worker.stopping import before_stop
 
 
 def primed(tokenizer: Tokenizer, prefix: list[int]) -> tuple[IncrementalDetokenizer, str]:
@@ -23,21 +24,21 @@ def primed(tokenizer: Tokenizer, prefix: list[int]) -> tuple[IncrementalDetokeni
 
 def text_of(tokenizer: Tokenizer, sequence: Sequence, tokens: list[int], stop: tuple[str, ...]) -> str:
     """The target prefix and `tokens`, up to a stop string, which is looked for after the prefix."""
-    prefix = sequence.target_prefix
+    prefix = sequence.spec.target_prefix
     start = len(primed(tokenizer, prefix)[1])
-    text = tokenizer.decode([*prefix, *(tokens[:-1] if tokens[-1:] == [sequence.end_id] else tokens)])
+    text = tokenizer.decode([*prefix, *(tokens[:-1] if tokens[-1:] == [sequence.spec.end_id] else tokens)])
     return text[:start] + before_stop(text[start:], stop)
 
 
 def finish_reason(sequence: Sequence) -> FinishReason:
-    assert sequence.outcome in ("eos_token", "length", "stop_sequence"), f"{sequence.id} ended in {sequence.outcome}"
+    assert sequence.outcome in ANSWERED, f"{sequence.spec.id} ended in {sequence.outcome}"
     return sequence.outcome
 
 
 def scored(tokenizer: Tokenizer, sequences: list[Sequence], decoding: Decoding) -> list[Alternative]:
     """All the results of a request: of a beam search best first, of samples in the order of their seeds."""
     first = sequences[0]
-    if first.beams is not None:
+    if first.spec.beams is not None:
         found = [(first, hypothesis) for hypothesis in first.hypotheses]
     else:
         found = [(s, Hypothesis(s.output, _score(s, decoding.length_penalty))) for s in sequences]
@@ -45,7 +46,7 @@ def scored(tokenizer: Tokenizer, sequences: list[Sequence], decoding: Decoding) 
         Alternative(
             text=text_of(tokenizer, sequence, hypothesis.tokens, decoding.stop),
             score=hypothesis.score,
-            seed=sequence.sampling.seed if decoding.do_sample else None,
+            seed=sequence.spec.sampling.seed if decoding.do_sample else None,
         )
         for sequence, hypothesis in found
     ]
@@ -57,9 +58,9 @@ def _score(sequence: Sequence, length_penalty: float) -> float:
 
 
 def alignment_of(tokenizer: Tokenizer, sequence: Sequence) -> Alignment:
-    assert sequence.alignment is not None, f"{sequence.id} has no alignment"
-    detokenizer, _ = primed(tokenizer, sequence.target_prefix)
-    source = _units(tokenizer, tokenizer.detokenizer(), sequence.prompt)
+    assert sequence.alignment is not None, f"{sequence.spec.id} has no alignment"
+    detokenizer, _ = primed(tokenizer, sequence.spec.target_prefix)
+    source = _units(tokenizer, tokenizer.detokenizer(), sequence.spec.prompt)
     target = _units(tokenizer, detokenizer, sequence.output)
     rows = [[sum(row[unit.places]) for unit in source] for row in sequence.alignment]
     return Alignment(

@@ -13,8 +13,9 @@ import torch
 
 from models.precision import Precision
 from models.quantization import int8_supported
-from service.engine.text_engine import EngineOptions, TextEngine
 from service.messages import Accepted, Completion, Decoding, Failure, GenerateRequest, Token, TranslateRequest
+from service.options import EngineOptions
+from service.worker.text_engine import TextEngine
 from tests import checkpoints
 
 IDS = map(str, itertools.count())

@@ -16,6 +16,7 @@ from itertools import islice
 from service.engine.stats import NoObserver, Observer, Outcome, RequestStats
 from service.errors import Cancelled, DeadlineExceeded, Overloaded, ServiceError
 from service.messages import Accepted, Event, Failure, Request
+from service.worker.deadline import seconds_left
 
 log = logging.getLogger("triptych.engine")
 
@@ -70,12 +71,7 @@ class WaitingTexts:
         request = held.request
         if request.id in self._held:
             raise ValueError(f"a request with id {request.id!r} is already waiting")
-        if request.deadline is not None:
-            left = request.deadline - time.time()
-            if left <= 0:
-                raise DeadlineExceeded(
-                    f"the deadline passed {-left * 1000:.0f} ms before the request reached the model"
-                )
+        if (left := seconds_left(request)) is not None:
             held.deadline = asyncio.get_running_loop().call_later(left, self._expire, request.id)
         self._held[request.id] = held
 

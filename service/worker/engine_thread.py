@@ -15,10 +15,10 @@ from collections.abc import Callable, Sized
 from dataclasses import dataclass
 
 from service.engine.engine import Engine, Output
-from service.engine.rate import FinishRate
 from service.engine.scheduler import turn
 from service.engine.sequence import Sequence
 from service.errors import NotReady, Overloaded
+from service.worker.rate import FinishRate
 
 log = logging.getLogger("triptych.engine")
 
@@ -33,7 +33,7 @@ class _Listener:
     sink: Sink
 
 
-class AsyncEngine:
+class EngineThread:
     def __init__(self, engine: Engine, *, max_waiting: int, max_waiting_tokens: int, expected: Sized = ()) -> None:
         """`max_waiting` bounds the sequences that wait for a slot, `max_waiting_tokens` the prompts of those that wait.
 
@@ -62,14 +62,14 @@ class AsyncEngine:
 
     def add(self, sequence: Sequence, sink: Sink) -> None:
         """Called in an event loop; `sink` gets the outputs in that loop. Raises Overloaded or NotReady."""
-        if sequence.id in self._alive:
-            raise ValueError(f"a request with id {sequence.id!r} is already running")
-        if sequence.width > self._slots:
-            raise ValueError(f"{sequence.width} beams can never run in {self._slots} slots")
+        if sequence.spec.id in self._alive:
+            raise ValueError(f"a request with id {sequence.spec.id!r} is already running")
+        if sequence.spec.width > self._slots:
+            raise ValueError(f"{sequence.spec.width} beams can never run in {self._slots} slots")
         self.check_room(sequence)
-        self._check_tokens(len(sequence.prompt))
-        self._listeners[sequence.id] = _Listener(asyncio.get_running_loop(), sink)
-        self._alive[sequence.id] = sequence
+        self._check_tokens(len(sequence.spec.prompt))
+        self._listeners[sequence.spec.id] = _Listener(asyncio.get_running_loop(), sink)
+        self._alive[sequence.spec.id] = sequence
         self._inbox.put(sequence)
 
     def check_room(self, sequence: Sequence | None = None) -> None:
@@ -93,11 +93,11 @@ class AsyncEngine:
         for sequence in list(self._alive.values()):  # list(): the engine's thread removes what has ended
             if sequence.outcome is not None or sequence.cancelled_at is not None:
                 continue
-            if sequence.slot is None:
+            if not sequence.rows:
                 queue.append(sequence)
             else:
-                free -= sequence.width
-        widths = [sequence.width for sequence in sorted(queue, key=turn)]
+                free -= sequence.spec.width
+        widths = [sequence.spec.width for sequence in sorted(queue, key=turn)]
         widths += [1] * (len(self._expected) + (new is None))
         for place, width in enumerate(widths):
             if width > free:
@@ -107,7 +107,7 @@ class AsyncEngine:
 
     def _check_tokens(self, tokens: int) -> None:
         if self._tokens_added + tokens > self.max_waiting_tokens:
-            self._tokens_added = sum(len(s.prompt) for s in list(self._alive.values()) if s.started is None)
+            self._tokens_added = sum(len(s.spec.prompt) for s in list(self._alive.values()) if s.started is None)
         if self._tokens_added + tokens > self.max_waiting_tokens:
             raise self._overloaded(
                 f"the waiting requests have prompts of {self._tokens_added} tokens and this one has {tokens}, "
@@ -174,11 +174,11 @@ class AsyncEngine:
     def _deliver(self, outputs: list[Output]) -> None:
         by_loop: dict[asyncio.AbstractEventLoop, list[tuple[Sink, Output]]] = defaultdict(list)
         for output in outputs:
-            listener = self._listeners[output.sequence.id]
+            listener = self._listeners[output.sequence.spec.id]
             by_loop[listener.loop].append((listener.sink, output))
             if output.last:
-                del self._listeners[output.sequence.id]
-                del self._alive[output.sequence.id]
+                del self._listeners[output.sequence.spec.id]
+                del self._alive[output.sequence.spec.id]
         for loop, batch in by_loop.items():
             try:
                 loop.call_soon_threadsafe(_call, batch)

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from service.engine.rate import MOST_S, WINDOW_S, FinishRate
+from service.worker.rate import MOST_S, WINDOW_S, FinishRate
 
 
 def worked(*steps: tuple[float, int]) -> FinishRate:

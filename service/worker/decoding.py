@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from models.tokenizer import IncrementalDetokenizer
 from service.engine.beams import Beams
 from service.engine.sequence import Sampling
-from service.engine.stopping import StopWatch
 from service.errors import InputTooLong, InvalidRequest
 from service.messages import Decoding, TranslateRequest
+from service.worker.stopping import StopWatch
 
 MOST_BIASES = 1024  # a request's size stays bounded, and a step's cost with it
 MOST_STOPS, LONGEST_STOP = 16, 256

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from models.memory import machine_available_bytes
-from service.engine.memory import available_bytes
+from service.worker.memory import available_bytes
 
 GIB = 2**30
 

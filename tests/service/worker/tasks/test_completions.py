@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from service.engine.tasks import Limits, Task, make_task
 from service.errors import InputTooLong, InvalidRequest
 from service.messages import Decoding, GenerateRequest, TranslateRequest
+from service.worker.tasks import make_task
+from service.worker.tasks.task import Limits, WorkerTask
 from tests import checkpoints
 
 
 @pytest.fixture(scope="module")
-def tasks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Task]:
+def tasks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, WorkerTask]:
     root: Path = tmp_path_factory.mktemp("tasks")
     return {
         "translator": make_task(
@@ -34,13 +35,13 @@ def translate(**fields: object) -> TranslateRequest:
     )
 
 
-def test_the_prompt_counts_as_repeated_where_it_is_the_same_text(tasks: dict[str, Task]) -> None:
+def test_the_prompt_counts_as_repeated_where_it_is_the_same_text(tasks: dict[str, WorkerTask]) -> None:
     for name, request in {"generator": GenerateRequest(id="g", text="x"), "translator": translate()}.items():
         (sequence,) = tasks[name].prepare(request)
         assert sequence.sampling.penalize_prompt is (name == "generator")
 
 
-def test_samples_differ_in_their_seeds_alone_and_the_first_is_the_only_ones(tasks: dict[str, Task]) -> None:
+def test_samples_differ_in_their_seeds_alone_and_the_first_is_the_only_ones(tasks: dict[str, WorkerTask]) -> None:
     asked = Decoding(do_sample=True, seed=7, temperature=0.5, num_return_sequences=3)
     (alone,) = tasks["generator"].prepare(
         GenerateRequest(id="g", text="x", decoding=replace(asked, num_return_sequences=1))
@@ -53,19 +54,19 @@ def test_samples_differ_in_their_seeds_alone_and_the_first_is_the_only_ones(task
     assert {replace(sequence.sampling, seed=0) for sequence in together} == {replace(alone.sampling, seed=0)}
 
 
-def test_the_last_seed_is_followed_by_the_first(tasks: dict[str, Task]) -> None:
+def test_the_last_seed_is_followed_by_the_first(tasks: dict[str, WorkerTask]) -> None:
     asked = Decoding(do_sample=True, seed=2**63 - 1, num_return_sequences=2)
     sequences = tasks["generator"].prepare(GenerateRequest(id="g", text="x", decoding=asked))
     assert [sequence.sampling.seed for sequence in sequences] == [2**63 - 1, 0]
 
 
-def test_each_sample_watches_for_its_own_stop_strings(tasks: dict[str, Task]) -> None:
+def test_each_sample_watches_for_its_own_stop_strings(tasks: dict[str, WorkerTask]) -> None:
     asked = Decoding(do_sample=True, num_return_sequences=2, stop=(".",))
     first, second = tasks["generator"].prepare(GenerateRequest(id="g", text="x", decoding=asked))
     assert first.watch is not second.watch
 
 
-def test_a_beam_search_is_one_sequence_with_as_many_results(tasks: dict[str, Task]) -> None:
+def test_a_beam_search_is_one_sequence_with_as_many_results(tasks: dict[str, WorkerTask]) -> None:
     (sequence,) = tasks["translator"].prepare(translate(decoding=Decoding(num_beams=4, num_return_sequences=2)))
     assert sequence.beams is not None
     assert (sequence.beams.width, sequence.beams.results) == (4, 2)
@@ -82,12 +83,12 @@ def test_a_beam_search_is_one_sequence_with_as_many_results(tasks: dict[str, Tas
         ({"num_beams": 2, "do_sample": True}, "does not go with sampling"),
     ],
 )
-def test_results_that_cannot_be_are_refused(tasks: dict[str, Task], asked: dict, message: str) -> None:
+def test_results_that_cannot_be_are_refused(tasks: dict[str, WorkerTask], asked: dict, message: str) -> None:
     with pytest.raises(InvalidRequest, match=message):
         tasks["translator"].prepare(translate(decoding=Decoding(**asked)))
 
 
-def test_a_target_prefix_leaves_less_room(tasks: dict[str, Task]) -> None:
+def test_a_target_prefix_leaves_less_room(tasks: dict[str, WorkerTask]) -> None:
     (alone,) = tasks["translator"].prepare(translate())
     (after,) = tasks["translator"].prepare(translate(target_prefix=" I  am "))
     assert len(after.target_prefix) > 0
@@ -99,13 +100,13 @@ def test_a_target_prefix_leaves_less_room(tasks: dict[str, Task]) -> None:
         tasks["translator"].prepare(translate(target_prefix="z" * 60))
 
 
-def test_length_ratios_are_of_the_text_without_tag_and_end_token(tasks: dict[str, Task]) -> None:
+def test_length_ratios_are_of_the_text_without_tag_and_end_token(tasks: dict[str, WorkerTask]) -> None:
     (sequence,) = tasks["translator"].prepare(translate(min_length_ratio=1, max_length_ratio=2))
     text = len(sequence.prompt) - 2
     assert (sequence.min_new_tokens, sequence.max_new_tokens) == (text, 2 * text)
 
 
-def test_only_one_result_is_aligned(tasks: dict[str, Task]) -> None:
+def test_only_one_result_is_aligned(tasks: dict[str, WorkerTask]) -> None:
     asked = Decoding(do_sample=True, num_return_sequences=2)
     first, second = tasks["translator"].prepare(translate(return_alignment=True, alignment_layer=0, decoding=asked))
     assert (first.align_layer, second.align_layer) == (0, None)

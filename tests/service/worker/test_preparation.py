@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from service.engine.holding import Held, WaitingTexts
-from service.engine.preparation import Preparation
 from service.errors import DeadlineExceeded, InputTooLong
 from service.messages import Event, Failure, GenerateRequest
+from service.worker.holding import Held, WaitingTexts
+from service.worker.preparation import Preparation
 
 
 class Stand:

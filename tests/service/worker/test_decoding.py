@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.engine.decoding import Lengths, align_layer_of, beams_of, lengths_of, sampling_of, within_tokens
 from service.engine.sequence import Sampling
 from service.errors import InputTooLong, InvalidRequest
 from service.messages import Decoding, TranslateRequest
+from service.worker.decoding import Lengths, align_layer_of, beams_of, lengths_of, sampling_of, within_tokens
 
 sizes = st.integers(min_value=1, max_value=300)
 ratios = st.none() | st.floats(min_value=0, max_value=5)

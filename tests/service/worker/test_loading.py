@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from models.checkpoint import Checkpoint
-from service.engine import memory
-from service.engine.core import EngineOptions, Loaded
-from service.engine.text_engine import TextEngine
 from service.messages import Decoding, GenerateRequest, Request, TranslateRequest
+from service.options import EngineOptions
+from service.worker import memory
+from service.worker.loading import Loaded
+from service.worker.text_engine import TextEngine
 from tests import checkpoints
 
 MAKERS = [checkpoints.translator, checkpoints.generator, checkpoints.classifier]

@@ -7,20 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncIterator, Callable
 from collections.abc import Sequence as Many
 
-from models.checkpoint import Checkpoint, CheckpointError
-from models.registry import RegistryError
-from service.engine import canary
-from service.engine.calls import Call
-from service.engine.core import Core, EngineOptions, Loaded
-from service.engine.holding import Held, Holding
+from models.checkpoint import Checkpoint
 from service.engine.stats import Observer
-from service.engine.tasks import texts_of
 from service.errors import NotReady, ReloadFailed, ServiceError
 from service.messages import Event, Failure, ModelInfo, Request, Terminal
+from service.options import EngineOptions
+from service.worker import canary
+from service.worker.core import Core
+from service.worker.engine_request import EngineRequest
+from service.worker.holding import Held, Holding
+from service.worker.loading import Loaded
+from service.worker.reload import EXPECTED, finish_running, load_beside, reason_of, start_proved
 
 log = logging.getLogger("triptych.engine")
 
@@ -39,7 +39,7 @@ class TextEngine:
         Raises ValueError on a setting that the model or the memory cannot keep.
         """
         self._name, self._options, self._observer = name, options, observer
-        self._calls: dict[str, Call] = {}  # by the request's id, until its terminal event
+        self._requests: dict[str, EngineRequest] = {}  # by id, until its terminal event
         self._holding = Holding(options.max_waiting, observer)
         self._reloading = self._closed = False
         self._core: Core = Loaded.of(name, checkpoint, options).start(observer)
@@ -58,7 +58,7 @@ class TextEngine:
         ended = characters = 0
         try:
             for request in requests:
-                characters += sum(map(len, texts_of(request).values()))
+                characters += self._core.characters(request)
                 try:
                     self._start(request, events.put_nowait, at_once=characters <= AT_ONCE)
                     running.add(request.id)
@@ -81,8 +81,8 @@ class TextEngine:
         for request_id in request_ids:
             self._holding.cancel(request_id)
             self._core.preparation.cancel(request_id)
-            if request_id in self._calls:
-                self._calls[request_id].cancel()
+            if request_id in self._requests:
+                self._requests[request_id].cancel()
 
     async def answer(self, request: Request) -> Event:
         """The terminal event of one request."""
@@ -100,7 +100,7 @@ class TextEngine:
         try:
             async with canary.patience(timeout_s):
                 if not await self._core.engine.step_ends():
-                    await canary.ask(self.info, request_id, self._start)
+                    await canary.ask(self._core.task, self.info, request_id, self._start)
         finally:
             self.cancel([request_id])
 
@@ -119,51 +119,26 @@ class TextEngine:
         self._reloading = True
         old = self._core
         try:
-            loaded = await asyncio.to_thread(lambda: self._load(read))
+            loaded = await asyncio.to_thread(load_beside, self._name, read, self._options, old.info)
             self._holding.close()
             try:
-                await self._finish_running(patience_s)
-                self._core = await self._proved(loaded)
+                await finish_running(old, patience_s)
+                new = await start_proved(loaded, self._observer)
+                if self._closed:
+                    await asyncio.to_thread(new.engine.close)
+                    raise NotReady("the engine is stopping")
+                self._core = new
             finally:
                 self._holding.open(self._prepare)
         except Exception as error:
-            reason = str(error) if isinstance(error, _EXPECTED) else f"{type(error).__name__}: {error}"
-            log.warning("%s was not reloaded: %s", self._name, reason, exc_info=not isinstance(error, _EXPECTED))
+            reason = reason_of(error)
+            log.warning("%s was not reloaded: %s", self._name, reason, exc_info=not isinstance(error, EXPECTED))
             raise ReloadFailed(f"{self._name} goes on with {old.info.version}: {reason}") from error
         finally:
             self._reloading = False
         log.info("%s: %s replaced %s", self._name, self.info.version, old.info.version)
         await asyncio.to_thread(old.engine.close)
         return self.info
-
-    def _load(self, read: Callable[[], Checkpoint]) -> Loaded:
-        checkpoint = read()
-        loaded = Loaded.of(self._name, checkpoint, self._options)
-        _check_replaces(self.info, loaded.info)
-        return loaded
-
-    async def _finish_running(self, patience_s: float) -> None:
-        """Wait until the engine is idle: it computes nothing while another one starts."""
-        until = time.monotonic() + patience_s
-        while running := self._core.alive:
-            if time.monotonic() > until:
-                raise TimeoutError(f"{running} requests are not finished after {patience_s:g} s")
-            await asyncio.sleep(0.002)
-
-    async def _proved(self, loaded: Loaded) -> Core:
-        """Running, and with an answer to a canary."""
-        core = await asyncio.to_thread(loaded.start, self._observer)
-        try:
-            async with canary.patience(canary.TIMEOUT_S):
-                await canary.ask(
-                    core.info, "canary-of-a-reload", lambda request, emit: core.call(request, emit).start(core.engine)
-                )
-            if self._closed:
-                raise NotReady("the engine is stopping")
-        except BaseException:
-            await asyncio.to_thread(core.engine.close)
-            raise
-        return core
 
     @property
     def running(self) -> bool:
@@ -186,7 +161,7 @@ class TextEngine:
         elif at_once:
             core = self._core
             core.check(request)
-            self._run(core, held, self._call(core, held))
+            self._run(core, held, self._made(core, held))
         else:
             self._prepare(held)
 
@@ -195,42 +170,17 @@ class TextEngine:
         core = self._core
         core.check(held.request)
         core.engine.check_room()
-        core.preparation.add(held, lambda: self._call(core, held), lambda call: self._run(core, held, call))
+        core.preparation.add(held, lambda: self._made(core, held), lambda made: self._run(core, held, made))
 
-    def _call(self, core: Core, held: Held) -> Call:
+    def _made(self, core: Core, held: Held) -> EngineRequest:
         def forward(event: Event) -> None:
             if isinstance(event, Terminal):
-                del self._calls[held.request.id]
+                del self._requests[held.request.id]
             held.emit(event)
 
-        call = core.call(held.request, forward)
-        for sequence in call.sequences:
-            sequence.arrived = held.arrived
-        return call
+        return core.request(held.request, forward, held.arrived)
 
-    def _run(self, core: Core, held: Held, call: Call) -> None:
-        call.start(core.engine)
-        self._calls[held.request.id] = call
+    def _run(self, core: Core, held: Held, request: EngineRequest) -> None:
+        request.start(core.engine)
+        self._requests[held.request.id] = request
         held.accept()
-
-
-_EXPECTED = (CheckpointError, RegistryError, ServiceError, ValueError, OSError)
-
-
-def _check_replaces(old: ModelInfo, new: ModelInfo) -> None:
-    """What clients could ask for stays possible. Raises ValueError."""
-    if new.task != old.task:
-        raise ValueError(f"{new.version} is made to {new.task}, this model to {old.task}")
-    for what, before, after in (
-        ("language pair", old.language_pairs, new.language_pairs),
-        ("label", old.labels, new.labels),
-    ):
-        if lost := [each if isinstance(each, str) else "-".join(each) for each in before if each not in after]:
-            raise ValueError(f"{new.version} lacks the {what} {', '.join(lost)}, which {old.version} has")
-    if old.takes_pairs and not new.takes_pairs:
-        raise ValueError(f"{new.version} takes no pairs of texts, which {old.version} does")
-    for limit in ("max_prompt_tokens", "max_new_tokens"):
-        if getattr(new, limit) < getattr(old, limit):
-            raise ValueError(
-                f"{new.version} has room for {limit} {getattr(new, limit)}, {old.version} for {getattr(old, limit)}"
-            )

@@ -1,4 +1,4 @@
-"""Calls are made of long texts in a thread of its own: neither the event loop nor the engine waits for tokenizing.
+"""Long texts become engine requests in a thread of their own: neither event loop nor engine waits for tokenizing.
 
 The tokenizer lets other threads run while it works. One text after the other, in the order in which they came: who has
 many long ones keeps those waiting who have long ones, too, and nobody else.
@@ -11,14 +11,14 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from service.engine.calls import Call
-from service.engine.holding import Held, WaitingTexts
+from service.worker.engine_request import EngineRequest
+from service.worker.holding import Held, WaitingTexts
 
 log = logging.getLogger("triptych.engine")
 
 
 class Preparation:
-    """All but the making of calls happens in one event loop."""
+    """All but the making of engine requests happens in one event loop."""
 
     def __init__(self, texts: WaitingTexts) -> None:
         self._texts = texts
@@ -31,7 +31,7 @@ class Preparation:
         """Ids that are not being prepared are ignored."""
         self._texts.cancel(request_id)
 
-    def add(self, held: Held, make: Callable[[], Call], begin: Callable[[Call], None]) -> None:
+    def add(self, held: Held, make: Callable[[], EngineRequest], begin: Callable[[EngineRequest], None]) -> None:
         """`make` runs in the thread, `begin` in this event loop; what either raises is the request's answer.
 
         Who is cancelled or late meanwhile is told at once, and skipped. Raises DeadlineExceeded.
@@ -39,7 +39,7 @@ class Preparation:
         loop = asyncio.get_running_loop()
         self._texts.add(held)
 
-        def hand_on(made: Future[Call | None]) -> None:
+        def hand_on(made: Future[EngineRequest | None]) -> None:
             try:
                 loop.call_soon_threadsafe(self._begin, held, made, begin)
             except RuntimeError:  # the loop was closed: nobody is left to hear
@@ -47,17 +47,17 @@ class Preparation:
 
         self._thread.submit(self._make, held, make).add_done_callback(hand_on)
 
-    def _make(self, held: Held, make: Callable[[], Call]) -> Call | None:
+    def _make(self, held: Held, make: Callable[[], EngineRequest]) -> EngineRequest | None:
         return make() if held in self._texts else None
 
-    def _begin(self, held: Held, made: Future[Call | None], begin: Callable[[Call], None]) -> None:
+    def _begin(self, held: Held, made: Future[EngineRequest | None], begin: Callable[[EngineRequest], None]) -> None:
         if held not in self._texts:
             return
         self._texts.take(held)
 
         def go_on(_: Held) -> None:
-            call = made.result()
-            assert call is not None, "who still waits was not skipped"
-            begin(call)
+            request = made.result()
+            assert request is not None, "who still waits was not skipped"
+            begin(request)
 
         held.go_on(go_on)

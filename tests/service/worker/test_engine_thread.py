@@ -12,15 +12,15 @@ import torch
 
 from models.cache import KeyValueCache
 from models.checkpoint import Checkpoint
-from service.engine.async_engine import AsyncEngine
 from service.engine.beams import Beams
 from service.engine.engine import Engine, Output
 from service.engine.runner import Runner
 from service.engine.scheduler import Scheduler
-from service.engine.sequence import Sequence
+from service.engine.sequence import Sequence, SequenceSpec
 from service.engine.stats import RequestStats, StepStats
 from service.errors import NotReady, Overloaded
 from service.observability.metrics import WorkerMetrics
+from service.worker.engine_thread import EngineThread
 from tests import checkpoints
 
 
@@ -58,7 +58,7 @@ class Stand:
         cache = KeyValueCache.allocate(shape, slots=slots, length=63)
         runner = Runner(made.model, cache, device=torch.device("cpu"), pad_id=0)
         self.gated = Gated(runner, Scheduler(slots=slots, prefill_tokens=64), shape, self)
-        self.engine = AsyncEngine(
+        self.engine = EngineThread(
             self.gated, max_waiting=max_waiting, max_waiting_tokens=max_waiting_tokens, expected=expected
         )
         self.metrics = WorkerMetrics("m")
@@ -77,15 +77,15 @@ class Stand:
     ) -> Sequence:
         search = Beams(width=beams) if beams else None
         sequence = Sequence(
-            id=name, prompt=[9] * prompt, max_new_tokens=max_new_tokens, deadline=deadline, beams=search
+            SequenceSpec(id=name, prompt=[9] * prompt, max_new_tokens=max_new_tokens, deadline=deadline, beams=search)
         )
         self.engine.add(sequence, self._hear)
         return sequence
 
     def _hear(self, output: Output) -> None:
         if output.last:
-            assert output.sequence.id not in self.ends, "it has ended before"
-            self.ends[output.sequence.id] = output
+            assert output.sequence.spec.id not in self.ends, "it has ended before"
+            self.ends[output.sequence.spec.id] = output
 
     async def step(self, count: int = 1) -> None:
         """Permit so many steps, and wait until the thread would make the next one or has nothing to do.
@@ -315,7 +315,7 @@ async def test_the_same_id_twice_is_refused(stand: Stand) -> None:
 
 
 async def test_more_beams_than_slots_are_refused_before_anybody_waits_for_them(stand: Stand) -> None:
-    wide = Sequence(id="wide", prompt=[9], max_new_tokens=2, beams=Beams(width=2))
+    wide = Sequence(SequenceSpec(id="wide", prompt=[9], max_new_tokens=2, beams=Beams(width=2)))
     with pytest.raises(ValueError, match="2 beams can never run in 1 slots"):
         stand.engine.add(wide, print)
 
@@ -361,7 +361,7 @@ async def test_outputs_come_in_the_event_loop_of_who_asked(stand: Stand) -> None
                 heard[name] = threading.current_thread()
                 done.set()
 
-            stand.engine.add(Sequence(id=name, prompt=[9], max_new_tokens=1), hear)
+            stand.engine.add(Sequence(SequenceSpec(id=name, prompt=[9], max_new_tokens=1)), hear)
             await done.wait()
 
         asyncio.run(run())

@@ -16,7 +16,6 @@ from models.tokenizer import Tokenizer
 from service.engine.runner import Runner
 from service.engine.scheduler import Plan
 from service.engine.stats import RequestStats, StepStats
-from service.engine.text_engine import AT_ONCE, EngineOptions, TextEngine
 from service.errors import ServiceError
 from service.messages import (
     Accepted,
@@ -32,6 +31,8 @@ from service.messages import (
     Token,
     TranslateRequest,
 )
+from service.options import EngineOptions
+from service.worker.text_engine import AT_ONCE, TextEngine
 from tests import checkpoints
 
 

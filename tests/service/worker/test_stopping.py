@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.tokenizer import IncrementalDetokenizer
-from service.engine.stopping import StopMatcher, StopWatch, before_stop
+from service.worker.stopping import StopMatcher, StopWatch, before_stop
 
 # Few letters, so that stop strings overlap the text and each other all the time.
 texts = st.text(alphabet="abc한", max_size=30)

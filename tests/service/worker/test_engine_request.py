@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from models.checkpoint import Checkpoint
-from service.engine.calls import Call
 from service.engine.engine import Output
 from service.engine.sequence import Sequence
-from service.engine.tasks import Limits, make_task
 from service.errors import DeadlineExceeded, InvalidRequest, Overloaded
 from service.messages import Completion, Decoding, Event, Failure, GenerateRequest, Request, Token, TranslateRequest
+from service.worker.engine_request import EngineRequest
+from service.worker.tasks import make_task
+from service.worker.tasks.task import Limits
 from tests import checkpoints
 
 SAMPLED = {"do_sample": True, "seed": 3}
@@ -31,7 +32,7 @@ class FakeEngine:
     def add(self, sequence: Sequence, sink: Callable[[Output], None]) -> None:
         if len(self.sinks) == self.room:
             raise Overloaded(f"the limit is {self.room}")
-        self.sinks[sequence.id] = sink
+        self.sinks[sequence.spec.id] = sink
 
     def cancel(self, sequence_id: str) -> None:
         self.cancelled.append(sequence_id)
@@ -40,11 +41,11 @@ class FakeEngine:
         for token in tokens:
             sequence.accept(token, time.monotonic())
             last = sequence.outcome is not None
-            self.sinks[sequence.id](Output(sequence, len(sequence.output) - 1, token, -0.5, last=last))
+            self.sinks[sequence.spec.id](Output(sequence, len(sequence.output) - 1, token, -0.5, last=last))
 
     def end(self, sequence: Sequence, outcome: str) -> None:
         sequence.outcome = outcome  # type: ignore[assignment]
-        self.sinks[sequence.id](Output(sequence, last=True, error="it broke" if outcome == "error" else None))
+        self.sinks[sequence.spec.id](Output(sequence, last=True, error="it broke" if outcome == "error" else None))
 
 
 @pytest.fixture(scope="module")
@@ -63,11 +64,11 @@ def generate(results: int = 1, stream: bool = False, **decoding: object) -> Gene
     return GenerateRequest(id="g", text="배우", stream=stream, decoding=asked)
 
 
-def started(checkpoint: Checkpoint, request: Request) -> tuple[FakeEngine, Call, list[Event]]:
+def started(checkpoint: Checkpoint, request: Request) -> tuple[FakeEngine, EngineRequest, list[Event]]:
     events: list[Event] = []
     engine = FakeEngine()
     task = make_task(checkpoint, Limits(max_prompt_tokens=40, max_characters=400, max_new_tokens=20))
-    call = Call(request, task, checkpoint.tokenizer, events.append)
+    call = EngineRequest(request, task, checkpoint.tokenizer, events.append, time.monotonic())
     call.start(engine)  # type: ignore[arg-type]
     return engine, call, events
 
@@ -93,7 +94,7 @@ def test_the_first_failure_is_the_requests_and_cancels_the_rest(generator: Check
     first, second, third = call.sequences
     engine.give(first, 70, 71, 72)
     engine.end(second, outcome)
-    assert third.id in engine.cancelled
+    assert third.spec.id in engine.cancelled
     assert not events
     engine.end(third, "cancelled")
     (failure,) = events
@@ -104,15 +105,15 @@ def test_the_first_failure_is_the_requests_and_cancels_the_rest(generator: Check
 def test_cancelling_a_call_cancels_each_of_its_sequences(generator: Checkpoint) -> None:
     engine, call, _ = started(generator, generate(3, **SAMPLED))
     call.cancel()
-    assert set(engine.cancelled) == {sequence.id for sequence in call.sequences}
-    assert len({sequence.id for sequence in call.sequences}) == 3
+    assert set(engine.cancelled) == {sequence.spec.id for sequence in call.sequences}
+    assert len({sequence.spec.id for sequence in call.sequences}) == 3
 
 
 def test_a_call_that_finds_no_room_for_all_leaves_none_behind(generator: Checkpoint) -> None:
     events: list[Event] = []
     engine = FakeEngine(room=2)
     task = make_task(generator, Limits(max_prompt_tokens=40, max_characters=400, max_new_tokens=20))
-    call = Call(generate(3, **SAMPLED), task, generator.tokenizer, events.append)
+    call = EngineRequest(generate(3, **SAMPLED), task, generator.tokenizer, events.append, time.monotonic())
     with pytest.raises(Overloaded):
         call.start(engine)  # type: ignore[arg-type]
     assert set(engine.sinks) <= set(engine.cancelled)
@@ -166,8 +167,8 @@ def test_priority_and_deadline_are_those_of_every_sequence(generator: Checkpoint
         id="g", text="배우", priority=-4, deadline=time.time() + 9, decoding=Decoding(num_return_sequences=2, **SAMPLED)
     )
     _, call, _ = started(generator, request)
-    assert [sequence.priority for sequence in call.sequences] == [-4, -4]
-    assert all(8 < (sequence.deadline or 0) - time.monotonic() < 9.1 for sequence in call.sequences)
+    assert [sequence.spec.priority for sequence in call.sequences] == [-4, -4]
+    assert all(8 < (sequence.spec.deadline or 0) - time.monotonic() < 9.1 for sequence in call.sequences)
 
 
 def test_what_cannot_be_served_is_refused_before_it_starts(generator: Checkpoint) -> None:
@@ -181,7 +182,7 @@ def test_an_answer_that_cannot_be_built_is_a_failure_and_not_silence(
     generator: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine, call, events = started(generator, generate())
-    monkeypatch.setattr("service.engine.tasks.text_of", lambda *_: 1 / 0)
+    monkeypatch.setattr("service.worker.tasks.completions.text_of", lambda *_: 1 / 0)
     engine.give(call.sequences[0], 70, 71, 72)
     (failure,) = events
     assert isinstance(failure, Failure)

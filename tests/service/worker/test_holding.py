@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 import pytest
 
-from service.engine.holding import AT_ONCE, Held, Holding
 from service.errors import InvalidRequest
 from service.messages import Event, Failure, GenerateRequest
+from service.worker.holding import AT_ONCE, Held, Holding
 
 
 def ask(number: int, emit: Callable[[Event], None] = print) -> Held:

@@ -8,45 +8,56 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from models.tokenizer import IncrementalDetokenizer, Tokenizer
-from service.engine.async_engine import AsyncEngine
 from service.engine.engine import Output
-from service.engine.results import primed
 from service.engine.sequence import Sequence
-from service.engine.stopping import StopWatch
-from service.engine.tasks import Task
+from service.engine.stats import ANSWERED
 from service.errors import Cancelled, DeadlineExceeded, InvalidRequest, ServiceError
 from service.messages import Event, Failure, Request, Timing, Token, TopToken
+from service.worker.deadline import seconds_left
+from service.worker.engine_thread import EngineThread
+from service.worker.results import primed
+from service.worker.stopping import StopWatch
+from service.worker.tasks.task import WorkerTask
 
 PRIORITIES = 10  # to each side of 0
 
 log = logging.getLogger("triptych.engine")
 
 
-class Call:
+class EngineRequest:
     """`emit` gets the events of the request, the last of them the terminal one, in the event loop that started it.
 
     The terminal event comes when all of the request's sequences have ended. Where one fails the others are cancelled,
     and the first failure is the request's.
     """
 
-    def __init__(self, request: Request, task: Task, tokenizer: Tokenizer, emit: Callable[[Event], None]) -> None:
-        """Raises a ServiceError when the request cannot be served."""
+    def __init__(
+        self,
+        request: Request,
+        task: WorkerTask,
+        tokenizer: Tokenizer,
+        emit: Callable[[Event], None],
+        arrived: float,
+    ) -> None:
+        """`arrived` is when the request came, by time.monotonic(). Raises a ServiceError when it cannot be served."""
         self.request = request
-        self.sequences = task.prepare(request)
+        specs, left, priority = task.prepare(request), seconds_left(request), _priority(request)
+        deadline = None if left is None else time.monotonic() + left
+        self.sequences = [
+            Sequence(replace(spec, arrived=arrived, deadline=deadline, priority=priority)) for spec in specs
+        ]
         self._task, self._tokenizer, self._emit = task, tokenizer, emit
         first = self.sequences[0]
-        self._stream = first if request.stream and first.beams is None else None
+        self._stream = first if request.stream and first.spec.beams is None else None
         self._detokenizer, self._before = self._text_of(first)
-        self._engine: AsyncEngine | None = None
+        self._engine: EngineThread | None = None
         self._ends: dict[str, Output] = {}  # the last output of each sequence that has ended
         self._failure: ServiceError | None = None
-        deadline, priority = _deadline(request), _priority(request)
-        for sequence in self.sequences:
-            sequence.deadline, sequence.priority = deadline, priority
 
-    def start(self, engine: AsyncEngine) -> None:
+    def start(self, engine: EngineThread) -> None:
         """All of the sequences or none: raises what the engine refuses one with, and then there is no event."""
         self._engine = engine
         for sequence in self.sequences:
@@ -61,7 +72,7 @@ class Call:
         """Ends what still runs before the next step; the terminal event comes as always."""
         assert self._engine is not None, f"{self.request.id} was not started"
         for sequence in self.sequences:
-            self._engine.cancel(sequence.id)
+            self._engine.cancel(sequence.spec.id)
 
     def _take(self, output: Output) -> None:
         """One engine output to its events."""
@@ -69,7 +80,7 @@ class Call:
             self._emit(self._token(output))
         if not output.last:
             return
-        self._ends[output.sequence.id] = output
+        self._ends[output.sequence.spec.id] = output
         if self._failure is None:
             self._failure = _error(output)
             if self._failure is not None:
@@ -80,7 +91,7 @@ class Call:
     def _terminal(self) -> Event:
         if self._failure is not None:
             return Failure.of(self.request.id, self._failure)
-        ends = [self._ends[sequence.id] for sequence in self.sequences]
+        ends = [self._ends[sequence.spec.id] for sequence in self.sequences]
         try:
             return self._task.answer(self.request, ends, _timing(self.sequences))
         except Exception:  # our bug, but nobody must wait for ever because of it
@@ -89,8 +100,9 @@ class Call:
 
     def _text_of(self, sequence: Sequence) -> tuple[IncrementalDetokenizer, str]:
         """Says the text of its tokens, and what comes before the first of them."""
-        detokenizer, before = primed(self._tokenizer, sequence.target_prefix)
-        return sequence.watch.pieces() if isinstance(sequence.watch, StopWatch) else detokenizer, before
+        spec = sequence.spec
+        detokenizer, before = primed(self._tokenizer, spec.target_prefix)
+        return spec.watch.pieces() if isinstance(spec.watch, StopWatch) else detokenizer, before
 
     def _token(self, output: Output) -> Token:
         assert output.token is not None
@@ -108,17 +120,7 @@ class Call:
 
 
 def _ignore(event: Event) -> None:
-    """Of a call that was refused: nobody waits for its events."""
-
-
-def _deadline(request: Request) -> float | None:
-    """The request's deadline on the engine's clock. Raises DeadlineExceeded when it has passed."""
-    if request.deadline is None:
-        return None
-    left = request.deadline - time.time()
-    if left <= 0:
-        raise DeadlineExceeded(f"the deadline passed {-left * 1000:.0f} ms before the request reached the model")
-    return time.monotonic() + left
+    """Of a request that was refused: nobody waits for its events."""
 
 
 def _priority(request: Request) -> int:
@@ -138,8 +140,8 @@ def _top_token(token: int, logprob: float, tokenizer: Tokenizer) -> TopToken:
 
 def _timing(sequences: list[Sequence]) -> Timing:
     """From the arrival to the first step of the first, and from there to the end of the last."""
-    arrived = min(s.arrived for s in sequences)
-    started = min(s.started or s.arrived for s in sequences)
+    arrived = sequences[0].spec.arrived
+    started = min(s.started or arrived for s in sequences)
     ended = max((s.token_times[-1] for s in sequences if s.token_times), default=started)
     return Timing(queue_ms=(started - arrived) * 1000, inference_ms=(ended - started) * 1000)
 
@@ -147,11 +149,11 @@ def _timing(sequences: list[Sequence]) -> Timing:
 def _error(output: Output) -> ServiceError | None:
     """Why a sequence that has ended has no answer; None where it has one."""
     sequence = output.sequence
-    if sequence.outcome in ("eos_token", "length", "stop_sequence"):
+    if sequence.outcome in ANSWERED:
         return None
     if sequence.outcome == "cancelled":
         return Cancelled("the request was cancelled")
     if sequence.outcome == "deadline":
         return DeadlineExceeded("the deadline passed before the answer was complete")
-    log.error("request %s failed: %s", sequence.id, output.error)
+    log.error("request %s failed: %s", sequence.spec.id, output.error)
     return ServiceError("the model failed on this request")

@@ -1,12 +1,11 @@
-"""One checkpoint, ready to answer: its weights converted, its key/value cache allocated, its engine running.
+"""From a checkpoint to a core: its weights converted, its cache laid out and found to fit, its engine started.
 
-It never changes: a reload makes another one. Knows nothing of who calls it, and of Ray or HTTP.
+Knows nothing of requests.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,41 +13,24 @@ import torch
 
 from models.checkpoint import PRETRAIN, Checkpoint
 from models.formats import most_characters
-from models.precision import Precision, convert, resolve_device, resolve_precision
+from models.precision import convert, resolve_device, resolve_precision
 from models.threads import serial
-from models.tokenizer import Tokenizer
-from service.engine.async_engine import AsyncEngine
-from service.engine.calls import Call
-from service.engine.decoding import within_characters
 from service.engine.engine import Engine
-from service.engine.holding import WaitingTexts
-from service.engine.memory import CacheLayout, mib
 from service.engine.prefixes import PrefixStore
-from service.engine.preparation import Preparation
 from service.engine.runner import Runner
 from service.engine.scheduler import Scheduler
 from service.engine.stats import Observer
-from service.engine.tasks import REQUESTS, Limits, Task, make_task, texts_of
-from service.errors import InvalidRequest
-from service.messages import Event, ModelInfo, Request
+from service.messages import ModelInfo
+from service.options import EngineOptions
+from service.worker.core import Core
+from service.worker.engine_thread import EngineThread
+from service.worker.holding import WaitingTexts
+from service.worker.memory import CacheLayout, mib
+from service.worker.preparation import Preparation
+from service.worker.tasks import make_task
+from service.worker.tasks.task import Limits
 
 log = logging.getLogger("triptych.engine")
-
-
-@dataclass(frozen=True, kw_only=True)
-class EngineOptions:
-    """What an operator may choose; None takes the model's own limit."""
-
-    slots: int = 64
-    prefix_slots: int = 16  # of prompts that were read before; only where a model can go on from a part of one
-    max_prompt_tokens: int | None = None
-    max_new_tokens: int | None = None
-    prefill_tokens: int = 512  # padded prompt tokens a step may prefill
-    max_waiting: int = 1024  # requests
-    max_waiting_tokens: int = 65536  # of their prompts
-    device: str = "auto"
-    precision: Precision = "auto"
-
 
 SHORTEST_PROMPT = 2  # tokens: the start token and one of a text
 
@@ -76,7 +58,7 @@ class Loaded:
         config, manifest = checkpoint.config, checkpoint.manifest
         if manifest.task == PRETRAIN:
             raise ValueError(
-                f"{manifest.name}@{manifest.version} is a pre-trained encoder, which answers no requests: fine-tune it "
+                f"{manifest.reference} is a pre-trained encoder, which answers no requests: fine-tune it "
                 f"with a recipe of the task classify that has start: {manifest.name}, and serve what comes of it"
             )
         device = resolve_device(options.device)
@@ -107,7 +89,7 @@ class Loaded:
         layout.check_fits(device)  # the weights are there already, and count
         # A target prefix has as many tokens as there may be new ones.
         max_characters = most_characters(checkpoint.tokenizer, max(max_prompt, max_new))
-        version = f"{manifest.name}@{manifest.version}"
+        version = manifest.reference
         log.info(
             "%s: %s, %.1f M parameters, %s (%s) on %s, %d slots, key/value cache %s",
             name,
@@ -170,7 +152,7 @@ class Loaded:
             prefixes=PrefixStore(range(options.slots, self.layout.slots)),
         )
         untokenized = WaitingTexts("the text was being tokenized", observer)
-        engine = AsyncEngine(
+        engine = EngineThread(
             Engine(runner, scheduler, shape, observer),
             max_waiting=options.max_waiting,
             max_waiting_tokens=options.max_waiting_tokens,
@@ -178,32 +160,6 @@ class Loaded:
         )
         task = make_task(self.checkpoint, self.limits)
         return Core(self.info, self.limits, task, self.checkpoint.tokenizer, engine, Preparation(untokenized))
-
-
-@dataclass(frozen=True)
-class Core:
-    info: ModelInfo
-    limits: Limits
-    task: Task
-    tokenizer: Tokenizer
-    engine: AsyncEngine
-    preparation: Preparation
-
-    @property
-    def alive(self) -> int:
-        """Requests that are being tokenized, wait or run."""
-        return len(self.preparation) + self.engine.alive
-
-    def check(self, request: Request) -> None:
-        """What can be said without reading the text. Raises a ServiceError when the request cannot be served."""
-        if not isinstance(request, REQUESTS[self.info.task]):
-            raise InvalidRequest(f"{self.info.name} answers {self.info.task}, not a {type(request).__name__}")
-        for name, text in texts_of(request).items():
-            within_characters(name, text, self.limits.max_characters)
-
-    def call(self, request: Request, emit: Callable[[Event], None]) -> Call:
-        """Of a request that was checked; not started yet. Raises a ServiceError when it cannot be served."""
-        return Call(request, self.task, self.tokenizer, emit)
 
 
 def _limit(name: str, asked: int | None, own: int) -> int:

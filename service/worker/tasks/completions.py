@@ -1,0 +1,106 @@
+"""What the tasks share whose answers are text: sequences by a request's decoding settings, and completions."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+from models.checkpoint import Checkpoint
+from models.tokenizer import Tokenizer
+from service.engine.engine import Output
+from service.engine.sequence import SequenceSpec
+from service.messages import Completion, Decoding, Event, GenerateRequest, ModelInfo, Timing, Token, TranslateRequest
+from service.worker.decoding import SEEDS, Lengths, beams_of, sampling_of, top_n_tokens_of, watch_of
+from service.worker.results import alignment_of, finish_reason, primed, scored, text_of
+from service.worker.tasks.task import Limits
+
+
+@dataclass(frozen=True)
+class Completing:
+    tokenizer: Tokenizer
+    limits: Limits
+    version: str
+    end_id: int
+    vocabulary: int  # number of the model's tokens
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint, limits: Limits) -> Self:
+        return cls(**cls.common(checkpoint, limits))
+
+    @staticmethod
+    def common(checkpoint: Checkpoint, limits: Limits) -> dict[str, Any]:
+        """The fields of every such task."""
+        config = checkpoint.config
+        return {
+            "tokenizer": checkpoint.tokenizer,
+            "limits": limits,
+            "version": checkpoint.manifest.reference,
+            "end_id": config.end_id,  # type: ignore[union-attr]  # every decoder has one
+            "vocabulary": config.vocab_size,
+        }
+
+    def _specs(
+        self,
+        request: TranslateRequest | GenerateRequest,
+        prompt: list[int],
+        lengths: Lengths,
+        *,
+        prefix: list[int],
+        penalize_prompt: bool = False,
+        align_layer: int | None = None,
+    ) -> list[SequenceSpec]:
+        """One, or one for each sample. Whatever they have in common, the first is what it would be alone."""
+        decoding = request.decoding
+        decoding.check_results(self.limits.slots)
+        sampling = sampling_of(decoding, vocabulary=self.vocabulary, penalize_prompt=penalize_prompt)
+        beams, top_n_tokens = beams_of(decoding), top_n_tokens_of(decoding)
+        return [
+            SequenceSpec(
+                id=f"{request.id}+{number}" if number else request.id,
+                prompt=prompt,
+                max_new_tokens=lengths.most,
+                min_new_tokens=lengths.least,
+                end_id=self.end_id,
+                sampling=replace(sampling, seed=(sampling.seed + number) % SEEDS),
+                beams=beams,
+                target_prefix=prefix,
+                align_layer=None if number else align_layer,
+                want_logprobs=request.stream or decoding.num_return_sequences > 1,
+                top_n_tokens=top_n_tokens if request.stream else 0,
+                watch=watch_of(decoding, primed(self.tokenizer, prefix)[0]),
+            )
+            for number in range(1 if beams else decoding.num_return_sequences)
+        ]
+
+    def _completion(
+        self, request: TranslateRequest | GenerateRequest, ends: list[Output], timing: Timing, before: str = ""
+    ) -> Completion:
+        """`before` comes in front of every text."""
+        sequences, decoding = [end.sequence for end in ends], request.decoding
+        first = sequences[0]
+        results = scored(self.tokenizer, sequences, decoding) if decoding.num_return_sequences > 1 else []
+        return Completion(
+            request_id=request.id,
+            text=before + text_of(self.tokenizer, first, first.output, decoding.stop),
+            finish_reason=finish_reason(first),
+            prompt_tokens=len(first.spec.prompt),
+            generated_tokens=len(first.output),
+            seed=first.spec.sampling.seed if decoding.do_sample else None,
+            score=results[0].score if results else None,
+            alternatives=tuple(replace(result, text=before + result.text) for result in results[1:]),
+            alignment=None if first.spec.align_layer is None else alignment_of(self.tokenizer, first),
+            timing=timing,
+            model_version=self.version,
+        )
+
+    @staticmethod
+    def flaw(event: Event) -> str:
+        if isinstance(event, Token) and not math.isfinite(event.logprob):
+            return f"the canary's token {event.index} has the log-probability {event.logprob}"
+        return ""
+
+
+def canary_decoding(info: ModelInfo) -> Decoding:
+    """Two tokens, of which the second is decoded. The request is streamed, because log-probabilities come so."""
+    return Decoding(max_new_tokens=min(2, info.max_new_tokens))

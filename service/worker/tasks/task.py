@@ -1,0 +1,70 @@
+"""What every task does with text, and the checks that they share. Knows nothing of batching, threads, HTTP or Ray."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol, Self
+
+from models import formats
+from models.checkpoint import Checkpoint
+from service.engine.engine import Output
+from service.engine.sequence import SequenceSpec
+from service.errors import EmptyInput
+from service.messages import MOST_BEAMS, Classification, Completion, Event, ModelInfo, Request, Timing
+from service.worker.decoding import within_characters
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    max_prompt_tokens: int  # tags and special tokens included
+    max_characters: int  # of one text before it is read, and of what normalizing makes of it
+    max_new_tokens: int
+    max_total_tokens: int | None = None  # prompt and continuation together, where they share the positions
+    slots: int = MOST_BEAMS  # beams that run side by side, at most
+
+
+class WorkerTask(Protocol):
+    """Of one checkpoint. Its methods take requests of the type `REQUEST` alone."""
+
+    REQUEST: ClassVar[type[Request]]
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint, limits: Limits) -> Self: ...
+
+    def texts(self, request: Any) -> dict[str, str]:
+        """What of a request is tokenized, by what errors call it."""
+        ...
+
+    def prepare(self, request: Any) -> list[SequenceSpec]:
+        """At least one, the first with the request's id. Raises a ServiceError when the request cannot be served."""
+        ...
+
+    def answer(self, request: Any, ends: list[Output], timing: Timing) -> Completion | Classification:
+        """The terminal event, from the last output of each of the request's sequences, in their order."""
+        ...
+
+    @staticmethod
+    def canary(info: ModelInfo, request_id: str) -> Request:
+        """A small request that any such model answers."""
+        ...
+
+    @staticmethod
+    def flaw(event: Event) -> str:
+        """Why an event of the canary's answer shows that the model does not work; "" where it does not show that."""
+        ...
+
+
+def text_of(request: Request, limits: Limits) -> str:
+    """The request's text, normalized. Raises InputTooLong, and EmptyInput where nothing is left of it."""
+    text = normalized("the text", request.text, limits)
+    if not text:
+        raise EmptyInput("the text is empty")
+    return text
+
+
+def normalized(name: str, text: str, limits: Limits) -> str:
+    """Raises InputTooLong."""
+    within_characters(name, text, limits.max_characters)
+    found = formats.normalize(text)
+    within_characters(name, found, limits.max_characters)  # one character may become many
+    return found
