@@ -83,7 +83,7 @@ def top(logits_BV: Tensor, count: int) -> tuple[Tensor, Tensor]:
 
 def _pick(logits_KV: Tensor, rows: list[Row]) -> list[int]:
     tokens = logits_KV.argmax(dim=1).tolist()
-    random = [index for index, row in enumerate(rows) if not row.sequence.spec.sampling.greedy]
+    random = [index for index, row in enumerate(rows) if row.sequence.spec.sampling.do_sample]
     if random:
         sampled = sample(logits_KV[random], [rows[index] for index in random]).tolist()
         for index, token in zip(random, sampled, strict=True):

@@ -14,12 +14,14 @@ from service.engine.stats import ANSWERED, Outcome, RequestStats, Stage
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
-    """How the next token is chosen. `temperature` 0 is greedy; None leaves a filter out.
+    """How the next token is chosen; None leaves a filter out.
 
-    Bias and penalties hold for greedy decoding, too; the filters only for sampling. Checked in `decoding`.
+    Bias and penalties hold for greedy decoding, too; temperature, filters and seed only for sampling. Whoever makes one
+    has checked it.
     """
 
-    temperature: float = 0.0
+    do_sample: bool = False  # false: the best token, which is greedy decoding
+    temperature: float = 1.0
     top_k: int | None = None
     top_p: float | None = None
     min_p: float | None = None
@@ -33,10 +35,6 @@ class Sampling:
     seed: int = 0
 
     @property
-    def greedy(self) -> bool:
-        return self.temperature == 0
-
-    @property
     def filters(self) -> bool:
         """Whether some tokens are left out before one is drawn."""
         return any(each is not None for each in (self.top_k, self.top_p, self.min_p, self.typical_p))
@@ -45,7 +43,7 @@ class Sampling:
     def plain(self) -> bool:
         """Nothing but the best token."""
         penalties = (self.repetition_penalty, self.presence_penalty, self.frequency_penalty)
-        return self.greedy and penalties == (1, 0, 0) and not self.logit_bias and not self.no_repeat_ngram_size
+        return not self.do_sample and penalties == (1, 0, 0) and not self.logit_bias and not self.no_repeat_ngram_size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import random
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
 
 from models.tokenizer import IncrementalDetokenizer
 from service.engine.beams import Beams
@@ -21,6 +21,8 @@ MOST_STOPS, LONGEST_STOP = 16, 256
 MOST_TOP_TOKENS = 20
 MOST_RATIO = 100
 SEEDS = 2**63  # a seed is below
+_OF_SAMPLING = {each.name for each in fields(Sampling)} & {each.name for each in fields(Decoding)}
+_NEUTRAL = {"top_p": 1, "min_p": 0, "typical_p": 1}  # keep everything: as a filter they would cost time and rounding
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,26 +102,12 @@ def align_layer_of(request: TranslateRequest, layers: int) -> int | None:
 def sampling_of(decoding: Decoding, *, vocabulary: int, penalize_prompt: bool) -> Sampling:
     """Raises InvalidRequest. `vocabulary` is the number of the model's tokens."""
     _check_adjustments(decoding, vocabulary)
-    adjusted = Sampling(
-        repetition_penalty=decoding.repetition_penalty,
-        penalize_prompt=penalize_prompt,
-        presence_penalty=decoding.presence_penalty,
-        frequency_penalty=decoding.frequency_penalty,
-        no_repeat_ngram_size=decoding.no_repeat_ngram_size,
-        logit_bias=decoding.logit_bias,
-    )
-    if not decoding.do_sample:
-        return adjusted
-    _check_filters(decoding)
-    return replace(
-        adjusted,
-        temperature=decoding.temperature,
-        top_k=decoding.top_k,
-        top_p=_unless(1, decoding.top_p),
-        min_p=_unless(0, decoding.min_p),
-        typical_p=_unless(1, decoding.typical_p),
-        seed=random.SystemRandom().randrange(SEEDS) if decoding.seed is None else decoding.seed,
-    )
+    if decoding.do_sample:
+        _check_filters(decoding)
+    given = {name: getattr(decoding, name) for name in _OF_SAMPLING}
+    neutral = {name: None for name, value in _NEUTRAL.items() if given[name] == value}
+    seed = random.SystemRandom().randrange(SEEDS) if decoding.seed is None else decoding.seed
+    return Sampling(**{**given, **neutral, "seed": seed if decoding.do_sample else 0}, penalize_prompt=penalize_prompt)
 
 
 def watch_of(decoding: Decoding, detokenizer: IncrementalDetokenizer) -> StopWatch | None:
@@ -159,11 +147,6 @@ def _check_filters(decoding: Decoding) -> None:
         _within("min_p", decoding.min_p, 0, 1)
     if decoding.typical_p is not None:
         _above_zero("typical_p", decoding.typical_p, 1)
-
-
-def _unless(neutral: float, value: float | None) -> float | None:
-    """A filter that keeps everything is none: it would cost time, and its rounding a token."""
-    return None if value == neutral else value
 
 
 def _within(name: str, value: float, least: float, most: float) -> None:

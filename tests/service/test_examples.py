@@ -18,7 +18,7 @@ from service.config import Settings
 from service.gateway.app import create_app
 from service.messages import Event, ModelInfo, Request
 from service.observability.metrics import GatewayMetrics
-from service.worker.core import EngineOptions
+from service.options import EngineOptions
 from service.worker.text_engine import TextEngine
 
 

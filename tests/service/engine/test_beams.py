@@ -134,7 +134,7 @@ def test_beams_among_other_requests_equal_the_reference_token_for_token(name: st
     others = [
         Sequence(
             SequenceSpec(
-                id=f"other {n}", prompt=[5 + n, 7], max_new_tokens=9, sampling=Sampling(temperature=n % 2 * 1.0, seed=n)
+                id=f"other {n}", prompt=[5 + n, 7], max_new_tokens=9, sampling=Sampling(do_sample=n % 2 == 1, seed=n)
             )
         )
         for n in range(CASES)

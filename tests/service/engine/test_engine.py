@@ -67,7 +67,7 @@ def sequence(name: int, greedy: bool = True, max_new_tokens: int | None = None, 
             **{
                 "prompt": prompt,
                 "end_id": 2,
-                "sampling": Sampling() if greedy else Sampling(temperature=1.2, top_p=0.95, seed=name),
+                "sampling": Sampling() if greedy else Sampling(do_sample=True, temperature=1.2, top_p=0.95, seed=name),
                 **fields,
             },
         )
@@ -147,8 +147,10 @@ def test_a_sequence_ends_at_once_where_its_watch_says_so(checkpoint: Checkpoint)
 def test_whatever_a_request_asks_for_it_gets_what_it_gets_alone(checkpoint: Checkpoint) -> None:
     def fancy(name: int) -> Sequence:
         made, chance = sequence(name, max_new_tokens=12), random.Random(name)
+        temperature = chance.choice([0.0, 0.8, 1.5])
         sampling = Sampling(
-            temperature=chance.choice([0.0, 0.8, 1.5]),
+            do_sample=temperature > 0,
+            temperature=temperature,
             top_k=chance.choice([None, 40]),
             top_p=chance.choice([None, 0.9]),
             min_p=chance.choice([None, 0.01]),

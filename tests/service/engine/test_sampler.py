@@ -29,7 +29,9 @@ def sequence(
     top_p: float | None = None,
     **fields: Any,
 ) -> Sequence:
-    return running(sampling=Sampling(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed), **fields)
+    """Greedy where the temperature is 0."""
+    sampling = Sampling(do_sample=temperature > 0, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
+    return running(sampling=sampling, **fields)
 
 
 def expected(temperature: float, top_k: int | None, top_p: float | None) -> list[float]:
@@ -60,7 +62,7 @@ def test_tokens_come_with_the_probabilities_of_the_definition(
 
 def test_the_best_token_is_never_drawn_where_a_filter_drops_it() -> None:
     draws, weights = 2000, torch.tensor([0.4] + [0.1] * 6)
-    rows = [running(sampling=Sampling(temperature=1.0, typical_p=0.45, seed=seed)) for seed in range(draws)]
+    rows = [running(sampling=Sampling(do_sample=True, typical_p=0.45, seed=seed)) for seed in range(draws)]
     counts = Counter(choose(weights.log().expand(draws, -1), [each.rows[0] for each in rows]))
     assert sorted(counts) == [1, 2, 3, 4, 5], "the fewest of the typical ones that have the share"
     assert all(abs(count / draws - 0.2) < 0.04 for count in counts.values())

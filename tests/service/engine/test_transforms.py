@@ -150,7 +150,8 @@ def test_a_rows_result_depends_on_nothing_around_it(rows: list[list[float]], dat
 
 settings_of_a_request = st.builds(
     Sampling,
-    temperature=st.sampled_from([0.0, 0.3, 1.0, 1.7, 1e-300, 1e300]),
+    do_sample=st.sampled_from([False, True, True, True, True]),
+    temperature=st.sampled_from([0.3, 1.0, 1.7, 1e-300, 1e300]),
     top_k=st.none() | st.integers(1, 15),
     top_p=st.none() | shares,
     min_p=st.none() | st.floats(0, 1),
