@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
 
 WINDOW_S = 10.0  # of work
-MOST_S = 60
 
 
 class FinishRate:
@@ -28,7 +26,6 @@ class FinishRate:
             oldest_s, oldest = self._ends.popleft()
             self._seconds, self._count = self._seconds - oldest_s, self._count - oldest
 
-    def seconds_for(self, requests: int) -> int:
-        """Whole seconds in which so many end at this rate, 1 to 60; as if one ended now where none has."""
-        seconds, count = self._seconds + self._open_s, self._count or 1
-        return min(max(math.ceil(requests * seconds / count), 1), MOST_S)
+    def seconds_for(self, requests: int) -> float:
+        """In which so many end at this rate; as if one ended now where none has."""
+        return requests * (self._seconds + self._open_s) / (self._count or 1)
