@@ -19,7 +19,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Final, Literal, Self, get_origin, get_type_hints
+from typing import Any, Self, get_origin, get_type_hints
 
 import safetensors
 import torch
@@ -40,13 +40,13 @@ CARD, CURVES = "README.md", "curves.png"
 ADAPTER = "adapter.safetensors"  # in the place of WEIGHTS
 FILES = (CONFIG, WEIGHTS, TOKENIZER)  # what every whole checkpoint has; the manifest has their hashes
 EXTRAS = (CARD, CURVES)  # what it may have; where it does, the manifest has their hashes, too
-PRETRAIN: Final = "pretrain"
 _OF_FORMAT_2 = ("lineage", "adapter")  # where these are empty, a manifest is written as 1, which earlier releases read
 _KNOWN = (*FILES, ADAPTER, *EXTRAS)
 _HASH = re.compile("[0-9a-f]{64}")
 _VERSION = re.compile(rf"{NAME.pattern}@[1-9][0-9]*")
 _IN_WORDS = {str: "a text", int: "a whole number", bool: "true or false", dict: "an object"}  # what JSON gives
-_TASKS = ("translate", "generate", "classify", PRETRAIN)
+ONLY_TRAINED = ("pretrain",)  # tasks of models that recipes start from and no service answers with
+TASKS = ("translate", "generate", "classify", *ONLY_TRAINED)
 
 
 class CheckpointError(Exception):
@@ -84,7 +84,7 @@ class Manifest:
 
     name: str  # of the model in a registry
     architecture: str
-    task: Literal["translate", "generate", "classify", "pretrain"]  # pretrain: to be fine-tuned, not served
+    task: str  # one of TASKS
     version: int = 0  # in a registry; 0: not published
     language_pairs: tuple[tuple[str, str], ...] = ()  # (source, target) of a translator
     labels: tuple[str, ...] = ()  # of a classifier, in the order of its outputs
@@ -110,6 +110,20 @@ class Manifest:
     def format_version(self) -> int:
         """The least that can say all of this."""
         return 2 if any(getattr(self, name) for name in _OF_FORMAT_2) else 1
+
+    @property
+    def is_served(self) -> bool:
+        """Whether a service answers with it; else it is to be fine-tuned."""
+        return self.task not in ONLY_TRAINED
+
+    def check_served(self, called: str = "") -> None:
+        """Raises ValueError for a model that answers no requests; the message calls it `called`, or by version."""
+        if not self.is_served:
+            raise ValueError(
+                f"{called or self.reference} is a pre-trained encoder, which answers no requests: "
+                "fine-tune it with a recipe of the task classify that has start: "
+                f"{self.name}, and serve what comes of it"
+            )
 
     @property
     def weights(self) -> str:
@@ -145,8 +159,8 @@ class Manifest:
         unknown = sorted(values.keys() - {f.name for f in fields(cls)})
         if unknown:
             raise CheckpointError(f"{path}: unknown field {', '.join(map(repr, unknown))}")
-        if values.get("task") not in _TASKS:
-            raise CheckpointError(f"{path}: task is {values.get('task')!r}, expected one of {', '.join(_TASKS)}")
+        if values.get("task") not in TASKS:
+            raise CheckpointError(f"{path}: task is {values.get('task')!r}, expected one of {', '.join(TASKS)}")
         for name, hint in get_type_hints(cls).items():
             expected = get_origin(hint) or hint
             if name in values and expected in _IN_WORDS and type(values[name]) is not expected:

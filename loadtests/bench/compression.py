@@ -30,7 +30,7 @@ from models.registry import Registry, RegistryError
 from models.training.data.splits import read_splits
 from models.training.evaluation.likelihood import text_likelihood
 from models.training.evaluation.metrics import bits_per_byte
-from models.training.recipe import Recipe
+from models.training.loading import read_recipe
 
 MEMORY = 1024  # MiB: room for all that 100 MB of text teach PPMd; without it, it forgets all and starts again
 MOST_MEMORY = 4095  # of variant H
@@ -109,7 +109,7 @@ def run(
 
 def of_recipe(checkpoint: Checkpoint, data: Path, folder: Path, say: Say) -> Texts:
     """The texts that the checkpoint's recipe trains on, cleaned, and the ones it holds out."""
-    recipe = Recipe.from_dict(checkpoint.manifest.training["recipe"])
+    recipe = read_recipe(checkpoint.manifest.training["recipe"])
     splits = read_splits(recipe, data, folder, say)
     held_out = list(Lines(lambda: (row.target for row in splits.validation)))
     return Texts(Lines(lambda: (row.target for row in splits.training)), held_out)

@@ -23,19 +23,8 @@ from models.training.evaluation.robustness import ROBUSTNESS
 from models.training.markdown import cell as _cell
 from models.training.markdown import figure as _figure
 from models.training.markdown import table as _table
+from models.training.tasks import TASKS
 
-_PIPELINES = {
-    "translate": "translation",
-    "generate": "text-generation",
-    "classify": "text-classification",
-    "pretrain": "fill-mask",
-}
-_WHAT = {
-    "translate": "translates text",
-    "generate": "goes on with a text",
-    "classify": "tells which label a text has",
-    "pretrain": "is an encoder that learned from text without labels, to be fine-tuned for a task of its own",
-}
 _ARCHITECTURES = {
     "seq2seq": "an encoder-decoder Transformer",
     "gpt": "a decoder-only Transformer",
@@ -68,11 +57,6 @@ _OF_ROBUSTNESS = """\
 Short texts as people type them. Shares: right, of all, of those whose source stands in no training text (unseen; case
 and punctuation aside) and of greetings and texts in capitals; outputs that loop; words for a text that has none
 (invents); outputs that keep whole what must be copied."""
-_REQUESTS = {
-    "translate": '{{"inputs": "...", "parameters": {{"src_lang": "{source}", "tgt_lang": "{target}"}}}}',
-    "generate": '{{"inputs": "..."}}',
-    "classify": '{{"inputs": "..."}}',
-}
 
 
 def write_card(directory: Path) -> Manifest:
@@ -125,7 +109,7 @@ def _front_matter(manifest: Manifest) -> dict[str, Any]:
         "language": languages,
         "license": terms[0] if len(terms) == 1 else terms,
         "library_name": "triptych",
-        "pipeline_tag": _PIPELINES[manifest.task],
+        "pipeline_tag": TASKS[manifest.task].hub_name,
         "tags": ["triptych", manifest.architecture],
         "metrics": [_HUB_METRICS.get(measure, measure) for measure in _METRICS if measure in measured],
         "model-index": _model_index(manifest),
@@ -137,7 +121,7 @@ def _model_index(manifest: Manifest) -> list[dict[str, Any]]:
     """Scores as the hub lists them beside those of other models."""
     results = [
         {
-            "task": {"type": _PIPELINES[manifest.task]},
+            "task": {"type": TASKS[manifest.task].hub_name},
             "dataset": {"name": test, "type": test.split()[0]},
             "metrics": [
                 {"type": _HUB_METRICS.get(measure, measure), "name": _METRICS[measure], "value": value}
@@ -154,7 +138,7 @@ def _summary(manifest: Manifest, config: Config) -> Iterator[str]:
     parameters = manifest.training.get("parameters")
     size = f" with {parameters:,} parameters" if parameters else ""
     architecture = _ARCHITECTURES.get(manifest.architecture, manifest.architecture)
-    yield f"This model {_WHAT[manifest.task]}. It is {architecture}{size}."
+    yield f"This model {TASKS[manifest.task].does}. It is {architecture}{size}."
     if manifest.language_pairs:
         yield "Languages: " + ", ".join(f"{source} → {target}" for source, target in manifest.language_pairs)
     if manifest.labels:
@@ -165,7 +149,7 @@ def _summary(manifest: Manifest, config: Config) -> Iterator[str]:
 
 def _use(manifest: Manifest) -> str:
     name = manifest.name
-    if manifest.task == checkpoint.PRETRAIN:
+    if not manifest.is_served:
         return (
             "It answers no requests. A recipe starts from it with a line; tokenizer and architecture come along:"
             f"\n\n```yaml\nstart: {name}\n```"
@@ -188,8 +172,7 @@ def _request(manifest: Manifest) -> str:
     """The first of its examples, or what one looks like."""
     if manifest.examples:
         return json.dumps(next(iter(manifest.examples.values())), ensure_ascii=False)
-    source, target = manifest.language_pairs[0] if manifest.language_pairs else ("", "")
-    return _REQUESTS[manifest.task].format(source=source, target=target)
+    return TASKS[manifest.task].request(manifest)
 
 
 def score_table(scores: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:

@@ -24,8 +24,8 @@ from typing import Any, Literal
 import torch
 
 from models.training import experiments
+from models.training.loading import load_recipe
 from models.training.parallel import TorchGroup
-from models.training.recipe import Recipe
 from models.training.run import Hire, Job, TrainingResult, fit, prepare
 from models.training.sections import RecipeError
 from models.training.state import ResumeError
@@ -56,7 +56,7 @@ def train(
     Raises what `run.train` raises, WorkersFailedError, and ValueError when there is no room for the workers.
     """
     job = _absolute(job)
-    recipe = Recipe.load(job.recipe, job.changes)
+    recipe = load_recipe(job.recipe, job.changes)
     try:  # before anything is started
         recipe.training.check_workers(workers)
     except RecipeError as error:

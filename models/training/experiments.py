@@ -12,13 +12,12 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from models.checkpoint import Manifest
 from models.training.curves import CURVES
-from models.training.evaluation.validation import Sample
+from models.training.evaluation.validation import Shown
 from models.training.recipe import Recipe
 from models.training.tracking import Sink, as_table
 from models.training.trainer import Interrupted
@@ -71,7 +70,7 @@ class Experiment(Sink):
         self._measure("training", step, values)
 
     def validation(
-        self, step: int, measures: Mapping[str, float], counters: Mapping[str, Any], samples: Sequence[Sample]
+        self, step: int, measures: Mapping[str, float], counters: Mapping[str, Any], samples: Sequence[Shown]
     ) -> None:
         self._measure("validation", step, measures)
         self._measure("progress", step, {name: counters[name] for name in counters.keys() & {"epoch", "tokens"}})
@@ -164,7 +163,7 @@ class Experiment(Sink):
         number = found.experiment_id if found else client.create_experiment(name, self._artifacts())
         tags = {"triptych.task": self._recipe.task, "triptych.directory": str(self._directory)}
         run = client.create_run(number, run_name=self._recipe.name, tags=tags).info.run_id
-        parameters = [Param(key, value) for key, value in flattened(asdict(self._recipe)).items()]
+        parameters = [Param(key, value) for key, value in flattened(self._recipe.model_dump()).items()]
         for start in range(0, len(parameters), _AT_ONCE):
             client.log_batch(run, params=parameters[start : start + _AT_ONCE])
         (self._directory / RUN).write_text(run)

@@ -1,98 +1,116 @@
-"""From a mapping, as YAML gives it, to a frozen dataclass, by its field types; the message of an error names the field.
+"""Fields as YAML gives them, read into frozen pydantic models; the message of an error names the field.
 
-Knows nothing of what the dataclasses mean.
+Knows nothing of what the models mean.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import types
-import typing
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import fields
 from difflib import get_close_matches
-from typing import Any, Literal, TypeVar, Union
+from typing import Annotated, Any, Self, get_type_hints
 
-import yaml
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    Strict,
+    ValidationError,
+    create_model,
+    model_validator,
+)
+from pydantic_core import ErrorDetails, PydanticCustomError
 
-from models.config import ConfigError
-
-T = TypeVar("T")
-
-
-def change(values: Any, assignment: str) -> None:
-    """Set one field of what YAML gave, in place: `training.steps=100`, `corpora.0.repeat=2`. The value is YAML, too.
-
-    Raises ConfigError where there is no such place.
-    """
-    path, equals, text = assignment.partition("=")
-    if not equals or not path:
-        raise ConfigError(f"{assignment!r} is not of the form field=value, such as training.steps=100")
-    *parents, last = path.split(".")
-    place = values
-    for name in parents:
-        place = _inside(place, name, path)
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{assignment!r}: the value is not YAML: {error}") from error
-    if isinstance(place, list):
-        _inside(place, last, path)
-        place[int(last)] = value
-    elif isinstance(place, dict):
-        place[last] = value if text.strip() else ""  # what is set to nothing is empty; null is null
-    else:
-        raise ConfigError(f"{path} leads nowhere: what should hold {last!r} is {place!r}")
+_UNKNOWN = "unknown_field"
+# What a value of a wrong kind or size should have been, in the words of YAML; for other errors pydantic has its own.
+_EXPECTED = {
+    "tuple_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "literal_error": "one of {expected}",
+    "greater_than_equal": "at least {ge}",
+    "greater_than": "more than {gt}",
+    "less_than_equal": "at most {le}",
+    "less_than": "less than {lt}",
+    "too_short": "at least {min_length}",
+}
 
 
-def _inside(place: Any, name: str, path: str) -> Any:
-    try:
-        return place[int(name)] if isinstance(place, list) else place.setdefault(name, {})
-    except (AttributeError, IndexError, ValueError) as error:
-        raise ConfigError(f"{path} leads nowhere: there is no {name!r} in {place!r}") from error
+class RecipeError(ValueError):
+    """A recipe that cannot be run; the message names the file and the field."""
 
 
-def read_fields(kind: type[T], values: Any, where: str) -> T:
-    """Build the dataclass `kind`. Raises ConfigError: an unknown, missing or wrongly typed field."""
-    if not isinstance(values, dict):
-        raise ConfigError(f"{where} is {values!r}, expected a mapping")
-    hints = typing.get_type_hints(kind)
-    names = [f.name for f in fields(kind)]  # type: ignore[arg-type]
-    unknown = sorted(str(name) for name in values if name not in names)
-    if unknown:
-        near = get_close_matches(unknown[0], names, 1)
-        meant = f" (did you mean {near[0]!r}?)" if near else ""
-        raise ConfigError(f"{where} has no field {', '.join(map(repr, unknown))}{meant}; known are {', '.join(names)}")
-    read = {name: _value(hints[name], value, f"{where}.{name}") for name, value in values.items()}
-    try:
-        return kind(**read)
-    except TypeError as error:
-        raise ConfigError(f"{where}: {str(error).split('() ', 1)[-1]}") from error
+class Section(BaseModel):
+    """Fields that belong together. No value is taken for one of another type, but where YAML needs it."""
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+    @classmethod
+    def read(cls, values: Any, where: str) -> Self:
+        """From what YAML gave. Raises RecipeError, which says the path of each wrong field, beginning with `where`."""
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise RecipeError("; ".join(_line(each, where) for each in error.errors(include_url=False))) from error
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_names(cls, values: Any) -> Any:
+        names = list(cls.model_fields)
+        unknown = sorted(str(name) for name in values if name not in names) if isinstance(values, Mapping) else []
+        if unknown:
+            near = get_close_matches(unknown[0], names, 1)
+            meant = f" (did you mean {near[0]!r}?)" if near else ""
+            said = f"has no field {', '.join(map(repr, unknown))}{meant}; known are {', '.join(names)}"
+            raise PydanticCustomError(_UNKNOWN, "{said}", {"said": said})
+        return values
 
 
-def _value(hint: Any, value: Any, where: str) -> Any:
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (Union, types.UnionType):
-        if value is None and type(None) in arguments:
-            return None
-        return _value(next(a for a in arguments if a is not type(None)), value, where)
-    if dataclasses.is_dataclass(hint):
-        return read_fields(hint, value, where)  # type: ignore[arg-type]
-    if origin is tuple:
-        if not isinstance(value, list):
-            raise ConfigError(f"{where} is {value!r}, expected a list")
-        return tuple(_value(arguments[0], item, f"{where}[{n}]") for n, item in enumerate(value))
-    if origin is dict:
-        if not isinstance(value, dict):
-            raise ConfigError(f"{where} is {value!r}, expected a mapping")
-        return {str(key): item if arguments[1] is Any else str(item) for key, item in value.items()}
-    if origin is Literal:
-        if value not in arguments:
-            raise ConfigError(f"{where} is {value!r}, expected one of {', '.join(map(repr, arguments))}")
-        return value
-    if hint is float and isinstance(value, int | str) and not isinstance(value, bool):
+def section_of(kind: type[Any]) -> type[Section]:
+    """A section with the fields of a dataclass."""
+    hints = get_type_hints(kind)
+    fields: dict[str, Any] = {
+        field.name: (
+            {float: Number}.get(hints[field.name], hints[field.name]),
+            ... if field.default is dataclasses.MISSING else field.default,
+        )
+        for field in dataclasses.fields(kind)
+    }
+    return create_model(kind.__name__, __base__=Section, **fields)
+
+
+def _line(error: ErrorDetails, where: str) -> str:
+    """One error with the path of its field, its value, and what is expected or known."""
+    path = where + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error["loc"])
+    kind, context = error["type"], error.get("ctx", {})
+    if kind == "missing":
+        return f"{path} is missing"
+    if kind == "value_error":  # of a section's own check, which names its field
+        return f"{path}: {context['error']}" if error["loc"] else str(context["error"])
+    if kind == _UNKNOWN:
+        return f"{path} {error['msg']}"
+    expected = _EXPECTED[kind].format(**context) if kind in _EXPECTED else error["msg"].removeprefix("Input should be ")
+    return f"{path} is {error['input']!r}, expected {expected}"
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, str):
         with suppress(ValueError):  # YAML takes 1e-3 for a text, and only 1.0e-3 for a number
             return float(value)
-    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
-        raise ConfigError(f"{where} is {value!r}, expected {hint.__name__}")
     return value
+
+
+def _as_texts(value: Any) -> Any:
+    """YAML takes 0 and yes for a number and a truth value, where labels and columns are texts."""
+    return {str(key): str(item) for key, item in value.items()} if isinstance(value, dict) else value
+
+
+Number = Annotated[float, BeforeValidator(_number)]
+Share = Annotated[Number, Field(ge=0, lt=1)]
+Positive = Annotated[Number, Field(gt=0)]
+AtLeastOne = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=0)]
+Texts = Annotated[tuple[str, ...], Strict(False)]  # a list in YAML
+TextByName = Annotated[dict[str, str], BeforeValidator(_as_texts)]

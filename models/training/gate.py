@@ -15,8 +15,8 @@ from typing import Any
 
 from models.checkpoint import Manifest
 from models.training.evaluation.metrics import headline_of
-from models.training.evaluation.recipes import Measured
 from models.training.evaluation.resampling import COMPARISONS, Z95, Interval, Sample, holm, wilson
+from models.training.evaluation.scores import Measured
 
 TOLERANCE = 0.01  # relative: a large test makes a trifle significant
 LEVEL = 0.05  # of refusing one version in twenty that is not worse in any test

@@ -15,7 +15,7 @@ from models import checkpoint
 from models.checkpoint import CheckpointError, Manifest
 from models.registry import Registry, RegistryError
 from models.training.card import rewrite_card, write_card
-from models.training.evaluation.recipes import Measured
+from models.training.evaluation.scores import Measured
 from models.training.gate import TOLERANCE, GateError, Verdict, judge
 
 # Scores the current version, given its manifest, on the tests of the new one. Raises as scoring does.

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from models.training.evaluation.validation import Sample
+from models.training.evaluation.validation import Shown
 from models.training.progress import TrainingDisplay
 from models.training.sections import Training
 from models.training.state import Measurement, Progress
@@ -68,7 +68,7 @@ class Reporter:
             self._tracking.steps(progress.step, values)
             self._tracked, self._tokens_tracked = now, progress.tokens
 
-    def validation(self, result: Measurement, samples: Sequence[Sample] = (), seconds: float = 0.0) -> None:
+    def validation(self, result: Measurement, samples: Sequence[Shown] = (), seconds: float = 0.0) -> None:
         """What was measured, what the model said, and how long it took to say it."""
         progress, measures = self._progress, self._measures(result)
         if self._tracking is not None:

@@ -24,7 +24,7 @@ import torch
 from models import checkpoint, formats
 from models.architectures import build
 from models.checkpoint import Manifest
-from models.config import Config, GPTConfig, Seq2SeqConfig
+from models.config import Config
 from models.lineage import Ancestor, attribution_with, licence_with
 from models.lora import merge
 from models.precision import resolve_device
@@ -34,20 +34,19 @@ from models.training.card import write_card
 from models.training.curves import CURVES
 from models.training.data.examples import Examples, TrainingExamples, encode
 from models.training.data.readers import DataError
-from models.training.data.rows import Row
-from models.training.data.splits import Splits, read_splits, with_labels
+from models.training.data.rows import TextRow
+from models.training.data.splits import Splits, read_splits
 from models.training.data.spool import key_of
 from models.training.data.varied import Varied
 from models.training.data.written import Writer, Writing
-from models.training.evaluation.validation import judge_of
 from models.training.experiments import Experiment, experiment
-from models.training.objectives import CausalLanguageModel, Classification, Objective, Pretraining, Translation
+from models.training.loading import load_recipe
 from models.training.parallel import ALONE, Group
 from models.training.recipe import Recipe
 from models.training.sections import Distillation, TokenizerRecipe
-from models.training.soft_labels import DistilledClassification, TaughtExamples, taught
+from models.training.soft_labels import TaughtExamples, taught
 from models.training.start import (
-    Start,
+    WarmStart,
     check_model,
     find_base,
     made_with,
@@ -56,6 +55,7 @@ from models.training.start import (
     resolve_start,
     settle_weights,
 )
+from models.training.tasks import Task, task_of
 from models.training.trainer import Measurement, Trainer
 
 Say = Callable[[str], None]
@@ -82,7 +82,7 @@ class Prepared:
 
     recipe: Recipe
     directory: Path
-    start: Start | None
+    start: WarmStart | None
     lineage: tuple[Ancestor, ...]
     tokenizer: Tokenizer
     config: Config
@@ -107,7 +107,8 @@ def prepare(job: Job, say: Say = print, hire: Hire | None = None) -> Prepared:
 
     `hire` makes writers of teachers' checkpoints, where the recipe has columns that they write.
     """
-    recipe = Recipe.load(job.recipe, job.changes)
+    recipe = load_recipe(job.recipe, job.changes)
+    task = task_of(recipe)
     start = resolve_start(recipe, job.runs, job.registry) if recipe.start else None
     check_model(recipe, start, job.recipe)
     directory = job.runs / recipe.name
@@ -115,22 +116,23 @@ def prepare(job: Job, say: Say = print, hire: Hire | None = None) -> Prepared:
         shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True, exist_ok=True)
     teachers = _teachers(recipe, job)
-    recipe = with_labels(recipe, job.data, directory)
-    splits = read_splits(recipe, job.data, directory, say, _writing(recipe, teachers, directory, hire))
-    tokenizer = _tokenizer(recipe, start, splits.training, directory / "tokenizer.json")
+    recipe = task.with_labels(recipe, job.data, directory)
+    splits = read_splits(task, recipe, job.data, directory, say, _writing(task, recipe, teachers, directory, hire))
+    tokenizer = _tokenizer(task, recipe, start, splits.training, directory / "tokenizer.json")
     config = new_config(recipe, start, tokenizer.vocab_size, job.recipe)
-    longest = _longest(config)
+    longest = task.longest(config)
     pack = recipe.packing == "blocks"
-    training = encode(recipe, tokenizer, splits.training, longest, directory / "data" / "training", pack=pack)
-    validation = encode(recipe, tokenizer, splits.validation, longest, None)
+    folder = directory / "data" / "training"
+    training = encode(task, recipe, tokenizer, splits.training, longest, folder, pack=pack)
+    validation = encode(task, recipe, tokenizer, splits.validation, longest, None)
     if training.too_long:
         say(f"{recipe.name}: {training.too_long}")
     read: TrainingExamples = training
     if recipe.variation:
         read = Varied(training, tokenizer, recipe.variation, longest=longest, seed=recipe.seed)
-    if recipe.task == "classify" and recipe.distillation:
+    if recipe.distillation and not task.teachers_write:
         folder, device = directory / "soft-labels", resolve_device(job.device)
-        read = taught(recipe, teachers, splits.training, training, folder, device, say, find_base(job.registry))
+        read = taught(task, recipe, teachers, splits.training, training, folder, device, say, find_base(job.registry))
     lineage = made_with(recipe, start, [manifest for _, manifest in teachers])
     return Prepared(recipe, directory, start, lineage, tokenizer, config, splits, read, validation)
 
@@ -143,10 +145,10 @@ def _teachers(recipe: Recipe, job: Job) -> list[tuple[Path, Manifest]]:
 
 
 def _writing(
-    recipe: Recipe, teachers: Sequence[tuple[Path, Manifest]], directory: Path, hire: Hire | None
+    task: Task, recipe: Recipe, teachers: Sequence[tuple[Path, Manifest]], directory: Path, hire: Hire | None
 ) -> Writing | None:
     """None where the recipe has no written columns."""
-    if recipe.distillation is None or recipe.task == "classify":
+    if recipe.distillation is None or not task.teachers_write:
         return None
     wanted = recipe.distillation
     hashes = [manifest.weights_sha256 for _, manifest in teachers]
@@ -167,19 +169,20 @@ def fit(job: Job, prepared: Prepared, *, group: Group = ALONE, say: Say = print)
 
 def _fit(job: Job, prepared: Prepared, group: Group, say: Say, tracker: Experiment | None) -> TrainingResult:
     recipe, directory = prepared.recipe, prepared.directory
+    task, config, tokenizer = task_of(recipe), prepared.config, prepared.tokenizer
     torch.manual_seed(recipe.seed)
-    model: Any = build(prepared.config)
+    model: Any = build(config)
     settle_weights(model, recipe, prepared.start)
     device = resolve_device(job.device)
     if group.rank == 0:
         learned = sum(p.numel() for p in model.parameters() if p.requires_grad)
         first = prepared.training.epoch(0)
         say(
-            f"{recipe.name}: {learned:,} parameters to learn, {prepared.tokenizer.vocab_size:,} tokens, "
+            f"{recipe.name}: {learned:,} parameters to learn, {tokenizer.vocab_size:,} tokens, "
             f"{len(first):,} examples with {first.source_lengths_N.sum() + first.target_lengths_N.sum():,} ids, "
             f"on {device}"
         )
-    objective = _objective(recipe, prepared.config, prepared.tokenizer)
+    objective = task.objective(recipe, config, tokenizer)
     trainer = Trainer(
         recipe.name,
         model,
@@ -194,7 +197,7 @@ def _fit(job: Job, prepared: Prepared, group: Group, say: Say, tracker: Experime
         group=group,
         say=say,
         sinks=() if tracker is None else (tracker,),
-        judge=judge_of(recipe, prepared.config, prepared.tokenizer, prepared.splits.validation, prepared.validation),
+        judge=task.judge(recipe, config, tokenizer, prepared.splits.validation, prepared.validation),
     )
     if trainer.resume() and group.rank == 0:
         say(f"{recipe.name}: going on after step {trainer.progress.step:,}")
@@ -214,25 +217,25 @@ def _fit(job: Job, prepared: Prepared, group: Group, say: Say, tracker: Experime
     return TrainingResult(directory / "checkpoint", result)
 
 
-def _tokenizer(recipe: Recipe, start: Start | None, rows: Iterable[Row], path: Path) -> Tokenizer:
+def _tokenizer(task: Task, recipe: Recipe, start: WarmStart | None, rows: Iterable[TextRow], path: Path) -> Tokenizer:
     """The one the run starts from, or one trained on the training rows; a run that goes on keeps its own."""
     if path.is_file():
         return Tokenizer.load(path)
-    tokenizer = start.tokenizer if start else _train_tokenizer(recipe, recipe.tokenizer, rows)
+    tokenizer = start.tokenizer if start else _train_tokenizer(task, recipe, recipe.tokenizer, rows)
     scratch = path.with_suffix(".tmp")
     tokenizer.save(scratch)
     scratch.replace(path)
     return tokenizer
 
 
-def _train_tokenizer(recipe: Recipe, wanted: TokenizerRecipe | None, rows: Iterable[Row]) -> Tokenizer:
+def _train_tokenizer(task: Task, recipe: Recipe, wanted: TokenizerRecipe | None, rows: Iterable[TextRow]) -> Tokenizer:
     assert wanted is not None, "a recipe without `start` has a tokenizer"
 
     def texts() -> Iterable[tuple[str | None, str]]:
         """Each with its language, of a translator's."""
         for row in rows:
             yield row.source_language, formats.normalize(row.source)
-            if recipe.task != "classify":
+            if task.targets_are_text:
                 yield row.language, formats.normalize(row.target)
             if row.pair is not None:
                 yield None, formats.normalize(row.pair)
@@ -255,66 +258,13 @@ def _balance(texts: Iterable[tuple[str | None, str]]) -> dict[str | None, int]:
     return {language: round(max(sizes.values()) / max(size, 1)) for language, size in sizes.items()}
 
 
-def _longest(config: Config) -> tuple[int, int]:
-    """Most ids a source and a target may have."""
-    if isinstance(config, Seq2SeqConfig):
-        return config.max_source, config.max_target - 1
-    if isinstance(config, GPTConfig):
-        return config.context, config.context - 2  # start and control token
-    return config.max_positions, config.max_positions
-
-
-def _objective(recipe: Recipe, config: Config, tokenizer: Tokenizer) -> Objective:
-    if isinstance(config, Seq2SeqConfig):
-        return Translation(config.pad_id, config.start_id)
-    if isinstance(config, GPTConfig):
-        drop = recipe.control.drop if recipe.control else 0.0
-        return CausalLanguageModel(config.pad_id, drop, start_id=config.start_id)
-    specials = config.pad_id, tokenizer.id("[SEP]"), tokenizer.id("[MASK]")
-    if recipe.task == "classify" and recipe.distillation:
-        return DistilledClassification(*specials, recipe.distillation, word_dropout=recipe.word_dropout)
-    if recipe.task == "classify":
-        return Classification(*specials, word_dropout=recipe.word_dropout)
-    return Pretraining(
-        *specials,
-        vocab_size=tokenizer.vocab_size,
-        longest=config.max_positions,
-        mask_rate=recipe.mask_rate,
-        next_sentence=recipe.next_sentence,
-    )
-
-
 def _hash(prepared: Prepared) -> str:
-    """Of all that a saved state depends on. Budgets may change between sittings, and what is only reported or stored.
-
-    Fields at their defaults are left out: what a later release can do besides, unless asked for, changes no hash.
-    """
-    values = _stated(prepared.recipe)
-    for name in ("steps", "max_minutes", "validate_every", "save_every", "score_texts", "samples"):
-        values["training"].pop(name, None)
-    for name in ("licence", "data", "attribution", "limits", "examples", "beams", "steering"):
-        values.pop(name, None)
-    values.pop("calibrate", None)  # after training
-    values.get("lora", {}).pop("merge", None)
+    """Of all that a saved state depends on."""
+    values = prepared.recipe.learned_from
     if isinstance(prepared.training, TaughtExamples):
         values["taught"] = prepared.training.key
     values["start"] = prepared.start.weights_hash if prepared.start else ""
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
-
-
-def _stated(value: Any) -> Any:
-    """As plain values, of dataclasses the fields that are not as they are by default."""
-    if isinstance(value, list | tuple):
-        return [_stated(each) for each in value]
-    if not dataclasses.is_dataclass(value):
-        return value
-    found = {}
-    for field in dataclasses.fields(value):
-        mine = getattr(value, field.name)
-        default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
-        if mine != default:
-            found[field.name] = _stated(mine)
-    return found
 
 
 def _write_checkpoint(
@@ -336,7 +286,7 @@ def _write_checkpoint(
     if recipe.lora:
         if not recipe.lora.merge:
             assert prepared.start is not None, "adapters begin beside something"
-            adapter, learned = prepared.start.adapter(recipe.lora), trainer.learned
+            adapter, learned = prepared.start.adapter(recipe.lora.config), trainer.learned
         merge(trainer.model)
     manifest = Manifest(
         name=recipe.name,
@@ -344,7 +294,7 @@ def _write_checkpoint(
         task=recipe.task,
         language_pairs=recipe.language_pairs,
         labels=recipe.labels,
-        takes_pairs=recipe.takes_pairs,
+        takes_pairs=task_of(recipe).takes_pairs(recipe),
         examples=recipe.examples,
         data=recipe.data,
         licence=licence_with(recipe.licence, prepared.lineage),
@@ -364,7 +314,7 @@ def _write_checkpoint(
             **facts,
             **({} if result.score is None else {f"validation_{trainer.score_name}": round(result.score, 4)}),
             "data_report": prepared.splits.report.counts(),
-            "recipe": dataclasses.asdict(recipe),
+            "recipe": recipe.model_dump(),
         },
         versions={
             "torch": torch.__version__,

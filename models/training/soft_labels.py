@@ -22,10 +22,9 @@ from torch import Tensor
 
 from models import checkpoint
 from models.checkpoint import TOKENIZER, Checkpoint, CheckpointError, FindBase, Manifest
-from models.config import BertConfig
 from models.training.data.batches import plan_batches
-from models.training.data.examples import Example, Examples, encode
-from models.training.data.rows import Row
+from models.training.data.examples import EncodingTask, Example, Examples, encode
+from models.training.data.rows import TextRow
 from models.training.data.spool import Spool, key_of
 from models.training.fast import number_format
 from models.training.objectives import Batch, Classification, prompts
@@ -113,7 +112,7 @@ class Teacher:
         except CheckpointError as error:
             raise RecipeError(f"distillation.teachers: {error}") from error
         theirs, config = found.manifest.labels, found.config
-        if not isinstance(config, BertConfig) or sorted(theirs) != sorted(labels):
+        if config.kind != "encoder" or sorted(theirs) != sorted(labels):
             raise RecipeError(
                 f"distillation.teachers: {directory} is made to {found.manifest.task} with the labels {list(theirs)}, "
                 f"expected a classifier with {list(labels)}"
@@ -123,10 +122,12 @@ class Teacher:
         self._separator = found.tokenizer.id("[SEP]")
 
     @torch.inference_mode()
-    def probabilities(self, recipe: Recipe, rows: Sequence[Row], temperature: float) -> np.ndarray:
+    def probabilities(
+        self, task: EncodingTask, recipe: Recipe, rows: Sequence[TextRow], temperature: float
+    ) -> np.ndarray:
         """[N, L] of N rows, no two of which that follow each other are equal."""
-        longest = self._config.max_positions
-        examples = encode(recipe, self._tokenizer, rows, (longest, longest), None)
+        longest = self._config.max_prompt
+        examples = encode(task, recipe, self._tokenizer, rows, (longest, longest), None)
         found_NL = np.empty((len(rows), len(self._order)), np.float32)
         narrow = number_format("auto", self._device) is torch.bfloat16
         for chosen in plan_batches(examples.source_lengths_N.astype(float), _BATCH_TOKENS, 0, 0):
@@ -139,6 +140,7 @@ class Teacher:
 
 
 def taught(
+    task: EncodingTask,
     recipe: Recipe,
     teachers: Sequence[tuple[Path, Manifest]],
     rows: Spool,
@@ -162,11 +164,12 @@ def taught(
         if stale != directory:
             shutil.rmtree(stale)
     directory.mkdir(parents=True, exist_ok=True)
-    parts = list(_answers(recipe, wanted, [where for where, _ in teachers], rows, directory, device, say, base))
+    parts = list(_answers(task, recipe, wanted, [where for where, _ in teachers], rows, directory, device, say, base))
     return TaughtExamples(examples, np.concatenate(parts), key)
 
 
 def _answers(
+    task: EncodingTask,
     recipe: Recipe,
     wanted: Distillation,
     teachers: Sequence[Path],
@@ -188,7 +191,7 @@ def _answers(
         path = directory / f"{number:05d}.npy"
         if not path.is_file():
             hired = hired or [Teacher(teacher, recipe.labels, device, base) for teacher in teachers]
-            found = [teacher.probabilities(recipe, some, wanted.temperature) for teacher in hired]
+            found = [teacher.probabilities(task, recipe, some, wanted.temperature) for teacher in hired]
             scratch = directory / f".{number:05d}.{os.getpid()}.npy"
             np.save(scratch, np.mean(found, axis=0, dtype=np.float32))
             scratch.replace(path)

@@ -6,7 +6,7 @@ Knows nothing of data or training.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,24 +15,23 @@ from torch import nn
 
 from models import checkpoint
 from models.architectures import ARCHITECTURES
-from models.bert import Bert
 from models.checkpoint import Adapter, Checkpoint, FindBase, Manifest
 from models.config import Config, ConfigError, LoraConfig
 from models.lineage import ADAPTS, BACK_TRANSLATED_BY, DISTILLED_FROM, STARTS_FROM, Ancestor, ancestor
 from models.lora import attach, freeze_all_but_adapters
 from models.registry import Registry, RegistryError
 from models.tokenizer import SPECIAL_TOKENS, WORDPIECE_SPECIAL_TOKENS, Tokenizer
-from models.training.fields import read_fields
+from models.training.fields import section_of
 from models.training.recipe import Recipe
 from models.training.sections import RecipeError, TokenizerRecipe
+from models.training.tasks import Task, task_of
 
 _LABEL_WEIGHTS = "classifier."  # of another task's labels: these begin anew
 _MAY_CHANGE = ("dropout",)  # fields of a config that no weight depends on
-_ARCHITECTURES = {"translate": "seq2seq", "generate": "gpt", "classify": "bert", "pretrain": "bert"}
 
 
 @dataclass(frozen=True)
-class Start:
+class WarmStart:
     checkpoint: Checkpoint
     weights_hash: str
 
@@ -48,8 +47,7 @@ class Start:
 
     def adapter(self, lora: LoraConfig) -> Adapter:
         """For the manifest of adapters that are kept beside it."""
-        values = {field.name: getattr(lora, field.name) for field in fields(LoraConfig)}
-        return Adapter(base=self.reference, base_sha256=self.weights_hash, lora=LoraConfig(**values))
+        return Adapter(base=self.reference, base_sha256=self.weights_hash, lora=lora)
 
     @torch.no_grad()
     def load_into(self, model: nn.Module) -> None:
@@ -62,13 +60,13 @@ class Start:
                 assert name.startswith(_LABEL_WEIGHTS), f"{name} is {parameter.shape}, was {weights[name].shape}"
 
 
-def resolve_start(recipe: Recipe, runs: Path, registry: str) -> Start:
+def resolve_start(recipe: Recipe, runs: Path, registry: str) -> WarmStart:
     """Raises RecipeError."""
     try:
         found = checkpoint.load(resolve("start", recipe.start, runs, registry), base=find_base(registry))
     except checkpoint.CheckpointError as error:
         raise RecipeError(f"start is {recipe.start!r}: {error}") from error
-    start = Start(found, found.manifest.weights_sha256)
+    start = WarmStart(found, found.manifest.weights_sha256)
     if recipe.lora and not recipe.lora.merge and not start.reference:
         raise RecipeError(
             f"lora.merge is false, and start is {recipe.start!r}, which is not published: adapters are kept beside a "
@@ -94,19 +92,18 @@ def find_base(registry: str) -> FindBase:
     return lambda reference: Registry(registry).base(reference)
 
 
-def settle_weights(model: nn.Module, recipe: Recipe, start: Start | None) -> None:
+def settle_weights(model: Any, recipe: Recipe, start: WarmStart | None) -> None:
     """Give a new model the weights it starts from, and settle which of them are learned."""
     if start is not None:
         start.load_into(model)
     if recipe.frozen_encoder:
-        assert isinstance(model, Bert), "only a classifier's encoder can be frozen"
         model.freeze_encoder()
     if recipe.lora:
-        attach(model, recipe.lora)
-        freeze_all_but_adapters(model, Bert.HEAD if recipe.task == "classify" else ())
+        attach(model, recipe.lora.config)
+        freeze_all_but_adapters(model, tuple(task_of(recipe).head(model)))
 
 
-def made_with(recipe: Recipe, start: Start | None, teachers: Iterable[Manifest]) -> tuple[Ancestor, ...]:
+def made_with(recipe: Recipe, start: WarmStart | None, teachers: Iterable[Manifest]) -> tuple[Ancestor, ...]:
     """The lineage of the model to train. What teachers wrote may be targets, sources, or both."""
     written = [(pair, corpus.written) for corpus in recipe.corpora for pair in corpus.pairs]
     back = any(source in columns for (source, _), columns in written)
@@ -116,32 +113,34 @@ def made_with(recipe: Recipe, start: Start | None, teachers: Iterable[Manifest])
     return (*begun, *(ancestor(teacher, relation) for teacher in teachers for relation in relations))
 
 
-def check_model(recipe: Recipe, start: Start | None, path: Path) -> None:
+def check_model(recipe: Recipe, start: WarmStart | None, path: Path) -> None:
     """Before any data is read: whether there is a model and a tokenizer for this task as the recipe's fields say.
 
     Raises RecipeError, which names the recipe's file `path`, the field, and those that are known.
     """
     wanted: str | None
+    task = task_of(recipe)
     if start is not None:
         wanted, vocab_size = start.checkpoint.config.architecture, start.tokenizer.vocab_size
     else:
         wanted, tokenizer = recipe.model.get("architecture"), recipe.tokenizer
         assert tokenizer is not None, "a recipe without `start` has a tokenizer"
         vocab_size = tokenizer.vocab_size
-        _check_tokenizer(recipe, tokenizer, path)
-    fitting = _ARCHITECTURES[recipe.task]
-    if wanted != fitting:
-        of = f"start: {recipe.start}" if start else "model.architecture"
-        raise RecipeError(f"{path}: {of} is {wanted!r}, a recipe to {recipe.task} takes {fitting!r}")
+        _check_tokenizer(task, recipe, tokenizer, path)
+    fitting = [name for name, (config, _) in ARCHITECTURES.items() if config.kind == task.kind]
+    if wanted not in fitting:
+        of, takes = f"start: {recipe.start}" if start else "model.architecture", " or ".join(map(repr, fitting))
+        raise RecipeError(f"{path}: {of} is {wanted!r}, a recipe to {task.name} takes {takes}")
     new_config(recipe, start, vocab_size, path)
 
 
-def _check_tokenizer(recipe: Recipe, tokenizer: TokenizerRecipe, path: Path) -> None:
-    fitting = "byte_bpe" if recipe.task in ("translate", "generate") else "wordpiece"
-    if tokenizer.kind != fitting:
-        raise RecipeError(f"{path}: tokenizer.kind is {tokenizer.kind!r}, a recipe to {recipe.task} takes {fitting!r}")
+def _check_tokenizer(task: Task, recipe: Recipe, tokenizer: TokenizerRecipe, path: Path) -> None:
+    if tokenizer.kind != task.tokenizer:
+        raise RecipeError(
+            f"{path}: tokenizer.kind is {tokenizer.kind!r}, a recipe to {task.name} takes {task.tokenizer!r}"
+        )
     least = len(WORDPIECE_SPECIAL_TOKENS) + 1
-    if fitting == "byte_bpe":
+    if tokenizer.kind == "byte_bpe":
         tags = {language for pair in recipe.language_pairs for language in pair}
         least = 256 + len(SPECIAL_TOKENS) + len(tags) + len(tokenizer.control_tokens)
     if tokenizer.vocab_size < least:
@@ -151,7 +150,7 @@ def _check_tokenizer(recipe: Recipe, tokenizer: TokenizerRecipe, path: Path) -> 
         )
 
 
-def new_config(recipe: Recipe, start: Start | None, vocab_size: int, path: Path) -> Config:
+def new_config(recipe: Recipe, start: WarmStart | None, vocab_size: int, path: Path) -> Config:
     """Of the model to train. What a run starts from gives its config; the recipe may change what has no weights.
 
     Raises RecipeError, which names the recipe's file `path`.
@@ -163,9 +162,9 @@ def new_config(recipe: Recipe, start: Start | None, vocab_size: int, path: Path)
             if name in begun and name not in _MAY_CHANGE and begun[name] != value:
                 raise RecipeError(f"{path}: model.{name} is {value!r}, but {recipe.start} has {begun[name]!r}")
         values = {**begun, **values}
-    labels = {"labels": max(len(recipe.labels), 1)} if recipe.task == "classify" else {}
     architecture = ARCHITECTURES[values.pop("architecture")][0]
+    values |= {"vocab_size": vocab_size, **task_of(recipe).config_fields(recipe)}
     try:
-        return read_fields(architecture, {**values, "vocab_size": vocab_size, **labels}, "model")
-    except ConfigError as error:
+        return architecture(**section_of(architecture).read(values, "model").model_dump())
+    except (ConfigError, RecipeError) as error:
         raise RecipeError(f"{path}: {error}") from error

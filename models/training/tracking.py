@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from models.training.curves import CURVES, METRICS, STEPS, draw_curves, entries
-from models.training.evaluation.validation import Sample
+from models.training.evaluation.validation import Shown
 
 SAMPLES = "samples.jsonl"  # a line for each validation
 EVENTS = "tensorboard"  # a folder
@@ -30,7 +30,7 @@ class Sink:
         """Of training, every few steps: loss, learning_rate and tokens_per_second."""
 
     def validation(
-        self, step: int, measures: Mapping[str, float], counters: Mapping[str, Any], samples: Sequence[Sample]
+        self, step: int, measures: Mapping[str, float], counters: Mapping[str, Any], samples: Sequence[Shown]
     ) -> None:
         """`measures` has at least loss and accuracy; `samples` are what the model said."""
 
@@ -66,7 +66,7 @@ class Tracking(Sink):
             sink.steps(step, values)
 
     def validation(
-        self, step: int, measures: Mapping[str, float], counters: Mapping[str, Any], samples: Sequence[Sample]
+        self, step: int, measures: Mapping[str, float], counters: Mapping[str, Any], samples: Sequence[Shown]
     ) -> None:
         for sink in self._sinks:
             sink.validation(step, measures, counters, samples)
@@ -100,7 +100,7 @@ class Files(Sink):
         _append(self._directory / STEPS, {"step": step, **values})
 
     def validation(
-        self, step: int, measures: Mapping[str, float], counters: Mapping[str, Any], samples: Sequence[Sample]
+        self, step: int, measures: Mapping[str, float], counters: Mapping[str, Any], samples: Sequence[Shown]
     ) -> None:
         _append(self._directory / METRICS, {"step": step, **counters, **measures})
         if samples:
@@ -125,7 +125,7 @@ class TensorBoard(Sink):
         self._scalars("training", values, step)
 
     def validation(
-        self, step: int, measures: Mapping[str, float], counters: Mapping[str, Any], samples: Sequence[Sample]
+        self, step: int, measures: Mapping[str, float], counters: Mapping[str, Any], samples: Sequence[Shown]
     ) -> None:
         self._scalars("validation", measures, step)
         if samples:
@@ -139,7 +139,7 @@ class TensorBoard(Sink):
             self._writer.add_scalar(f"{group}/{name}", value, step)
 
 
-def as_table(samples: Sequence[Sample]) -> str:
+def as_table(samples: Sequence[Shown]) -> str:
     """Markdown."""
     rows = [("source", "expected", "answer"), ("---",) * 3, *((s.source, s.expected, s.answer) for s in samples)]
     return "\n".join(

@@ -27,7 +27,7 @@ from models.training.averaging import Averaging
 from models.training.compiling import compiled, uncompiled
 from models.training.data.batches import plan_batches
 from models.training.data.examples import Examples, TrainingExamples
-from models.training.evaluation.validation import Judge, Sample
+from models.training.evaluation.validation import Judge, Shown
 from models.training.fast import (
     divergence,
     number_format,
@@ -304,12 +304,12 @@ class Trainer:
                 progress.not_better += 1
         reporter.validation(result, samples, seconds)
 
-    def _answers(self, result: Measurement) -> tuple[Measurement, tuple[Sample, ...]]:
+    def _answers(self, result: Measurement) -> tuple[Measurement, tuple[Shown, ...]]:
         """The measurement with its score, and what the model said; the first worker asks it, all know the score."""
         if self._judge is None:
             return result, ()
         score = 0.0
-        samples: tuple[Sample, ...] = ()
+        samples: tuple[Shown, ...] = ()
         if self._group.rank == 0:
             with self._evaluating():
                 answers = self._judge(self.model, result.loss, result.accuracy)

@@ -148,7 +148,8 @@ def evaluate(
     from models.registry import Registry, RegistryError
     from models.training.evaluation.fewshot import Template
     from service.messages import Decoding
-    from service.scoring.measuring import Options, Shots, Steering, measure, measure_recipe
+    from service.scoring.measuring import measure, measure_recipe
+    from service.scoring.options import JudgedPrompts, Options, Shots
 
     if bool(judge) != bool(prompts):
         raise failed("--judge and --prompts belong together: a classifier, and what to ask the generator for")
@@ -177,7 +178,7 @@ def evaluate(
                 max_new_tokens=max_new_tokens,
                 seed=seed,
             )
-            steering = Steering(
+            steering = JudgedPrompts(
                 judge=checkpoints.resolve(judge),
                 prompts=_mapping("--prompts", prompts),
                 samples=samples,

@@ -12,7 +12,7 @@ from service.commands.terminal import console, failed
 
 
 def init(
-    task: Annotated[Literal["translate", "classify", "generate"], typer.Argument(help="What the model is to do.")],
+    task: Annotated[str, typer.Argument(help="What the model is to do, such as classify.")],
     file: Annotated[Path, typer.Argument(help="Your data: CSV, TSV, JSON Lines, Parquet or plain text.")],
     out: Annotated[Path | None, typer.Option(help="Where to write the recipe; NAME.yaml unless given.")] = None,
     name: Annotated[str, typer.Option(help="Of the model; the file's unless given.")] = "",
@@ -28,21 +28,25 @@ def init(
 ) -> None:
     """Look at a file and write a recipe for it, which `triptych train` runs as it is."""
     from models.config import ConfigError
-    from models.training.data.look import look_at
-    from models.training.draft import ENOUGH, described, draft, left_out, name_of
-    from models.training.recipe import Recipe
+    from models.training.data.look import Told, look_at
+    from models.training.draft import described, draft, name_of
+    from models.training.loading import load_recipe
     from models.training.start import check_model
+    from models.training.tasks import DRAFTED
+    from models.training.tasks.classify import ENOUGH, left_out
 
     def say(line: str) -> None:
         console.print(line, markup=False, soft_wrap=True)
 
     try:
-        found = look_at(file, task, format=format, languages=_codes(languages), text=text, label=label)
+        if task not in DRAFTED:
+            raise ValueError(f"no recipe is drafted for the task {task!r}, expected one of {', '.join(DRAFTED)}")
+        found = look_at(file, DRAFTED[task], Told(_codes(languages), text, label), format)
         name = name or name_of(found)
         path = out or Path(f"{name}.yaml")
         if path.exists() and not force:
             raise ValueError(f"{path} is there already: --force overwrites it, --out writes another one")
-        recipe = draft(found, task, name, minutes)
+        recipe = draft(found, DRAFTED[task], name, minutes)
         corpus = found.corpus
         say(
             f"{file}: {corpus.layout}, {found.rows:,} rows"
@@ -63,7 +67,7 @@ def init(
             say(f"  {found.broken[0]:,} rows cannot be read; the first: {found.broken[1]}")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(recipe, encoding="utf-8")
-        written = Recipe.load(path)
+        written = load_recipe(path)
         check_model(written, None, path)
     except (OSError, ConfigError, ValueError) as error:
         raise failed(str(error)) from error

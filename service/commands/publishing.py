@@ -18,7 +18,7 @@ from service.config import SHIPPED_REGISTRY
 if TYPE_CHECKING:
     from models.checkpoint import Manifest
     from models.registry import Registry
-    from models.training.evaluation.recipes import Measured
+    from models.training.evaluation.scores import Measured
 
 
 def publish(
@@ -97,11 +97,10 @@ def publish(
 
 def _next(manifest: Manifest, registry: str) -> str:
     """What to do with a version, to be pasted."""
-    from models.checkpoint import PRETRAIN
     from models.training.card import asking
 
     version = f"{manifest.name}@{manifest.version}"
-    if manifest.task == PRETRAIN:
+    if not manifest.is_served:
         return f"To fine-tune it, a recipe has the line\n\n  start: {version}"
     models = {manifest.name: {"task": manifest.task, "checkpoint": version}}
     settings = yaml.safe_dump({"models": models}, default_flow_style=True, sort_keys=False, width=1000).strip()
@@ -124,7 +123,7 @@ def _share(text: str) -> float:
 
 def _measured(scores: Mapping[str, Any]) -> dict[str, Measured]:
     """Of what no two versions are compared by."""
-    from models.training.evaluation.recipes import Measured
+    from models.training.evaluation.scores import Measured
 
     return {test: Measured(dict(each)) for test, each in scores.items()}
 

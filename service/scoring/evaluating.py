@@ -24,7 +24,7 @@ from models.training.evaluation.metrics import (
     translation_quality,
     worst_sentences,
 )
-from models.training.evaluation.recipes import Answered, label_scores, masked_word_scores, text_scores
+from models.training.evaluation.scores import Answered, label_scores, masked_word_scores, text_scores
 from models.training.evaluation.training_text import FAR
 from service.messages import Decoding
 from service.scoring.answers import EngineAnswers

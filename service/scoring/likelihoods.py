@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from models.checkpoint import Checkpoint
-from models.config import BertConfig, GPTConfig
+from models.config import Config
 from models.precision import Precision, convert, resolve_device, resolve_precision
 from models.training.evaluation import likelihood
 from models.training.evaluation.likelihood import Likelihood, MaskedWords
@@ -53,13 +53,13 @@ class Converted:
 
     def masked_words(self, texts: Sequence[tuple[str, str | None]], seed: int) -> MaskedWords:
         config = self.checkpoint.config
-        assert isinstance(config, BertConfig)
+        assert config.kind == "encoder", "only an encoder guesses words"
         return likelihood.masked_words(self.model, self.checkpoint.tokenizer, config, texts, seed=seed)
 
     @property
-    def generator_config(self) -> GPTConfig:
+    def generator_config(self) -> Config:
         config, manifest = self.checkpoint.config, self.checkpoint.manifest
-        if not isinstance(config, GPTConfig):
+        if config.kind != "decoder":
             raise ValueError(f"{manifest.name} is made to {manifest.task}, only a generator tells how likely a text is")
         return config
 

@@ -23,7 +23,7 @@ def suite_for(checkpoint: Checkpoint, path: Path, chosen: Sequence[Direction] = 
     Raises ConfigError for a file that cannot be read, ValueError where there is nothing to run.
     """
     manifest = checkpoint.manifest
-    if manifest.task != "translate":
+    if not manifest.language_pairs:
         raise ValueError(f"a robustness suite is of a translator; {manifest.name} is made to {manifest.task}")
     suite, served = read_suite(path), manifest.language_pairs
     for what, known in ((str(path), list(suite)), (f"{manifest.name}@{manifest.version}", list(served))):

@@ -83,7 +83,7 @@ def load_judge(directory: Path, base: FindBase | None = None) -> Checkpoint:
     """Raises CheckpointError, and ValueError for what is no classifier."""
     judge = load(directory, base=base)
     manifest = judge.manifest
-    if manifest.task != "classify":
+    if not manifest.labels:
         raise ValueError(
             f"the judge {manifest.name}@{manifest.version} is made to {manifest.task}, expected a classifier"
         )

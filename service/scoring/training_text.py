@@ -9,7 +9,7 @@ from rich.text import Text
 
 from models.checkpoint import Manifest
 from models.training.evaluation.training_text import TrainingText
-from models.training.recipe import Recipe
+from models.training.loading import read_recipe
 
 
 def training_text(manifest: Manifest, folder: Path, console: Console) -> TrainingText | None:
@@ -18,7 +18,7 @@ def training_text(manifest: Manifest, folder: Path, console: Console) -> Trainin
         recipe = manifest.training.get("recipe")
         if recipe is None:
             raise ValueError(f"{manifest.name} was made by no recipe, which would say what it was trained on")
-        return TrainingText(Recipe.from_dict(recipe), folder, lambda line: console.print(line, markup=False))
+        return TrainingText(read_recipe(recipe), folder, lambda line: console.print(line, markup=False))
     except ValueError as error:
         console.print(Text(f"Not told apart by what it was trained on: {error}", style="dim"))
         return None

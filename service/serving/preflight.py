@@ -102,7 +102,7 @@ def check_models(settings: Settings) -> None:
 
 def check_checkpoints(settings: Settings) -> int:
     """That each model has a checkpoint of its task, downloaded where the registry is remote; bytes of their weights."""
-    from models.checkpoint import PRETRAIN, CheckpointError, read_manifest
+    from models.checkpoint import CheckpointError, read_manifest
     from models.registry import Registry, RegistryError
 
     weights = 0
@@ -112,12 +112,8 @@ def check_checkpoints(settings: Settings) -> int:
             manifest = read_manifest(directories[0])
         except (RegistryError, CheckpointError) as error:
             raise Refused(f"{name}: {error}") from error
-        if manifest.task == PRETRAIN:
-            raise Refused(
-                f"{name}: {model.checkpoint} is a pre-trained encoder, which answers no requests: fine-tune it with a "
-                f"recipe of the task classify that has start: {manifest.name}, and serve what comes of it"
-            )
         try:
+            manifest.check_served(f"{name}: {model.checkpoint}")
             model.check_task(name, manifest.task)
         except ValueError as error:
             raise Refused(str(error)) from error

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from models.checkpoint import PRETRAIN, Checkpoint
+from models.checkpoint import Checkpoint
 from models.formats import most_characters
 from models.precision import convert, resolve_device, resolve_precision
 from models.threads import serial
@@ -56,11 +56,7 @@ class Loaded:
         Raises ValueError on a setting that model or memory cannot keep, and for a checkpoint that is not to be served.
         """
         config, manifest = checkpoint.config, checkpoint.manifest
-        if manifest.task == PRETRAIN:
-            raise ValueError(
-                f"{manifest.reference} is a pre-trained encoder, which answers no requests: fine-tune it "
-                f"with a recipe of the task classify that has start: {manifest.name}, and serve what comes of it"
-            )
+        manifest.check_served()
         device = resolve_device(options.device)
         precision, reason = resolve_precision(options.precision, device)
         max_prompt = _limit("max_prompt_tokens", options.max_prompt_tokens, config.max_prompt)
@@ -103,7 +99,7 @@ class Loaded:
         )
         info = ModelInfo(
             name=name,
-            task=manifest.task,
+            task=manifest.task,  # type: ignore[arg-type]
             version=version,
             architecture=config.architecture,
             parameters=parameters,

@@ -6,10 +6,9 @@ Knows nothing of files or tasks: it sees texts by column.
 from __future__ import annotations
 
 import re
-import sys
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping
-from functools import cache
+
+import regex
 
 from models.training.data.blocked import BlockedWords
 from models.training.data.duplicates import NearDuplicates, Seen, fingerprint, hash64
@@ -29,8 +28,7 @@ REASONS = {
     "duplicates": "is there already",
     "near_duplicates": "is nearly a held-out text",
 }
-_LETTERLESS = re.compile(r"[\W\d_]+")
-_ALIASES = {"han": "CJK"}  # as the names of characters call it
+_LETTERS = regex.compile(r"\p{L}+")
 
 
 class Cleaner:
@@ -89,37 +87,25 @@ def _identity(texts: Mapping[str, str], prints: Mapping[str, str], mark: str) ->
 def script_share(name: str) -> Callable[[str], float]:
     """A function that says which share of a text's letters is of the Unicode script `name`; 1 where it has no letter.
 
-    Several scripts are joined with a plus: Han+Hiragana+Katakana. Raises DataError for a name that no letter bears.
+    Several scripts are joined with a plus: Han+Hiragana+Katakana; a letter that several of them have is of each. Raises
+    DataError for a script that there is none of.
     """
-    others = [re.compile(f"[^{_letters(part.strip())}]+") for part in name.split("+")]
+    mine = regex.compile(rf"[\p{{L}}&&[{''.join(map(_letters, name.split('+')))}]]+", regex.V1)
 
     def share(text: str) -> float:
-        letters = len(_LETTERLESS.sub("", text))
-        return sum(len(other.sub("", text)) for other in others) / letters if letters else 1.0
+        letters = sum(map(len, _LETTERS.findall(text)))
+        return sum(map(len, mine.findall(text))) / letters if letters else 1.0
 
     return share
 
 
-@cache
 def _letters(script: str) -> str:
-    """The letters of a script as ranges for a character class. Characters' names begin with their script's."""
-    wanted = _ALIASES.get(script.casefold(), script.upper())
-    ranges: list[list[int]] = []
-    for code in range(sys.maxunicode + 1):
-        character = chr(code)
-        if not character.isalpha() or _script_of(character) != wanted:
-            continue
-        if ranges and ranges[-1][1] == code - 1:
-            ranges[-1][1] = code
-        else:
-            ranges.append([code, code])
-    if not ranges:
-        raise DataError(f"cleaning.scripts: {script!r} is no Unicode script; such are Latin, Hangul, Cyrillic and Han")
-    return "".join(f"{re.escape(chr(first))}-{re.escape(chr(last))}" for first, last in ranges)
-
-
-def _script_of(character: str) -> str:
-    words = unicodedata.name(character, "").replace("-", " ").split(None, 2)
-    if len(words) > 1 and words[0] in ("FULLWIDTH", "HALFWIDTH"):
-        return words[1]
-    return words[0] if words else ""
+    """A script's characters and those that it shares with others, for a character class."""
+    letters = rf"\p{{Script_Extensions={script.strip()}}}"
+    try:
+        regex.compile(letters)
+    except regex.error as error:
+        raise DataError(
+            f"cleaning.scripts: {script.strip()!r} is no Unicode script; such are Latin, Hangul, Cyrillic and Han"
+        ) from error
+    return letters

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import io
 from array import array
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import groupby, islice
 from pathlib import Path
-from typing import BinaryIO, Protocol, Self
+from typing import BinaryIO, Literal, NamedTuple, Protocol, Self
 
 import numpy as np
 
 from models import formats
 from models.tokenizer import Tokenizer
 from models.training.data.packing import blocks
-from models.training.data.rows import Passage, Row
+from models.training.data.rows import Passage, TextRow
 from models.training.data.spool import Spool, key_of, prepared
 from models.training.recipe import Recipe
 
@@ -37,6 +38,23 @@ class Example:
 
     source: np.ndarray
     target: np.ndarray
+
+
+class Encoded(NamedTuple):
+    """What a row gives."""
+
+    examples: Sequence[tuple[Sequence[int], Sequence[int]]]  # (source, target)
+    too_long: Literal["", "left_out", "cut", "split"] = ""  # what became of a row that is longer than the model takes
+
+
+class EncodingTask(Protocol):
+    """What encoding has to know of a task."""
+
+    name: str
+
+    def encode(self, recipe: Recipe, tokenizer: Tokenizer, row: TextRow, longest: tuple[int, int]) -> Encoded:
+        """`tokenizer` knows the normalized texts of the row."""
+        ...
 
 
 class EpochExamples(Protocol):
@@ -140,20 +158,23 @@ class _TooLong:
     """Rows that are longer than the model takes, and what became of them."""
 
     rows: int = 0
-    left_out: int = 0
-    cut: int = 0
-    split: int = 0
+    fates: Counter[str] = field(default_factory=Counter)
+
+    def add(self, fate: str, repeat: int) -> None:
+        self.rows += repeat
+        self.fates[fate] += repeat
 
     def __str__(self) -> str:
-        did = {"left out": self.left_out, "cut": self.cut, "split into windows": self.split}
-        parts = [f"{count:,} {what}" for what, count in did.items() if count]
+        words = {"left_out": "left out", "cut": "cut", "split": "split into windows"}
+        parts = [f"{self.fates[fate]:,} {what}" for fate, what in words.items() if self.fates[fate]]
         return f"longer than the model takes, of {self.rows:,} rows: {', '.join(parts)}" if parts else ""
 
 
 def encode(
+    task: EncodingTask,
     recipe: Recipe,
     tokenizer: Tokenizer,
-    rows: Iterable[Row],
+    rows: Iterable[TextRow],
     longest: tuple[int, int],
     directory: Path | None,
     *,
@@ -161,15 +182,14 @@ def encode(
 ) -> Examples:
     """Rows as ids, at most `longest` (source, target) of them; of pre-training `longest[0]` for both parts together.
 
-    Of longer ones, translations are left out, texts to classify are cut, and a generator's or pre-training's texts are
-    split into windows, except that a generator's text with a control token, which speaks of the whole, is left out.
-    Equal rows that follow each other are stored once. With `pack`, a generator's come in blocks of `longest[1]` ids.
+    What becomes of longer ones, the task says. Equal rows that follow each other are stored once. With `pack`, passages
+    come in blocks of `longest[1]` ids.
 
     With a `directory` the ids lie on disk below it; what is there of the same rows, tokenizer and lengths is opened.
     """
     if directory is None:
         writer, too_long = _Writer(io.BytesIO(), np.dtype(np.int32)), _TooLong()
-        _write(writer, recipe, tokenizer, rows, longest, too_long, pack)
+        _write(writer, task, recipe, tokenizer, rows, longest, too_long, pack)
         examples = Examples(*writer.arrays())
         examples.too_long = str(too_long)
         return examples
@@ -182,20 +202,21 @@ def encode(
         too_long = _TooLong()
         with (scratch / "ids").open("wb") as file:
             writer = _Writer(file, kind)
-            _write(writer, recipe, tokenizer, rows, longest, too_long, pack)
+            _write(writer, task, recipe, tokenizer, rows, longest, too_long, pack)
         writer.save(scratch)
         (scratch / "too_long").write_text(str(too_long), encoding="utf-8")
 
     which = rows.key if isinstance(rows, Spool) else [asdict(row) for row in rows]
-    key = key_of([_VERSION, which, recipe.task, recipe.labels, tokenizer.definition, longest, pack])
+    key = key_of([_VERSION, which, task.name, recipe.labels, tokenizer.definition, longest, pack])
     return Examples.open(prepared(directory, "examples" if isinstance(rows, Spool) else "some-examples", key, build))
 
 
 def _write(
     writer: _Writer,
+    task: EncodingTask,
     recipe: Recipe,
     tokenizer: Tokenizer,
-    rows: Iterable[Row],
+    rows: Iterable[TextRow],
     longest: tuple[int, int],
     too_long: _TooLong,
     pack: bool,
@@ -209,14 +230,15 @@ def _write(
                 writer.add([start], block, repeat)
         return
     while chunk := list(islice(counted, _AHEAD)):
-        ahead.read([row for row, _ in chunk], with_target=recipe.task != "classify")
+        ahead.read([row for row, _ in chunk])
         for row, repeat in chunk:
-            too_long.rows += repeat
-            for source, target in _ids(recipe, ahead, row, repeat, longest, too_long):
+            encoded = task.encode(recipe, ahead, row, longest)
+            too_long.add(encoded.too_long, repeat)
+            for source, target in encoded.examples:
                 writer.add(source, target, repeat)
 
 
-def _passages(tokenizer: Tokenizer, rows: Iterator[Row]) -> Iterator[tuple[Passage, _Ids]]:
+def _passages(tokenizer: Tokenizer, rows: Iterator[TextRow]) -> Iterator[tuple[Passage, _Ids]]:
     """One that goes on with its document begins with the space between the two."""
     passages = ((row.passage, row.target) for row in rows if row.passage is not None)
     while chunk := list(islice(passages, _AHEAD)):
@@ -230,11 +252,8 @@ class _Ahead(Tokenizer):
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer, self._known = tokenizer, dict[str, _Ids]()
 
-    def read(self, rows: Sequence[Row], with_target: bool) -> None:
-        """A classifier's targets are labels: there is nothing to tokenize."""
-        texts = {text or "" for row in rows for text in (row.source, row.pair, row.control)}
-        if with_target:
-            texts |= {row.target for row in rows}
+    def read(self, rows: Sequence[TextRow]) -> None:
+        texts = {text or "" for row in rows for text in (row.source, row.target, row.pair, row.control)}
         normal = [formats.normalize(text) for text in texts]
         self._known = dict(zip(normal, self._tokenizer.encode_batch(normal), strict=True))
 
@@ -243,62 +262,3 @@ class _Ahead(Tokenizer):
 
     def id(self, token: str) -> int:
         return self._tokenizer.id(token)
-
-
-def _ids(
-    recipe: Recipe, tokenizer: _Ahead, row: Row, repeat: int, longest: tuple[int, int], too_long: _TooLong
-) -> Iterator[tuple[_Ids, _Ids]]:
-    """(source, target) of each example that a row gives."""
-    if recipe.task == "classify":
-        source = formats.classification_prompt(tokenizer, row.source, row.pair)
-        too_long.cut += repeat * (len(source[0]) > longest[0])
-        yield _cut(*source, longest[0]), [recipe.labels.index(row.target)] if row.target else []
-    elif recipe.task == "pretrain":
-        pair = row.target or None
-        ids, segments = formats.classification_prompt(tokenizer, row.source, pair)
-        if len(ids) <= longest[0]:
-            first = segments.count(0)
-            yield ids[:first], ids[first:]
-        else:
-            too_long.split += repeat
-            yield from _windows(ids, longest[0], in_two=recipe.next_sentence)
-    else:
-        if recipe.task == "translate":
-            source_ids = formats.translation_source(tokenizer, row.source, row.language or "")
-        else:
-            source_ids = formats.generation_prompt(tokenizer, row.control or "")
-        target = formats.translation_target(tokenizer, row.target)
-        if row.passage is not None and not row.passage.last:
-            target.pop()  # the document goes on
-        if len(source_ids) <= longest[0] and len(target) <= longest[1]:
-            yield source_ids, target
-        elif recipe.task == "generate" and row.control is None:
-            too_long.split += repeat
-            for start in range(0, len(target), longest[1]):
-                yield source_ids, target[start : start + longest[1]]
-        else:
-            too_long.left_out += repeat
-
-
-def _cut(ids: _Ids, segments: _Ids, longest: int) -> _Ids:
-    """The longer of two texts is cut first; each keeps its separator."""
-    split = segments.count(0)
-    first, second = ids[:split], ids[split:]
-    for_second = min(len(second), max(longest // 2, longest - len(first)))
-    return [*_shortened(first, longest - for_second), *_shortened(second, for_second)]
-
-
-def _shortened(ids: _Ids, longest: int) -> _Ids:
-    return ids if len(ids) <= longest else [*ids[: longest - 1], ids[-1]]
-
-
-def _windows(ids: _Ids, longest: int, *, in_two: bool) -> Iterator[tuple[_Ids, _Ids]]:
-    """A long text's consecutive windows, each in two parts or in one."""
-    begin, separator = ids[0], ids[-1]
-    words = [id for id in ids[1:] if id != separator]
-    room = longest - (3 if in_two else 2)
-    for start in range(0, len(words), room):
-        window = words[start : start + room]
-        first = (len(window) + 1) // 2 if in_two else len(window)
-        second = [*window[first:], separator] if len(window) > first else []
-        yield [begin, *window[:first], separator], second

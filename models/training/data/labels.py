@@ -61,7 +61,7 @@ def check_others(corpus: Corpus, others: Mapping[str, int], first: str) -> None:
 
 def check_number(recipe: Recipe) -> None:
     """Raises DataError where there is nothing to tell apart, unless the recipe allows it."""
-    if recipe.task == "classify" and len(recipe.labels) == 1 and recipe.scarce_labels == "stop":
+    if len(recipe.labels) == 1 and recipe.scarce_labels == "stop":
         raise DataError(
             f"{recipe.labels[0]!r} is the only label: there is nothing to tell it from (scarce_labels: allow trains "
             "all the same)"
@@ -71,7 +71,7 @@ def check_number(recipe: Recipe) -> None:
 def check_examples(recipe: Recipe, counts: Mapping[str, int]) -> None:
     """Raises DataError for a label that hardly occurs in what trains, unless the recipe allows it."""
     scarce = {label: counts.get(label, 0) for label in recipe.labels if counts.get(label, 0) < LEAST_EXAMPLES}
-    if recipe.task == "classify" and scarce and recipe.scarce_labels == "stop":
+    if scarce and recipe.scarce_labels == "stop":
         raise DataError(
             f"labels with fewer than {LEAST_EXAMPLES} examples to train on, of {len(recipe.labels)}: "
             f"{_counted(scarce)}. Rename what is misspelt (labels of the corpus), name only the others (labels, and "

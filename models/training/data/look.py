@@ -6,18 +6,19 @@ Everything here is a guess by names and values, which the recipe then says in fu
 from __future__ import annotations
 
 import json
-import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import Protocol
+
+import regex
 
 from models.training.data.delimited import NotDelimitedError, delimiter_of, read_cells
 from models.training.data.headers import columns_of, find, language_of
+from models.training.data.packing import passages
 from models.training.data.readers import SKIPPED, Broken, DataError, Record, read_rows
-from models.training.data.rows import passages
-from models.training.recipe import Task
 from models.training.sections import FORMATS, Corpus, Format
 
 MOST_ROWS = 1_000_000  # that are looked at
@@ -26,9 +27,11 @@ _LONGEST_NAME = 40  # characters; a longer cell is no column's name
 _LINES = 200  # of a document of prose, on average
 _FEW = 100  # values of a column of labels, unless its name says that it is one
 _LANGUAGES = {
-    "HANGUL": "ko", "HIRAGANA": "ja", "KATAKANA": "ja", "CJK": "zh", "CYRILLIC": "ru", "GREEK": "el", "ARABIC": "ar",
-    "HEBREW": "he", "THAI": "th", "DEVANAGARI": "hi",
+    "Hangul": "ko", "Han": "zh", "Cyrillic": "ru", "Greek": "el", "Arabic": "ar", "Hebrew": "he", "Thai": "th",
+    "Devanagari": "hi",
 }  # fmt: skip
+_SCRIPTS = {script: regex.compile(rf"\p{{Script={script}}}") for script in _LANGUAGES}
+_KANA = regex.compile(r"[\p{Script=Hiragana}\p{Script=Katakana}]")
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class Look:
     texts: dict[str, Lengths]  # by column
     labels: dict[str, int] = field(default_factory=dict)  # with their rows, the most frequent first
     documents: int = 0  # of plain text
-    passages: int = 0  # that these give when they are packed
+    passages: int = 0  # that its texts give when they are packed
     broken: tuple[int, str] = (0, "")  # rows that cannot be read, and the first of them
 
     @property
@@ -68,7 +71,16 @@ class Look:
 
 
 @dataclass(frozen=True)
-class _Table:
+class Told:
+    """What somebody says of a file that a look at it cannot tell."""
+
+    languages: Sequence[str] = ()
+    text: str = ""  # the file's name for the column of the texts
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
     """The head of a file, by position."""
 
     format: Format
@@ -80,22 +92,26 @@ class _Table:
         return [row[self.columns.index(column)] for row in self.rows]
 
 
-def look_at(
-    path: Path,
-    task: Task,
-    *,
-    format: Format | None = None,
-    languages: Sequence[str] = (),
-    text: str = "",
-    label: str = "",
-) -> Look:
-    """`languages`, `text` and `label` say what the look cannot tell. Raises DataError, which says what to tell it."""
+class LookingTask(Protocol):
+    """What a look has to know of a task."""
+
+    def find_columns(self, path: Path, table: Table, told: Told) -> dict[str, str]:
+        """What the task reads, and the file's name (or position) for it. Raises DataError."""
+        ...
+
+    def directions(self, columns: Sequence[str]) -> tuple[str, ...]: ...
+
+
+def look_at(path: Path, task: LookingTask, told: Told = Told(), format: Format | None = None) -> Look:
+    """Raises DataError, which says what to tell it."""
     if not path.is_file():
         raise DataError(f"{path}: no such file")
     table = _table(path, format or _format(path))
-    chosen = _columns(path, table, task, languages, text, label)
-    corpus = _corpus(path, table, chosen, task)
-    return _measured(path, corpus, task)
+    for name in (told.text, told.label):
+        if name and name not in table.columns:
+            raise DataError(f"{path}: no column {name!r}; there are {', '.join(table.columns)}")
+    columns = task.find_columns(path, table, told)
+    return _measured(path, _corpus(path, table, columns, task.directions(list(columns))))
 
 
 def _format(path: Path) -> Format:
@@ -110,23 +126,23 @@ def _format(path: Path) -> Format:
     return "anki" if third and all(cell.startswith("CC-BY") for cell in third) else "tsv"
 
 
-def _table(path: Path, format: Format) -> _Table:
+def _table(path: Path, format: Format) -> Table:
     if format in ("text", "nsmc", "anki"):
         columns = ("1", "2") if format == "anki" else columns_of(path, format)
         corpus = Corpus(file=path.name, columns=columns, format=format, max_broken=MOST_ROWS)
         records = islice(read_rows(corpus, path.parent), _HEAD)
         rows = [tuple(record.values[column] for column in columns) for record in records]
-        return _Table(format, columns, rows, header=format == "nsmc")
+        return Table(format, columns, rows, header=format == "nsmc")
     rows = [row for row in islice(_cells(path, format), _HEAD + 1) if row]
     if not rows:
         raise DataError(f"{path}: there is not one row in it")
     if format in ("jsonl", "parquet"):
-        return _Table(format, columns_of(path, format), rows, header=True)
+        return Table(format, columns_of(path, format), rows, header=True)
     width = Counter(map(len, rows)).most_common(1)[0][0]
     first, rows = rows[0], [row for row in rows[1:] if len(row) == width]
     if len(first) == width and _is_header([cell.strip() for cell in first], rows, format):
-        return _Table(format, tuple(cell.strip() for cell in first), rows, header=True)
-    return _Table(format, tuple(str(n + 1) for n in range(width)), [first, *rows], header=False)
+        return Table(format, tuple(cell.strip() for cell in first), rows, header=True)
+    return Table(format, tuple(str(n + 1) for n in range(width)), [first, *rows], header=False)
 
 
 def _cells(path: Path, format: Format) -> Iterator[tuple[str, ...]]:
@@ -188,18 +204,12 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _columns(path: Path, table: _Table, task: Task, languages: Sequence[str], text: str, label: str) -> dict[str, str]:
-    """What the task reads, and the file's name (or position) for it."""
-    for name in (text, label):
-        if name and name not in table.columns:
-            raise DataError(f"{path}: no column {name!r}; there are {', '.join(table.columns)}")
-    if task == "translate":
-        return _languages(path, table, languages)
-    wanted = ("text", "pair", "label") if task == "classify" else ("text",)
+def find_texts(path: Path, table: Table, told: Told, wanted: Sequence[str]) -> dict[str, str]:
+    """`wanted`: text, pair, label. What has neither a usual name nor is told is found by its values."""
     found = {} if not table.header else find(table.columns, wanted)
-    found |= {"text": text} if text else {}
-    found |= {"label": label} if label else {}
-    if task == "classify" and "label" not in found:
+    named = {"text": told.text, "label": told.label}
+    found |= {column: name for column, name in named.items() if name and column in wanted}
+    if "label" in wanted and "label" not in found:
         found["label"] = _fewest_values(path, table, found)
     if "text" not in found:
         others = [column for column in table.columns if column not in found.values()]
@@ -209,7 +219,7 @@ def _columns(path: Path, table: _Table, task: Task, languages: Sequence[str], te
     return found
 
 
-def _fewest_values(path: Path, table: _Table, found: Mapping[str, str]) -> str:
+def _fewest_values(path: Path, table: Table, found: Mapping[str, str]) -> str:
     counts = {
         column: len({*table.values(column)}) for column in table.columns if column not in found.values() and table.rows
     }
@@ -220,7 +230,8 @@ def _fewest_values(path: Path, table: _Table, found: Mapping[str, str]) -> str:
     return min(few, key=lambda column: few[column])
 
 
-def _languages(path: Path, table: _Table, languages: Sequence[str]) -> dict[str, str]:
+def find_languages(path: Path, table: Table, languages: Sequence[str]) -> dict[str, str]:
+    """By the columns' names, by the script of what is in them, or in the order of `languages`."""
     if len(table.columns) < 2:
         raise DataError(f"{path}: translations need two columns, this file has {len(table.columns)}")
     if table.format == "anki":
@@ -254,19 +265,17 @@ def _languages(path: Path, table: _Table, languages: Sequence[str]) -> dict[str,
 
 def _language_of_script(texts: Sequence[str]) -> str | None:
     """Of letters that hardly another language has; Latin ones could be of a hundred."""
-    letters = Counter[str]()
-    for text in texts:
-        letters.update(unicodedata.name(each, "").partition(" ")[0] for each in text[:200] if each.isalpha())
+    letters = "".join(letter for text in texts for letter in text[:200] if letter.isalpha())
     if not letters:
         return None
-    kana = letters["HIRAGANA"] + letters["KATAKANA"]
-    if kana > 0.1 * letters.total():  # with Chinese characters among them
+    if len(_KANA.findall(letters)) > 0.1 * len(letters):  # with Chinese characters among them
         return "ja"
-    script, count = letters.most_common(1)[0]
-    return _LANGUAGES.get(script) if count > 0.5 * letters.total() else None
+    counts = {script: len(pattern.findall(letters)) for script, pattern in _SCRIPTS.items()}
+    script = max(counts, key=lambda script: counts[script])
+    return _LANGUAGES[script] if counts[script] > 0.5 * len(letters) else None
 
 
-def _corpus(path: Path, table: _Table, chosen: Mapping[str, str], task: Task) -> Corpus:
+def _corpus(path: Path, table: Table, chosen: Mapping[str, str], directions: tuple[str, ...]) -> Corpus:
     ours = {name: column for column, name in chosen.items()}
     if table.header:
         columns = tuple(chosen)
@@ -274,9 +283,6 @@ def _corpus(path: Path, table: _Table, chosen: Mapping[str, str], task: Task) ->
     else:
         columns = tuple(ours.get(column, SKIPPED) for column in table.columns)
         names = {}
-    directions: tuple[str, ...] = ()
-    if task == "translate":
-        directions = tuple(f"{one}-{other}" for one in chosen for other in chosen if one != other)
     return Corpus(
         file=path.name,
         columns=columns,
@@ -287,8 +293,8 @@ def _corpus(path: Path, table: _Table, chosen: Mapping[str, str], task: Task) ->
     )
 
 
-def _measured(path: Path, corpus: Corpus, task: Task) -> Look:
-    broken = Broken(replace(corpus, max_broken=MOST_ROWS))
+def _measured(path: Path, corpus: Corpus) -> Look:
+    broken = Broken(corpus.model_copy(update={"max_broken": MOST_ROWS}))
     texts = [column for column in corpus.columns if column not in (SKIPPED, corpus.label_column)]
     sizes: dict[str, list[int]] = {column: [] for column in texts}
     labels = Counter[str]()
@@ -301,15 +307,15 @@ def _measured(path: Path, corpus: Corpus, task: Task) -> Look:
             documents = record.document + 1
             for column in texts:
                 sizes[column].append(len(record.values[column].encode()))
-            if task == "classify" and len(labels) <= _HEAD:
+            if corpus.has_labels and len(labels) <= _HEAD:
                 labels[record.values[corpus.label_column].strip()] += 1
             yield record
 
-    many = sum(1 for _ in passages(corpus, counted())) if task == "generate" else sum(0 for _ in counted())
+    many = sum(1 for _ in (passages(corpus, counted()) if "text" in texts else counted()))
     plain = corpus.layout == "text"
     return Look(
         path=path,
-        corpus=replace(corpus, max_broken=max(corpus.max_broken, 2 * broken.count)),
+        corpus=corpus.model_copy(update={"max_broken": max(corpus.max_broken, 2 * broken.count)}),
         rows=rows,
         texts={column: Lengths.of(each) for column, each in sizes.items()},
         labels=dict(labels.most_common()),

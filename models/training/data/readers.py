@@ -7,7 +7,6 @@ with a file as a whole (missing, other columns, other layout) ends the reading a
 from __future__ import annotations
 
 import codecs
-import dataclasses
 import itertools
 import json
 import re
@@ -94,7 +93,7 @@ def _of_file(corpus: Corpus, path: Path, broken: Broken) -> Iterator[Record]:
         return read(corpus, path, broken)
     columns = tuple(map(corpus.called, corpus.columns))
     ours = dict(zip(columns, corpus.columns, strict=True))
-    named = read(dataclasses.replace(corpus, columns=columns, names={}, directions=()), path, broken)
+    named = read(corpus.model_copy(update={"columns": columns, "names": {}, "directions": ()}), path, broken)
     return (record._replace(values={ours.get(n, n): value for n, value in record.values.items()}) for record in named)
 
 

@@ -5,7 +5,6 @@ Ties the other modules of this folder together. Everything random comes from the
 
 from __future__ import annotations
 
-import dataclasses
 import heapq
 import json
 import time
@@ -17,10 +16,10 @@ from typing import TextIO
 
 from models.training.data.cleaning import Cleaner
 from models.training.data.duplicates import NearDuplicates, hash64
-from models.training.data.labels import MOST_LABELS, FoundLabels, check_examples, check_number, check_others
+from models.training.data.labels import MOST_LABELS, FoundLabels, check_number, check_others
 from models.training.data.readers import Broken, DataError, Record, path_of, place
 from models.training.data.report import CorpusReport, Report, Role
-from models.training.data.rows import Row, Sample, read_samples
+from models.training.data.rows import ReadingTask, Sample, TextRow, read_samples
 from models.training.data.spool import Spool, key_of, prepared, read_rows, write_row
 from models.training.data.written import Writing, written
 from models.training.recipe import Recipe
@@ -34,12 +33,12 @@ _SECONDS = 30  # between lines that say how far the reading is
 @dataclass(frozen=True)
 class Splits:
     training: Spool  # rows, with repeats; can be iterated many times
-    validation: list[Row]
+    validation: list[TextRow]
     report: Report
 
 
 def read_splits(
-    recipe: Recipe, data: Path, directory: Path, say: Say = print, writing: Writing | None = None
+    task: ReadingTask, recipe: Recipe, data: Path, directory: Path, say: Say = print, writing: Writing | None = None
 ) -> Splits:
     """Training and validation rows. No training text is nearly one of the validation or test files.
 
@@ -49,13 +48,13 @@ def read_splits(
     """
     _check_scripts(recipe)
     stamps = [_stamp(path) for path in _files(_all(recipe), data)]
-    key = key_of([_VERSION, _data_fields(recipe), stamps, writing.key if writing else ""])
+    key = key_of([_VERSION, recipe.read_from, stamps, writing.key if writing else ""])
     fresh = False
 
     def build(scratch: Path) -> None:
         nonlocal fresh
         fresh = True
-        report = _Preparation(recipe, data, say, writing).write(scratch)
+        report = _Preparation(task, recipe, data, say, writing).write(scratch)
         (scratch / "report.json").write_text(_json(report), encoding="utf-8")
 
     folder = prepared(directory / "data", "rows", key, build)
@@ -72,28 +71,26 @@ def read_splits(
     return Splits(Spool(folder / "training.jsonl", parts, key), validation, report)
 
 
-def with_labels(recipe: Recipe, data: Path, directory: Path) -> Recipe:
-    """A classifier's recipe with the labels that its training data has, where it names none. Raises DataError.
+def with_labels(task: ReadingTask, recipe: Recipe, data: Path, directory: Path) -> Recipe:
+    """A recipe with the labels that its training data has, where it names none. Raises DataError.
 
     They are looked for once and kept below `directory`/data.
     """
-    if recipe.task != "classify":
-        return recipe
     if not recipe.labels:
         stamps = [_stamp(path) for path in _files(recipe.corpora, data)]
-        key = key_of([_VERSION, [dataclasses.asdict(corpus) for corpus in recipe.corpora], stamps])
+        key = key_of([_VERSION, recipe.read_from["corpora"], stamps])
 
         def build(scratch: Path) -> None:
             found = FoundLabels()
             for corpus in recipe.corpora:
-                for sample in read_samples(recipe, corpus, data):
+                for sample in read_samples(task, recipe, corpus, data):
                     if corpus.has_labels:
                         found.add(sample.mark, corpus)
             (scratch / "labels.json").write_text(json.dumps(found.sorted()), encoding="utf-8")
 
         folder = prepared(directory / "data", "labels", key, build)
         labels = json.loads((folder / "labels.json").read_text(encoding="utf-8"))
-        recipe = dataclasses.replace(recipe, labels=tuple(labels))
+        recipe = recipe.model_copy(update={"labels": tuple(labels)})
     check_number(recipe)
     return recipe
 
@@ -109,15 +106,6 @@ def _check_scripts(recipe: Recipe) -> None:
 
 def _json(report: Report) -> str:
     return json.dumps(report.to_dict(), ensure_ascii=False, indent=2) + "\n"
-
-
-def _data_fields(recipe: Recipe) -> dict[str, object]:
-    values = dataclasses.asdict(recipe)
-    names = (
-        "task", "seed", "corpora", "validation", "hold_out", "tests", "labels", "scarce_labels", "control", "packing",
-        "cleaning", "next_sentence",
-    )  # fmt: skip
-    return {name: values[name] for name in names}
 
 
 def _all(recipe: Recipe) -> tuple[Corpus, ...]:
@@ -141,8 +129,8 @@ def _stamp(path: Path) -> tuple[int, int]:
 class _Preparation:
     """One reading of all files."""
 
-    def __init__(self, recipe: Recipe, data: Path, say: Say, writing: Writing | None) -> None:
-        self._recipe, self._data, self._say, self._writing = recipe, data, say, writing
+    def __init__(self, task: ReadingTask, recipe: Recipe, data: Path, say: Say, writing: Writing | None) -> None:
+        self._task, self._recipe, self._data, self._say, self._writing = task, recipe, data, say, writing
         self._report = Report(labels=dict.fromkeys(recipe.labels, 0))
         self._read, self._said = 0, time.monotonic()
 
@@ -173,7 +161,7 @@ class _Preparation:
                 f"{self._report.training} training and {self._report.validation} validation rows, expected at least "
                 f"1 of each\n{self._report}"
             )
-        check_examples(recipe, self._report.labels)
+        self._task.check_labels(recipe, self._report.labels)
         return self._report
 
     def _held_out(self, corpus: Corpus, role: Role, texts: set[str], file: TextIO | None) -> None:
@@ -197,7 +185,8 @@ class _Preparation:
         seed, wanted = str(self._recipe.seed), self._recipe.hold_out
         heap: list[tuple[int, int, Sample]] = []  # the largest hash first
         hashes: set[int] = set()
-        for number, sample in enumerate(read_samples(self._recipe, corpus, self._data, None, self._complete)):
+        samples = read_samples(self._task, self._recipe, corpus, self._data, None, self._complete)
+        for number, sample in enumerate(samples):
             self._progress(corpus)
             hash = hash64("\n".join((*sample.texts.values(), sample.mark)), seed)
             if not sample.rows or (len(heap) == wanted and hash >= -heap[0][0]) or hash in hashes:
@@ -211,7 +200,7 @@ class _Preparation:
 
     def _train_on(self, corpus: Corpus, cleaner: Cleaner, chosen: dict[int, Sample], file: TextIO) -> None:
         entry = CorpusReport(corpus.name, "training", repeat=corpus.repeat)
-        apart = self._recipe.task == "translate"
+        apart = self._task.texts_stand_alone
         for number, sample in enumerate(self._samples(corpus, entry)):
             reason: str | None = "other_labels"
             if sample.rows:
@@ -219,7 +208,7 @@ class _Preparation:
             if reason is None:
                 entry.kept += 1
                 entry.examples_kept += len(sample.rows)
-                if self._recipe.task == "classify" and corpus.has_labels:
+                if sample.mark in self._report.labels:
                     self._report.labels[sample.mark] += 1
                 for row in sample.rows:
                     write_row(file, row)
@@ -232,7 +221,7 @@ class _Preparation:
         self._report.corpora.append(entry)
         broken = Broken(corpus)
         others, first = Counter[str](), ""
-        for sample in read_samples(self._recipe, corpus, self._data, broken, self._complete):
+        for sample in read_samples(self._task, self._recipe, corpus, self._data, broken, self._complete):
             entry.rows += 1
             self._progress(corpus)
             if not sample.rows:
@@ -248,9 +237,8 @@ class _Preparation:
         return written(corpus, _stamp(self._data / corpus.file), records, self._writing, self._say)
 
     def _compared(self, sample: Sample) -> Iterable[str]:
-        """A translation's texts each stand for themselves; two texts to classify are one."""
         texts = sample.texts.values()
-        return texts if self._recipe.task == "translate" else ("".join(texts),)
+        return texts if self._task.texts_stand_alone else ("".join(texts),)
 
     def _progress(self, corpus: Corpus) -> None:
         self._read += 1

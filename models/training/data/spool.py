@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from models.disk import move_into_place
-from models.training.data.rows import Passage, Row
+from models.training.data.rows import Passage, TextRow
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
@@ -53,17 +53,17 @@ def prepared(directory: Path, kind: str, key: str, build: Callable[[Path], None]
     return final
 
 
-def write_row(file: TextIO, row: Row) -> None:
+def write_row(file: TextIO, row: TextRow) -> None:
     """As one line of JSON: the fields of a row, in order."""
-    file.write(_encode([getattr(row, name) for name in Row.__slots__]) + "\n")
+    file.write(_encode([getattr(row, name) for name in TextRow.__slots__]) + "\n")
 
 
-def read_rows(file: TextIO) -> Iterator[Row]:
+def read_rows(file: TextIO) -> Iterator[TextRow]:
     for line in file:
         values = json.loads(line)
         if values[-1] is not None:
             values[-1] = Passage(*values[-1])
-        yield Row(*values)
+        yield TextRow(*values)
 
 
 class Spool:
@@ -78,7 +78,7 @@ class Spool:
     def __len__(self) -> int:
         return sum(rows * repeat for rows, repeat in self._parts)
 
-    def __iter__(self) -> Iterator[Row]:
+    def __iter__(self) -> Iterator[TextRow]:
         with self._path.open(encoding="utf-8") as file:
             rows = read_rows(file)
             for count, repeat in self._parts:

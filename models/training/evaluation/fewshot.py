@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 
 from models import formats
-from models.config import GPTConfig
 from models.tokenizer import Tokenizer
-from models.training.evaluation.likelihood import Window, negative_log_likelihoods
+from models.training.evaluation.likelihood import Window, context_of, negative_log_likelihoods
 from models.training.evaluation.metrics import Confusion
 
 _PLACES = re.compile(r"\{(text|pair|label)\}")
@@ -99,7 +98,7 @@ class FewShot:
 
     model: Any  # converted as the engine has it
     tokenizer: Tokenizer
-    config: GPTConfig
+    config: Any  # of a decoder
     template: Template
     words: Mapping[str, str]
     normalize_length: bool = False  # compare nats per token: else a label of many tokens is always less likely
@@ -124,7 +123,9 @@ class FewShot:
             questions.append(self.question(row, [pool[number] for number in drawn]))
         asked = [(row, question) for row, question in zip(rows, questions, strict=True) if question is not None]
         if not asked:
-            raise ValueError(f"all {len(rows)} texts are longer than the {self.config.context} tokens the model reads")
+            raise ValueError(
+                f"all {len(rows)} texts are longer than the {context_of(self.config)} tokens the model reads"
+            )
         flat = [window for _, question in asked for window in question.windows.values()]
         nats = iter(negative_log_likelihoods(self.model, flat, pad_id=self.config.pad_id, tick=tick))
         answers = []
@@ -145,7 +146,7 @@ class FewShot:
         """With as many of the examples as fit, the last ones; None where the text alone does not."""
         for kept in range(len(examples), -1, -1):
             windows = self._windows(row, examples[len(examples) - kept :])
-            if max(len(window.ids) for window in windows.values()) <= self.config.context + 1:
+            if max(len(window.ids) for window in windows.values()) <= context_of(self.config) + 1:
                 return Question(windows, kept)
         return None
 

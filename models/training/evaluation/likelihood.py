@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from models import formats
-from models.config import BertConfig, GPTConfig
+from models.config import Config
 from models.interface import CausalBatch, Prompts
 from models.tokenizer import Tokenizer
 
@@ -33,6 +33,11 @@ class Window:
     @property
     def scored(self) -> int:
         return len(self.ids) - self.first
+
+
+def context_of(config: Config) -> int:
+    """Tokens that a decoder reads at once: its start token, and all that it can say after it."""
+    return config.max_output + 1
 
 
 @dataclass(frozen=True)
@@ -98,7 +103,7 @@ def negative_log_likelihoods(
 def text_likelihood(
     model: Any,
     tokenizer: Tokenizer,
-    config: GPTConfig,
+    config: Any,  # of a decoder
     texts: Sequence[str],
     prompts: Sequence[str] | None = None,
     *,
@@ -114,7 +119,7 @@ def text_likelihood(
     for number, text in enumerate(texts):
         prompt = formats.generation_prompt(tokenizer, prompts[number] if prompts else "")
         ids = [*tokenizer.encode(formats.normalize(text)), config.end_id]
-        rows += windows(prompt, ids, config.context, stride)
+        rows += windows(prompt, ids, context_of(config), stride)
         owners += [number] * (len(rows) - len(owners))
     nats_each, tokens_each = [0.0] * len(texts), [0] * len(texts)
     nats = negative_log_likelihoods(model, rows, pad_id=config.pad_id, tick=track(len(rows)))
@@ -147,7 +152,7 @@ class MaskedWords:
 
 @torch.inference_mode()
 def masked_words(
-    model: Any, tokenizer: Tokenizer, config: BertConfig, texts: Sequence[tuple[str, str | None]], *, seed: int = 1
+    model: Any, tokenizer: Tokenizer, config: Config, texts: Sequence[tuple[str, str | None]], *, seed: int = 1
 ) -> MaskedWords:
     """Hide 15 % of each text's words, at least one, and have the model guess them.
 
@@ -159,7 +164,7 @@ def masked_words(
     random = torch.Generator().manual_seed(seed)
     device = next(model.parameters()).device
     read = [formats.classification_prompt(tokenizer, *text) for text in texts]
-    pieces = [(ids[: config.max_positions], segments[: config.max_positions]) for ids, segments in read]
+    pieces = [(ids[: config.max_prompt], segments[: config.max_prompt]) for ids, segments in read]
     right_T, words_T, nats_T = (torch.zeros(len(texts), dtype=torch.float64) for _ in range(3))
     for chosen in _batches([len(ids) for ids, _ in pieces]):
         tokens_BS, segments_BS = (

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, Self, get_args
 
 import yaml
+from pydantic import model_validator
 
 from models import formats
 from models.config import ConfigError
-from models.training.fields import read_fields
+from models.training.fields import RecipeError, Section, Texts
 
 Kind = Literal[
     "greeting",
@@ -43,8 +43,7 @@ _LATIN = "0-9A-Z_a-zÀ-ÖØ-öø-ÿ"
 _EDGE = rf"(?:(?<![{_LATIN}])|(?![{_LATIN}]))"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Case:
+class Case(Section):
     """A pattern is text with alternatives, `Good (morning|day) | Hello( there|)`, compared without case, punctuation
     and white space.
     """
@@ -52,22 +51,24 @@ class Case:
     kind: Kind
     source: str
     accept: str = ""  # pattern of the whole output
-    words: tuple[str, ...] = ()  # patterns of words, each of which the output has, in any order
-    copied: tuple[str, ...] = ()  # pieces of the source that the output has as they are
+    words: Texts = ()  # patterns of words, each of which the output has, in any order
+    copied: Texts = ()  # pieces of the source that the output has as they are
 
-    def __post_init__(self) -> None:
+    @model_validator(mode="after")
+    def _check(self) -> Self:
         for pattern in (*self.words, *filter(None, [self.accept])):
             try:
                 fits_nothing = re.fullmatch(_expression(pattern, ""), "")
             except re.error as error:
-                raise ConfigError(f"{self.source!r}: the pattern {pattern!r} cannot be read: {error}") from error
+                raise ValueError(f"{self.source!r}: the pattern {pattern!r} cannot be read: {error}") from error
             if fits_nothing:
-                raise ConfigError(f"{self.source!r}: the pattern {pattern!r} also fits an output without words")
+                raise ValueError(f"{self.source!r}: the pattern {pattern!r} also fits an output without words")
         lost = [piece for piece in self.copied if not has_whole(self.source, piece)]
         if lost:
-            raise ConfigError(f"{self.source!r} does not have {lost[0]!r}, which is to be copied from it")
+            raise ValueError(f"{self.source!r} does not have {lost[0]!r}, which is to be copied from it")
         if not (self.wordless or self.accept or self.words or self.copied):
-            raise ConfigError(f"{self.source!r} has words: say what is right with accept, words or copied")
+            raise ValueError(f"{self.source!r} has words: say what is right with accept, words or copied")
+        return self
 
     @property
     def wordless(self) -> bool:
@@ -137,8 +138,8 @@ def _read_cases(file: Path) -> list[Case]:
         for number, value in enumerate(listed, start=1):
             given = {"kind": kind, **value} if isinstance(value, dict) else value
             try:
-                cases.append(read_fields(Case, given, f"{kind}[{number}]"))
-            except ConfigError as error:
+                cases.append(Case.read(given, f"{kind}[{number}]"))
+            except RecipeError as error:
                 raise ConfigError(f"{file}: {error}") from error
     if not cases:
         raise ConfigError(f"{file} has no cases")

@@ -48,7 +48,7 @@ class TestFile:
 
         `columns` says what the file's are: in its order, or by name (`text=review`). Without it they are looked for by
         what people call them, and first by `known`. Only the first `limit` rows are read; `documents` makes one of
-        the lines of plain text up to a blank one. Raises DataError and ConfigError, which name the file.
+        the lines of plain text up to a blank one. Raises DataError and RecipeError, which name the file.
         """
         if columns:
             corpus = _told(path, columns, _format(path, format, columns))
@@ -103,13 +103,13 @@ def places(template: str) -> list[str]:
 
 
 def known_columns(path: Path, wanted: Sequence[str], format: Format | None = None) -> tuple[str, ...]:
-    """Which of `wanted` a file's own names have. Raises DataError and ConfigError, which name the file."""
+    """Which of `wanted` a file's own names have. Raises DataError and RecipeError, which name the file."""
     return tuple(find(columns_of(path, _format(path, format)), wanted))
 
 
 def _format(path: Path, format: Format | None, columns: Sequence[str] = ()) -> Format:
     format = format or ("text" if path.suffix == ".txt" and len(columns) < 2 else None)
-    return Corpus(file=path.name, columns=("text",), format=format).layout
+    return Corpus.read({"file": path.name, "columns": ["text"], "format": format}, str(path)).layout
 
 
 def _told(path: Path, columns: Sequence[str], format: Format) -> Corpus:
@@ -118,7 +118,8 @@ def _told(path: Path, columns: Sequence[str], format: Format) -> Corpus:
     names = {column: name for column, name in pairs if name}
     own = tuple(column for column, _ in pairs)
     header = format != "csv" or bool(names) or bool({*own} & {*columns_of(path, format)})
-    return Corpus(file=path.name, columns=own, format=format, names=names, header=header)
+    fields = {"file": path.name, "columns": own, "format": format, "names": names, "header": header}
+    return Corpus.read(fields, str(path))
 
 
 def _found(
@@ -138,7 +139,8 @@ def _found(
             f"{path}: {has}say what the columns of {format} are, such as --columns {','.join(needed)}{named}"
         )
     names = {column: name for column, name in found.items() if column != name}
-    return Corpus(file=path.name, columns=tuple(found) or tuple(needed), format=format, names=names)
+    fields = {"file": path.name, "columns": tuple(found) or tuple(needed), "format": format, "names": names}
+    return Corpus.read(fields, str(path))
 
 
 def _joined(records: Iterable[Record], column: str) -> list[dict[str, str]]:

@@ -41,7 +41,7 @@ class TrainingText:
 
     def __init__(self, recipe: Recipe, data: Path, say: Callable[[str], object], cache: Path | None = None) -> None:
         """Raises DataError where a training file is not in the folder `data`."""
-        if recipe.task != "translate":
+        if not recipe.language_pairs:
             raise DataError(f"a recipe to {recipe.task} has no two sides of a sentence")
         self._recipe, self._data, self._say = recipe, data, say
         self._cache = (default_cache() if cache is None else cache) / "training-text"

@@ -8,8 +8,8 @@ import pytest
 
 from models.checkpoint import Manifest
 from models.training.evaluation.metrics import translation_quality
-from models.training.evaluation.recipes import Answered, Measured, label_scores
 from models.training.evaluation.resampling import Sample
+from models.training.evaluation.scores import Answered, Measured, label_scores
 from models.training.gate import GateError, Verdict, judge
 
 SIGNATURE = "nrefs:1|case:mixed|eff:no|tok:13a"

@@ -9,7 +9,7 @@ import pytest
 from models import checkpoint
 from models.checkpoint import CheckpointError
 from models.registry import Registry, RegistryError
-from models.training.evaluation.recipes import Answered, Measured, label_scores
+from models.training.evaluation.scores import Answered, Measured, label_scores
 from models.training.gate import GateError
 from models.training.publishing import publish, set_scores
 from tests import checkpoints

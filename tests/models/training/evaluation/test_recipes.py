@@ -8,7 +8,7 @@ import pytest
 
 from models.checkpoint import sha256_of
 from models.training.evaluation.likelihood import Likelihood, MaskedWords
-from models.training.evaluation.recipes import (
+from models.training.evaluation.scores import (
     Answered,
     classification_scores,
     generation_scores,

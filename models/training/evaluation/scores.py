@@ -1,0 +1,130 @@
+"""Scores as a manifest keeps them, from answers that somebody else computes.
+
+Those of a recipe's tests are a task's: `models.training.tasks` takes any function from inputs to outputs, which may be
+the serving engine (`service.scoring`), a running service, or another system that is compared with.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from models import formats
+from models.checkpoint import sha256_of
+from models.training.data.readers import path_of
+from models.training.evaluation.likelihood import Likelihood, MaskedWords
+from models.training.evaluation.metrics import (
+    label_samples,
+    masked_word_samples,
+    rounded,
+    text_samples,
+    tokenizer_of,
+    translation_quality,
+)
+from models.training.evaluation.resampling import Sample, wilson
+from models.training.recipe import Recipe
+from models.training.sections import Corpus
+
+SURE = 0.8  # a confidence; of a text that no label fits it is to be lower
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What a classifier says of one text."""
+
+    label: str
+    confidence: float  # its probability
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """One test."""
+
+    scores: dict[str, Any]  # as a manifest keeps them
+    judged: tuple[str, Sample] | None = None  # the measure by which two versions are compared; None: they are not
+
+    def of_file(self, sha256: str) -> Measured:
+        """With the hash of the file it was measured on."""
+        return replace(self, scores={**self.scores, "sha256": sha256})
+
+
+def translated(hypotheses: Sequence[str], references: Sequence[str], language: str) -> Measured:
+    quality = translation_quality(hypotheses, references, tokenizer_of(language))
+    return Measured(quality.scores, (quality.headline, quality.samples[quality.headline]))
+
+
+def label_scores(answers: Sequence[Answered], expected: Sequence[str], labels: Sequence[str]) -> Measured:
+    """`labels`: those that may be expected; an answer may be another one, which is wrong. Of texts that no label fits,
+    the share that is answered with a confidence below `SURE`.
+
+    Raises ValueError when the lengths differ or there is nothing to measure.
+    """
+    if not any(expected):
+        unsure = sum(answer.confidence < SURE for answer in answers)
+        low, high = wilson(unsure, len(answers))
+        return Measured(
+            {
+                "unsure": round(unsure / len(answers), 4),
+                "intervals": {"unsure": [round(low, 4), round(high, 4)]},
+                "confidence_below": SURE,
+                "texts": len(answers),
+            }
+        )
+    given = [answer.label for answer in answers]
+    samples = label_samples(
+        given, [answer.confidence for answer in answers], expected, sorted({*labels, *given, *expected})
+    )
+    return Measured({**_figures(samples, 4), "texts": len(expected)}, ("accuracy", samples["accuracy"]))
+
+
+def masked_word_scores(found: MaskedWords, texts: int) -> Measured:
+    """Raises ValueError where the texts have no word to hide."""
+    if not found.words:
+        raise ValueError(f"{texts} texts have no word to hide")
+    samples = masked_word_samples(found.right_each, found.words_each, found.nats_each)
+    accuracy = samples["masked_word_accuracy"]
+    figures = _figures(samples, 4, masked_word_perplexity=2)
+    return Measured({**figures, "texts": texts}, ("masked_word_accuracy", accuracy))
+
+
+def text_scores(found: Likelihood, texts: Sequence[str]) -> Measured:
+    """Of texts as they are written; what a model reads of them is normalized, and those are the bytes that count."""
+    sizes = [len(formats.normalize(text).encode()) for text in texts]
+    samples = text_samples(found.nats_each, found.tokens_each, sizes)
+    figures = _figures(samples, 4, perplexity=2)
+    return Measured({**figures, "texts": len(texts)}, ("bits_per_byte", samples["bits_per_byte"]))
+
+
+def _figures(samples: Mapping[str, Sample], digits: int, **other_digits: int) -> dict[str, Any]:
+    """Each measure's value, and all their intervals."""
+    values = {name: round(sample.value, other_digits.get(name, digits)) for name, sample in samples.items()}
+    intervals = {
+        name: list(rounded(sample.interval(), other_digits.get(name, digits))) for name, sample in samples.items()
+    }
+    return {**values, "intervals": intervals}
+
+
+def name_of(corpus: Corpus) -> str:
+    """What its scores are kept under: the file's name, of parallel files the first one's, without the last suffix."""
+    return Path(corpus.file or next(iter(corpus.files.values()))).stem
+
+
+def hashes_of(recipe: Recipe, data: Path) -> dict[str, str]:
+    """SHA-256 of the file behind each test's name; where they are several, of their hashes."""
+    files: dict[str, list[Path]] = {}
+    for corpus in recipe.tests:
+        files.setdefault(name_of(corpus), []).extend(
+            path_of(data, file) for file in corpus.files.values() or (corpus.file,)
+        )
+    found = {}
+    for name, paths in files.items():
+        hashes = [sha256_of(path) for path in dict.fromkeys(paths)]
+        found[name] = hashes[0] if len(hashes) == 1 else hash_of_texts(hashes)
+    return found
+
+
+def hash_of_texts(texts: Sequence[str]) -> str:
+    return hashlib.sha256("".join(f"{text}\n" for text in texts).encode()).hexdigest()

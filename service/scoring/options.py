@@ -1,0 +1,90 @@
+"""What an evaluation is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from models.checkpoint import FindBase
+from models.precision import Precision
+from models.training.evaluation.fewshot import Template
+from models.training.evaluation.testfile import TestFile
+from models.training.sections import Format
+from service.messages import Decoding
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shots:
+    """Of a few-shot evaluation."""
+
+    counts: tuple[int, ...]  # of examples in the prompt
+    template: Template
+    words: Mapping[str, str]  # label -> what it is called in the template
+    examples: Path | None = None  # None: drawn from the head of the file
+    pool: int = 64  # rows of that head
+    normalize_length: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgedPrompts:
+    """Of an evaluation of what a generator says when it is asked for a label."""
+
+    judge: Path  # checkpoint directory of a classifier
+    prompts: Mapping[str, str]  # prompt -> the label it is to get
+    samples: int  # of each
+    decoding: Decoding
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    data: Path | None = None
+    columns: tuple[str, ...] = ()
+    format: Format | None = None
+    limit: int | None = None
+    precision: Precision = "auto"
+    seed: int = 1
+    pairs: tuple[tuple[str, str], ...] = ()  # none: all of the checkpoint's that the columns have
+    decoding: Decoding = field(default_factory=lambda: Decoding(num_beams=4))  # of a translator
+    tokenize: str | None = None  # None: by the target language
+    training_data: Path | None = None  # folder of the files that the checkpoint's recipe was trained on
+    worst: int = 5
+    label_column: str = ""  # "": label, or what a file without `columns` seems to call it
+    labels: Mapping[str, str] = field(default_factory=dict)
+    prompt: str = ""
+    stride: int | None = None
+    shots: Shots | None = None
+    steering: JudgedPrompts | None = None
+    suite: Path | None = None  # of robustness
+    base: FindBase | None = None  # of a checkpoint that is kept beside one
+
+    @property
+    def labelled_by(self) -> str:
+        """The column of the labels, as rows have it."""
+        return self.label_column or "label"
+
+    @property
+    def file(self) -> Path:
+        if self.data is None:
+            raise ValueError("say what to measure on: --data FILE")
+        return self.data
+
+    def read(
+        self,
+        needed: Sequence[str],
+        *,
+        optional: Sequence[str] = (),
+        known: Mapping[str, Sequence[str]] | None = None,
+        documents: bool = False,
+    ) -> TestFile:
+        """The file to measure on."""
+        return TestFile.read(
+            self.file,
+            needed,
+            columns=self.columns,
+            format=self.format,
+            limit=self.limit,
+            optional=optional,
+            known=known,
+            documents=documents,
+        )
