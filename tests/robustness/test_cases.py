@@ -10,7 +10,7 @@ import pytest
 import models.training
 from models.training.evaluation.robustness import Verdict
 from models.training.evaluation.suite import KINDS, Case, Direction, read_suite
-from models.training.recipe import Recipe
+from models.training.loading import load_recipe
 
 CASES = Path(__file__).parent / "cases"
 RECIPES = sorted((Path(models.training.__file__).parent / "recipes").glob("*.yaml"))
@@ -108,6 +108,6 @@ def test_a_source_given_back_is_right_where_there_is_nothing_to_translate(suite:
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_no_recipe_trains_on_the_cases(path: Path) -> None:
-    recipe = Recipe.load(path)
+    recipe = load_recipe(path)
     names = [name for corpus in (*recipe.corpora, *recipe.validation) for name in (corpus.file, *corpus.files.values())]
     assert not [name for name in names if name.endswith(".yaml") or "robustness" in name]

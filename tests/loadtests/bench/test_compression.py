@@ -15,7 +15,7 @@ from loadtests.bench.compression import Texts, compare, ppmd_size, primed_bits_p
 from models import checkpoint
 from models.checkpoint import Checkpoint
 from models.training.evaluation.likelihood import text_likelihood
-from models.training.recipe import Recipe
+from models.training.loading import read_recipe
 from tests import checkpoints, recipes
 
 TRAINING = [f"정말 재미있는 영화 {n}" for n in range(60)]
@@ -74,7 +74,7 @@ def test_the_texts_of_a_recipe_are_those_it_trains_on_cleaned_and_without_contro
         file.write("9\tㅋㅋㅋㅋㅋㅋㅋㅋ\n9\t정말   좋은\u3000영화였다고 생각한다\n")
     plain = {**recipes.RECIPES["generator"], "training": recipes.TRAINING, "cleaning": {"max_repeat": 4}}
     manifest = dataclasses.replace(
-        generator.manifest, training={"recipe": json.loads(json.dumps(dataclasses.asdict(Recipe.from_dict(plain))))}
+        generator.manifest, training={"recipe": json.loads(json.dumps(read_recipe(plain).model_dump()))}
     )
     texts = compression.of_recipe(
         dataclasses.replace(generator, manifest=manifest), data, tmp_path / "spool", lambda line: None

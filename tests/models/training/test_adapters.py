@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from models import checkpoint
 from models.registry import Registry
 from models.training import run, trainer
-from models.training.recipe import Recipe
+from models.training.loading import read_recipe
 from models.training.run import Job
 from models.training.sections import RecipeError
 from models.training.state import latest_state
@@ -166,7 +166,7 @@ def test_only_what_is_published_can_have_adapters_beside_it(write_recipe, recipe
 )
 def test_a_recipe_that_makes_no_sense_is_refused(recipes, changes, complaint) -> None:
     with pytest.raises(RecipeError, match=complaint):
-        Recipe.from_dict({**tuned(recipes, "classifier"), **changes})
+        read_recipe({**tuned(recipes, "classifier"), **changes})
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])

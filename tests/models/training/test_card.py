@@ -13,7 +13,7 @@ from models import checkpoint
 from models.checkpoint import Manifest
 from models.lineage import DISTILLED_FROM, STARTS_FROM, Ancestor
 from models.training.card import render, write_card
-from models.training.recipe import Recipe
+from models.training.loading import load_recipe
 from tests import checkpoints
 
 RECIPES = Path(__file__).resolve().parents[3] / "models" / "training" / "recipes"
@@ -40,7 +40,7 @@ REPORT = {
 def translator(tmp_path: Path) -> Path:
     directory = tmp_path / "translator"
     made = checkpoints.translator(directory)
-    recipe = dataclasses.asdict(Recipe.load(RECIPES / "translator.yaml"))
+    recipe = load_recipe(RECIPES / "translator.yaml").model_dump()
     manifest = dataclasses.replace(
         made.manifest,
         scores=SCORES,
@@ -162,7 +162,7 @@ def test_the_recipe_in_the_card_can_be_run_again(translator, tmp_path):
     text = (translator / "README.md").read_text()
     written = text.split("<summary>Recipe</summary>")[1].split("```yaml\n")[1].split("```")[0]
     (tmp_path / "again.yaml").write_text(written)
-    assert Recipe.load(tmp_path / "again.yaml") == Recipe.load(RECIPES / "translator.yaml")
+    assert load_recipe(tmp_path / "again.yaml") == load_recipe(RECIPES / "translator.yaml")
 
 
 @pytest.mark.parametrize("name", ["classifier", "generator"])

@@ -9,8 +9,8 @@ import pytest
 import models.training
 from models import formats
 from models.training.data.readers import path_of
-from models.training.data.rows import read_corpus
-from models.training.recipe import Recipe
+from models.training.loading import load_recipe
+from tests.models.training.reading import read_corpus
 
 RECIPES = Path(models.training.__file__).parent / "recipes"
 CONTRAST, NEUTRAL = "sentiment.contrast.ko.tsv", "sentiment.neutral.ko.tsv"
@@ -38,13 +38,13 @@ def test_no_case_is_there_twice_and_all_are_short_and_as_typed() -> None:
 
 @pytest.mark.parametrize("name", ["encoder", "rater", "classifier-teacher", "classifier"])
 def test_no_recipe_on_the_way_to_the_classifier_trains_on_them(name: str) -> None:
-    recipe = Recipe.load(RECIPES / f"{name}.yaml")
+    recipe = load_recipe(RECIPES / f"{name}.yaml")
     assert {CONTRAST, NEUTRAL} <= {corpus.file for corpus in recipe.tests}
     assert not {CONTRAST, NEUTRAL} & {corpus.file for corpus in (*recipe.corpora, *recipe.validation)}
 
 
 def test_they_are_read_where_the_data_folder_lacks_them(tmp_path: Path) -> None:
-    recipe = Recipe.load(RECIPES / "classifier.yaml")
+    recipe = load_recipe(RECIPES / "classifier.yaml")
     read = {corpus.file: list(read_corpus(recipe, corpus, tmp_path)) for corpus in recipe.tests[1:]}
     assert {row.target for row in read[CONTRAST]} == {"negative", "positive"}
     assert [row.target for row in read[NEUTRAL]] == [""] * len(cases(NEUTRAL))

@@ -8,8 +8,10 @@ import yaml
 from models.training.data.look import look_at
 from models.training.data.readers import DataError
 from models.training.draft import draft, name_of
+from models.training.loading import read_recipe
 from models.training.recipe import Recipe
 from models.training.start import check_model
+from models.training.tasks import DRAFTED
 
 
 def reviews(path: Path, labels: dict[str, int], length: int = 3) -> Path:
@@ -23,7 +25,7 @@ def reviews(path: Path, labels: dict[str, int], length: int = 3) -> Path:
 
 
 def made(path: Path, task: str, **told: object) -> Recipe:
-    recipe = Recipe.from_dict(yaml.safe_load(draft(look_at(path, task), task, "own", **told)))
+    recipe = read_recipe(yaml.safe_load(draft(look_at(path, DRAFTED[task]), DRAFTED[task], "own", **told)))
     check_model(recipe, None, path)
     return recipe
 
@@ -43,8 +45,8 @@ def test_a_model_grows_with_the_text_and_its_training_ends_in_time(tmp_path: Pat
 
 def test_rare_labels_are_left_out_and_it_says_so(tmp_path: Path) -> None:
     path = reviews(tmp_path / "a.csv", {"positive": 20, "negative": 20, "negativ": 1})
-    text = draft(look_at(path, "classify"), "classify", "own")
-    recipe = Recipe.from_dict(yaml.safe_load(text))
+    text = draft(look_at(path, DRAFTED["classify"]), DRAFTED["classify"], "own")
+    recipe = read_recipe(yaml.safe_load(text))
     assert recipe.labels == ("negative", "positive")
     assert recipe.corpora[0].other_labels == "leave_out"
     assert "# Left out, with fewer than 5 rows each: negativ." in text
@@ -87,4 +89,4 @@ def test_what_nothing_can_be_learned_from_is_refused(tmp_path: Path, labels: dic
 
 def test_a_model_is_named_after_the_file(tmp_path: Path) -> None:
     path = reviews(tmp_path / "Our Reviews (2024).csv", {"a": 20, "b": 20})
-    assert name_of(look_at(path, "classify")) == "our-reviews-2024"
+    assert name_of(look_at(path, DRAFTED["classify"])) == "our-reviews-2024"

@@ -10,9 +10,11 @@ import torch
 from models import checkpoint
 from models.training import run, soft_labels
 from models.training.data.examples import Example, Examples
-from models.training.recipe import Recipe
+from models.training.data.rows import TextRow
+from models.training.loading import read_recipe
 from models.training.sections import Distillation, RecipeError
 from models.training.soft_labels import DistilledClassification, TaughtExample, TaughtExamples, Teacher
+from models.training.tasks.classify import CLASSIFY
 from models.training.trainer import Interrupted
 
 UNLABELLED = {"file": "rated.tsv", "columns": ["_", "text"]}
@@ -96,12 +98,12 @@ def test_teachers_go_on_where_they_were_interrupted_and_read_nothing_twice(
     read: list[int] = []
     probabilities = Teacher.probabilities
 
-    def counting(self, recipe, rows, temperature):
+    def counting(self, task, recipe, rows, temperature):
         if len(read) == 2:
             read.append(0)
             raise Interrupted("asked to stop")
         read.append(len(rows))
-        return probabilities(self, recipe, rows, temperature)
+        return probabilities(self, task, recipe, rows, temperature)
 
     monkeypatch.setattr(Teacher, "probabilities", counting)
     job = job_of(write_recipe(student), data, tmp_path / "runs")
@@ -174,10 +176,10 @@ class _Says:
 
 
 def test_labels_in_another_order_are_put_in_the_recipes(teacher: Path, recipes: dict) -> None:
-    recipe = Recipe.from_dict(recipes["classifier"])
-    rows = [run.Row("정말 재미있는 영화 3", ""), run.Row("정말 지루한 영화 3", "")]
-    found = Teacher(teacher, ("negative", "positive"), torch.device("cpu")).probabilities(recipe, rows, 1.0)
-    turned = Teacher(teacher, ("positive", "negative"), torch.device("cpu")).probabilities(recipe, rows, 1.0)
+    recipe = read_recipe(recipes["classifier"])
+    rows = [TextRow("정말 재미있는 영화 3", ""), TextRow("정말 지루한 영화 3", "")]
+    found = Teacher(teacher, ("negative", "positive"), torch.device("cpu")).probabilities(CLASSIFY, recipe, rows, 1.0)
+    turned = Teacher(teacher, ("positive", "negative"), torch.device("cpu")).probabilities(CLASSIFY, recipe, rows, 1.0)
     np.testing.assert_allclose(found, turned[:, ::-1])
     assert found[0, 1] > 0.5 > found[1, 1]
 
@@ -201,13 +203,13 @@ def test_a_teacher_that_is_not_there_is_named(write_recipe, student, data, tmp_p
         ({"corpora": [UNLABELLED]}, "beside a first corpus that has them"),
         ({"hold_out": 0, "validation": [UNLABELLED]}, "texts without labels are for teachers"),
         ({"distillation": {"teachers": []}}, "teachers is empty"),
-        ({"distillation": {"teachers": ["t"], "temperature": 0}}, "temperature is 0.0, expected more than 0"),
-        ({"distillation": {"teachers": ["t"], "weight": 1.5}}, "weight is 1.5, expected more than 0 and at most 1"),
+        ({"distillation": {"teachers": ["t"], "temperature": 0}}, "temperature is 0, expected more than 0"),
+        ({"distillation": {"teachers": ["t"], "weight": 1.5}}, "weight is 1.5, expected at most 1"),
     ],
 )
 def test_a_recipe_that_nobody_can_teach_is_refused(student, changes, complaint) -> None:
     with pytest.raises(RecipeError, match=complaint):
-        Recipe.from_dict({**student, **changes})
+        read_recipe({**student, **changes})
 
 
 def test_examples_that_are_taught_are_read_as_others() -> None:

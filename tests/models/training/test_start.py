@@ -5,6 +5,7 @@ import torch
 
 from models.architectures import build
 from models.registry import Registry
+from models.training.loading import read_recipe
 from models.training.recipe import Recipe
 from models.training.sections import RecipeError
 from models.training.start import check_model, new_config, resolve_start
@@ -22,7 +23,7 @@ CLASSIFIER = {
 
 
 def recipe(**changes: object) -> Recipe:
-    return Recipe.from_dict({**CLASSIFIER, **changes})
+    return read_recipe({**CLASSIFIER, **changes})
 
 
 @pytest.fixture
@@ -76,9 +77,9 @@ def test_what_is_neither_a_run_nor_published_is_said(runs: Path) -> None:
     ("name", "changes", "complaint"),
     [
         ("generator", {"model": {"widht": 32}}, r"model has no field 'widht' \(did you mean 'width'\?\); known are "),
-        ("generator", {"model": {"width": "wide"}}, "model.width is 'wide', expected int"),
+        ("generator", {"model": {"width": "wide"}}, "model.width is 'wide', expected a valid integer"),
         ("generator", {"model": {"heads": 5}}, "width 32 is not a multiple of heads 5"),
-        ("generator", {"model": {"layers": None}}, "model.layers is None, expected int"),
+        ("generator", {"model": {"layers": None}}, "model.layers is None, expected a valid integer"),
         (
             "generator",
             {"model": {"architecture": "gtp"}},
@@ -92,14 +93,14 @@ def test_what_is_neither_a_run_nor_published_is_said(runs: Path) -> None:
 )
 def test_a_model_that_cannot_be_built_is_known_from_the_recipe_alone(name, changes, complaint) -> None:
     values = recipes.RECIPES[name]
-    wrong = Recipe.from_dict({**values, **{key: {**values[key], **fields} for key, fields in changes.items()}})
+    wrong = read_recipe({**values, **{key: {**values[key], **fields} for key, fields in changes.items()}})
     with pytest.raises(RecipeError, match=f"^own.yaml: .*{complaint}"):
         check_model(wrong, None, Path("own.yaml"))
 
 
 def test_what_a_task_cannot_start_from_is_refused(runs: Path) -> None:
     values = {**recipes.GENERATOR, "model": {}, "tokenizer": None, "start": "encoder"}
-    wrong = Recipe.from_dict(values)
+    wrong = read_recipe(values)
     with pytest.raises(RecipeError, match="start: encoder is 'bert', a recipe to generate takes 'gpt'"):
         check_model(wrong, resolve_start(wrong, runs, "nowhere"), Path("own.yaml"))
     misspelt = recipe(model={"widht": 7})

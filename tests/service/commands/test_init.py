@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from models import checkpoint
-from models.training.recipe import Recipe
+from models.training.loading import load_recipe
 from service.cli import app
 
 ANIMALS = {"cat": "chat", "dog": "chien", "bird": "oiseau", "horse": "cheval", "fish": "poisson", "wolf": "loup"}
@@ -95,7 +95,7 @@ def test_what_it_saw_is_what_it_writes(tmp_path: Path, monkeypatch: pytest.Monke
     )
     assert "left out, with fewer than 5 rows each: god" in output
     assert "1 rows cannot be read; the first: own.csv:183: column Sentiment is empty" in output
-    recipe = Recipe.load(tmp_path / "r.yaml")
+    recipe = load_recipe(tmp_path / "r.yaml")
     assert (recipe.name, recipe.labels, recipe.training.max_minutes) == ("mood", ("bad", "good"), 3)
     assert recipe.corpora[0].names == {"text": "Review", "label": "Sentiment"}
     assert recipe.corpora[0].other_labels == "leave_out"
@@ -107,7 +107,7 @@ def test_a_recipe_that_is_there_is_not_overwritten_unless_forced(tmp_path: Path)
     assert f"{out} is there already: --force overwrites it" in refused("init", "generate", file, "--out", out)
     assert out.read_text() == "mine"
     triptych("init", "generate", file, "--out", out, "--force")
-    assert Recipe.load(out).packing == "blocks"
+    assert load_recipe(out).packing == "blocks"
 
 
 @pytest.mark.parametrize(

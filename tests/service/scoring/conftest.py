@@ -10,7 +10,7 @@ import torch
 from rich.console import Console
 
 from models import checkpoint
-from models.training.recipe import Recipe
+from models.training.loading import read_recipe
 from tests import checkpoints, recipes
 
 MAKE = {
@@ -56,7 +56,7 @@ def of_recipe(tmp_path: Path) -> Callable[..., Path]:
         directory = tmp_path / "run" / "checkpoint"
         made = MAKE[name](directory)
         plain = {**recipes.RECIPES[name], "training": recipes.TRAINING, **fields}
-        recipe = dataclasses.asdict(Recipe.from_dict(plain))
+        recipe = read_recipe(plain).model_dump()
         checkpoint.write_manifest(directory, dataclasses.replace(made.manifest, training={"recipe": recipe}))
         return directory
 

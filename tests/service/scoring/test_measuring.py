@@ -12,7 +12,8 @@ from models.checkpoint import read_manifest, write_manifest
 from models.registry import Registry
 from models.training.evaluation.fewshot import Template
 from service.messages import Decoding
-from service.scoring.measuring import Options, Shots, Steering, measure, measure_recipe
+from service.scoring.measuring import measure, measure_recipe
+from service.scoring.options import JudgedPrompts, Options, Shots
 
 LABELS = {"0": "negative", "1": "positive"}
 LABELLED = {"columns": ("label", "text"), "labels": LABELS, "precision": "float32"}
@@ -148,8 +149,8 @@ def test_few_shot_says_what_it_lacks(made: dict[str, Path], data: Path, console:
         measure(made["classifier"], Options(data=file, shots=shots, **LABELLED), console)
 
 
-def steering(judge: Path, samples: int = 6, **decoding: object) -> Steering:
-    return Steering(
+def steering(judge: Path, samples: int = 6, **decoding: object) -> JudgedPrompts:
+    return JudgedPrompts(
         judge=judge,
         prompts={"<rating:1>": "negative", "<rating:9>": "positive"},
         samples=samples,

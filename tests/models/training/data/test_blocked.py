@@ -7,7 +7,7 @@ import pytest
 
 import models.training
 from models.training.data.blocked import BlockedWords
-from models.training.recipe import Recipe
+from models.training.loading import load_recipe
 
 WORDS = ("시발", "씨발", "ㅅㅂ", "새끼", "존나", "병신", "ㅄ", "썅", "Fuck")
 BLOCKED = BlockedWords(WORDS, allowed=("시발점", "새끼손가락"))
@@ -15,7 +15,7 @@ FORMS = ("NFC", "NFD", "NFKC", "NFKD")
 
 
 def shipped() -> BlockedWords:
-    rules = Recipe.load(Path(models.training.__file__).parent / "recipes" / "generator.yaml").cleaning
+    rules = load_recipe(Path(models.training.__file__).parent / "recipes" / "generator.yaml").cleaning
     return BlockedWords(rules.blocked, rules.allowed)
 
 

@@ -102,4 +102,4 @@ def test_a_row_with_a_text_like_a_held_out_one_is_left_out_and_a_pair_counts_as_
 
 
 def test_every_rule_of_a_recipe_has_a_reason_of_its_name():
-    assert set(Cleaning.__dataclass_fields__) - {"allowed"} <= set(REASONS)
+    assert set(Cleaning.model_fields) - {"allowed"} <= set(REASONS)

@@ -1,17 +1,15 @@
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 
 from models import formats
 from models.tokenizer import Tokenizer, train_byte_bpe, train_wordpiece
 from models.training.data import examples as module
-from models.training.data.examples import Example, Examples, encode
-from models.training.data.rows import Row
-from models.training.data.splits import read_splits
-from models.training.recipe import Recipe
+from models.training.data.examples import Example, Examples
+from models.training.data.rows import TextRow
+from models.training.loading import load_recipe
+from tests.models.training.reading import encode, read_splits
 
 WORDS = ["영화", "최고", "정말", "감동"]
 
@@ -28,7 +26,7 @@ def bytes_only() -> Tokenizer:
 
 @pytest.fixture
 def recipe(write_recipe, recipes):
-    return lambda name, **changes: Recipe.load(write_recipe({**recipes[name], **changes}))
+    return lambda name, **changes: load_recipe(write_recipe({**recipes[name], **changes}))
 
 
 def as_lists(examples: Examples) -> list[tuple[list[int], list[int]]]:
@@ -50,9 +48,9 @@ def test_examples_are_given_back_with_their_lengths():
 def test_ids_are_those_of_the_formats_that_serving_uses(recipe, wordpiece, bytes_only, name, monkeypatch):
     monkeypatch.setattr(module, "_AHEAD", 2)  # more than one chunk
     some = {
-        "translator": [Row("le  chat", "the cat", language="en"), Row("cat", "chat", language="fr")] * 3,
-        "classifier": [Row("정말 최고", "positive", pair="영화"), Row("정말", "negative")] * 3,
-        "generator": [Row("", "정말", control="<rating:9>"), Row("", "ﬁn")] * 3,
+        "translator": [TextRow("le  chat", "the cat", language="en"), TextRow("cat", "chat", language="fr")] * 3,
+        "classifier": [TextRow("정말 최고", "positive", pair="영화"), TextRow("정말", "negative")] * 3,
+        "generator": [TextRow("", "정말", control="<rating:9>"), TextRow("", "ﬁn")] * 3,
     }[name]
     expected = {
         "translator": lambda row: (
@@ -78,12 +76,18 @@ def test_two_parts_of_a_text_are_source_and_target(recipe, wordpiece):
     pretrain = recipe("encoder")
     begin, end = wordpiece.id("[CLS]"), wordpiece.id("[SEP]")
     ids = wordpiece.encode
-    found = encode(pretrain, wordpiece, [Row("정말 최고", "영화"), Row("감동", "")], (32, 32), None)
+    found = encode(pretrain, wordpiece, [TextRow("정말 최고", "영화"), TextRow("감동", "")], (32, 32), None)
     assert as_lists(found) == [([begin, *ids("정말 최고"), end], [*ids("영화"), end]), ([begin, *ids("감동"), end], [])]
 
 
 def test_a_long_text_to_classify_is_cut_and_keeps_its_end_token(recipe, wordpiece):
-    found = encode(recipe("classifier"), wordpiece, [Row("영화 " * 100, "positive")], (32, 1), None)
+    found = encode(
+        recipe("classifier"),
+        wordpiece,
+        [TextRow("영화 " * 100, "positive")],
+        (32, 1),
+        None,
+    )
     (example,) = found
     assert len(example.source) == 32
     assert example.source[-1] == wordpiece.id("[SEP]")
@@ -95,7 +99,13 @@ def test_of_two_texts_to_classify_the_longer_is_cut_and_both_keep_their_separato
     end = wordpiece.id("[SEP]")
     long, short = "영화 " * 100, "정말 최고"
     for text, pair in ((long, short), (short, long), (long, long)):
-        ((example),) = encode(recipe("classifier"), wordpiece, [Row(text, "positive", pair=pair)], (32, 1), None)
+        ((example),) = encode(
+            recipe("classifier"),
+            wordpiece,
+            [TextRow(text, "positive", pair=pair)],
+            (32, 1),
+            None,
+        )
         assert len(example.source) == 32
         assert example.source[-1] == end
         assert np.count_nonzero(example.source == end) == 2
@@ -104,7 +114,11 @@ def test_of_two_texts_to_classify_the_longer_is_cut_and_both_keep_their_separato
 
 
 def test_a_translation_that_is_too_long_is_left_out_and_counted_with_its_repeats(recipe, bytes_only):
-    some = [Row("a" * 9, "b", language="en"), *[Row("a", "b" * 9, language="en")] * 3, Row("a", "b", language="en")]
+    some = [
+        TextRow("a" * 9, "b", language="en"),
+        *[TextRow("a", "b" * 9, language="en")] * 3,
+        TextRow("a", "b", language="en"),
+    ]
     found = encode(recipe("translator"), bytes_only, some, (8, 8), None)
     assert len(found) == 1
     assert found.too_long == "longer than the model takes, of 5 rows: 4 left out"
@@ -112,7 +126,13 @@ def test_a_translation_that_is_too_long_is_left_out_and_counted_with_its_repeats
 
 def test_a_long_text_without_a_control_token_is_split_into_windows(recipe, bytes_only):
     text = "abcdefghij"
-    found = encode(recipe("generator"), bytes_only, [Row("", text), Row("", text, control="<rating:9>")], (8, 4), None)
+    found = encode(
+        recipe("generator"),
+        bytes_only,
+        [TextRow("", text), TextRow("", text, control="<rating:9>")],
+        (8, 4),
+        None,
+    )
     start, end = bytes_only.id("<s>"), bytes_only.id("</s>")
     assert all(example.source.tolist() == [start] for example in found)
     assert [example.target.tolist() for example in found] == [
@@ -126,7 +146,7 @@ def test_a_long_text_without_a_control_token_is_split_into_windows(recipe, bytes
 def test_a_long_text_to_pretrain_on_is_split_into_windows_of_two_parts(recipe, wordpiece):
     words = WORDS * 6
     pretrain = recipe("encoder")
-    found = encode(pretrain, wordpiece, [Row(" ".join(words[:20]), " ".join(words[20:]))], (16, 16), None)
+    found = encode(pretrain, wordpiece, [TextRow(" ".join(words[:20]), " ".join(words[20:]))], (16, 16), None)
     begin, end = wordpiece.id("[CLS]"), wordpiece.id("[SEP]")
     joined = [id for e in found for id in (*e.source[1:-1].tolist(), *e.target[:-1].tolist())]
     assert joined == wordpiece.encode(" ".join(words))
@@ -138,8 +158,8 @@ def test_a_long_text_to_pretrain_on_is_split_into_windows_of_two_parts(recipe, w
 
 def test_windows_of_a_text_that_stays_whole_are_whole(recipe, wordpiece):
     words = WORDS * 6
-    pretrain = dataclasses.replace(recipe("encoder"), next_sentence=False)
-    found = encode(pretrain, wordpiece, [Row(" ".join(words), "")], (16, 16), None)
+    pretrain = recipe("encoder", next_sentence=False)
+    found = encode(pretrain, wordpiece, [TextRow(" ".join(words), "")], (16, 16), None)
     begin, end = wordpiece.id("[CLS]"), wordpiece.id("[SEP]")
     assert [id for e in found for id in e.source[1:-1].tolist()] == wordpiece.encode(" ".join(words))
     for example in found:
@@ -154,7 +174,7 @@ def test_on_disk_and_in_memory_are_the_same_and_what_is_there_is_opened(
 ):
     tokenizer = wordpiece if name == "classifier" else bytes_only
     chosen = recipe(name)
-    rows = read_splits(chosen, data, tmp_path / "run", say=lambda line: None).training
+    rows = read_splits(chosen, data, tmp_path / "run", lambda line: None).training
     longest = (6, 12)  # some are too long
     memory = encode(chosen, tokenizer, rows, longest, None)
     disk = encode(chosen, tokenizer, rows, longest, tmp_path / "ids")
@@ -176,7 +196,7 @@ def test_on_disk_and_in_memory_are_the_same_and_what_is_there_is_opened(
 
 def test_a_list_of_rows_lies_beside_the_spooled_ones(recipe, bytes_only, data, tmp_path):
     chosen = recipe("translator")
-    splits = read_splits(chosen, data, tmp_path / "run", say=lambda line: None)
+    splits = read_splits(chosen, data, tmp_path / "run", lambda line: None)
     training = encode(chosen, bytes_only, splits.training, (64, 64), tmp_path / "ids")
     before = as_lists(training)
     validation = encode(chosen, bytes_only, splits.validation, (64, 64), tmp_path / "ids")
@@ -186,7 +206,7 @@ def test_a_list_of_rows_lies_beside_the_spooled_ones(recipe, bytes_only, data, t
 
 
 def test_repeated_rows_are_stored_once(recipe, bytes_only, tmp_path):
-    rows = [Row("a", "b", language="en")] * 1000
+    rows = [TextRow("a", "b", language="en")] * 1000
     found = encode(recipe("translator"), bytes_only, rows, (8, 8), tmp_path)
     assert len(found) == 1000
     assert as_lists(found)[0] == as_lists(found)[999]

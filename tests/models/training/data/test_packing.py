@@ -5,13 +5,13 @@ from itertools import pairwise
 import pytest
 
 from models.tokenizer import Tokenizer, train_byte_bpe
-from models.training.data.examples import encode
-from models.training.data.packing import blocks
-from models.training.data.rows import PASSAGE, Passage, Row
-from models.training.data.splits import read_splits
+from models.training.data.packing import PASSAGE, blocks
+from models.training.data.rows import Passage, TextRow
 from models.training.data.spool import read_rows, write_row
+from models.training.loading import load_recipe
 from models.training.recipe import Recipe
 from models.training.sections import RecipeError
+from tests.models.training.reading import encode, read_splits
 
 START, END = 1, 2
 
@@ -67,7 +67,7 @@ def prose(write_recipe, recipes, data):
         (data / "book.txt").write_text(text)
         corpora = [{"file": "book.txt", "columns": ["text"], "format": "text"}]
         values = {**recipes["generator"], "control": None, "packing": "blocks", "corpora": corpora, "hold_out": 1}
-        return Recipe.load(write_recipe({**values, **changes}))
+        return load_recipe(write_recipe({**values, **changes}))
 
     return recipe
 
@@ -136,16 +136,14 @@ def test_a_corpus_that_is_repeated_is_packed_once_and_its_blocks_are_repeated(pr
 
 
 def test_packing_is_of_plain_text_for_a_generator(prose, write_recipe, recipes):
-    with pytest.raises(
-        RecipeError, match="packing is 'blocks', which is of a generator's plain text: this recipe is to"
-    ):
-        Recipe.load(write_recipe({**recipes["translator"], "packing": "blocks"}))
+    with pytest.raises(RecipeError, match="packing is of a generator, this recipe is to"):
+        load_recipe(write_recipe({**recipes["translator"], "packing": "blocks"}))
     with pytest.raises(RecipeError, match="control tokens speak of one text"):
         prose("", control={"column": "text", "token": "<{}>"})
 
 
 def test_a_packed_row_survives_the_spool(tmp_path):
-    rows = [Row("", "a", passage=Passage(3, 1, False)), Row("", "b")]
+    rows = [TextRow("", "a", passage=Passage(3, 1, False)), TextRow("", "b")]
     with (tmp_path / "rows").open("w") as file:
         for row in rows:
             write_row(file, row)

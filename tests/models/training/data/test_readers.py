@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pyarrow
@@ -220,7 +219,7 @@ def test_the_delimiter_of_a_csv_is_told_from_its_header_or_declared(tmp_path, de
         {"text": f"a{other} b{other} c", "label": "pos"},
         {"text": f"d{other} e", "label": "neg"},
     ]
-    assert values(replace(told, delimiter=delimiter), tmp_path) == values(told, tmp_path)
+    assert values(told.model_copy(update={"delimiter": delimiter}), tmp_path) == values(told, tmp_path)
 
 
 def test_a_csv_without_a_header_is_read_in_the_recipes_order_when_it_says_so(tmp_path):
@@ -228,7 +227,7 @@ def test_a_csv_without_a_header_is_read_in_the_recipes_order_when_it_says_so(tmp
     corpus = Corpus(file="rows.csv", columns=("label", "text"), header=False)
     assert values(corpus, tmp_path) == [{"label": "pos", "text": "a, b"}, {"label": "neg", "text": "c, d"}]
     with pytest.raises(DataError, match=r"rows.csv:1: no column 'label' in the header, which has pos, a, b: say what"):
-        values(replace(corpus, header=True), tmp_path)
+        values(corpus.model_copy(update={"header": True}), tmp_path)
 
 
 @pytest.mark.parametrize(

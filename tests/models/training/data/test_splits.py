@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import tracemalloc
@@ -13,11 +12,12 @@ from models.tokenizer import train_byte_bpe
 from models.training.data import examples
 from models.training.data import splits as module
 from models.training.data.duplicates import fingerprint
-from models.training.data.examples import encode
 from models.training.data.readers import DataError
 from models.training.data.report import Report
-from models.training.data.splits import read_splits, with_labels
-from models.training.recipe import Recipe
+from models.training.loading import load_recipe
+from models.training.recipe import DataFields, Recipe, RunFields
+from models.training.tasks import task_of
+from tests.models.training.reading import encode, read_splits
 from tests.recipes import RECIPES
 
 
@@ -32,7 +32,11 @@ def read(data, tmp_path):
 
 @pytest.fixture
 def recipe(write_recipe, recipes):
-    return lambda name, **changes: Recipe.load(write_recipe({**recipes[name], **changes}))
+    return lambda name, **changes: load_recipe(write_recipe({**recipes[name], **changes}))
+
+
+def with_labels(recipe: Recipe, data: Path, directory: Path) -> Recipe:
+    return task_of(recipe).with_labels(recipe, data, directory)
 
 
 def test_each_direction_and_repeat_of_a_corpus_gives_a_row(recipe, read):
@@ -134,7 +138,7 @@ def test_labels_that_a_recipe_does_not_name_are_those_of_its_training_data(recip
     classifier = recipe("classifier", labels=[], corpora=[RATED], tests=[])
     found = with_labels(classifier, data, tmp_path / "run")
     assert found.labels == ("2", "9")
-    assert dataclasses.replace(found, labels=()) == classifier
+    assert found.model_copy(update={"labels": ()}) == classifier
     (data / "rated.tsv").write_text("".join(f"{n}\ttext\n" for n in (10, 9, 1, 2)))
     assert with_labels(classifier, data, tmp_path / "run").labels == ("1", "2", "9", "10")
     translator = recipe("translator")
@@ -277,7 +281,14 @@ def test_every_format_gives_the_same_rows(recipe, data, tmp_path):
         {"file": "fra.txt", "format": "anki", **common, "columns": ["en", "fr"]},
     ]
     found = [
-        list(read_splits(recipe("translator", corpora=[corpus]), data, tmp_path / str(n), quiet).training)
+        list(
+            read_splits(
+                recipe("translator", corpora=[corpus]),
+                data,
+                tmp_path / str(n),
+                quiet,
+            ).training
+        )
         for n, corpus in enumerate(corpora)
     ]
     assert len(found[0]) > 100
@@ -316,9 +327,12 @@ def test_memory_does_not_grow_with_the_corpus(recipe, data, tmp_path, monkeypatc
     assert large - small < 0.1 * growth, "only sizes and hashes grow"
 
 
-def test_a_change_of_any_data_field_is_seen(recipe):
-    before = module._data_fields(recipe("generator"))
-    other = {"task", "training", "name", "model", "tokenizer", "start", "licence", "data", "attribution", "limits"}
-    other |= {"beams", "calibrate", "variation", "distillation", "frozen_encoder", "steering", "mask_rate"}
-    other |= {"word_dropout", "examples", "lora"}
-    assert {field.name for field in dataclasses.fields(Recipe)} - other <= set(before)
+def test_the_spooled_rows_depend_on_the_data_fields_alone_and_on_what_of_them_is_stated(recipe, read):
+    fields = {"task", "seed", "corpora", "validation", "hold_out", "tests", "labels", "scarce_labels", "control"}
+    fields |= {"packing", "next_sentence", "cleaning"}
+    assert {*RunFields.model_fields, *DataFields.model_fields} - {"name"} == fields
+    first = read(recipe("generator"))
+    stated = recipe("generator", scarce_labels="stop", cleaning={"min_characters": 1}, licence="MIT")
+    assert read(stated).training.key == first.training.key
+    for changes in ({"seed": 2}, {"hold_out": 3}, {"control": None}, {"cleaning": {"min_characters": 2}}):
+        assert read(recipe("generator", **changes)).training.key != first.training.key

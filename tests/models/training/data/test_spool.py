@@ -8,10 +8,14 @@ from pathlib import Path
 import pytest
 
 import models
-from models.training.data.rows import Row
+from models.training.data.rows import TextRow
 from models.training.data.spool import Spool, key_of, prepared, read_rows, write_row
 
-ROWS = [Row("a\tb\nc\u2028d", "é", None, "fr", None), Row("", "x", "y", None, "<9>"), Row("후", "", "", None, None)]
+ROWS = [
+    TextRow("a\tb\nc\u2028d", "é", None, "fr", None),
+    TextRow("", "x", "y", None, "<9>"),
+    TextRow("후", "", "", None, None),
+]
 
 
 def test_rows_come_back_as_they_were_written_and_repeated_ones_follow_themselves(tmp_path):

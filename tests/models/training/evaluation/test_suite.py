@@ -88,7 +88,7 @@ def test_a_source_without_letters_and_digits_has_no_words() -> None:
     ],
 )
 def test_a_case_that_could_not_fail_is_refused(fields: dict[str, object], reason: str) -> None:
-    with pytest.raises(ConfigError, match=reason):
+    with pytest.raises(ValueError, match=reason):
         greeting(**fields)
 
 
@@ -112,8 +112,16 @@ def test_a_suite_is_a_folder_of_directions_or_one_of_its_files(tmp_path: Path) -
     ("text", "name", "reason"),
     [
         ("greeting: [{source: Bonjour}]", "fr-en.yaml", r"fr-en.yaml: 'Bonjour' has words"),
-        ("greetings: [{source: a, accept: b}]", "fr-en.yaml", r"greetings\[1\].kind is 'greetings', expected one of"),
-        ("word: [{source: a, accept: b}, {source: 2}]", "fr-en.yaml", r"word\[2\].source is 2, expected str"),
+        (
+            "greetings: [{source: a, accept: b}]",
+            "fr-en.yaml",
+            r"greetings\[1\].kind is 'greetings', expected 'greet",
+        ),
+        (
+            "word: [{source: a, accept: b}, {source: 2}]",
+            "fr-en.yaml",
+            r"word\[2\].source is 2, expected a valid str",
+        ),
         ("word: [a]", "fr-en.yaml", r"word\[1\] is 'a', expected a mapping"),
         ("word: [{source: a, accepts: b}]", "fr-en.yaml", "no field 'accepts'"),
         ("- {source: a}", "fr-en.yaml", "expected lists of cases by their kind"),

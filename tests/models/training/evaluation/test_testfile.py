@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from models.config import ConfigError
 from models.training.data.readers import DataError
 from models.training.evaluation.fewshot import Labelled
 from models.training.evaluation.testfile import TestFile, places
+from models.training.sections import RecipeError
 
 
 def written(path: Path, *lines: str) -> Path:
@@ -114,7 +114,7 @@ def test_broken_rows_are_counted_with_the_first(tmp_path: Path) -> None:
 
 
 def test_an_unknown_suffix_asks_for_the_format(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"a.xls: give its format"):
+    with pytest.raises(RecipeError, match=r"a.xls: give its format"):
         TestFile.read(written(tmp_path / "a.xls", "x"), ["text"], columns=["text"])
 
 

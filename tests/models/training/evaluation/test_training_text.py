@@ -7,12 +7,13 @@ import pytest
 from models.training.data.readers import DataError
 from models.training.evaluation import training_text
 from models.training.evaluation.training_text import TrainingText, is_near, is_seen
+from models.training.loading import read_recipe
 from models.training.recipe import Recipe
 from tests import recipes
 
 
 def recipe_of(name: str = "translator", **fields: object) -> Recipe:
-    return Recipe.from_dict({**recipes.RECIPES[name], "training": recipes.TRAINING, **fields})
+    return read_recipe({**recipes.RECIPES[name], "training": recipes.TRAINING, **fields})
 
 
 def test_near_is_a_similarity_of_seven_tenths_without_case_and_punctuation() -> None:

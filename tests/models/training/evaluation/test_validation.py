@@ -3,33 +3,41 @@ import sys
 import pytest
 import torch
 
-from models.training.data.examples import Example, Examples, encode
-from models.training.data.rows import Row
-from models.training.evaluation import validation
+from models.training.data.examples import Example, Examples
+from models.training.data.rows import TextRow
 from models.training.evaluation.metrics import bits_per_byte
-from models.training.evaluation.validation import Sample, judge_of
+from models.training.evaluation.validation import Judge, Shown
+from models.training.loading import read_recipe
 from models.training.recipe import Recipe
 from models.training.sections import RecipeError
+from models.training.tasks import task_of, translate
 from tests import checkpoints
 from tests import recipes as tiny
+from tests.models.training.reading import encode
 
 TRANSLATIONS = [
-    Row(f"{f} et {g} là", f"{e} and {h} there", language="en", source_language="fr")
+    TextRow(f"{f} et {g} là", f"{e} and {h} there", language="en", source_language="fr")
     for f, e in zip(tiny.FRENCH, tiny.ENGLISH, strict=True)
     for g, h in zip(tiny.FRENCH, tiny.ENGLISH, strict=True)
 ]
-REVERSED = [Row(row.target, row.source, language="fr", source_language="en") for row in TRANSLATIONS]
-LABELLED = [Row(text, label) for label, texts in (("negative", tiny.BAD), ("positive", tiny.GOOD)) for text in texts]
-REVIEWS = [Row("", f"{text} {n}", control="<rating:9>") for n in range(5) for text in tiny.GOOD]
+REVERSED = [TextRow(row.target, row.source, language="fr", source_language="en") for row in TRANSLATIONS]
+LABELLED = [
+    TextRow(text, label) for label, texts in (("negative", tiny.BAD), ("positive", tiny.GOOD)) for text in texts
+]
+REVIEWS = [TextRow("", f"{text} {n}", control="<rating:9>") for n in range(5) for text in tiny.GOOD]
 NONE = Examples.of([])
 
 
 def recipe(task: str, **training: object) -> Recipe:
     values = tiny.RECIPES[task]
-    return Recipe.from_dict({**values, "training": {**values["training"], **training}})
+    return read_recipe({**values, "training": {**values["training"], **training}})
 
 
-def judge(task: str, made: checkpoints.Checkpoint, rows: list[Row], examples: Examples = NONE, **training: object):
+def judge_of(recipe: Recipe, *arguments: object) -> Judge | None:
+    return task_of(recipe).judge(recipe, *arguments)
+
+
+def judge(task: str, made: checkpoints.Checkpoint, rows: list[TextRow], examples: Examples = NONE, **training: object):
     found = judge_of(recipe(task, **training), made.config, made.tokenizer, rows, examples)
     assert found is not None
     return found
@@ -53,7 +61,7 @@ def test_a_translator_gets_the_bleu_of_its_own_translations(translator, monkeypa
     honest = parrot(translator.model, 1.0, 0.5)
     assert 0 <= honest.score < 5  # its weights are random
     assert (parrot.measure, parrot.higher_is_better) == ("bleu", True)
-    monkeypatch.setattr(validation, "continuations", say)
+    monkeypatch.setattr(translate, "continuations", say)
     answers = parrot(translator.model, 1.0, 0.5)
     assert honest.score < answers.score < 100
     assert len(asked) == 20
@@ -65,14 +73,14 @@ def test_samples_are_of_every_language_and_the_same_every_time(translator) -> No
     answers = first(translator.model, 1.0, 0.5)
     assert {sample.source[:7] for sample in answers.samples} == {"fr→en: ", "en→fr: "}
     assert answers == second(translator.model, 1.0, 0.5)
-    other = Recipe.from_dict({**tiny.TRANSLATOR, "seed": 5})
+    other = read_recipe({**tiny.TRANSLATOR, "seed": 5})
     third = judge_of(other, translator.config, translator.tokenizer, TRANSLATIONS + REVERSED, NONE)
     assert third is not None
     assert third(translator.model, 1.0, 0.5).samples != answers.samples
 
 
 def test_what_a_translator_cannot_read_is_not_asked(translator) -> None:
-    rows = [Row("le chat " * 100, "the cat " * 100, language="en", source_language="fr"), TRANSLATIONS[0]]
+    rows = [TextRow("le chat " * 100, "the cat " * 100, language="en", source_language="fr"), TRANSLATIONS[0]]
     answers = judge("translator", translator, rows)(translator.model, 1.0, 0.5)
     assert [sample.expected for sample in answers.samples] == [TRANSLATIONS[0].target]
 
@@ -144,7 +152,7 @@ def test_pre_training_is_asked_nothing(tmp_path) -> None:
 
 
 def test_samples_are_fit_for_a_terminal() -> None:
-    sample = Sample("one\nline", "\x1b[31mred\x1b[0m", "a" * 1000)
+    sample = Shown("one\nline", "\x1b[31mred\x1b[0m", "a" * 1000)
     assert sample.source == "one line"
     assert "\x1b" not in sample.expected
     assert len(sample.answer) == 301

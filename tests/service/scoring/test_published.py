@@ -11,11 +11,11 @@ from rich.console import Console
 
 from models.checkpoint import load, read_manifest, write_manifest
 from models.registry import Registry, RegistryError
-from models.training.data.splits import read_splits
 from models.training.evaluation.likelihood import text_likelihood
 from models.training.evaluation.metrics import bits_per_byte
-from models.training.recipe import Recipe
+from models.training.loading import read_recipe
 from service.scoring import score, score_alike
+from tests.models.training.reading import read_splits
 
 OfRecipe = Callable[..., Path]
 PLAIN = [{"file": "labelled.tsv", "columns": ["label", "text"]}]
@@ -117,7 +117,7 @@ def test_a_generators_score_is_bits_per_byte_of_the_texts_its_recipe_holds_out(o
     directory = of_recipe("generator")
     scores = scores_of(directory, data)
     checkpoint = load(directory)
-    recipe = Recipe.from_dict(checkpoint.manifest.training["recipe"])
+    recipe = read_recipe(checkpoint.manifest.training["recipe"])
     held_out = read_splits(recipe, data, directory.parent / "again", lambda line: None).validation
     texts = [row.target for row in held_out]
     nats = text_likelihood(checkpoint.model, checkpoint.tokenizer, checkpoint.config, texts).nats

@@ -8,21 +8,19 @@ import pytest
 
 from models.checkpoint import sha256_of
 from models.training.evaluation.likelihood import Likelihood, MaskedWords
-from models.training.evaluation.scores import (
-    Answered,
-    classification_scores,
-    generation_scores,
-    label_scores,
-    pretraining_scores,
-    translation_scores,
-)
+from models.training.evaluation.scores import Answered, label_scores
 from models.training.evaluation.training_text import TrainingText
+from models.training.loading import read_recipe
 from models.training.recipe import Recipe
+from models.training.tasks.classify import classification_scores
+from models.training.tasks.generate import generation_scores
+from models.training.tasks.pretrain import pretraining_scores
+from models.training.tasks.translate import translation_scores
 from tests import recipes
 
 
 def recipe_of(name: str, **fields: object) -> Recipe:
-    return Recipe.from_dict({**recipes.RECIPES[name], "training": recipes.TRAINING, **fields})
+    return read_recipe({**recipes.RECIPES[name], "training": recipes.TRAINING, **fields})
 
 
 def silent(line: str) -> None:

@@ -1,0 +1,22 @@
+"""A recipe's data, read and encoded by the recipe's own task."""
+
+from __future__ import annotations
+
+from models.training.data import examples, rows, splits
+from models.training.data.examples import Examples
+from models.training.data.rows import TextRow
+from models.training.data.splits import Splits
+from models.training.recipe import Recipe
+from models.training.tasks import task_of
+
+
+def read_splits(recipe: Recipe, *arguments: object) -> Splits:
+    return splits.read_splits(task_of(recipe), recipe, *arguments)  # type: ignore[arg-type]
+
+
+def read_corpus(recipe: Recipe, *arguments: object) -> list[TextRow]:
+    return list(rows.read_corpus(task_of(recipe), recipe, *arguments))  # type: ignore[arg-type]
+
+
+def encode(recipe: Recipe, *arguments: object, pack: bool = False) -> Examples:
+    return examples.encode(task_of(recipe), recipe, *arguments, pack=pack)  # type: ignore[arg-type]
