@@ -62,10 +62,6 @@ class DraftedTask(ABC):
     def find_columns(self, path: Path, table: Table, told: Told) -> dict[str, str]:
         """What the task reads, and the file's name (or position) for it. Raises DataError."""
 
-    def directions(self, columns: Sequence[str]) -> tuple[str, ...]:
-        """Of a corpus that has these languages."""
-        return ()
-
     @abstractmethod
     def drafted_model(self, look: Look, size: Size, common: Sequence[str]) -> Iterator[str]:
         """The lines of the model section; `common` are those that every architecture has."""

@@ -123,8 +123,8 @@ def prepare(job: Job, say: Say = print, hire: Hire | None = None) -> Prepared:
     longest = task.longest(config)
     pack = recipe.packing == "blocks"
     folder = directory / "data" / "training"
-    training = encode(task, recipe, tokenizer, splits.training, longest, folder, pack=pack)
-    validation = encode(task, recipe, tokenizer, splits.validation, longest, None)
+    training = encode(task.encode, recipe, tokenizer, splits.training, longest, folder, pack=pack)
+    validation = encode(task.encode, recipe, tokenizer, splits.validation, longest, None)
     if training.too_long:
         say(f"{recipe.name}: {training.too_long}")
     read: TrainingExamples = training
@@ -132,7 +132,9 @@ def prepare(job: Job, say: Say = print, hire: Hire | None = None) -> Prepared:
         read = Varied(training, tokenizer, recipe.variation, longest=longest, seed=recipe.seed)
     if recipe.distillation and not task.teachers_write:
         folder, device = directory / "soft-labels", resolve_device(job.device)
-        read = taught(task, recipe, teachers, splits.training, training, folder, device, say, find_base(job.registry))
+        read = taught(
+            task.encode, recipe, teachers, splits.training, training, folder, device, say, find_base(job.registry)
+        )
     lineage = made_with(recipe, start, [manifest for _, manifest in teachers])
     return Prepared(recipe, directory, start, lineage, tokenizer, config, splits, read, validation)
 

@@ -23,7 +23,7 @@ from torch import Tensor
 from models import checkpoint
 from models.checkpoint import TOKENIZER, Checkpoint, CheckpointError, FindBase, Manifest
 from models.training.data.batches import plan_batches
-from models.training.data.examples import EncodingTask, Example, Examples, encode
+from models.training.data.examples import EncodeRow, Example, Examples, encode
 from models.training.data.rows import TextRow
 from models.training.data.spool import Spool, key_of
 from models.training.fast import number_format
@@ -123,11 +123,11 @@ class Teacher:
 
     @torch.inference_mode()
     def probabilities(
-        self, task: EncodingTask, recipe: Recipe, rows: Sequence[TextRow], temperature: float
+        self, encode_row: EncodeRow, recipe: Recipe, rows: Sequence[TextRow], temperature: float
     ) -> np.ndarray:
         """[N, L] of N rows, no two of which that follow each other are equal."""
         longest = self._config.max_prompt
-        examples = encode(task, recipe, self._tokenizer, rows, (longest, longest), None)
+        examples = encode(encode_row, recipe, self._tokenizer, rows, (longest, longest), None)
         found_NL = np.empty((len(rows), len(self._order)), np.float32)
         narrow = number_format("auto", self._device) is torch.bfloat16
         for chosen in plan_batches(examples.source_lengths_N.astype(float), _BATCH_TOKENS, 0, 0):
@@ -140,7 +140,7 @@ class Teacher:
 
 
 def taught(
-    task: EncodingTask,
+    encode_row: EncodeRow,
     recipe: Recipe,
     teachers: Sequence[tuple[Path, Manifest]],
     rows: Spool,
@@ -164,12 +164,14 @@ def taught(
         if stale != directory:
             shutil.rmtree(stale)
     directory.mkdir(parents=True, exist_ok=True)
-    parts = list(_answers(task, recipe, wanted, [where for where, _ in teachers], rows, directory, device, say, base))
+    parts = list(
+        _answers(encode_row, recipe, wanted, [where for where, _ in teachers], rows, directory, device, say, base)
+    )
     return TaughtExamples(examples, np.concatenate(parts), key)
 
 
 def _answers(
-    task: EncodingTask,
+    encode_row: EncodeRow,
     recipe: Recipe,
     wanted: Distillation,
     teachers: Sequence[Path],
@@ -191,7 +193,7 @@ def _answers(
         path = directory / f"{number:05d}.npy"
         if not path.is_file():
             hired = hired or [Teacher(teacher, recipe.labels, device, base) for teacher in teachers]
-            found = [teacher.probabilities(task, recipe, some, wanted.temperature) for teacher in hired]
+            found = [teacher.probabilities(encode_row, recipe, some, wanted.temperature) for teacher in hired]
             scratch = directory / f".{number:05d}.{os.getpid()}.npy"
             np.save(scratch, np.mean(found, axis=0, dtype=np.float32))
             scratch.replace(path)

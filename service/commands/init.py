@@ -41,7 +41,7 @@ def init(
     try:
         if task not in DRAFTED:
             raise ValueError(f"no recipe is drafted for the task {task!r}, expected one of {', '.join(DRAFTED)}")
-        found = look_at(file, DRAFTED[task], Told(_codes(languages), text, label), format)
+        found = look_at(file, DRAFTED[task].find_columns, Told(_codes(languages), text, label), format)
         name = name or name_of(found)
         path = out or Path(f"{name}.yaml")
         if path.exists() and not force:

@@ -14,7 +14,7 @@ from models.checkpoint import read_manifest, write_manifest
 from models.training.run import Job, TrainingResult
 from models.training.state import Measurement
 from service.cli import app
-from tests import checkpoints, recipes
+from tests import checkpoints, tiny_recipes
 
 
 def run(*arguments: object) -> Result:
@@ -24,12 +24,12 @@ def run(*arguments: object) -> Result:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("TRIPTYCH_DATA", str(recipes.write_data(tmp_path / "data")))
+    monkeypatch.setenv("TRIPTYCH_DATA", str(tiny_recipes.write_data(tmp_path / "data")))
     return tmp_path
 
 
 def test_a_recipe_becomes_a_scored_version_that_can_be_rolled_back(folder: Path) -> None:
-    recipe = recipes.write_recipe(folder, recipes.RECIPES["classifier"])
+    recipe = tiny_recipes.write_recipe(folder, tiny_recipes.RECIPES["classifier"])
     trained = run("train", recipe, "--registry", "registry")
     assert trained.exit_code == 0, trained.output
     assert f"triptych publish runs/classifier/checkpoint --data {folder}/data --registry registry\n" in trained.output

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import groupby, islice
 from pathlib import Path
@@ -47,14 +47,8 @@ class Encoded(NamedTuple):
     too_long: Literal["", "left_out", "cut", "split"] = ""  # what became of a row that is longer than the model takes
 
 
-class EncodingTask(Protocol):
-    """What encoding has to know of a task."""
-
-    name: str
-
-    def encode(self, recipe: Recipe, tokenizer: Tokenizer, row: TextRow, longest: tuple[int, int]) -> Encoded:
-        """`tokenizer` knows the normalized texts of the row."""
-        ...
+# What a task makes of a row, with a tokenizer that knows the row's normalized texts and the longest source and target.
+EncodeRow = Callable[[Recipe, Tokenizer, TextRow, tuple[int, int]], Encoded]
 
 
 class EpochExamples(Protocol):
@@ -171,7 +165,7 @@ class _TooLong:
 
 
 def encode(
-    task: EncodingTask,
+    encode_row: EncodeRow,
     recipe: Recipe,
     tokenizer: Tokenizer,
     rows: Iterable[TextRow],
@@ -182,14 +176,14 @@ def encode(
 ) -> Examples:
     """Rows as ids, at most `longest` (source, target) of them; of pre-training `longest[0]` for both parts together.
 
-    What becomes of longer ones, the task says. Equal rows that follow each other are stored once. With `pack`, passages
-    come in blocks of `longest[1]` ids.
+    `encode_row` says what becomes of longer ones. Equal rows that follow each other are stored once. With `pack`,
+    passages come in blocks of `longest[1]` ids.
 
     With a `directory` the ids lie on disk below it; what is there of the same rows, tokenizer and lengths is opened.
     """
     if directory is None:
         writer, too_long = _Writer(io.BytesIO(), np.dtype(np.int32)), _TooLong()
-        _write(writer, task, recipe, tokenizer, rows, longest, too_long, pack)
+        _write(writer, encode_row, recipe, tokenizer, rows, longest, too_long, pack)
         examples = Examples(*writer.arrays())
         examples.too_long = str(too_long)
         return examples
@@ -202,18 +196,18 @@ def encode(
         too_long = _TooLong()
         with (scratch / "ids").open("wb") as file:
             writer = _Writer(file, kind)
-            _write(writer, task, recipe, tokenizer, rows, longest, too_long, pack)
+            _write(writer, encode_row, recipe, tokenizer, rows, longest, too_long, pack)
         writer.save(scratch)
         (scratch / "too_long").write_text(str(too_long), encoding="utf-8")
 
     which = rows.key if isinstance(rows, Spool) else [asdict(row) for row in rows]
-    key = key_of([_VERSION, which, task.name, recipe.labels, tokenizer.definition, longest, pack])
+    key = key_of([_VERSION, which, recipe.task, recipe.labels, tokenizer.definition, longest, pack])
     return Examples.open(prepared(directory, "examples" if isinstance(rows, Spool) else "some-examples", key, build))
 
 
 def _write(
     writer: _Writer,
-    task: EncodingTask,
+    encode_row: EncodeRow,
     recipe: Recipe,
     tokenizer: Tokenizer,
     rows: Iterable[TextRow],
@@ -232,7 +226,7 @@ def _write(
     while chunk := list(islice(counted, _AHEAD)):
         ahead.read([row for row, _ in chunk])
         for row, repeat in chunk:
-            encoded = task.encode(recipe, ahead, row, longest)
+            encoded = encode_row(recipe, ahead, row, longest)
             too_long.add(encoded.too_long, repeat)
             for source, target in encoded.examples:
                 writer.add(source, target, repeat)

@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, permutations
 from pathlib import Path
-from typing import Protocol
 
 import regex
 
 from models.training.data.delimited import NotDelimitedError, delimiter_of, read_cells
-from models.training.data.headers import columns_of, find, language_of
+from models.training.data.headers import USUAL, columns_of, find, language_of
 from models.training.data.packing import passages
 from models.training.data.readers import SKIPPED, Broken, DataError, Record, read_rows
 from models.training.sections import FORMATS, Corpus, Format
@@ -92,17 +91,11 @@ class Table:
         return [row[self.columns.index(column)] for row in self.rows]
 
 
-class LookingTask(Protocol):
-    """What a look has to know of a task."""
-
-    def find_columns(self, path: Path, table: Table, told: Told) -> dict[str, str]:
-        """What the task reads, and the file's name (or position) for it. Raises DataError."""
-        ...
-
-    def directions(self, columns: Sequence[str]) -> tuple[str, ...]: ...
+# What a task reads, and the file's name (or position) for it. Raises DataError.
+FindColumns = Callable[[Path, Table, Told], dict[str, str]]
 
 
-def look_at(path: Path, task: LookingTask, told: Told = Told(), format: Format | None = None) -> Look:
+def look_at(path: Path, find_columns: FindColumns, told: Told = Told(), format: Format | None = None) -> Look:
     """Raises DataError, which says what to tell it."""
     if not path.is_file():
         raise DataError(f"{path}: no such file")
@@ -110,8 +103,7 @@ def look_at(path: Path, task: LookingTask, told: Told = Told(), format: Format |
     for name in (told.text, told.label):
         if name and name not in table.columns:
             raise DataError(f"{path}: no column {name!r}; there are {', '.join(table.columns)}")
-    columns = task.find_columns(path, table, told)
-    return _measured(path, _corpus(path, table, columns, task.directions(list(columns))))
+    return _measured(path, _corpus(path, table, find_columns(path, table, told)))
 
 
 def _format(path: Path) -> Format:
@@ -275,7 +267,7 @@ def _language_of_script(texts: Sequence[str]) -> str | None:
     return _LANGUAGES[script] if counts[script] > 0.5 * len(letters) else None
 
 
-def _corpus(path: Path, table: Table, chosen: Mapping[str, str], directions: tuple[str, ...]) -> Corpus:
+def _corpus(path: Path, table: Table, chosen: Mapping[str, str]) -> Corpus:
     ours = {name: column for column, name in chosen.items()}
     if table.header:
         columns = tuple(chosen)
@@ -283,13 +275,14 @@ def _corpus(path: Path, table: Table, chosen: Mapping[str, str], directions: tup
     else:
         columns = tuple(ours.get(column, SKIPPED) for column in table.columns)
         names = {}
+    languages = [column for column in chosen if column not in USUAL]
     return Corpus(
         file=path.name,
         columns=columns,
         format=None if FORMATS.get(path.suffix) == table.format else table.format,
         names=names,
         header=table.header or table.format != "csv",
-        directions=directions,
+        directions=tuple(f"{one}-{other}" for one, other in permutations(languages, 2)),
     )
 
 

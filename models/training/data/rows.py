@@ -49,12 +49,7 @@ class Sample(NamedTuple):
 class ReadingTask(Protocol):
     """What reading has to know of a task."""
 
-    name: str
     texts_stand_alone: bool  # each is compared with the held-out ones, not all texts of a sample as one
-
-    def columns(self, recipe: Recipe, corpus: Corpus) -> tuple[str, ...]:
-        """Those that a corpus has to have."""
-        ...
 
     def samples(self, recipe: Recipe, corpus: Corpus, records: Iterator[Record]) -> Iterator[Sample]: ...
 
@@ -78,10 +73,14 @@ def read_samples(
     complete: Complete = lambda c, records: records,
 ) -> Iterator[Sample]:
     """Raises DataError; `broken` counts the rows that cannot be read, `complete` fills the columns no file has."""
-    for column in task.columns(recipe, corpus):
+    return task.samples(recipe, corpus, complete(corpus, islice(read_rows(corpus, data, broken), corpus.limit)))
+
+
+def require(recipe: Recipe, corpus: Corpus, *columns: str) -> None:
+    """Raises DataError where the corpus lacks a column that the recipe's task reads."""
+    for column in columns:
         if column not in corpus.columns:
             raise DataError(
-                f"{corpus.name}: a recipe with task {task.name} reads column {column!r}, "
+                f"{corpus.name}: a recipe with task {recipe.task} reads column {column!r}, "
                 f"the recipe names the columns {', '.join(corpus.columns)}"
             )
-    return task.samples(recipe, corpus, complete(corpus, islice(read_rows(corpus, data, broken), corpus.limit)))

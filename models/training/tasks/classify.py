@@ -16,7 +16,7 @@ from models.training.data.examples import Encoded, Examples
 from models.training.data.labels import LEAST_EXAMPLES, MOST_LABELS, check_examples, label_of
 from models.training.data.look import Look, Table, Told, find_texts
 from models.training.data.readers import DataError, Record
-from models.training.data.rows import Sample, TextRow, read_corpus
+from models.training.data.rows import Sample, TextRow, read_corpus, require
 from models.training.data.splits import with_labels
 from models.training.draft import DraftedTask, Size, commented, flow, length
 from models.training.evaluation.scores import Answered, Measured, hashes_of, label_scores, name_of
@@ -63,10 +63,8 @@ class Classify(Task, DraftedTask):
     def with_labels(self, recipe: Recipe, data: Path, directory: Path) -> Recipe:
         return with_labels(self, recipe, data, directory)
 
-    def columns(self, recipe: Recipe, corpus: Corpus) -> tuple[str, ...]:
-        return ("text", corpus.label_column) if corpus.has_labels else ("text",)
-
     def samples(self, recipe: Recipe, corpus: Corpus, records: Iterator[Record]) -> Iterator[Sample]:
+        require(recipe, corpus, "text")
         column, known = corpus.label_column, {*recipe.labels} if corpus.has_labels else None
         for values, line, group, _ in records:
             text, pair = values["text"], values.get("pair")
@@ -90,9 +88,6 @@ class Classify(Task, DraftedTask):
 
     def config_fields(self, recipe: Recipe) -> dict[str, Any]:
         return {"labels": max(len(recipe.labels), 1)}
-
-    def longest(self, config: Config) -> tuple[int, int]:
-        return config.max_prompt, config.max_prompt
 
     def objective(self, recipe: Recipe, config: Any, tokenizer: Tokenizer) -> Classification:
         specials = config.pad_id, tokenizer.id("[SEP]"), tokenizer.id("[MASK]")

@@ -15,7 +15,7 @@ from models.training.data.examples import Encoded, Examples
 from models.training.data.look import Look, Table, Told, find_texts
 from models.training.data.packing import passages
 from models.training.data.readers import Record
-from models.training.data.rows import Sample, TextRow, read_corpus
+from models.training.data.rows import Sample, TextRow, read_corpus, require
 from models.training.data.splits import read_splits
 from models.training.draft import BYTES_OF_A_TOKEN, DraftedTask, Size, commented, length
 from models.training.evaluation.greedy import continuations
@@ -47,14 +47,12 @@ class Generate(Task, DraftedTask):
         if recipe.packing != "none" and recipe.control:
             raise RecipeError(f"packing is {recipe.packing!r}, of plain text: control tokens speak of one text")
 
-    def columns(self, recipe: Recipe, corpus: Corpus) -> tuple[str, ...]:
-        return ("text", recipe.control.column) if recipe.control else ("text",)
-
     def samples(self, recipe: Recipe, corpus: Corpus, records: Iterator[Record]) -> Iterator[Sample]:
+        prefix = recipe.control
+        require(recipe, corpus, "text", *([prefix.column] if prefix else []))
         if recipe.packing == "blocks":
             yield from passages(corpus, records)
             return
-        prefix = recipe.control
         for values, line, group, _ in records:
             control = None if prefix is None else prefix.token.format(values[prefix.column])
             text = values["text"]

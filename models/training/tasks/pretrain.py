@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from models import formats
-from models.config import Config
 from models.tokenizer import Tokenizer
 from models.training.data.examples import Encoded
 from models.training.data.readers import Record
-from models.training.data.rows import Sample, TextRow
+from models.training.data.rows import Sample, TextRow, require
 from models.training.data.splits import read_splits
 from models.training.evaluation.likelihood import MaskedWords
 from models.training.evaluation.scores import Measured, hash_of_texts, masked_word_scores
@@ -38,10 +37,8 @@ class Pretrain(Task):
     kind = "encoder"
     tokenizer = "wordpiece"
 
-    def columns(self, recipe: Recipe, corpus: Corpus) -> tuple[str, ...]:
-        return ("text",)
-
     def samples(self, recipe: Recipe, corpus: Corpus, records: Iterator[Record]) -> Iterator[Sample]:
+        require(recipe, corpus, "text")
         if recipe.next_sentence and not corpus.files and corpus.layout == "text":
             return _documents(records)
         return _parts(records, split=recipe.next_sentence)
@@ -53,9 +50,6 @@ class Pretrain(Task):
             first = segments.count(0)
             return Encoded([(ids[:first], ids[first:])])
         return Encoded(list(_windows(ids, longest[0], in_two=recipe.next_sentence)), "split")
-
-    def longest(self, config: Config) -> tuple[int, int]:
-        return config.max_prompt, config.max_prompt
 
     def objective(self, recipe: Recipe, config: Any, tokenizer: Tokenizer) -> Pretraining:
         return Pretraining(

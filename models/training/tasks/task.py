@@ -46,10 +46,6 @@ class Task(ABC):
     # What is read.
 
     @abstractmethod
-    def columns(self, recipe: Recipe, corpus: Corpus) -> tuple[str, ...]:
-        """Those that a corpus has to have."""
-
-    @abstractmethod
     def samples(self, recipe: Recipe, corpus: Corpus, records: Iterator[Record]) -> Iterator[Sample]: ...
 
     def check_labels(self, recipe: Recipe, counts: Mapping[str, int]) -> None:  # noqa: B027 - most have none
@@ -65,9 +61,9 @@ class Task(ABC):
         """Of the model's config that are not the recipe's to choose."""
         return {}
 
-    @abstractmethod
     def longest(self, config: Config) -> tuple[int, int]:
         """Most ids that a source and a target may have."""
+        return config.max_prompt, config.max_output
 
     @abstractmethod
     def objective(self, recipe: Recipe, config: Any, tokenizer: Tokenizer) -> Objective:

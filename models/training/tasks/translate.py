@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +47,6 @@ class Translate(Task, DraftedTask):
         if not all(corpus.directions for corpus in recipe.corpora):
             raise RecipeError("every corpus of a translator needs directions, such as [fr-en]")
 
-    def columns(self, recipe: Recipe, corpus: Corpus) -> tuple[str, ...]:
-        return ()  # the corpus has checked its directions
-
     def samples(self, recipe: Recipe, corpus: Corpus, records: Iterator[Record]) -> Iterator[Sample]:
         pairs = corpus.pairs
         columns = list(dict.fromkeys(column for pair in pairs for column in pair))
@@ -63,9 +59,6 @@ class Translate(Task, DraftedTask):
         target = formats.translation_target(tokenizer, row.target)
         fits = len(source) <= longest[0] and len(target) <= longest[1]
         return Encoded([(source, target)]) if fits else Encoded([], "left_out")
-
-    def longest(self, config: Config) -> tuple[int, int]:
-        return config.max_prompt, config.max_output
 
     def objective(self, recipe: Recipe, config: Any, tokenizer: Tokenizer) -> Translation:
         return Translation(config.pad_id, config.start_id)
@@ -85,9 +78,6 @@ class Translate(Task, DraftedTask):
 
     def find_columns(self, path: Path, table: Table, told: Told) -> dict[str, str]:
         return find_languages(path, table, told.languages)
-
-    def directions(self, columns: Sequence[str]) -> tuple[str, ...]:
-        return tuple(f"{one}-{other}" for one, other in permutations(columns, 2))
 
     def drafted_model(self, look: Look, size: Size, common: Sequence[str]) -> Iterator[str]:
         longest = length(max(lengths.most for lengths in look.texts.values()), 64)

@@ -15,8 +15,7 @@ from models.training.tasks.classify import classification_scores
 from service.scoring import tables
 from service.scoring.answers import EngineAnswers
 from service.scoring.evaluating import evaluate_labels
-from service.scoring.files import corpora_of, known_names, labelled_rows
-from service.scoring.options import Options
+from service.scoring.options import Options, corpora_of, known_names, labelled_rows
 from service.scoring.tasks.task import Found, MeasuredTask, Scoring
 
 

@@ -20,9 +20,8 @@ from service.messages import Decoding
 from service.scoring import tables
 from service.scoring.answers import EngineAnswers
 from service.scoring.evaluating import evaluate_texts
-from service.scoring.files import known_names, labelled_rows, recipe_values, report_on
 from service.scoring.likelihoods import Converted, progress
-from service.scoring.options import JudgedPrompts, Options, Shots
+from service.scoring.options import JudgedPrompts, Options, Shots, known_names, labelled_rows, recipe_values, report_on
 from service.scoring.steering import load_judge, steer
 from service.scoring.tasks.task import Found, MeasuredTask, Scoring
 

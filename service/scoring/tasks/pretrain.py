@@ -9,9 +9,8 @@ from models.training.evaluation.scores import Measured
 from models.training.tasks.pretrain import pretraining_scores
 from service.scoring import tables
 from service.scoring.evaluating import evaluate_masked_words
-from service.scoring.files import known_names, report_on
 from service.scoring.likelihoods import Converted
-from service.scoring.options import Options
+from service.scoring.options import Options, known_names, report_on
 from service.scoring.tasks.task import Found, MeasuredTask, Scoring
 
 

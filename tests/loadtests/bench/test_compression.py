@@ -16,7 +16,7 @@ from models import checkpoint
 from models.checkpoint import Checkpoint
 from models.training.evaluation.likelihood import text_likelihood
 from models.training.loading import read_recipe
-from tests import checkpoints, recipes
+from tests import checkpoints, tiny_recipes
 
 TRAINING = [f"정말 재미있는 영화 {n}" for n in range(60)]
 HELD_OUT = ["정말 재미있는 영화 99", "돈이 아깝다"]
@@ -69,10 +69,10 @@ def test_the_generators_bits_are_of_the_same_bytes(generator: Checkpoint) -> Non
 def test_the_texts_of_a_recipe_are_those_it_trains_on_cleaned_and_without_control_tokens(
     generator: Checkpoint, tmp_path: Path
 ) -> None:
-    data = recipes.write_data(tmp_path / "data")
+    data = tiny_recipes.write_data(tmp_path / "data")
     with (data / "rated.tsv").open("a") as file:
         file.write("9\tㅋㅋㅋㅋㅋㅋㅋㅋ\n9\t정말   좋은\u3000영화였다고 생각한다\n")
-    plain = {**recipes.RECIPES["generator"], "training": recipes.TRAINING, "cleaning": {"max_repeat": 4}}
+    plain = {**tiny_recipes.RECIPES["generator"], "training": tiny_recipes.TRAINING, "cleaning": {"max_repeat": 4}}
     manifest = dataclasses.replace(
         generator.manifest, training={"recipe": json.loads(json.dumps(read_recipe(plain).model_dump()))}
     )

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from models.training import tracking
-from tests import recipes as tiny
+from tests import tiny_recipes as tiny
 
 
 @pytest.fixture(autouse=True)

@@ -19,4 +19,4 @@ def read_corpus(recipe: Recipe, *arguments: object) -> list[TextRow]:
 
 
 def encode(recipe: Recipe, *arguments: object, pack: bool = False) -> Examples:
-    return examples.encode(task_of(recipe), recipe, *arguments, pack=pack)  # type: ignore[arg-type]
+    return examples.encode(task_of(recipe).encode, recipe, *arguments, pack=pack)  # type: ignore[arg-type]

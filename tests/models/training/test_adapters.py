@@ -16,7 +16,7 @@ from models.training.loading import read_recipe
 from models.training.run import Job
 from models.training.sections import RecipeError
 from models.training.state import latest_state
-from tests import recipes as tiny
+from tests import tiny_recipes as tiny
 
 ADAPTED = {
     "translator": {"rank": 2, "targets": ["all"]},

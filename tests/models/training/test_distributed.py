@@ -21,7 +21,7 @@ from models.training.run import Job
 from models.training.run import train as train_alone
 from models.training.sections import RecipeError
 from models.training.state import latest_state
-from tests import recipes as tiny
+from tests import tiny_recipes as tiny
 
 ROOT = Path(__file__).parents[3]
 STEPS = 16

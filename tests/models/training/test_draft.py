@@ -25,7 +25,7 @@ def reviews(path: Path, labels: dict[str, int], length: int = 3) -> Path:
 
 
 def made(path: Path, task: str, **told: object) -> Recipe:
-    recipe = read_recipe(yaml.safe_load(draft(look_at(path, DRAFTED[task]), DRAFTED[task], "own", **told)))
+    recipe = read_recipe(yaml.safe_load(draft(look_at(path, DRAFTED[task].find_columns), DRAFTED[task], "own", **told)))
     check_model(recipe, None, path)
     return recipe
 
@@ -45,7 +45,7 @@ def test_a_model_grows_with_the_text_and_its_training_ends_in_time(tmp_path: Pat
 
 def test_rare_labels_are_left_out_and_it_says_so(tmp_path: Path) -> None:
     path = reviews(tmp_path / "a.csv", {"positive": 20, "negative": 20, "negativ": 1})
-    text = draft(look_at(path, DRAFTED["classify"]), DRAFTED["classify"], "own")
+    text = draft(look_at(path, DRAFTED["classify"].find_columns), DRAFTED["classify"], "own")
     recipe = read_recipe(yaml.safe_load(text))
     assert recipe.labels == ("negative", "positive")
     assert recipe.corpora[0].other_labels == "leave_out"
@@ -89,4 +89,4 @@ def test_what_nothing_can_be_learned_from_is_refused(tmp_path: Path, labels: dic
 
 def test_a_model_is_named_after_the_file(tmp_path: Path) -> None:
     path = reviews(tmp_path / "Our Reviews (2024).csv", {"a": 20, "b": 20})
-    assert name_of(look_at(path, DRAFTED["classify"])) == "our-reviews-2024"
+    assert name_of(look_at(path, DRAFTED["classify"].find_columns)) == "our-reviews-2024"

@@ -13,7 +13,7 @@ from models.training import experiments, run, trainer
 from models.training.experiments import Experiment, experiment, flattened
 from models.training.loading import read_recipe
 from models.training.run import Job
-from tests import recipes as tiny
+from tests import tiny_recipes as tiny
 
 needs_mlflow = pytest.mark.skipif(
     any(find_spec(name) is None for name in ("mlflow", "sqlalchemy", "alembic")),

@@ -178,8 +178,12 @@ class _Says:
 def test_labels_in_another_order_are_put_in_the_recipes(teacher: Path, recipes: dict) -> None:
     recipe = read_recipe(recipes["classifier"])
     rows = [TextRow("정말 재미있는 영화 3", ""), TextRow("정말 지루한 영화 3", "")]
-    found = Teacher(teacher, ("negative", "positive"), torch.device("cpu")).probabilities(CLASSIFY, recipe, rows, 1.0)
-    turned = Teacher(teacher, ("positive", "negative"), torch.device("cpu")).probabilities(CLASSIFY, recipe, rows, 1.0)
+    found = Teacher(teacher, ("negative", "positive"), torch.device("cpu")).probabilities(
+        CLASSIFY.encode, recipe, rows, 1.0
+    )
+    turned = Teacher(teacher, ("positive", "negative"), torch.device("cpu")).probabilities(
+        CLASSIFY.encode, recipe, rows, 1.0
+    )
     np.testing.assert_allclose(found, turned[:, ::-1])
     assert found[0, 1] > 0.5 > found[1, 1]
 

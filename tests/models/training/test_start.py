@@ -9,7 +9,7 @@ from models.training.loading import read_recipe
 from models.training.recipe import Recipe
 from models.training.sections import RecipeError
 from models.training.start import check_model, new_config, resolve_start
-from tests import checkpoints, recipes
+from tests import checkpoints, tiny_recipes
 
 CLASSIFIER = {
     "name": "sentiment",
@@ -92,14 +92,14 @@ def test_what_is_neither_a_run_nor_published_is_said(runs: Path) -> None:
     ],
 )
 def test_a_model_that_cannot_be_built_is_known_from_the_recipe_alone(name, changes, complaint) -> None:
-    values = recipes.RECIPES[name]
+    values = tiny_recipes.RECIPES[name]
     wrong = read_recipe({**values, **{key: {**values[key], **fields} for key, fields in changes.items()}})
     with pytest.raises(RecipeError, match=f"^own.yaml: .*{complaint}"):
         check_model(wrong, None, Path("own.yaml"))
 
 
 def test_what_a_task_cannot_start_from_is_refused(runs: Path) -> None:
-    values = {**recipes.GENERATOR, "model": {}, "tokenizer": None, "start": "encoder"}
+    values = {**tiny_recipes.GENERATOR, "model": {}, "tokenizer": None, "start": "encoder"}
     wrong = read_recipe(values)
     with pytest.raises(RecipeError, match="start: encoder is 'bert', a recipe to generate takes 'gpt'"):
         check_model(wrong, resolve_start(wrong, runs, "nowhere"), Path("own.yaml"))

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from models import checkpoint
 from models.training.loading import read_recipe
-from tests import checkpoints, recipes
+from tests import checkpoints, tiny_recipes
 
 MAKE = {
     "translator": checkpoints.translator,
@@ -45,7 +45,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    return recipes.write_data(tmp_path / "data")
+    return tiny_recipes.write_data(tmp_path / "data")
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def of_recipe(tmp_path: Path) -> Callable[..., Path]:
     def write(name: str, **fields: object) -> Path:
         directory = tmp_path / "run" / "checkpoint"
         made = MAKE[name](directory)
-        plain = {**recipes.RECIPES[name], "training": recipes.TRAINING, **fields}
+        plain = {**tiny_recipes.RECIPES[name], "training": tiny_recipes.TRAINING, **fields}
         recipe = read_recipe(plain).model_dump()
         checkpoint.write_manifest(directory, dataclasses.replace(made.manifest, training={"recipe": recipe}))
         return directory

@@ -6,7 +6,7 @@ from models import checkpoint
 from models.training import run
 from models.training.sections import Distillation
 from service.scoring.writing import hire_writer
-from tests import recipes
+from tests import tiny_recipes
 
 WRITTEN = {"file": "train.tsv", "columns": ["fr", "en"], "directions": ["fr-en"]}
 
@@ -23,9 +23,9 @@ def test_teachers_write_in_the_order_of_the_texts_alone_or_together(made: dict[s
 def test_a_student_learns_what_its_teacher_says(data: Path, tmp_path: Path) -> None:
     """A run reads its own file and what the run before it made of that."""
     (tmp_path / "recipes").mkdir()
-    teacher = {**recipes.TRANSLATOR, "name": "teacher", "licence": "CC-BY-4.0"}
+    teacher = {**tiny_recipes.TRANSLATOR, "name": "teacher", "licence": "CC-BY-4.0"}
     student = {
-        **recipes.TRANSLATOR,
+        **tiny_recipes.TRANSLATOR,
         "name": "student",
         "corpora": [
             {**WRITTEN, "written": {"en": "fr"}},  # distillation
@@ -36,7 +36,7 @@ def test_a_student_learns_what_its_teacher_says(data: Path, tmp_path: Path) -> N
     lines: list[str] = []
 
     def train(recipe: dict, steps: int) -> run.TrainingResult:
-        path = recipes.write_recipe(tmp_path / "recipes", recipe, steps=steps, learning_rate=0.01)
+        path = tiny_recipes.write_recipe(tmp_path / "recipes", recipe, steps=steps, learning_rate=0.01)
         return run.train(run.Job(path, data, tmp_path / "runs", "nowhere"), lines.append, hire_writer)
 
     train(teacher, 150)

@@ -18,7 +18,7 @@ from models.training.loading import load_recipe
 from models.training.recipe import DataFields, Recipe, RunFields
 from models.training.tasks import task_of
 from tests.models.training.reading import encode, read_splits
-from tests.recipes import RECIPES
+from tests.tiny_recipes import RECIPES
 
 
 def quiet(line: str) -> None:

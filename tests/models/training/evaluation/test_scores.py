@@ -16,11 +16,11 @@ from models.training.tasks.classify import classification_scores
 from models.training.tasks.generate import generation_scores
 from models.training.tasks.pretrain import pretraining_scores
 from models.training.tasks.translate import translation_scores
-from tests import recipes
+from tests import tiny_recipes
 
 
 def recipe_of(name: str, **fields: object) -> Recipe:
-    return read_recipe({**recipes.RECIPES[name], "training": recipes.TRAINING, **fields})
+    return read_recipe({**tiny_recipes.RECIPES[name], "training": tiny_recipes.TRAINING, **fields})
 
 
 def silent(line: str) -> None:

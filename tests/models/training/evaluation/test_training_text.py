@@ -9,11 +9,11 @@ from models.training.evaluation import training_text
 from models.training.evaluation.training_text import TrainingText, is_near, is_seen
 from models.training.loading import read_recipe
 from models.training.recipe import Recipe
-from tests import recipes
+from tests.tiny_recipes import RECIPES, TRAINING, TRANSLATOR
 
 
 def recipe_of(name: str = "translator", **fields: object) -> Recipe:
-    return read_recipe({**recipes.RECIPES[name], "training": recipes.TRAINING, **fields})
+    return read_recipe({**RECIPES[name], "training": TRAINING, **fields})
 
 
 def test_near_is_a_similarity_of_seven_tenths_without_case_and_punctuation() -> None:
@@ -31,7 +31,10 @@ def test_seen_is_the_same_text_without_case_and_punctuation() -> None:
 
 def test_a_text_is_unseen_where_no_file_of_its_language_has_it(data: Path, tmp_path: Path) -> None:
     (data / "fr.tsv").write_text("Bonjour !\tHello!\n")
-    corpora = [*recipes.TRANSLATOR["corpora"], {"file": "fr.tsv", "columns": ["fr", "en"], "directions": ["fr-en"]}]
+    corpora = [
+        *TRANSLATOR["corpora"],
+        {"file": "fr.tsv", "columns": ["fr", "en"], "directions": ["fr-en"]},
+    ]
     text = TrainingText(recipe_of(corpora=corpora), data, lambda line: None, tmp_path)
     assert text.unseen("fr", ["BONJOUR", "Bonjour à tous", "Hello"]) == [False, True, True]
     assert text.unseen("en", ["BONJOUR", "hello..."]) == [True, False]
@@ -58,7 +61,10 @@ def test_a_pair_is_far_where_neither_side_is_near(data: Path, tmp_path: Path) ->
 
 def test_the_english_of_another_pair_counts_too(data: Path, tmp_path: Path) -> None:
     (data / "ko.tsv").write_text("비가 온다\tit is raining again\n")
-    corpora = [*recipes.TRANSLATOR["corpora"], {"file": "ko.tsv", "columns": ["ko", "en"], "directions": ["ko-en"]}]
+    corpora = [
+        *TRANSLATOR["corpora"],
+        {"file": "ko.tsv", "columns": ["ko", "en"], "directions": ["ko-en"]},
+    ]
     sides = ["y" * 20], ["it is raining, again"]
     assert TrainingText(recipe_of(corpora=corpora), data, lambda line: None, tmp_path).far("fr", "en", *sides) == [
         False
@@ -70,7 +76,7 @@ def test_what_teachers_write_does_not_count_and_what_they_read_does(data: Path, 
     (data / "mono.tsv").write_text("it is raining again\n")
     mono = {"file": "mono.tsv", "columns": ["en"], "directions": ["fr-en"], "written": {"fr": "en"}}
     recipe = recipe_of(
-        corpora=[*recipes.TRANSLATOR["corpora"], mono],
+        corpora=[*TRANSLATOR["corpora"], mono],
         distillation={"teachers": ["teacher"]},
     )
     text = TrainingText(recipe, data, lambda line: None, tmp_path)

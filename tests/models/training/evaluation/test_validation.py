@@ -12,7 +12,7 @@ from models.training.recipe import Recipe
 from models.training.sections import RecipeError
 from models.training.tasks import task_of, translate
 from tests import checkpoints
-from tests import recipes as tiny
+from tests import tiny_recipes as tiny
 from tests.models.training.reading import encode
 
 TRANSLATIONS = [
