@@ -137,7 +137,7 @@ def _model_index(manifest: Manifest) -> list[dict[str, Any]]:
 def _summary(manifest: Manifest, config: Config) -> Iterator[str]:
     parameters = manifest.training.get("parameters")
     size = f" with {parameters:,} parameters" if parameters else ""
-    architecture = _ARCHITECTURES.get(manifest.architecture, manifest.architecture)
+    architecture = _ARCHITECTURES.get(manifest.architecture, f"of the architecture {manifest.architecture}")
     yield f"This model {TASKS[manifest.task].does}. It is {architecture}{size}."
     if manifest.language_pairs:
         yield "Languages: " + ", ".join(f"{source} → {target}" for source, target in manifest.language_pairs)

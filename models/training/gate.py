@@ -122,7 +122,7 @@ def judge(
     if scored is None:
         gone = (*gone, *_otherwise(current, new, {each.test for each in compared}))
     return Verdict(
-        against=f"{current.name}@{current.version}",
+        against=current.reference,
         tolerance=tolerance,
         compared=compared,
         obstacles=tuple(dict.fromkeys((*gone, *obstacles))),

@@ -38,7 +38,7 @@ def publication(manifest: Manifest) -> Iterator[str]:
     facts = manifest.publication
     if not facts:
         return
-    yield f"Published as {manifest.name}@{manifest.version} on {str(facts.get('at', '-'))[:10]}."
+    yield f"Published as {manifest.reference} on {str(facts.get('at', '-'))[:10]}."
     if facts.get("note"):
         yield cell(facts["note"])
     gate = facts.get("gate")

@@ -89,14 +89,12 @@ def _compared(
     try:
         return judge(current, new, (score_current(current), measured), tolerance)
     except (OSError, CheckpointError, RegistryError, ValueError) as error:  # it may be forced past what is broken
-        against = f"{current.name}@{current.version}"
+        against = current.reference
         return judge(current, new, ({}, measured), tolerance, [f"{against} cannot be scored: {error}"])
 
 
 def _unpublished(directory: Path) -> Manifest:
     manifest = checkpoint.verify(directory)
     if manifest.version:
-        raise ValueError(
-            f"{directory} is published as {manifest.name}@{manifest.version}, which never changes; publish a new one"
-        )
+        raise ValueError(f"{directory} is published as {manifest.reference}, which never changes; publish a new one")
     return manifest

@@ -43,7 +43,7 @@ class WarmStart:
     def reference(self) -> str:
         """NAME@VERSION; "" of what is not published."""
         manifest = self.checkpoint.manifest
-        return f"{manifest.name}@{manifest.version}" if manifest.version else ""
+        return manifest.reference if manifest.version else ""
 
     def adapter(self, lora: LoraConfig) -> Adapter:
         """For the manifest of adapters that are kept beside it."""

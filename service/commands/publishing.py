@@ -63,8 +63,8 @@ def publish(
 
             def score_current(current: Manifest) -> dict[str, Measured]:
                 assert data is not None
-                console.print(f"{current.name}@{current.version} is current: scoring it on the same texts")
-                place = target.resolve(f"{current.name}@{current.version}")
+                console.print(f"{current.reference} is current: scoring it on the same texts")
+                place = target.resolve(current.reference)
                 return score_alike(place, directory, data, target, console)
 
             manifest = publish_checkpoint(
@@ -91,7 +91,7 @@ def publish(
         forced = ", and was forced" if manifest.publication["forced"] else ""
         count = len(gate["compared"])
         console.print(f"Compared with {gate['against']}: {count} {'score' if count == 1 else 'scores'}{forced}")
-    console.print(f"Published as {manifest.name}@{manifest.version}")
+    console.print(f"Published as {manifest.reference}")
     console.print(_next(manifest, registry), markup=False, soft_wrap=True)
 
 
@@ -99,7 +99,7 @@ def _next(manifest: Manifest, registry: str) -> str:
     """What to do with a version, to be pasted."""
     from models.training.card import asking
 
-    version = f"{manifest.name}@{manifest.version}"
+    version = manifest.reference
     if not manifest.is_served:
         return f"To fine-tune it, a recipe has the line\n\n  start: {version}"
     models = {manifest.name: {"task": manifest.task, "checkpoint": version}}

@@ -24,8 +24,7 @@ def measure_recipe(directory: Path, options: Options, registry: Registry, consol
     assert options.data is not None
     manifest = read_manifest(directory)
     console.print(
-        f"[bold]{manifest.name}@{manifest.version}[/bold], made to {manifest.task}, "
-        f"on its recipe's tests in {options.data}"
+        f"[bold]{manifest.reference}[/bold], made to {manifest.task}, on its recipe's tests in {options.data}"
     )
     found = {
         test: each.scores
@@ -47,8 +46,7 @@ def measure(directory: Path, options: Options, console: Console) -> dict[str, An
             if getattr(options, option) is not None and task.name != manifest.task:
                 raise ValueError(f"{what} is of {TASKS[task.name].noun}; {manifest.name} is made to {manifest.task}")
     console.print(
-        f"[bold]{manifest.name}@{manifest.version}[/bold], made to {manifest.task}"
-        + (f", on {options.data}" if options.data else "")
+        f"[bold]{manifest.reference}[/bold], made to {manifest.task}" + (f", on {options.data}" if options.data else "")
     )
     scores, precision = MEASURED[manifest.task].measure(checkpoint, options, console)
     return _record(manifest, options, precision, scores)
@@ -56,7 +54,7 @@ def measure(directory: Path, options: Options, console: Console) -> dict[str, An
 
 def _record(manifest: Manifest, options: Options, precision: str, scores: dict[str, Any]) -> dict[str, Any]:
     return {
-        "checkpoint": f"{manifest.name}@{manifest.version}",
+        "checkpoint": manifest.reference,
         "task": manifest.task,
         "data": str(options.data) if options.data else None,
         "limit": options.limit,

@@ -26,7 +26,7 @@ def suite_for(checkpoint: Checkpoint, path: Path, chosen: Sequence[Direction] = 
     if not manifest.language_pairs:
         raise ValueError(f"a robustness suite is of a translator; {manifest.name} is made to {manifest.task}")
     suite, served = read_suite(path), manifest.language_pairs
-    for what, known in ((str(path), list(suite)), (f"{manifest.name}@{manifest.version}", list(served))):
+    for what, known in ((str(path), list(suite)), (manifest.reference, list(served))):
         unknown = [pair for pair in chosen if pair not in known]
         if unknown:
             raise ValueError(f"{what} does not have {_listed(unknown)}; it has {_listed(known)}")

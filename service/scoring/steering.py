@@ -84,9 +84,7 @@ def load_judge(directory: Path, base: FindBase | None = None) -> Checkpoint:
     judge = load(directory, base=base)
     manifest = judge.manifest
     if not manifest.labels:
-        raise ValueError(
-            f"the judge {manifest.name}@{manifest.version} is made to {manifest.task}, expected a classifier"
-        )
+        raise ValueError(f"the judge {manifest.reference} is made to {manifest.task}, expected a classifier")
     return judge
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 from rich.console import Console
 
@@ -34,9 +33,7 @@ class Translate(MeasuredTask):
             return translation_scores(recipe, data, partial(_answer, scoring, answers), trained_on)
 
     def measure(self, checkpoint: Checkpoint, options: Options, console: Console) -> Found:
-        if options.suite is not None:
-            return _robustness(checkpoint, options, options.suite, console)
-        return _on_file(checkpoint, options, console)
+        return (_on_file if options.suite is None else _robustness)(checkpoint, options, console)
 
 
 def _answer(
@@ -52,7 +49,9 @@ def _on_file(checkpoint: Checkpoint, options: Options, console: Console) -> Foun
     served = checkpoint.manifest.language_pairs
     unknown = [pair for pair in options.pairs if pair not in served]
     if unknown:
-        raise ValueError(f"{_name(checkpoint)} does not translate {_listed(unknown)}; it translates {_listed(served)}")
+        raise ValueError(
+            f"{checkpoint.manifest.reference} does not translate {_listed(unknown)}; it translates {_listed(served)}"
+        )
     languages = list(dict.fromkeys(language for pair in served for language in pair))
     columns = [column.partition("=")[0] for column in options.columns]
     if not columns and not options.pairs:
@@ -91,8 +90,9 @@ def _on_file(checkpoint: Checkpoint, options: Options, console: Console) -> Foun
         return scores, answers.info.precision
 
 
-def _robustness(checkpoint: Checkpoint, options: Options, path: Path, console: Console) -> Found:
-    suite = suite_for(checkpoint, path, options.pairs)
+def _robustness(checkpoint: Checkpoint, options: Options, console: Console) -> Found:
+    assert options.suite is not None, "asked for"
+    suite = suite_for(checkpoint, options.suite, options.pairs)
     folder = options.training_data
     trained_on = training_text(checkpoint.manifest, folder, console) if folder is not None else None
     with EngineAnswers(checkpoint, console, options.precision) as answers:
@@ -105,10 +105,6 @@ def _robustness(checkpoint: Checkpoint, options: Options, path: Path, console: C
 def _search(decoding: Decoding) -> str:
     beams = f"beams {decoding.num_beams}, length penalty {decoding.length_penalty:g}"
     return beams if decoding.num_beams > 1 else "greedy"
-
-
-def _name(checkpoint: Checkpoint) -> str:
-    return f"{checkpoint.manifest.name}@{checkpoint.manifest.version}"
 
 
 def _listed(pairs: Sequence[tuple[str, str]]) -> str:

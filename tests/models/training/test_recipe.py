@@ -10,13 +10,13 @@ from models.registry import Registry
 from models.training.loading import load_recipe, read_recipe
 from models.training.recipe import Recipe
 from models.training.sections import RecipeError
-from models.training.tasks import task_of
+from models.training.tasks import TASKS, task_of
 
 SHIPPED = sorted((Path(models.training.__file__).parent / "recipes").glob("*.yaml"))
 
 
 def test_there_is_a_recipe_for_each_task():
-    assert {load_recipe(path).task for path in SHIPPED} == {"translate", "generate", "classify", "pretrain"}
+    assert {load_recipe(path).task for path in SHIPPED} == set(TASKS)
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
