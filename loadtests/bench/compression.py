@@ -24,13 +24,13 @@ from rich.table import Table
 
 from models import formats
 from models.checkpoint import Checkpoint, CheckpointError
-from models.config import GPTConfig
 from models.precision import resolve_device
 from models.registry import Registry, RegistryError
 from models.training.data.splits import read_splits
 from models.training.evaluation.likelihood import text_likelihood
 from models.training.evaluation.metrics import bits_per_byte
 from models.training.loading import read_recipe
+from models.training.tasks import task_of
 
 MEMORY = 1024  # MiB: room for all that 100 MB of text teach PPMd; without it, it forgets all and starts again
 MOST_MEMORY = 4095  # of variant H
@@ -82,7 +82,7 @@ def run(
         loaded = Registry(registry).load(checkpoint, resolve_device("auto"))
     except (CheckpointError, RegistryError) as error:
         raise ValueError(str(error)) from error
-    if loaded.manifest.task != "generate":
+    if loaded.config.kind != "decoder":
         raise ValueError(f"{checkpoint} is made to {loaded.manifest.task}: only a generator tells how likely a text is")
     if (data is None) == (training is None or held_out is None):
         raise ValueError("give either --data, the folder of the recipe's files, or both --training and --held-out")
@@ -110,7 +110,7 @@ def run(
 def of_recipe(checkpoint: Checkpoint, data: Path, folder: Path, say: Say) -> Texts:
     """The texts that the checkpoint's recipe trains on, cleaned, and the ones it holds out."""
     recipe = read_recipe(checkpoint.manifest.training["recipe"])
-    splits = read_splits(recipe, data, folder, say)
+    splits = read_splits(task_of(recipe), recipe, data, folder, say)
     held_out = list(Lines(lambda: (row.target for row in splits.validation)))
     return Texts(Lines(lambda: (row.target for row in splits.training)), held_out)
 
@@ -119,7 +119,6 @@ def compare(
     checkpoint: Checkpoint, texts: Texts, *, order: int, memory: int, xz: bool, say: Say = lambda line: None
 ) -> list[Measured]:
     """The generator, PPMd and, with `xz`, LZMA."""
-    assert isinstance(checkpoint.config, GPTConfig)
     say("likelihood")
     started = time.perf_counter()
     found = text_likelihood(checkpoint.model, checkpoint.tokenizer, checkpoint.config, texts.held_out)

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from models import checkpoint
 from models.training import run
 from models.training.calibration import best_temperature
+from models.training.tasks import task_of
 
 
 def drawn(temperature: float) -> tuple[torch.Tensor, torch.Tensor]:
@@ -46,7 +47,7 @@ def test_a_calibrated_run_gives_the_same_labels_with_other_probabilities(write_r
         job = run.Job(recipe, data, runs, "nowhere")
         found = checkpoint.load(run.train(job, lambda line: None).checkpoint)
         prepared = run.prepare(job, lambda line: None)
-        objective = run._objective(prepared.recipe, prepared.config, prepared.tokenizer)
+        objective = task_of(prepared.recipe).objective(prepared.recipe, prepared.config, prepared.tokenizer)
         batch = objective.batch([prepared.validation[row] for row in range(16)], None)  # type: ignore[arg-type]
         with torch.inference_mode():
             probabilities[name] = found.model(batch.inputs).log_softmax(dim=1), batch.targets[0], found.manifest

@@ -4,10 +4,10 @@ import sys
 import pytest
 
 from models.training.curves import CURVES, METRICS, STEPS
-from models.training.evaluation.validation import Sample
+from models.training.evaluation.validation import Shown
 from models.training.tracking import EVENTS, SAMPLES, Sink, Tracking
 
-SAMPLES_SAID = (Sample("le chat", "the cat", "the | dog"),)
+SAMPLES_SAID = (Shown("le chat", "the cat", "the | dog"),)
 
 
 def step(tracking: Tracking, number: int) -> None:

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from models.training import trainer as module
-from models.training.evaluation.validation import Answers, Sample
+from models.training.evaluation.validation import Answers, Shown
 from models.training.state import latest_state
 from models.training.trainer import Trainer
 from tests.models.training.small import (
@@ -40,7 +40,7 @@ class Scores:
         assert self.trainer is not None
         number = self.trainer.progress.step // self.every - 1
         self.seen.append({name: p.detach().clone() for name, p in model.named_parameters()})
-        return Answers(self.scores[number], (Sample("1 2", "3", str(number)),))
+        return Answers(self.scores[number], (Shown("1 2", "3", str(number)),))
 
 
 def judged(directory: Path, scores: Scores, **changes) -> Trainer:

@@ -130,3 +130,10 @@ def test_what_it_cannot_tell_it_asks_for(
     (tmp_path / "own.tsv").write_text("".join(f"{f}\t{e}\n" for f, e in pairs()))
     assert reason in refused("init", *arguments)
     assert not list(tmp_path.glob("*.yaml"))
+
+
+def test_a_task_that_no_recipe_is_drafted_for_is_refused_with_those_that_there_are(tmp_path: Path) -> None:
+    file = a_book(tmp_path / "book.txt")
+    for task in ("pretrain", "summarize"):
+        said = refused("init", task, file)
+        assert f"no recipe is drafted for the task '{task}', expected one of translate, generate, classify" in said
