@@ -14,6 +14,7 @@ from models.checkpoint import Manifest
 from models.lineage import DISTILLED_FROM, STARTS_FROM, Ancestor
 from models.training.card import render, write_card
 from models.training.loading import load_recipe
+from models.training.tasks import TASKS
 from tests import checkpoints
 
 RECIPES = Path(__file__).resolve().parents[3] / "models" / "training" / "recipes"
@@ -165,8 +166,17 @@ def test_the_recipe_in_the_card_can_be_run_again(translator, tmp_path):
     assert load_recipe(tmp_path / "again.yaml") == load_recipe(RECIPES / "translator.yaml")
 
 
+@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+def test_every_task_has_a_card(tmp_path, task):
+    made = checkpoints.classifier(tmp_path / "any")
+    text = render(dataclasses.replace(made.manifest, task=task.name), made.config, curves=False)
+    assert yaml.safe_load(text.split("---")[1])["pipeline_tag"] == task.hub_name
+    assert f"This model {task.does}. It is an encoder-only Transformer" in text
+    assert ("start: classifier" in text) == (task.name in checkpoint.ONLY_TRAINED)
+
+
 @pytest.mark.parametrize("name", ["classifier", "generator"])
-def test_every_task_has_a_card(tmp_path, name):
+def test_the_card_of_an_untrained_model_says_how_to_ask_it_and_nothing_that_is_not_known(tmp_path, name):
     made = getattr(checkpoints, name)(tmp_path / name)
     text = render(made.manifest, made.config, curves=False)
     assert f"curl http://127.0.0.1:8000/{made.manifest.task}" in text

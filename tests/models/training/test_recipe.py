@@ -138,6 +138,17 @@ def test_fields_can_be_changed_without_another_file(write_recipe, recipes):
     assert (recipe.name, recipe.start) == ("trial", "")
 
 
+def test_a_state_depends_on_what_is_learned_and_not_on_budgets_cards_or_what_is_done_later(recipes):
+    learned = read_recipe(recipes["generator"]).learned_from
+    stated = {name: value for name, value in recipes["generator"].items() if name not in ("training", "name")}
+    assert {name: learned[name] for name in stated} == stated
+    assert learned.keys() == {*recipes["generator"]}
+    assert learned["training"].keys() == {"batch_tokens", "learning_rate", "warmup_steps", "average_decay"}
+    later = {"licence": "MIT", "examples": {"One": {"inputs": "a"}}, "beams": [1, 4], "limits": "none"}
+    assert read_recipe({**recipes["generator"], **later}).learned_from == learned
+    assert read_recipe({**recipes["generator"], "seed": 2}).learned_from != learned
+
+
 def test_a_limit_can_be_lifted_without_another_file(write_recipe, recipes):
     path = write_recipe(recipes["translator"], max_minutes=57)
     assert load_recipe(path).training.max_minutes == 57

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -181,11 +182,14 @@ def test_a_judge_that_is_not_in_the_registry_is_named(of_recipe: OfRecipe, data:
 
 
 def test_the_folder_of_the_run_keeps_the_data_and_none_is_left_behind_without_it(
-    of_recipe: OfRecipe, data: Path
+    of_recipe: OfRecipe, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    directory = of_recipe("generator")
+    directory, elsewhere = of_recipe("generator"), tmp_path / "temporary"
+    elsewhere.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(elsewhere))
     scores_of(directory, data)
     assert {path.name for path in directory.parent.iterdir()} == {"checkpoint"}
+    assert list(elsewhere.iterdir()) == []
     (directory.parent / "tokenizer.json").write_bytes((directory / "tokenizer.json").read_bytes())
     scores_of(directory, data)
     assert (directory.parent / "data").is_dir()

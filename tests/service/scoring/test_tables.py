@@ -26,7 +26,9 @@ def classified(given: list[str], expected: list[str], labels: list[str]) -> Clas
 
 
 def test_a_few_labels_are_shown_as_a_matrix_and_the_worst_one_first(console: Console) -> None:
-    show_classification(classified(["a", "b", "b"], ["a", "a", "b"], ["a", "b"]), console)
+    show_classification(classified(["a", "a", "a", "b", "c"], ["a", "a", "b", "b", "c"], ["a", "b", "c"]), console)
+    by_label = shown(console).split("By label")[1].split("Confusion")[0]
+    assert [line.split()[0] for line in by_label.splitlines() if line.strip()[:1] in ("a", "b", "c")] == ["b", "a", "c"]
     assert "is \\ was called" in shown(console)
     assert "0.87-0.93" in shown(console)
 
