@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Mapping
 from contextlib import suppress
 from difflib import get_close_matches
-from typing import Annotated, Any, Self, get_type_hints
+from typing import Annotated, Any, Self, get_args, get_type_hints
 
 from pydantic import (
     BaseModel,
@@ -69,13 +69,15 @@ class Section(BaseModel):
 
 
 def section_of(kind: type[Any]) -> type[Section]:
-    """A section with the fields of a dataclass."""
+    """A section with the fields of a dataclass; one that holds a dataclass of its own is left to that to check."""
+
+    def read_as(hint: Any) -> Any:
+        holds_another = any(map(dataclasses.is_dataclass, get_args(hint) or (hint,)))
+        return Number if hint is float else Any if holds_another else hint
+
     hints = get_type_hints(kind)
     fields: dict[str, Any] = {
-        field.name: (
-            {float: Number}.get(hints[field.name], hints[field.name]),
-            ... if field.default is dataclasses.MISSING else field.default,
-        )
+        field.name: (read_as(hints[field.name]), ... if field.default is dataclasses.MISSING else field.default)
         for field in dataclasses.fields(kind)
     }
     return create_model(kind.__name__, __base__=Section, **fields)

@@ -165,6 +165,6 @@ def new_config(recipe: Recipe, start: WarmStart | None, vocab_size: int, path: P
     architecture = ARCHITECTURES[values.pop("architecture")][0]
     values |= {"vocab_size": vocab_size, **task_of(recipe).config_fields(recipe)}
     try:
-        return architecture(**section_of(architecture).read(values, "model").model_dump())
+        return architecture.from_dict(section_of(architecture).read(values, "model").model_dump())
     except (ConfigError, RecipeError) as error:
         raise RecipeError(f"{path}: {error}") from error
