@@ -18,6 +18,7 @@ from pydantic_settings import (
     YamlConfigSettingsSource,
 )
 
+from service.messages import Task
 from service.options import EngineOptions, Positive
 
 PREFIX, NESTED = "TRIPTYCH_", "__"
@@ -38,7 +39,7 @@ class Section(BaseModel):
 class ModelSettings(EngineOptions):
     """One served model: its checkpoint and what a replica of it may use."""
 
-    task: Literal["translate", "generate", "classify"]
+    task: Task
     checkpoint: str  # NAME or NAME@VERSION in the registry, or the path of a checkpoint directory
     min_replicas: Positive = 1
     max_replicas: Positive = 1  # above min_replicas: Ray Serve autoscales between the two

@@ -26,7 +26,7 @@ A message quotes the value and the limit. Errors cross the Ray boundary as `mess
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 MAX_RETRY_AFTER_S = 60
 
@@ -46,6 +46,15 @@ class ServiceError(Exception):
         self.details = details
         if "retry_after_s" in details:
             details["retry_after_s"] = math.ceil(min(max(details["retry_after_s"], 1), MAX_RETRY_AFTER_S))
+
+    @property
+    def retry_after_s(self) -> int:
+        """When to come back, also where nobody said when."""
+        return int(self.details.get("retry_after_s", 1))
+
+    def unless_said_retry_after(self, seconds: float) -> Self:
+        """The error as it is where it says when to come back, else with `seconds`."""
+        return type(self)(self.message, **{"retry_after_s": seconds, **self.details})
 
 
 class BadRequest(ServiceError):

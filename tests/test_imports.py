@@ -58,7 +58,7 @@ RULES = (
     Rule("service.errors", (), ()),
     Rule("service.messages", ("service.errors",), ()),
     Rule("service.options", (), ("annotated_types",)),
-    Rule("service.config", ("service.options",), ("pydantic", "pydantic_settings", "yaml")),
+    Rule("service.config", ("service.messages", "service.options"), ("pydantic", "pydantic_settings", "yaml")),
     Rule("service.engine", ("models.cache", "models.config", "models.interface"), ("torch",)),
     Rule(
         "service.worker",

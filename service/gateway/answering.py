@@ -9,26 +9,24 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from starlette.types import Receive
 
-from service.errors import Cancelled, DeadlineExceeded, NotReady, Overloaded, ServiceError
+from service.errors import Cancelled, NotReady, Overloaded, ServiceError
 from service.gateway.admission import Admission
 from service.gateway.batcher import Ticket
-from service.gateway.catalog import ServedModel
+from service.gateway.catalogue import ServedModel
 from service.gateway.context import RequestContext
-from service.messages import Classification, Completion, Failure, Request, Terminal, Token
+from service.messages import Failure, Request, Result, Token
+from service.messages.deadline import unanswered
 from service.observability.metrics import GatewayMetrics
-
-ErrorT = TypeVar("ErrorT", bound=ServiceError)
 
 
 @dataclass(slots=True)
 class Answer:
     """Of one text. `tokens` only where they were asked for."""
 
-    result: Completion | Classification
+    result: Result
     tokens: list[Token] = field(default_factory=list)
 
 
@@ -62,9 +60,9 @@ class Answering:
                         yield ticket
         except Overloaded as error:
             self._metrics.refused(reason)
-            raise _with_retry_after(error, self._admission.retry_after_s(call.model.name)) from None
+            raise error.unless_said_retry_after(self._admission.retry_after_s(call.model.name)) from None
         except NotReady as error:
-            raise _with_retry_after(error, call.model.readiness.retry_after_s()) from None
+            raise error.unless_said_retry_after(call.model.readiness.retry_after_s()) from None
 
     def refusal(self, models: Sequence[ServedModel]) -> ServiceError | None:
         """What every request gets that one of `models` should answer, whatever it asks; None where that depends."""
@@ -87,7 +85,7 @@ class Answering:
 
     async def all(self, call: Call, receive: Receive) -> list[Answer]:
         """The answers in the order of the requests; the first failure is raised, and the rest is cancelled."""
-        results: dict[str, Completion | Classification] = {}
+        results: dict[str, Result] = {}
         tokens: dict[str, list[Token]] = {request.id: [] for request in call.requests}
         async with self.open(call, receive) as ticket:
             async for events in ticket:
@@ -96,12 +94,12 @@ class Answering:
                         tokens[event.request_id].append(event)
                     elif isinstance(event, Failure):
                         raise failure_of(event, call)
-                    elif isinstance(event, Terminal):
+                    elif isinstance(event, Result):
                         results[event.request_id] = event
         self.note(call, list(results.values()))
         return [Answer(results[request.id], tokens[request.id]) for request in call.requests]
 
-    def note(self, call: Call, results: Sequence[Completion | Classification]) -> None:
+    def note(self, call: Call, results: Sequence[Result]) -> None:
         """Take over what the results say of version and timing."""
         call.context.note(results)
         call.model.heard(call.context.model_version)
@@ -116,9 +114,8 @@ class Answering:
 
 @asynccontextmanager
 async def _interrupting(ticket: Ticket, call: Call, receive: Receive) -> AsyncIterator[None]:
-    late = DeadlineExceeded(f"no answer within {call.timeout_s * 1000:g} ms", timeout_ms=call.timeout_s * 1000)
-    left_s = call.timeout_s - call.context.seconds()
-    timer = asyncio.get_running_loop().call_later(left_s, ticket.interrupt, late)
+    late = unanswered(call.timeout_s)
+    timer = asyncio.get_running_loop().call_later(call.context.left_s(call.timeout_s), ticket.interrupt, late)
     watcher = asyncio.create_task(_watch(ticket, call.context, receive))
     try:
         yield
@@ -147,11 +144,6 @@ async def _watch(ticket: Ticket, context: RequestContext, receive: Receive) -> N
         pass
     context.client_left = True
     ticket.interrupt(Cancelled("the client left"))
-
-
-def _with_retry_after(error: ErrorT, seconds: float) -> ErrorT:
-    """The error as it is where it says when to come back, else with `seconds`."""
-    return type(error)(error.message, **{"retry_after_s": seconds, **error.details})
 
 
 def failure_of(failure: Failure, call: Call) -> ServiceError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import FastAPI
@@ -16,32 +17,38 @@ from service.config import Settings
 from service.errors import Cancelled, MethodNotAllowed, NotFound, ServiceError
 from service.gateway.admission import Admission
 from service.gateway.answering import Answering
-from service.gateway.catalog import Catalog
+from service.gateway.catalogue import Catalogue
 from service.gateway.context import RequestContext
+from service.gateway.errors import on_http_exception, on_service_error
+from service.gateway.huggingface.protocol import HUGGINGFACE
 from service.gateway.middleware import BodyLimitMiddleware, EarlyRefusalMiddleware, RequestMiddleware
 from service.gateway.openapi import DocumentedApp
-from service.gateway.responses import on_http_exception, on_service_error
-from service.gateway.routes.admin import add_admin_routes
-from service.gateway.routes.operations import add_operation_routes
-from service.gateway.routes.tasks import Gateway, add_task_routes
+from service.gateway.operations.protocol import OPERATIONS
+from service.gateway.protocol import error_shape_of
+from service.gateway.traffic import Traffic
 from service.gateway.workers import Worker
 from service.observability.metrics import GatewayMetrics
+
+PROTOCOLS = (HUGGINGFACE, OPERATIONS)
 
 
 def create_app(settings: Settings, workers: Mapping[str, Worker], metrics: GatewayMetrics) -> FastAPI:
     """The gateway over `workers`, by the model names of the settings. Needs no running event loop."""
-    catalog = Catalog(settings, workers, metrics)
-    admission = Admission(settings.gateway.max_in_flight, {model.name: model.capacity for model in catalog.models})
+    catalogue = Catalogue(settings, workers, metrics)
+    admission = Admission(settings.gateway.max_in_flight, {model.name: model.capacity for model in catalogue.models})
     answering = Answering(admission, metrics)
+    traffic = Traffic(
+        settings=settings.gateway, catalogue=catalogue, admission=admission, answering=answering, metrics=metrics
+    )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         # Who comes first should not be refused for that: a model that lives says so in milliseconds.
-        await asyncio.gather(*(model.readiness.begin() for model in catalog.models))
-        watching = asyncio.create_task(catalog.watch())
+        await asyncio.gather(*(model.readiness.begin() for model in catalogue.models))
+        watching = asyncio.create_task(catalogue.watch())
         yield
         watching.cancel()
-        await catalog.close()
+        await catalogue.close()
 
     async def on_error(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, ServiceError)
@@ -56,29 +63,33 @@ def create_app(settings: Settings, workers: Mapping[str, Worker], metrics: Gatew
         return answer
 
     app = DocumentedApp(
+        PROTOCOLS,
         title="Triptych",
         version=_version(),
-        description="Translate, generate and classify, in the Hugging Face Inference convention.",
         openapi_url=None,  # /docs and /openapi.json are ours: FastAPI's know no examples, and load scripts from a CDN
         redirect_slashes=False,
         lifespan=lifespan,
         exception_handlers={ServiceError: on_error, HTTPException: on_routing_error},
     )
-    add_task_routes(app, Gateway(settings=settings.gateway, catalog=catalog, answering=answering))
-    add_operation_routes(app, settings.gateway, catalog, metrics, admission)
-    add_admin_routes(app, settings.gateway.admin_token, catalog)
+    for protocol in PROTOCOLS:
+        protocol.add_routes(app, traffic)
     app.state.admission = admission  # for the host, which drains it before it stops
-    tasks = {f"/{model.task}": catalog.of_task(model.task) for model in catalog.models}
+    tasks = {route: task for protocol in PROTOCOLS for route, task in protocol.tasks.items()}
 
     def refusal(route: str) -> ServiceError | None:
-        return answering.refusal(tasks[route]) if route in tasks else None
+        return answering.refusal(catalogue.of_task(tasks[route])) if route in tasks else None
 
-    routes = frozenset(path for route in app.routes if (path := getattr(route, "path", None)))
     limits = settings.gateway
     app.add_middleware(BodyLimitMiddleware, max_bytes=limits.max_body_bytes, timeout_s=limits.request_timeout_s)
     app.add_middleware(EarlyRefusalMiddleware, refusal=refusal, metrics=metrics)
-    # The last one added is the outermost.
-    app.add_middleware(RequestMiddleware, routes=routes, metrics=metrics, stopping=lambda: not admission.is_open)
+    app.add_middleware(  # the last one added is the outermost
+        RequestMiddleware,
+        routes=frozenset(path for route in app.routes if (path := getattr(route, "path", None))),
+        probes=frozenset(route for protocol in PROTOCOLS for route in protocol.probes),
+        error_shape_of=partial(error_shape_of, PROTOCOLS),
+        metrics=metrics,
+        stopping=lambda: not admission.is_open,
+    )
     return app
 
 

@@ -8,17 +8,20 @@ from __future__ import annotations
 import random
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
-from service.errors import InvalidRequest
-from service.messages import Classification, Completion
+from service.errors import InvalidRequest, ServiceError
+from service.messages import Result
 
 _SANE_ID = re.compile(r"[ -~]{1,128}")
 _SCOPE_KEY = "triptych.context"
+
+ErrorShape = Callable[[ServiceError, str], tuple[int, dict[str, Any]]]  # an error and the request's id: status, body
 
 
 @dataclass(slots=True)
@@ -27,6 +30,7 @@ class RequestContext:
 
     request_id: str
     route: str
+    error_shape: ErrorShape  # of the protocol that is spoken
     started: float = field(default_factory=time.perf_counter)
     client_left: bool = False
     texts: int | None = None
@@ -36,10 +40,10 @@ class RequestContext:
     inference_ms: float | None = None
 
     @classmethod
-    def enter(cls, scope: Scope, route: str) -> RequestContext:
+    def enter(cls, scope: Scope, route: str, error_shape: ErrorShape) -> RequestContext:
         """Make the context of a request and leave it in its scope."""
         given = Headers(scope=scope).get("x-request-id", "")
-        context = cls(given if _SANE_ID.fullmatch(given) else f"{random.getrandbits(128):032x}", route)
+        context = cls(given if _SANE_ID.fullmatch(given) else f"{random.getrandbits(128):032x}", route, error_shape)
         scope[_SCOPE_KEY] = context
         return context
 
@@ -53,7 +57,11 @@ class RequestContext:
         """Since the request arrived."""
         return time.perf_counter() - self.started
 
-    def note(self, answers: Iterable[Completion | Classification]) -> None:
+    def left_s(self, timeout_s: float) -> float:
+        """Of the time that the client gives us, which began when the request arrived."""
+        return timeout_s - self.seconds()
+
+    def note(self, answers: Iterable[Result]) -> None:
         """Take over version and timing; of several answers the slowest counts."""
         for answer in answers:
             self.model_version = answer.model_version or self.model_version

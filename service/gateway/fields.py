@@ -1,31 +1,58 @@
 """What the fields of a body are made of: strict as JSON is, and described as they are checked.
 
-Knows nothing of the tasks that have them.
+A parameter's type, bounds and description are those of the message that carries it. Knows nothing of the tasks.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Annotated, Any, ClassVar, Literal, get_type_hints
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema
 from pydantic_core import CoreSchema, PydanticCustomError
 from pydantic_core.core_schema import no_info_plain_validator_function
 
+from service.messages import Bounds, parameters_of
+
 
 class Body(BaseModel):
-    """Strict: a misspelt field is an error, and so is "5" for 5."""
-
+    # Strict: a misspelt field is an error, and so is "5" for 5.
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+    shape: ClassVar[str] = "an object with inputs"  # what one looks like, for those who send no object
+    expected: ClassVar[Mapping[str, str]] = {}  # of a field that has several types: what it takes
+
+
+def taken(message: type, name: str) -> Any:
+    """The field of a body that becomes the parameter `name` of a message; null leaves it out."""
+    said = parameters_of(message)[name]
+    return Field(default=None, description=said.description, **_constraints(said.bounds))
+
+
+def fields_of(message: type) -> dict[str, Any]:
+    """A field for each parameter of a message, and for its other name if it has one: for `pydantic.create_model`."""
+    types, found = get_type_hints(message), {}
+    for name, said in parameters_of(message).items():
+        several = _SEVERAL.get(types[name])
+        kind = several(said.bounds) if several else types[name]
+        bounds = {} if several else _constraints(said.bounds)
+        found[name] = (kind | None, Field(default=None, description=said.description, **bounds))
+        if said.also:
+            found[said.also] = (kind | None, Field(default=None, description=f"the same as {name}", **bounds))
+    return found
+
+
+def _constraints(bounds: Bounds) -> dict[str, Any]:
+    given = {name: limit for name, limit in asdict(bounds).items() if limit is not None}
+    given.pop("each", None)
+    return given
 
 
 def _as_list(value: Any) -> Any:
     return value if isinstance(value, list) else [value]
-
-
-def _as_pair(value: Any) -> Any:
-    return {"text": value} if isinstance(value, str) else value
 
 
 def _token_ids(value: Any, info: ValidationInfo) -> Any:
@@ -70,52 +97,51 @@ def _no_number(value: Any) -> Any:
     return value
 
 
-def _one_or_several(*kinds: dict[str, Any]) -> WithJsonSchema:
+TOKEN_ID = re.compile("0|[1-9][0-9]{0,9}")
+
+
+def _texts(bounds: Bounds) -> Any:
+    each = _constraints(bounds.each or Bounds())
+    return Annotated[list[Annotated[str, Field(**each)]], Field(**_constraints(bounds))]
+
+
+def _biases(bounds: Bounds) -> Any:
+    each = bounds.each or Bounds()
+    schema = {
+        "type": "object",
+        "maxProperties": bounds.max_length,
+        "propertyNames": {"pattern": f"^({TOKEN_ID.pattern})$"},
+        "additionalProperties": {"type": "number", "minimum": each.ge, "maximum": each.le},
+    }
+    return Annotated[
+        dict[int, Annotated[float, Field(**_constraints(each))]],
+        Field(**_constraints(bounds)),
+        BeforeValidator(_token_ids),
+        WithJsonSchema(schema),
+    ]
+
+
+def _switch_or_never(bounds: Bounds) -> Any:
+    return Annotated[
+        Literal[True, False, "never"],
+        BeforeValidator(_no_number),
+        WithJsonSchema({"enum": [True, False, "never"]}),
+    ]
+
+
+# Of parameters whose type in a message is not that of their JSON.
+_SEVERAL = {
+    tuple[str, ...]: _texts,
+    tuple[tuple[int, float], ...]: _biases,
+    bool | Literal["never"]: _switch_or_never,
+}
+
+
+def one_or_several(*kinds: dict[str, Any]) -> WithJsonSchema:
     each = {"anyOf": [*kinds]} if len(kinds) > 1 else kinds[0]
     return WithJsonSchema({"anyOf": [*kinds, {"type": "array", "minItems": 1, "items": each}]})
 
 
-_TEXT = {"type": "string", "minLength": 1}
-Texts = Annotated[list[str], BeforeValidator(_as_list), _one_or_several(_TEXT)]
-TOKEN_ID = re.compile("0|[1-9][0-9]{0,9}")
-_BIASES = {
-    "type": "object",
-    "maxProperties": 1024,
-    "propertyNames": {"pattern": f"^({TOKEN_ID.pattern})$"},
-    "additionalProperties": {"type": "number", "minimum": -100, "maximum": 100},
-}
-Bias = Annotated[float, Field(ge=-100, le=100)]
-LogitBias = Annotated[
-    dict[int, Bias],
-    Field(max_length=1024),
-    BeforeValidator(_token_ids),
-    WithJsonSchema(_BIASES),
-]
-EarlyStopping = Annotated[
-    Literal[True, False, "never"],
-    BeforeValidator(_no_number),
-    WithJsonSchema({"enum": [True, False, "never"]}),
-]
-StopStrings = Annotated[
-    list[Annotated[str, Field(min_length=1, max_length=256)]],
-    Field(max_length=16),
-]
-
-
-class TextPair(Body):
-    """A text, or two for models trained on pairs."""
-
-    text: Annotated[str, WithJsonSchema(_TEXT)]
-    text_pair: Annotated[str, WithJsonSchema(_TEXT)] | None = None
-
-
-TextPairs = Annotated[
-    list[Annotated[TextPair, BeforeValidator(_as_pair)]],
-    BeforeValidator(_as_list),
-    _one_or_several(_TEXT, TextPair.model_json_schema()),
-]
-
-# What every task takes, and takes last: /docs shows the fields in their order here.
-Priority = Annotated[int | None, Field(ge=-10, le=10, description="lower is sooner; default: 0")]
-Streamed = Annotated[bool | None, Field(description="true: server-sent events, for exactly one input")]
-ModelName = Annotated[str | None, Field(description="which model, where several serve the task; default: the first")]
+as_list = BeforeValidator(_as_list)
+TEXT = {"type": "string", "minLength": 1}
+Texts = Annotated[list[str], as_list, one_or_several(TEXT)]  # one text, or several

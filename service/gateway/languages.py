@@ -10,8 +10,8 @@ from service.errors import InvalidRequest, UnknownLanguagePair
 Pair = tuple[str, str]
 
 
-def resolve_pair(pairs: Sequence[Pair], source: str | None, target: str | None) -> Pair:
-    """The one pair of the model's `pairs` that fits; None fits every language.
+def resolve_pair(pairs: Sequence[Pair], source: str | None, target: str | None, parameters: str) -> Pair:
+    """The one pair of the model's `pairs` that fits; None fits every language. `parameters` are what says them.
 
     Codes are compared without case and without what follows the language: `en`, `EN`, `en-US`, `en_XX` and `en_Latn`
     are one. Where a model tells such variants apart, the exact code decides.
@@ -30,7 +30,7 @@ def resolve_pair(pairs: Sequence[Pair], source: str | None, target: str | None) 
         )
     possible = [f"{one}-{other}" for one, other in fitting]
     raise InvalidRequest(
-        f"src_lang and tgt_lang leave more than one language pair: {', '.join(possible)}", possible=possible
+        f"{parameters} leave more than one language pair: {', '.join(possible)}", possible=possible
     )
 
 

@@ -13,12 +13,11 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import BodyTooLarge, RequestTimeout, ServiceError
-from service.gateway.context import RequestContext
-from service.gateway.responses import UNEXPECTED, error_response
+from service.gateway.context import ErrorShape, RequestContext
+from service.gateway.errors import UNEXPECTED, error_response
 from service.observability.metrics import GatewayMetrics
 
 CLIENT_LEFT = 499  # counted and logged, never sent
-_PROBES = frozenset({"/livez", "/readyz", "/metrics"})  # would drown the access log
 
 log = logging.getLogger("triptych.http")
 
@@ -27,11 +26,23 @@ class RequestMiddleware:
     """Gives each request its context; answers 500 where something escaped; counts and logs the end."""
 
     def __init__(
-        self, app: ASGIApp, *, routes: Collection[str], metrics: GatewayMetrics, stopping: Callable[[], bool]
+        self,
+        app: ASGIApp,
+        *,
+        routes: Collection[str],
+        probes: Collection[str],
+        error_shape_of: Callable[[str], ErrorShape],
+        metrics: GatewayMetrics,
+        stopping: Callable[[], bool],
     ) -> None:
-        """`stopping`: the service takes no new requests, and its connections should go with their next answer."""
+        """`probes` are routes that would drown the access log; `error_shape_of` is asked with the path.
+
+        `stopping`: the service takes no new requests, and its connections should go with their next answer.
+        """
         self._app = app
         self._routes = routes
+        self._probes = probes
+        self._error_shape_of = error_shape_of
         self._metrics = metrics
         self._stopping = stopping
 
@@ -39,7 +50,8 @@ class RequestMiddleware:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         path = scope["path"].removeprefix(scope.get("root_path", ""))
-        context = RequestContext.enter(scope, path if path in self._routes else "other")
+        route = path if path in self._routes else "other"
+        context = RequestContext.enter(scope, route, self._error_shape_of(path))
         status: int | None = None
 
         async def send_with_headers(message: Message) -> None:
@@ -63,7 +75,7 @@ class RequestMiddleware:
             self._metrics.failed(context.route, ServiceError.code)
             if status is not None:
                 raise  # too late for a status: the server cuts the connection, which the client notices
-            await error_response(ServiceError(UNEXPECTED), context.request_id)(scope, receive, send_with_headers)
+            await error_response(ServiceError(UNEXPECTED), context)(scope, receive, send_with_headers)
         finally:
             final = CLIENT_LEFT if context.client_left else status or 500
             self._metrics.request_ended(context.route, final, context.seconds())
@@ -71,7 +83,7 @@ class RequestMiddleware:
 
     def _log(self, scope: Scope, context: RequestContext, status: int) -> None:
         log.log(
-            logging.DEBUG if context.route in _PROBES else logging.INFO,
+            logging.DEBUG if context.route in self._probes else logging.INFO,
             "%s %s %d",
             scope["method"],
             # the path is the client's own text: repr keeps line breaks out of the log
@@ -102,7 +114,7 @@ class EarlyRefusalMiddleware:
             context = RequestContext.of(scope)
             if error := self._refusal(context.route):
                 self._metrics.failed(context.route, error.code)
-                return await error_response(error, context.request_id)(scope, receive, send)
+                return await error_response(error, context)(scope, receive, send)
         await self._app(scope, receive, send)
 
 

@@ -39,7 +39,7 @@ def parse_body(content: bytes, schema: type[BodyT]) -> BodyT:
     except ValueError as error:
         raise BadRequest(f"the body is not JSON: {error}") from None
     if not isinstance(value, dict):
-        raise BadRequest(f"the body is {quoted(value)}, expected an object with inputs")
+        raise BadRequest(f"the body is {quoted(value)}, expected {schema.shape}")
     try:
         return schema.model_validate(value)
     except ValidationError as error:
@@ -47,7 +47,7 @@ def parse_body(content: bytes, schema: type[BodyT]) -> BodyT:
         raise _in_words(first, schema) from None
 
 
-def _in_words(error: ErrorDetails, schema: type[BaseModel]) -> ServiceError:
+def _in_words(error: ErrorDetails, schema: type[Body]) -> ServiceError:
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error["loc"]).lstrip(".")
     if error["type"] == "extra_forbidden":
         known = _fields_beside(schema, error["loc"])
@@ -55,12 +55,12 @@ def _in_words(error: ErrorDetails, schema: type[BaseModel]) -> ServiceError:
         return UnknownParameter(f"{shown} is unknown; known are {', '.join(known)}", parameter=shown, known=known)
     if error["type"] == "missing":
         return InvalidRequest(f"{path} is missing")
-    return InvalidRequest(f"{path} is {quoted(error['input'])}: {_expectation(error)}", parameter=path)
+    return InvalidRequest(f"{path} is {quoted(error['input'])}: {_expectation(error, schema)}", parameter=path)
 
 
-def _expectation(error: ErrorDetails) -> str:
-    if error["loc"][:1] == ("inputs",):
-        return "expected a text, or a list of texts"
+def _expectation(error: ErrorDetails, schema: type[Body]) -> str:
+    if (field := "".join(map(str, error["loc"][:1]))) in schema.expected:
+        return f"expected {schema.expected[field]}"
     if error["type"] in ("model_type", "model_attributes_type"):
         return "expected an object"
     message = error["msg"]

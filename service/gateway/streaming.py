@@ -1,6 +1,6 @@
-"""A call answered as server-sent events, in text-generation-inference's shapes.
+"""A call answered as server-sent events.
 
-Knows nothing of bodies; what an event contains is `rendering`'s.
+Knows nothing of bodies, and of what an event says: a protocol renders it.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Any, Protocol
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -17,9 +17,8 @@ from starlette.types import Receive, Scope, Send
 from service.errors import Cancelled, ServiceError
 from service.gateway.answering import Answering, Call, failure_of
 from service.gateway.batcher import Ticket
-from service.gateway.rendering import last_event, token_event
-from service.gateway.responses import UNEXPECTED, error_object
-from service.messages import Completion, Event, Failure, Terminal, Token
+from service.gateway.errors import UNEXPECTED
+from service.messages import Event, Failure, Result, Token
 
 # What Unicode calls a line break and JSON leaves as it is: clients split lines there (httpx, str.splitlines).
 LINE_BREAKS = {ord(character): f"\\u{ord(character):04x}" for character in "\x85\u2028\u2029"}
@@ -27,6 +26,18 @@ COMMENT = b":\n\n"  # which clients of server-sent events skip
 COMMENT_EVERY_S = 5.0
 
 log = logging.getLogger("triptych.http")
+
+
+class Rendering(Protocol):
+    """How a protocol says the events of one stream: each stream has its own, which may remember what it has said."""
+
+    def events(self, events: Sequence[Event]) -> Iterator[bytes]:
+        """The frames of what one step brought; failures are not among it."""
+        ...
+
+    def error(self, error: ServiceError, request_id: str) -> bytes:
+        """The frame that ends a stream in which something went wrong."""
+        ...
 
 
 class EventStream(Response):
@@ -37,30 +48,29 @@ class EventStream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, answering: Answering, call: Call) -> None:
+    def __init__(self, answering: Answering, call: Call, rendering: Rendering) -> None:
         # No super().__init__(): it would announce the length of a body that is not there yet.
         self.status_code = 200
         self.background = None
         self.init_headers({"cache-control": "no-cache", "x-accel-buffering": "no"})
         self._answering = answering
         self._call = call
+        self._rendering = rendering
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with self._answering.open(self._call, receive) as ticket:
             first = await anext(ticket)
-            for event in first:
-                if isinstance(event, Failure):
-                    raise failure_of(event, self._call)
+            self._raise_failure(first)
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            async for frame in self._until_error(self._frames(first, ticket)):
-                await send(_chunk(frame))
+            async for part in self._until_error(self._frames(first, ticket)):
+                await send(_chunk(part))
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _until_error(self, frames: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """The frames; what goes wrong among them becomes the last one: the status is already sent."""
         try:
-            async for frame in frames:
-                yield frame
+            async for part in frames:
+                yield part
         except Cancelled:
             pass  # nobody listens
         except ServiceError as error:
@@ -70,34 +80,27 @@ class EventStream(Response):
             yield self._error(ServiceError(UNEXPECTED))
 
     async def _frames(self, first: list[Event], ticket: Ticket) -> AsyncIterator[bytes]:
-        last: Token | None = None
+        spoken = False
         async for events in _with_silences(first, ticket):
             if not events:
                 yield COMMENT
-                continue
-            for event, following in zip(events, [*events[1:], None], strict=True):
-                if isinstance(event, Token):
-                    if last is None:
-                        self._answering.first_token(self._call)
-                    last = event
-                    if not isinstance(following, Completion):  # else it goes with it, as TGI has it
-                        yield _frame(token_event(event))
-                elif isinstance(event, Terminal):
-                    yield _frame(self._end(event, last, alone=not isinstance(events[0], Token)))
+            if not spoken and any(isinstance(event, Token) for event in events):
+                spoken = True
+                self._answering.first_token(self._call)
+            if results := [event for event in events if isinstance(event, Result)]:
+                self._answering.note(self._call, results)
+            for part in self._rendering.events([event for event in events if not isinstance(event, Failure)]):
+                yield part
+            self._raise_failure(events)
+
+    def _raise_failure(self, events: Sequence[Event]) -> None:
+        for event in events:
+            if isinstance(event, Failure):
+                raise failure_of(event, self._call)
 
     def _error(self, error: ServiceError) -> bytes:
         self._answering.failed(self._call, error)
-        return _frame(error_object(error, self._call.context.request_id), event="error")
-
-    def _end(self, event: Terminal, last: Token | None, *, alone: bool) -> dict[str, Any]:
-        if isinstance(event, Failure):
-            raise failure_of(event, self._call)
-        assert isinstance(event, Completion)
-        self._answering.note(self._call, [event])
-        if last is None or alone:  # clients read the token of every event: give them one that adds nothing
-            index, token_id = (0, 0) if last is None else (last.index + 1, last.id)
-            last = Token(request_id=event.request_id, index=index, id=token_id, text="", logprob=0.0, special=True)
-        return last_event(last, event)
+        return self._rendering.error(error, self._call.context.request_id)
 
 
 async def _with_silences(first: list[Event], ticket: Ticket) -> AsyncIterator[list[Event]]:
@@ -114,7 +117,8 @@ async def _with_silences(first: list[Event], ticket: Ticket) -> AsyncIterator[li
             return
 
 
-def _frame(content: dict[str, Any], event: str | None = None) -> bytes:
+def frame(content: Any, event: str | None = None) -> bytes:
+    """One server-sent event with JSON for its data."""
     name = f"event:{event}\n" if event else ""
     data = json.dumps(content, allow_nan=False, ensure_ascii=False).translate(LINE_BREAKS)
     return f"{name}data:{data}\n\n".encode()

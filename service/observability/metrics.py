@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
-from service.messages import ModelInfo
+from service.messages import FINISH_REASONS, ModelInfo
 
 if TYPE_CHECKING:  # the shape of what the engine emits; nothing of the engine is loaded
     from service.engine.stats import RequestStats, StepStats
@@ -29,9 +29,8 @@ STEP_SECONDS = (
 REQUESTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 TOKENS = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
 
-ANSWERED = ("eos_token", "length", "stop_sequence")
 GIVEN_UP = ("cancelled", "deadline")
-FINISHED_REASONS = (*ANSWERED, *GIVEN_UP, "error")
+FINISHED_REASONS = (*FINISH_REASONS, *GIVEN_UP, "error")
 STAGES = ("waiting", "running", "finished")
 REFUSALS = ("gateway", "worker")
 RELOADS = ("success", "failure")
@@ -287,7 +286,7 @@ class WorkerMetrics:
         self._finished.labels(self._model, stats.outcome).inc()
         if stats.outcome in GIVEN_UP:
             self._cancelled.labels(self._model, stats.stage).inc()
-        if stats.outcome in ANSWERED:
+        if stats.outcome in FINISH_REASONS:
             self._duration.observe(stats.total_s)
         if stats.queue_s is not None:
             self._queue.observe(stats.queue_s)

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from service.errors import Overloaded
+from service.gateway.huggingface.tasks import TASKS
 from service.gateway.parsing import parse_body
-from service.gateway.requests import RequestFactory, check_inputs
-from service.gateway.schemas import ClassifyBody, GenerateBody, TranslateBody
+from service.gateway.traffic import Envelope
 from tests.service.gateway.conftest import Stand
 from tests.service.gateway.fakes import PAIRS, model_info
 
@@ -53,13 +53,12 @@ def test_the_gateway_accepts_every_body_the_users_can_send() -> None:
         "'classify': [classification(t) for t in (*REVIEWS, list(REVIEWS))]}))"
     )
     assert isinstance(bodies, dict)
-    factory = RequestFactory("test", 60.0)
-    for task, schema in (("translate", TranslateBody), ("generate", GenerateBody), ("classify", ClassifyBody)):
+    for task, schema in TASKS.items():
         assert len(bodies[task]) > 10
         for sent in bodies[task]:
             body = parse_body(json.dumps(sent).encode(), schema)
-            check_inputs(body, 256)
-            made = getattr(factory, task)(body, model_info("m", task))
+            body.check(256)
+            made = body.requests(model_info("m", task), Envelope("test", 60.0))
             assert len(made) == (len(sent["inputs"]) if isinstance(sent["inputs"], list) else 1)
 
 

@@ -16,6 +16,7 @@ from fastapi import FastAPI
 from service.config import GatewaySettings, ModelSettings, Settings
 from service.gateway.app import create_app
 from service.observability.metrics import GatewayMetrics
+from tests.service.gateway.documented import Documented
 from tests.service.gateway.fakes import FakeWorker
 
 MODELS = {"translator": "translate", "generator": "generate", "second-generator": "generate", "classifier": "classify"}
@@ -52,7 +53,9 @@ class Stand:
         transport = httpx.ASGITransport(app=self.app, raise_app_exceptions=False)
         async with (
             self.app.router.lifespan_context(self.app),
-            httpx.AsyncClient(transport=transport, base_url="http://gateway") as client,
+            httpx.AsyncClient(
+                transport=transport, base_url="http://gateway", event_hooks={"response": [Documented(self.app)]}
+            ) as client,
         ):
             yield client
 

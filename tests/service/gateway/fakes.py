@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from types import NoneType
+from typing import get_args
 
 from service.errors import NotReady, ServiceError
+from service.gateway.fields import Body
 from service.messages import (
     Accepted,
     Alignment,
@@ -263,8 +267,21 @@ def _top_tokens(request: Request, token: int) -> tuple[TopToken, ...]:
     return tuple(TopToken(id=token + n, text=str(n), logprob=-0.5 - n) for n in range(count))
 
 
+def parameters_type(body: type[Body]) -> type[Body]:
+    """The type of a body's `parameters`."""
+    return next(kind for kind in get_args(body.model_fields["parameters"].annotation) if kind is not NoneType)
+
+
 async def eventually(condition, seconds: float = 2.0) -> None:
     """Return once `condition()` holds; fail after `seconds`."""
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.002)
+
+
+def wait_for(condition, seconds: float = 3.0) -> None:
+    """Like `eventually`, outside of an event loop."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.01)

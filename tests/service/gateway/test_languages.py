@@ -24,28 +24,28 @@ PAIRS = [("fr", "en"), ("en", "fr"), ("ko", "en")]
     ],
 )
 def test_the_one_possible_pair_is_found(source, target, pair):
-    assert resolve_pair(PAIRS, source, target) == pair
+    assert resolve_pair(PAIRS, source, target, "from and to") == pair
 
 
 @pytest.mark.parametrize(("source", "target"), [("de", "en"), ("fr", "ko"), ("", "en"), ("fr", "fr")])
 def test_an_impossible_pair_is_refused_with_the_available_ones(source, target):
     with pytest.raises(UnknownLanguagePair, match="available: fr-en, en-fr, ko-en"):
-        resolve_pair(PAIRS, source, target)
+        resolve_pair(PAIRS, source, target, "from and to")
 
 
 def test_an_ambiguous_pair_is_refused_with_the_possible_ones():
-    with pytest.raises(InvalidRequest, match="fr-en, ko-en"):
-        resolve_pair(PAIRS, None, "en")
+    with pytest.raises(InvalidRequest, match="from and to leave more than one language pair: fr-en, ko-en"):
+        resolve_pair(PAIRS, None, "en", "from and to")
 
 
 def test_the_exact_code_decides_between_variants():
     pairs = [("zh-Hans", "en"), ("zh-Hant", "en")]
-    assert resolve_pair(pairs, "zh_hant", "en") == ("zh-Hant", "en")
+    assert resolve_pair(pairs, "zh_hant", "en", "from and to") == ("zh-Hant", "en")
     with pytest.raises(InvalidRequest):
-        resolve_pair(pairs, "zh", "en")
+        resolve_pair(pairs, "zh", "en", "from and to")
 
 
 @given(st.none() | st.text(max_size=8), st.none() | st.text(max_size=8))
 def test_whatever_is_asked_the_answer_is_a_pair_or_a_refusal(source, target):
     with suppress(UnknownLanguagePair, InvalidRequest):
-        assert resolve_pair(PAIRS, source, target) in PAIRS
+        assert resolve_pair(PAIRS, source, target, "from and to") in PAIRS

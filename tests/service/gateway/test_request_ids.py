@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.service.gateway.test_clients import wait_for
+from tests.service.gateway.fakes import wait_for
 
 
 def ask(url: str, *ids: bytes) -> tuple[list[str], str]:

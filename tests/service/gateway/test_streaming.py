@@ -99,7 +99,7 @@ async def test_a_deadline_that_passes_within_a_stream_is_an_error_event_and_canc
 
 
 async def test_an_unexpected_exception_within_a_stream_is_an_error_event_without_its_words(stand, client, monkeypatch):
-    monkeypatch.setattr("service.gateway.streaming.last_event", lambda *_: 1 / 0)
+    monkeypatch.setattr("service.gateway.huggingface.streams.last_event", lambda *_: 1 / 0)
     response = await client.post("/generate", json={"inputs": "a b", "stream": True})
     name, last = events_of(response.text)[-1]
     assert (name, last["error"]["code"]) == ("error", "internal")

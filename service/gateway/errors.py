@@ -1,0 +1,71 @@
+"""Errors as responses. The shape is the protocol's of the request; the one here is that of all that have none.
+
+Knows nothing of where errors come from.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from service.errors import MethodNotAllowed, NotFound, ServiceError
+from service.gateway.context import RequestContext
+
+UNEXPECTED = "an unexpected error on our side; the log has it under this request_id"
+
+
+class ErrorDetails(BaseModel):
+    code: str
+    message: str
+    request_id: str
+
+
+class ErrorAnswer(BaseModel):
+    error: ErrorDetails
+
+
+def error_object(error: ServiceError, request_id: str) -> dict[str, Any]:
+    return {"error": {**error.details, "code": error.code, "message": error.message, "request_id": request_id}}
+
+
+def error_answer(error: ServiceError, request_id: str) -> tuple[int, dict[str, Any]]:
+    """The error's status and object: a `service.gateway.context.ErrorShape`."""
+    return error.status, error_object(error, request_id)
+
+
+def error_response(
+    error: ServiceError, context: RequestContext, headers: dict[str, str] | None = None
+) -> JSONResponse:
+    status, content = context.error_shape(error, context.request_id)
+    response = JSONResponse(content, status_code=status, headers=headers)
+    if error.status == 503:
+        response.headers["retry-after"] = str(error.retry_after_s)
+    if error.status in (408, 413):
+        response.headers["connection"] = "close"  # the rest of the body is not read
+    return response
+
+
+async def on_service_error(request: Request, error: Exception) -> JSONResponse:
+    """Exception handler of the application for our own errors."""
+    assert isinstance(error, ServiceError)
+    return error_response(error, RequestContext.of(request.scope))
+
+
+async def on_http_exception(request: Request, error: Exception) -> JSONResponse:
+    """Exception handler of the application for what the router refuses: unknown paths and wrong methods."""
+    assert isinstance(error, HTTPException)
+    headers = dict(error.headers or {})
+    path, method = request.url.path[:200], request.method
+    ours: ServiceError
+    if error.status_code == 405:
+        allowed = headers["Allow"] = headers["Allow"].replace("GET", "GET, HEAD")  # where one works, so does the other
+        ours = MethodNotAllowed(f"{path} does not take {method}; it takes {allowed}")
+    elif error.status_code == 404:
+        ours = NotFound(f"there is nothing at {path}; /docs lists what there is")
+    else:
+        raise error
+    return error_response(ours, RequestContext.of(request.scope), headers)

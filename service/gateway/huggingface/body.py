@@ -1,0 +1,81 @@
+"""What the bodies of all tasks have, in Hugging Face's Inference convention, and what is checked of them.
+
+Knows nothing of the models, whose limits are checked where requests are made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field
+
+from service.errors import EmptyInput, InvalidRequest
+from service.gateway.answering import Answer
+from service.gateway.fields import Body, taken
+from service.gateway.limits import NamedText
+from service.gateway.quoting import quoted
+from service.gateway.traffic import Envelope
+from service.messages import ModelInfo, Request
+
+# What every task takes, and takes last: /docs shows the fields in their order here.
+Priority = Annotated[int | None, taken(Request, "priority")]
+Streamed = Annotated[bool | None, Field(description="true: server-sent events, for exactly one input")]
+ModelName = Annotated[str | None, Field(description="which model, where several serve the task; default: the first")]
+
+
+class TaskBody(Body):
+    # No docstrings in here: the documentation would show them.
+    expected: ClassVar = {"inputs": "a text, or a list of texts"}
+    summary: ClassVar[str]
+    answer: ClassVar[Any]  # the type of what is sent
+    streams: ClassVar[bool] = True
+
+    inputs: Sequence[Any]
+    parameters: Any = None
+    stream: Streamed = None
+    model: ModelName = None
+
+    @property
+    def count(self) -> int:  # of the texts that get an answer
+        return len(self.inputs)
+
+    @property
+    def tokens(self) -> bool:  # whether the worker is to send each of them
+        return bool(self.stream)
+
+    def texts(self) -> Iterator[NamedText]:  # none of which may be empty
+        for index, text in enumerate(self.inputs):
+            yield NamedText(index, f"inputs[{index}]", text)
+
+    def all_texts(self) -> Iterable[NamedText]:
+        return self.texts()
+
+    def requests(self, info: ModelInfo, envelope: Envelope) -> Sequence[Request]:  # one for each of the `count`
+        raise NotImplementedError
+
+    def rendered(self, answers: Sequence[Answer]) -> Any:  # as the JSON of an `answer`
+        return [self.rendered_one(answer) for answer in answers]
+
+    def rendered_one(self, answer: Answer) -> Any:
+        raise NotImplementedError
+
+    def check(self, max_inputs: int) -> None:
+        if not self.count:
+            raise EmptyInput("inputs is an empty list")
+        if self.count > max_inputs:
+            raise InvalidRequest(f"inputs has {self.count} texts, the limit is {max_inputs}", limit=max_inputs)
+        self.check_results(max_inputs)
+        for index, name, text in self.texts():
+            if not text.strip():
+                raise EmptyInput(f"{name} is {quoted(text)}: there is nothing to work on", index=index)
+        if self.stream:
+            self.check_stream()
+
+    def check_results(self, most: int) -> None:
+        pass
+
+    def check_stream(self) -> None:
+        if self.count != 1:
+            message = f"stream is true with {self.count} inputs, the limit is 1"
+            raise InvalidRequest(message, parameter="stream", limit=1)

@@ -1,0 +1,120 @@
+"""What translations and generations have in common: their checks, and the parts of their answers.
+
+Each schema documents what is sent, which is built as plain dicts beside it; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from functools import cached_property
+from math import isfinite
+from typing import Any
+
+from pydantic import BaseModel
+
+from service.errors import InvalidRequest
+from service.gateway.fields import Texts
+from service.gateway.huggingface.body import TaskBody
+from service.gateway.huggingface.decoding import DecodingParameters
+from service.gateway.limits import check_decoding
+from service.messages import Alternative, Completion, Decoding, ModelInfo, Result, Token, TopToken
+
+
+class CompletionBody(TaskBody):
+    inputs: Texts
+    parameters: DecodingParameters | None = None
+
+    @cached_property
+    def decoding(self) -> Decoding:
+        return Decoding() if self.parameters is None else self.parameters.decoding()
+
+    def decoding_for(self, info: ModelInfo) -> Decoding:
+        check_decoding(self.decoding, info, "parameters.")
+        return self.decoding
+
+    def check_results(self, most: int) -> None:
+        # Samples cost what texts do; the results of a beam search cost what its beams do.
+        decoding = self.decoding
+        samples = self.count * decoding.num_return_sequences
+        if decoding.num_beams == 1 and samples > most:
+            raise InvalidRequest(
+                f"inputs has {self.count} texts with num_return_sequences {decoding.num_return_sequences}: "
+                f"{samples} results, the limit is {most}",
+                parameter="parameters.num_return_sequences",
+                limit=most,
+            )
+
+    def check_stream(self) -> None:
+        super().check_stream()
+        decoding = self.decoding
+        if decoding.num_beams > 1:
+            raise InvalidRequest(
+                f"stream is true with num_beams {decoding.num_beams}, the limit is 1: "
+                "a beam search knows its first token at its end",
+                parameter="stream",
+                limit=1,
+            )
+        if decoding.num_return_sequences > 1:
+            raise InvalidRequest(
+                f"stream is true with num_return_sequences {decoding.num_return_sequences}, the limit is 1",
+                parameter="stream",
+                limit=1,
+            )
+
+
+class OneOfSeveral(BaseModel):
+    score: float | None = None
+    seed: int | None = None
+
+
+def texts(name: str, result: Completion) -> dict[str, Any]:
+    """The text, called `name`; with score, seed and the others where several results were asked for."""
+    if result.score is None:
+        return {name: result.text}
+    others = [{name: other.text, **_score(other)} for other in result.alternatives]
+    return {name: result.text, **_score(result), "alternatives": others}
+
+
+def _score(result: Completion | Alternative) -> dict[str, Any]:
+    # Infinitely bad is the one beam of a search in which every token came to be ruled out; JSON has no infinity.
+    score = result.score if result.score is not None and isfinite(result.score) else None
+    return {"score": score, **({} if result.seed is None else {"seed": result.seed})}
+
+
+class AlignmentWeights(BaseModel):
+    source_tokens: list[str]
+    target_tokens: list[str]
+    weights: list[list[float]]
+
+
+def alignment(result: Completion) -> dict[str, Any]:
+    """Four digits of each weight: a long text has many of them."""
+    if result.alignment is None:
+        return {}
+    found = asdict(result.alignment)
+    return {"alignment": found | {"weights": [[round(w, 4) for w in row] for row in found["weights"]]}}
+
+
+class TokenDetails(BaseModel):
+    id: int
+    text: str
+    logprob: float
+    special: bool
+
+
+def token_object(token: Token | TopToken) -> dict[str, Any]:
+    return {"id": token.id, "text": token.text, "logprob": token.logprob, "special": token.special}
+
+
+def best_tokens(token: Token) -> list[dict[str, Any]]:
+    return [token_object(one) for one in token.top_tokens]
+
+
+def top_tokens(best: list[Any]) -> dict[str, Any]:
+    """Only where they were asked for, as text-generation-inference has it."""
+    return {"top_tokens": best} if any(best) else {}
+
+
+def completion(result: Result) -> Completion:
+    assert isinstance(result, Completion)
+    return result

@@ -1,0 +1,62 @@
+"""A route for each task: reads its body, has it answered, and says the answer in its words."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from service.gateway.huggingface.body import TaskBody
+from service.gateway.huggingface.streams import EVENT, TokenStream
+from service.gateway.huggingface.tasks import TASKS
+from service.gateway.openapi import REF, error_answers
+from service.gateway.parsing import read_body
+from service.gateway.streaming import EventStream
+from service.gateway.traffic import Asked, Traffic
+from service.messages import Task
+
+ROUTES: dict[str, Task] = {f"/{task}": task for task in TASKS}
+
+
+def add_routes(app: FastAPI, traffic: Traffic) -> None:
+    for route, task in ROUTES.items():
+        app.add_api_route(
+            route, _endpoint(traffic, task), methods=["POST"], name=task, **_documentation(TASKS[task])
+        )
+
+
+def _endpoint(traffic: Traffic, task: Task) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        body = await read_body(request, TASKS[task])
+        body.check(traffic.max_inputs)
+        asked = Asked(
+            task=task,
+            model=body.model,
+            inputs=body.count,
+            texts=list(body.all_texts()),
+            requests=body.requests,
+            tokens=body.tokens,
+        )
+        call = await traffic.prepare(request, asked)
+        if body.stream:
+            return EventStream(traffic.answering, call, TokenStream())
+        return JSONResponse(body.rendered(await traffic.answering.all(call, request.receive)))
+
+    return endpoint
+
+
+def _documentation(body: type[TaskBody]) -> dict[str, Any]:
+    """Keyword arguments of the route."""
+    content = {"schema": {"$ref": REF.format(model=body.__name__)}}
+    success: dict[str, Any] = {"model": body.answer, "description": "One answer for each input, in order"}
+    if body.streams:
+        success["content"] = {"text/event-stream": {"itemSchema": EVENT}}
+    return {
+        "summary": body.summary,
+        "tags": ["tasks"],
+        "responses": {200: success, **error_answers(400, 404, 408, 413, 422, 500, 503, 504)},
+        "openapi_extra": {"requestBody": {"required": True, "content": {"application/json": content}}},
+    }

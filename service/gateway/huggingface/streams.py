@@ -1,0 +1,108 @@
+"""Streams as text-generation-inference sends them: an event for each token, the last with the whole text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from pydantic import BaseModel
+
+from service.errors import ServiceError
+from service.gateway.errors import ErrorAnswer, error_object
+from service.gateway.huggingface.completions import (
+    AlignmentWeights,
+    TokenDetails,
+    alignment,
+    best_tokens,
+    token_object,
+    top_tokens,
+)
+from service.gateway.openapi import REF
+from service.gateway.streaming import frame
+from service.messages import Completion, Event, FinishReason, Token
+
+
+class StreamDetails(BaseModel):
+    finish_reason: FinishReason
+    generated_tokens: int
+    seed: int | None
+    input_length: int
+
+
+class StreamEvent(BaseModel):
+    """The data of one event of a stream. The last has the whole text, and a translation's alignment."""
+
+    index: int
+    token: TokenDetails
+    top_tokens: list[TokenDetails] | None = None
+    generated_text: str | None
+    alignment: AlignmentWeights | None = None
+    details: StreamDetails | None
+
+
+# One event of a stream, as OpenAPI 3.2 describes it.
+EVENT = {
+    "type": "object",
+    "properties": {
+        "event": {"enum": ["message", "error"]},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": {
+                "anyOf": [{"$ref": REF.format(model=one.__name__)} for one in (StreamEvent, ErrorAnswer)]
+            },
+        },
+    },
+    "required": ["data"],
+}
+
+
+class TokenStream:
+    """A `service.gateway.streaming.Rendering`."""
+
+    def __init__(self) -> None:
+        self._last: Token | None = None
+
+    def events(self, events: Sequence[Event]) -> Iterator[bytes]:
+        for before, event, after in zip([None, *events], events, [*events[1:], None], strict=False):
+            if isinstance(event, Token):
+                self._last = event
+                if not isinstance(after, Completion):  # else it goes with it
+                    yield frame(_token_event(event))
+            elif isinstance(event, Completion):
+                yield frame(last_event(before if isinstance(before, Token) else self._silent_token(event), event))
+
+    def _silent_token(self, result: Completion) -> Token:
+        """Clients read the token of every event: one that adds nothing, for a result that comes alone."""
+        last = self._last
+        index, token_id = (0, 0) if last is None else (last.index + 1, last.id)
+        return Token(request_id=result.request_id, index=index, id=token_id, text="", logprob=0.0, special=True)
+
+    def error(self, error: ServiceError, request_id: str) -> bytes:
+        return frame(error_object(error, request_id), event="error")
+
+
+def _token_event(token: Token) -> dict[str, Any]:
+    """Its index counts from 1."""
+    return {
+        "index": token.index + 1,
+        "token": token_object(token),
+        **top_tokens(best_tokens(token)),
+        "generated_text": None,
+        "details": None,
+    }
+
+
+def last_event(token: Token, result: Completion) -> dict[str, Any]:
+    """The event that ends a stream: the last token with the whole text."""
+    return {
+        **_token_event(token),
+        "generated_text": result.text,
+        **alignment(result),
+        "details": {
+            "finish_reason": result.finish_reason,
+            "generated_tokens": result.generated_tokens,
+            "seed": result.seed,
+            "input_length": result.prompt_tokens,
+        },
+    }

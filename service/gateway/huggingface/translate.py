@@ -1,0 +1,109 @@
+"""POST /translate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from service.gateway.answering import Answer
+from service.gateway.fields import Body, Neutral, same, taken
+from service.gateway.huggingface.body import Priority
+from service.gateway.huggingface.completions import (
+    AlignmentWeights,
+    CompletionBody,
+    OneOfSeveral,
+    alignment,
+    completion,
+    texts,
+)
+from service.gateway.huggingface.decoding import DecodingParameters
+from service.gateway.languages import resolve_pair
+from service.gateway.limits import NamedText
+from service.gateway.quoting import quoted
+from service.gateway.traffic import Envelope
+from service.messages import ModelInfo, TranslateRequest
+
+
+class Languages(Body):
+    src_lang: str | None = Field(default=None, description="may be left out where one language pair remains possible")
+    tgt_lang: str | None = Field(default=None, description="may be left out where one language pair remains possible")
+
+
+class TranslateParameters(DecodingParameters, Languages):  # the fields of the last base come first
+    target_prefix: str | None = taken(TranslateRequest, "target_prefix")
+    min_length_ratio: float | None = taken(TranslateRequest, "min_length_ratio")
+    max_length_ratio: float | None = taken(TranslateRequest, "max_length_ratio")
+    return_alignment: bool | None = taken(TranslateRequest, "return_alignment")
+    alignment_layer: int | None = taken(TranslateRequest, "alignment_layer")
+    generate_parameters: TranslateParameters | None = Field(
+        default=None, description="any of these parameters, as the translation client sends them"
+    )
+    priority: Priority = None
+    clean_up_tokenization_spaces: Annotated[Any, Neutral(False)] = None
+    truncation: Annotated[Any, Neutral("do_not_truncate")] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _flatten_generate_parameters(cls, value: Any) -> Any:
+        # InferenceClient.translation() has no other way to send max_new_tokens and the like.
+        while isinstance(value, dict) and isinstance(nested := value.get("generate_parameters"), dict):
+            value = {name: given for name, given in value.items() if name != "generate_parameters"}
+            for name, given in nested.items():
+                if value.get(name) is None:
+                    value[name] = given
+                elif given is not None and not same(given, value[name]):
+                    raise PydanticCustomError(
+                        "given_twice",
+                        "{name} is {outer} and in generate_parameters {inner}: they are the same, send one",
+                        {"name": name, "outer": quoted(value[name]), "inner": quoted(given)},
+                    )
+        return value
+
+
+class TranslationText(OneOfSeveral):
+    translation_text: str
+
+
+class Translation(TranslationText):
+    alternatives: list[TranslationText] | None = None
+    alignment: AlignmentWeights | None = None
+
+
+class TranslateBody(CompletionBody):
+    summary: ClassVar = "Translate texts"
+    answer: ClassVar = list[Translation]
+
+    parameters: TranslateParameters | None = None
+
+    def all_texts(self) -> Iterator[NamedText]:
+        yield from self.texts()
+        if self.parameters is not None and self.parameters.target_prefix is not None:
+            yield NamedText(0, "parameters.target_prefix", self.parameters.target_prefix)
+
+    def requests(self, info: ModelInfo, envelope: Envelope) -> list[TranslateRequest]:
+        asked = self.parameters or TranslateParameters()
+        source, target = resolve_pair(info.language_pairs, asked.src_lang, asked.tgt_lang, "src_lang and tgt_lang")
+        decoding = self.decoding_for(info)
+        aligns = asked.alignment_layer is not None if asked.return_alignment is None else asked.return_alignment
+        return [
+            TranslateRequest(
+                text=text,
+                source_language=source,
+                target_language=target,
+                decoding=decoding,
+                target_prefix=asked.target_prefix or "",
+                min_length_ratio=asked.min_length_ratio,
+                max_length_ratio=asked.max_length_ratio,
+                return_alignment=aligns,
+                alignment_layer=asked.alignment_layer,
+                **envelope.of(index, asked.priority),
+            )
+            for index, text in enumerate(self.inputs)
+        ]
+
+    def rendered_one(self, answer: Answer) -> dict[str, Any]:
+        result = completion(answer.result)
+        return {**texts("translation_text", result), **alignment(result)}

@@ -1,0 +1,48 @@
+"""What a model has no room for, refused before it travels: too long texts, too many new tokens, too many beams.
+
+Knows nothing of how a protocol calls things: it is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from service.errors import InputTooLong, InvalidRequest
+from service.messages import Decoding, ModelInfo
+
+
+class NamedText(NamedTuple):
+    """A text as errors speak of it."""
+
+    index: int  # of the input that it belongs to
+    name: str
+    text: str
+
+
+def check_lengths(texts: Iterable[NamedText], info: ModelInfo) -> None:
+    """No text has more characters than the model could have room for, whatever they are: they need no tokenizing."""
+    most = info.max_characters
+    for index, name, text in texts:
+        if most is not None and len(text) > most:
+            message = f"{name} has {len(text)} characters, the limit is {most}"
+            raise InputTooLong(message, index=index, limit=most)
+
+
+def check_decoding(decoding: Decoding, info: ModelInfo, within: str = "") -> None:
+    """What no bounds of a single parameter say. `within` is what the names of parameters begin with."""
+    wanted, least = decoding.max_new_tokens, decoding.min_new_tokens
+    if wanted is not None and wanted > info.max_new_tokens:
+        raise InvalidRequest(
+            f"{within}max_new_tokens is {wanted}, the model's limit is {info.max_new_tokens}",
+            parameter=f"{within}max_new_tokens",
+            limit=info.max_new_tokens,
+        )
+    most = wanted or info.max_new_tokens
+    if least > most:
+        raise InvalidRequest(
+            f"{within}min_new_tokens is {least}, max_new_tokens is {most}",
+            parameter=f"{within}min_new_tokens",
+            limit=most,
+        )
+    decoding.check_results(info.slots)

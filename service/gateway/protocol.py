@@ -1,0 +1,46 @@
+"""What a protocol brings along: a folder of the gateway whose routes speak in its own shapes over the same traffic.
+
+A new one is a folder and a line in `app`; none imports another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastapi import FastAPI
+from pydantic import BaseModel
+
+from service.gateway.context import ErrorShape
+from service.gateway.errors import error_answer
+from service.gateway.traffic import Traffic
+from service.messages import ModelInfo, Task
+
+Examples = Mapping[str, Mapping[str, Any]]  # route -> what an example shows -> the body that is sent
+
+
+def _no_examples(models: Sequence[ModelInfo], tasks: Sequence[Task]) -> Examples:
+    return {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class HttpProtocol:
+    add_routes: Callable[[FastAPI, Traffic], None]
+    prefix: str = ""  # of its paths: what is wrong below it is told in `error_shape`
+    error_shape: ErrorShape = error_answer
+    tasks: Mapping[str, Task] = field(default_factory=dict)  # route -> the task that it asks for
+    probes: Collection[str] = ()  # routes that are asked all the time
+    description: str = ""  # the API's, as far as it is this protocol
+    schemas: Sequence[type[BaseModel]] = ()  # that its documentation names, and FastAPI does not see
+    # Of the models that say what they answer well, with the tasks of all that are served, also of silent ones.
+    examples: Callable[[Sequence[ModelInfo], Sequence[Task]], Examples] = _no_examples
+
+    def speaks(self, path: str) -> bool:
+        return path.startswith(f"{self.prefix}/")
+
+
+def error_shape_of(protocols: Sequence[HttpProtocol], path: str) -> ErrorShape:
+    """That of the protocol with the longest prefix of the path."""
+    speaking = [protocol for protocol in protocols if protocol.speaks(path)]
+    return max(speaking, key=lambda protocol: len(protocol.prefix)).error_shape if speaking else error_answer

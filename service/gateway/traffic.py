@@ -1,0 +1,83 @@
+"""What every protocol works with, and how it has its calls answered: in words of its own, through parts of all.
+
+A protocol says what a call asks for (`Asked`); `prepare` refuses what can be refused without asking a worker, and
+makes the call, which `Answering` answers or `streaming` streams. Knows nothing of bodies and of how answers look.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+
+from service.config import GatewaySettings
+from service.gateway.admission import Admission
+from service.gateway.answering import Answering, Call
+from service.gateway.catalogue import Catalogue
+from service.gateway.context import RequestContext, timeout_s
+from service.gateway.limits import NamedText, check_lengths
+from service.messages import ModelInfo, Task
+from service.messages import Request as WorkerRequest
+from service.messages.deadline import deadline_in
+from service.observability.metrics import GatewayMetrics
+
+
+class Envelope:
+    """What the requests of one call have besides their contents: ids, their deadline, and whether they stream."""
+
+    def __init__(self, request_id: str, left_s: float, *, stream: bool = False) -> None:
+        # The client may use its id again while the first request is alive; ours must not collide.
+        self._prefix = f"{request_id}.{secrets.token_hex(4)}"
+        self._deadline = deadline_in(left_s)
+        self._stream = stream
+
+    def of(self, index: int, priority: int | None = None) -> dict[str, Any]:
+        """Arguments of the request that is made of the call's text `index`."""
+        return {
+            "id": f"{self._prefix}.{index}",
+            "stream": self._stream,
+            "deadline": self._deadline,
+            "priority": priority or 0,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What one HTTP call asks for."""
+
+    task: Task
+    model: str | None  # the name of one; None: the first that serves the task
+    inputs: int  # each of them gets an answer
+    texts: Sequence[NamedText]  # of which none may be longer than the model has room for
+    requests: Callable[[ModelInfo, Envelope], Sequence[WorkerRequest]]  # one for each input; may refuse the call
+    tokens: bool = False  # the worker is to send each of them
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic:
+    settings: GatewaySettings
+    catalogue: Catalogue
+    admission: Admission
+    answering: Answering
+    metrics: GatewayMetrics
+
+    @property
+    def max_inputs(self) -> int:
+        """Texts that one call may have, at most."""
+        return min(self.settings.max_inputs, self.settings.max_in_flight)
+
+    async def prepare(self, request: Request, asked: Asked) -> Call:
+        """Everything that can be refused without asking a worker, refused, and the call that remains."""
+        context = RequestContext.of(request.scope)
+        context.texts = asked.inputs
+        timeout = timeout_s(request.headers, self.settings.request_timeout_s)
+        model = self.catalogue.find(asked.task, asked.model)
+        context.model = model.name
+        info = await model.info()
+        context.model_version = info.version
+        check_lengths(asked.texts, info)
+        envelope = Envelope(context.request_id, context.left_s(timeout), stream=asked.tokens)
+        return Call(context=context, model=model, requests=asked.requests(info, envelope), timeout_s=timeout)

@@ -1,0 +1,51 @@
+"""Plain dataclasses that cross the Ray boundary between the gateway and the workers.
+
+A request goes in, events come out: of a streamed request one `Accepted` and then any number of `Token`, of every
+request exactly one terminal event, which is a `Result` (a `Completion`, a `Classification`) or a `Failure`.
+
+Each task has a module with its request, and `tasks` has one dict of them. Knows nothing of HTTP, Ray, torch or
+pydantic.
+"""
+
+from service.messages.classify import Classification, ClassifyRequest, ScoreFunction
+from service.messages.completion import FINISH_REASONS, Alignment, Alternative, Completion, FinishReason
+from service.messages.decoding import MOST_BEAMS, SEEDS, Decoding
+from service.messages.events import Accepted, Event, Failure, Result, Terminal, Timing, Token, TopToken
+from service.messages.generate import GenerateRequest
+from service.messages.model_info import ModelInfo
+from service.messages.parameters import Bounds, Parameter, check_bounds, parameters_of
+from service.messages.request import Request
+from service.messages.tasks import TASKS, Task
+from service.messages.translate import TranslateRequest
+
+__all__ = [
+    "FINISH_REASONS",
+    "MOST_BEAMS",
+    "SEEDS",
+    "TASKS",
+    "Accepted",
+    "Alignment",
+    "Alternative",
+    "Bounds",
+    "Classification",
+    "ClassifyRequest",
+    "Completion",
+    "Decoding",
+    "Event",
+    "Failure",
+    "FinishReason",
+    "GenerateRequest",
+    "ModelInfo",
+    "Parameter",
+    "Request",
+    "Result",
+    "ScoreFunction",
+    "Task",
+    "Terminal",
+    "Timing",
+    "Token",
+    "TopToken",
+    "TranslateRequest",
+    "check_bounds",
+    "parameters_of",
+]

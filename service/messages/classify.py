@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from service.messages.events import Result
+from service.messages.parameters import parameter
+from service.messages.request import Request
+
+ScoreFunction = Literal["softmax", "sigmoid", "none"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassifyRequest(Request):
+    """Answered with a `Classification`."""
+
+    text_pair: str | None = None  # second text, for models trained on pairs
+    top_k: int | None = parameter(None, "how many labels, best first; default: all", ge=1, lt=2**31)
+    function_to_apply: ScoreFunction | None = parameter(None, "default: the model's own")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Classification(Result):
+    scores: tuple[tuple[str, float], ...]  # (label, score), best first

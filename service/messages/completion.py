@@ -1,0 +1,45 @@
+"""The terminal event of the tasks that write: translations and generations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from service.messages.events import Result
+
+FinishReason = Literal["eos_token", "length", "stop_sequence"]
+FINISH_REASONS: tuple[FinishReason, ...] = get_args(FinishReason)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alternative:
+    """One more result of a request."""
+
+    text: str
+    score: float
+    seed: int | None = None  # of a sampled one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alignment:
+    """How much each token of a translation looked at each token of its source: cross-attention, mean over the heads.
+
+    The texts of `source_tokens` join to the source as the model read it, those of `target_tokens` to the translation
+    after its `target_prefix`. Tags and end tokens are among them, with an empty text; tokens that only together make a
+    character are one.
+    """
+
+    source_tokens: tuple[str, ...]
+    target_tokens: tuple[str, ...]
+    weights: tuple[tuple[float, ...], ...]  # a row for each target token, over the source tokens; sums to 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completion(Result):
+    text: str  # of the best result; of several samples, of the one with the request's own seed
+    finish_reason: FinishReason
+    generated_tokens: int
+    seed: int | None = None  # of a sampled request
+    score: float | None = None  # where several results were asked for
+    alternatives: tuple[Alternative, ...] = ()  # the other results, best first; samples by their seeds
+    alignment: Alignment | None = None

@@ -1,0 +1,15 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from service.messages.decoding import Decoding
+from service.messages.parameters import parameter
+from service.messages.request import Request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerateRequest(Request):
+    """Answered with a `Completion`."""
+
+    return_full_text: bool = parameter(False, "true: the text starts with the prompt")
+    decoding: Decoding = Decoding()

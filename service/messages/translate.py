@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from service.messages.decoding import Decoding
+from service.messages.parameters import parameter
+from service.messages.request import Request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TranslateRequest(Request):
+    """Answered with a `Completion`."""
+
+    source_language: str  # the gateway fills in what a client left out
+    target_language: str
+    decoding: Decoding = Decoding()
+    target_prefix: str = parameter("", "what the translation begins with")
+    min_length_ratio: float | None = parameter(
+        None, "new tokens for each token of the text, at least", ge=0, le=100
+    )  # the end token counts among the most, not among the least
+    max_length_ratio: float | None = parameter(None, "new tokens for each token of the text, at most", gt=0, le=100)
+    return_alignment: bool = parameter(
+        False, "which source tokens each token comes from; default: false, unless a layer is chosen"
+    )
+    alignment_layer: int | None = parameter(None, "of the decoder, from 0", ge=0, lt=2**31)  # None: the last

@@ -1,0 +1,103 @@
+"""Whatever is posted, the answer is a result or the error shape, and never our fault."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from service.gateway.huggingface.tasks import TASKS
+from tests.service.gateway.conftest import Stand
+from tests.service.gateway.fakes import parameters_type
+
+PARAMETERS = sorted({name for body in TASKS.values() for name in parameters_type(body).model_fields})
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+)
+likely = st.sampled_from([None, True, False, 0, 1, 2, 0.5, 1.0, -1, 2**64, 1e308, "fr", "en", "softmax", "a", [], {}])
+parameters = st.dictionaries(st.sampled_from(PARAMETERS), likely | anything, max_size=3)
+texts = st.text(max_size=8) | st.fixed_dictionaries({"text": st.text(max_size=4), "text_pair": st.text(max_size=4)})
+bodies = anything | st.fixed_dictionaries(
+    {"inputs": texts | st.lists(texts, max_size=3) | anything},
+    optional={"parameters": parameters | anything, "stream": likely, "model": likely, "extra": likely},
+)
+
+
+@pytest.fixture(scope="module")
+def post():
+    stand = Stand()
+    with asyncio.Runner() as runner:
+        transport = httpx.ASGITransport(app=stand.app, raise_app_exceptions=False)
+        client = httpx.AsyncClient(transport=transport, base_url="http://gateway")
+        yield lambda path, **request: runner.run(client.post(path, **request))
+
+
+def check(response: httpx.Response) -> None:
+    assert response.status_code in (200, 400, 404, 422), response.text
+    assert response.headers["x-request-id"]
+    if response.status_code != 200:
+        assert {"code", "message", "request_id"} <= response.json()["error"].keys()
+
+
+thorough = settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
+
+
+@thorough
+@given(path=st.sampled_from([f"/{task}" for task in TASKS]), body=bodies)
+def test_any_json_is_answered_or_refused(post, path, body):
+    # json.dumps writes NaN, Infinity and lone surrogates, which are not JSON but what clients may send
+    check(post(path, content=json.dumps(body), headers={"content-type": "application/json"}))
+
+
+@thorough
+@given(path=st.sampled_from([f"/{task}" for task in TASKS]), body=st.binary(max_size=30))
+def test_any_bytes_are_answered_or_refused(post, path, body):
+    check(post(path, content=body, headers={"content-type": "application/json"}))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b'{"inputs": NaN}',
+        b'{"inputs": -Infinity}',
+        b'{"inputs": "\\ud800"}',
+        b"[" * 100_000,
+        b'{"inputs": ' + b"9" * 5000 + b"}",
+        b'{"inputs": "a"} more',
+        b"\xff\xfe",
+    ],
+)
+def test_what_is_not_json_is_400_with_its_position(post, body):
+    response = post("/generate", content=body)
+    assert response.status_code == 400
+    assert response.json()["error"]["code"] == "bad_request"
+    assert "column" in response.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("body", [b"[]", b"null", b'"a"', b"5"])
+def test_what_is_not_an_object_is_400(post, body):
+    response = post("/generate", content=body)
+    assert response.status_code == 400
+    assert "expected an object" in response.json()["error"]["message"]
+
+
+def test_an_infinite_number_is_422(post):
+    body = b'{"inputs": "a", "parameters": {"temperature": 1e999}}'
+    assert post("/generate", content=body).status_code == 422
+
+
+def test_another_content_type_is_400_and_named(post):
+    response = post("/generate", content=b"{}", headers={"content-type": "text/plain"})
+    assert response.status_code == 400
+    assert "text/plain" in response.json()["error"]["message"]
