@@ -114,6 +114,9 @@ EXCEPTIONS = {
 # Whom the training job's modules are for, besides itself.
 _TRAINERS = ("models.training", "service.commands", "service.scoring", "loadtests.bench.compression")
 
+# The protocols of the gateway: each over the traffic, none over another. The app alone knows them.
+_PROTOCOLS = tuple(f"service.gateway.{each.parent.name}" for each in (ROOT / "service/gateway").glob("*/__init__.py"))
+
 
 def within(module: str, packages: tuple[str, ...]) -> bool:
     return any(module == package or module.startswith(package + ".") for package in packages)
@@ -145,8 +148,17 @@ def violations(module: str, source: str) -> list[str]:
         f"{module} imports {name}"
         for name in imports(source)
         if (module, name) not in EXCEPTIONS
-        and (not within(name, allowed) or (within(name, ("models.training",)) and not within(rule.package, _TRAINERS)))
+        and (
+            not within(name, allowed)
+            or (within(name, ("models.training",)) and not within(rule.package, _TRAINERS))
+            or within(name, _others(module))
+        )
     ]
+
+
+def _others(module: str) -> tuple[str, ...]:
+    """The protocols whose doors are closed to it."""
+    return () if module == "service.gateway.app" else tuple(each for each in _PROTOCOLS if not within(module, (each,)))
 
 
 def files() -> list[tuple[str, Path]]:
@@ -177,6 +189,11 @@ def test_a_module_imports_only_what_its_package_may(module: str, path: Path) -> 
         ("service.gateway.batcher", "import torch"),
         ("service.gateway.batcher", "from service.engine.engine import Engine"),
         ("service.gateway.batcher", "from ray import serve"),
+        ("service.gateway.huggingface.routes", "from service.gateway.operations.page import page"),
+        ("service.gateway.operations.admin", "from service.gateway.huggingface import body"),
+        ("service.gateway.traffic", "from service.gateway.huggingface.body import TaskBody"),
+        ("service.gateway.huggingface.translate", "import torch"),
+        ("service.messages.decoding", "import pydantic"),
         ("service.messages", "from service.config import Settings"),
         ("service.observability.metrics", "import ray"),
         ("service.deployments.model", "from models.training.data import read_splits"),

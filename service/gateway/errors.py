@@ -37,9 +37,7 @@ def error_answer(error: ServiceError, request_id: str) -> tuple[int, dict[str, A
     return error.status, error_object(error, request_id)
 
 
-def error_response(
-    error: ServiceError, context: RequestContext, headers: dict[str, str] | None = None
-) -> JSONResponse:
+def error_response(error: ServiceError, context: RequestContext, headers: dict[str, str] | None = None) -> JSONResponse:
     status, content = context.error_shape(error, context.request_id)
     response = JSONResponse(content, status_code=status, headers=headers)
     if error.status == 503:

@@ -29,9 +29,7 @@ def resolve_pair(pairs: Sequence[Pair], source: str | None, target: str | None, 
             available=available,
         )
     possible = [f"{one}-{other}" for one, other in fitting]
-    raise InvalidRequest(
-        f"{parameters} leave more than one language pair: {', '.join(possible)}", possible=possible
-    )
+    raise InvalidRequest(f"{parameters} leave more than one language pair: {', '.join(possible)}", possible=possible)
 
 
 def _base(code: str) -> str:

@@ -6,13 +6,14 @@ Knows nothing of how a protocol calls things: it is told.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from service.errors import InputTooLong, InvalidRequest
 from service.messages import Decoding, ModelInfo
 
 
-class NamedText(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class NamedText:
     """A text as errors speak of it."""
 
     index: int  # of the input that it belongs to
@@ -23,10 +24,10 @@ class NamedText(NamedTuple):
 def check_lengths(texts: Iterable[NamedText], info: ModelInfo) -> None:
     """No text has more characters than the model could have room for, whatever they are: they need no tokenizing."""
     most = info.max_characters
-    for index, name, text in texts:
-        if most is not None and len(text) > most:
-            message = f"{name} has {len(text)} characters, the limit is {most}"
-            raise InputTooLong(message, index=index, limit=most)
+    for each in texts:
+        if most is not None and len(each.text) > most:
+            message = f"{each.name} has {len(each.text)} characters, the limit is {most}"
+            raise InputTooLong(message, index=each.index, limit=most)
 
 
 def check_decoding(decoding: Decoding, info: ModelInfo, within: str = "") -> None:

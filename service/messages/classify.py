@@ -16,7 +16,7 @@ class ClassifyRequest(Request):
 
     text_pair: str | None = None  # second text, for models trained on pairs
     top_k: int | None = parameter(None, "how many labels, best first; default: all", ge=1, lt=2**31)
-    function_to_apply: ScoreFunction | None = parameter(None, "default: the model's own")
+    function_to_apply: ScoreFunction | None = parameter(None, "default: the model's own")  # noqa: RUF009  # a field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

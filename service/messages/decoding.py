@@ -1,9 +1,9 @@
-"""How tokens are chosen: every decoding parameter with its default, its bounds and what the documentation says of it."""
+"""How tokens are chosen: every decoding parameter with its default, its bounds and what /docs says of it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from service.errors import InvalidRequest
 from service.messages.parameters import Bounds, parameter, parameters_of
@@ -35,9 +35,7 @@ class Decoding:
         1, "the best of num_beams, or so many samples", also="n", ge=1, le=MOST_RESULTS
     )
     min_new_tokens: int = parameter(0, "the end token is ruled out until then", ge=0)
-    min_p: float | None = parameter(
-        None, "share of the best token's probability", samples=True, neutral=0, ge=0, le=1
-    )
+    min_p: float | None = parameter(None, "share of the best token's probability", samples=True, neutral=0, ge=0, le=1)
     typical_p: float | None = parameter(None, samples=True, neutral=1, gt=0, le=1)
     # Far outside these bounds a penalty makes logits infinite, and there is nothing left to choose from.
     repetition_penalty: float = parameter(
@@ -54,14 +52,6 @@ class Decoding:
         (), "token id: what is added to its logit", max_length=1024, each=Bounds(ge=-100, le=100)
     )
     top_n_tokens: int = parameter(0, "best tokens with each one, where listed", ge=0, le=20)
-
-    def filters(self) -> dict[str, Any]:
-        """The parameters of sampling but the temperature; None where one changes nothing.
-
-        A filter that keeps everything would cost time, and its rounding a token.
-        """
-        given = {name: (getattr(self, name), said.neutral) for name, said in SAMPLING.items() if name != "temperature"}
-        return {name: None if value == neutral else value for name, (value, neutral) in given.items()}
 
     def check_results(self, slots: int) -> None:
         """How many beams and results there are, and what goes with them. Raises InvalidRequest.
@@ -104,4 +94,6 @@ class Decoding:
                 )
 
 
+GREEDY = Decoding()
 SAMPLING = {name: said for name, said in parameters_of(Decoding).items() if said.samples}
+FILTERS = {name: said.neutral for name, said in SAMPLING.items() if getattr(GREEDY, name) is None}

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from service.messages.decoding import Decoding
+from service.messages.decoding import GREEDY, Decoding
 from service.messages.parameters import parameter
 from service.messages.request import Request
 
@@ -12,4 +12,4 @@ class GenerateRequest(Request):
     """Answered with a `Completion`."""
 
     return_full_text: bool = parameter(False, "true: the text starts with the prompt")
-    decoding: Decoding = Decoding()
+    decoding: Decoding = GREEDY

@@ -6,8 +6,7 @@ The HTTP schema, the worker's check and the tables of the documentation follow f
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
-from functools import cache
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, ClassVar
 
 from service.errors import InvalidRequest
@@ -75,20 +74,20 @@ def parameter(
     return field(default=default, metadata={Parameter.KEY: said})
 
 
-@cache
 def parameters_of(message: type) -> dict[str, Parameter]:
     """The parameters of a message, by their names, in their order."""
     return {each.name: each.metadata[Parameter.KEY] for each in fields(message) if Parameter.KEY in each.metadata}
 
 
 def check_bounds(message: Any) -> None:
-    """Each parameter of `message` that is given. Raises InvalidRequest, which names the first that is outside."""
-    for name, parameter in parameters_of(type(message)).items():
-        value = getattr(message, name)
-        if value is None or isinstance(value, bool):
-            continue
-        for what, number, bounds in _numbers(name, value, parameter.bounds):
-            bounds.check(what, number, parameter=name)
+    """Each parameter of `message`, and of messages in it. Raises InvalidRequest, which names the first outside."""
+    for each in fields(message):
+        value = getattr(message, each.name)
+        if is_dataclass(value):
+            check_bounds(value)
+        elif (said := each.metadata.get(Parameter.KEY)) and value is not None:
+            for what, number, bounds in _numbers(each.name, value, said.bounds):
+                bounds.check(what, number, parameter=each.name)
 
 
 def _numbers(name: str, value: Any, bounds: Bounds) -> Iterator[tuple[str, float, Bounds]]:
@@ -97,7 +96,7 @@ def _numbers(name: str, value: Any, bounds: Bounds) -> Iterator[tuple[str, float
         if bounds.max_length is not None:
             yield f"the length of {name}", len(value), bounds.length
     elif isinstance(value, tuple):
-        yield f"the number of {name}", len(value), bounds.length
+        yield f"the length of {name}", len(value), bounds.length
         for index, part in enumerate(value):
             key, one = part if isinstance(part, tuple) else (index, part)
             if bounds.each is not None:

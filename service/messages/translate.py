@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from service.messages.decoding import Decoding
+from service.messages.decoding import GREEDY, Decoding
 from service.messages.parameters import parameter
 from service.messages.request import Request
 
@@ -13,7 +13,7 @@ class TranslateRequest(Request):
 
     source_language: str  # the gateway fills in what a client left out
     target_language: str
-    decoding: Decoding = Decoding()
+    decoding: Decoding = GREEDY
     target_prefix: str = parameter("", "what the translation begins with")
     min_length_ratio: float | None = parameter(
         None, "new tokens for each token of the text, at least", ge=0, le=100

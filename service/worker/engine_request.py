@@ -14,15 +14,13 @@ from models.tokenizer import IncrementalDetokenizer, Tokenizer
 from service.engine.engine import Output
 from service.engine.sequence import Sequence
 from service.engine.stats import ANSWERED
-from service.errors import Cancelled, DeadlineExceeded, InvalidRequest, ServiceError
-from service.messages import Event, Failure, Request, Timing, Token, TopToken
-from service.worker.deadline import seconds_left
+from service.errors import Cancelled, ServiceError
+from service.messages import Event, Failure, Request, Timing, Token, TopToken, check_bounds
+from service.messages.deadline import passed, seconds_left
 from service.worker.engine_thread import EngineThread
 from service.worker.results import primed
 from service.worker.stopping import StopWatch
 from service.worker.tasks.task import WorkerTask
-
-PRIORITIES = 10  # to each side of 0
 
 log = logging.getLogger("triptych.engine")
 
@@ -44,10 +42,11 @@ class EngineRequest:
     ) -> None:
         """`arrived` is when the request came, by time.monotonic(). Raises a ServiceError when it cannot be served."""
         self.request = request
-        specs, left, priority = task.prepare(request), seconds_left(request), _priority(request)
+        check_bounds(request)
+        specs, left = task.prepare(request), seconds_left(request)
         deadline = None if left is None else time.monotonic() + left
         self.sequences = [
-            Sequence(replace(spec, arrived=arrived, deadline=deadline, priority=priority)) for spec in specs
+            Sequence(replace(spec, arrived=arrived, deadline=deadline, priority=request.priority)) for spec in specs
         ]
         self._task, self._tokenizer, self._emit = task, tokenizer, emit
         first = self.sequences[0]
@@ -123,16 +122,6 @@ def _ignore(event: Event) -> None:
     """Of a request that was refused: nobody waits for its events."""
 
 
-def _priority(request: Request) -> int:
-    if not -PRIORITIES <= request.priority <= PRIORITIES:
-        raise InvalidRequest(
-            f"priority is {request.priority}, expected -{PRIORITIES} to {PRIORITIES}",
-            value=request.priority,
-            limit=PRIORITIES if request.priority > 0 else -PRIORITIES,
-        )
-    return request.priority
-
-
 def _top_token(token: int, logprob: float, tokenizer: Tokenizer) -> TopToken:
     text = tokenizer.decode([token])
     return TopToken(id=token, text=text, logprob=logprob, special=not text)
@@ -154,6 +143,6 @@ def _error(output: Output) -> ServiceError | None:
     if sequence.outcome == "cancelled":
         return Cancelled("the request was cancelled")
     if sequence.outcome == "deadline":
-        return DeadlineExceeded("the deadline passed before the answer was complete")
+        return passed("before the answer was complete")
     log.error("request %s failed: %s", sequence.spec.id, output.error)
     return ServiceError("the model failed on this request")

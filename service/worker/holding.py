@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from service.engine.stats import NoObserver, Observer, Outcome, RequestStats
-from service.errors import Cancelled, DeadlineExceeded, Overloaded, ServiceError
+from service.errors import Cancelled, Overloaded, ServiceError
 from service.messages import Accepted, Event, Failure, Request
-from service.worker.deadline import seconds_left
+from service.messages.deadline import passed, seconds_left
 
 log = logging.getLogger("triptych.engine")
 
@@ -85,8 +85,7 @@ class WaitingTexts:
         self._give_up(request_id, "cancelled", Cancelled("the request was cancelled"))
 
     def _expire(self, request_id: str) -> None:
-        error = DeadlineExceeded(f"the deadline passed while {self._meanwhile}")
-        self._give_up(request_id, "deadline", error)
+        self._give_up(request_id, "deadline", passed(f"while {self._meanwhile}"))
 
     def _give_up(self, request_id: str, outcome: Outcome, error: ServiceError) -> None:
         held = self._held.get(request_id)

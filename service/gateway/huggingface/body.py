@@ -66,9 +66,9 @@ class TaskBody(Body):
         if self.count > max_inputs:
             raise InvalidRequest(f"inputs has {self.count} texts, the limit is {max_inputs}", limit=max_inputs)
         self.check_results(max_inputs)
-        for index, name, text in self.texts():
-            if not text.strip():
-                raise EmptyInput(f"{name} is {quoted(text)}: there is nothing to work on", index=index)
+        for each in self.texts():
+            if not each.text.strip():
+                raise EmptyInput(f"{each.name} is {quoted(each.text)}: there is nothing to work on", index=each.index)
         if self.stream:
             self.check_stream()
 

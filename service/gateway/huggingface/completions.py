@@ -18,6 +18,7 @@ from service.gateway.huggingface.body import TaskBody
 from service.gateway.huggingface.decoding import DecodingParameters
 from service.gateway.limits import check_decoding
 from service.messages import Alternative, Completion, Decoding, ModelInfo, Result, Token, TopToken
+from service.messages.decoding import GREEDY
 
 
 class CompletionBody(TaskBody):
@@ -26,7 +27,7 @@ class CompletionBody(TaskBody):
 
     @cached_property
     def decoding(self) -> Decoding:
-        return Decoding() if self.parameters is None else self.parameters.decoding()
+        return GREEDY if self.parameters is None else self.parameters.decoding()
 
     def decoding_for(self, info: ModelInfo) -> Decoding:
         check_decoding(self.decoding, info, "parameters.")

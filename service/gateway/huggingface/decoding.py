@@ -14,6 +14,7 @@ from service.gateway.fields import Body, fields_of
 from service.messages import Decoding, parameters_of
 from service.messages.decoding import SAMPLING
 
+_NAMES = tuple(parameters_of(Decoding))
 _Parameters = create_model("_Parameters", __base__=Body, **fields_of(Decoding))
 
 
@@ -33,7 +34,7 @@ class DecodingParameters(_Parameters):  # type: ignore[misc, valid-type]  # a cl
         return self
 
     def decoding(self) -> Decoding:
-        given = {name: _frozen(value) for name in parameters_of(Decoding) if (value := getattr(self, name)) is not None}
+        given = {name: _frozen(value) for name in _NAMES if (value := getattr(self, name)) is not None}
         samples = any(name in given and given[name] != said.neutral for name, said in SAMPLING.items())
         results = self.num_return_sequences or self.n or 1
         return Decoding(**{"do_sample": samples, **given, "num_return_sequences": results})

@@ -72,9 +72,7 @@ class GenerateBody(CompletionBody):
         asked = self.parameters or GenerateParameters()
         decoding, full = self.decoding_for(info), bool(asked.return_full_text)
         return [
-            GenerateRequest(
-                text=text, return_full_text=full, decoding=decoding, **envelope.of(index, asked.priority)
-            )
+            GenerateRequest(text=text, return_full_text=full, decoding=decoding, **envelope.of(index, asked.priority))
             for index, text in enumerate(self.inputs)
         ]
 

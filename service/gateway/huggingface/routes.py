@@ -23,9 +23,7 @@ ROUTES: dict[str, Task] = {f"/{task}": task for task in TASKS}
 
 def add_routes(app: FastAPI, traffic: Traffic) -> None:
     for route, task in ROUTES.items():
-        app.add_api_route(
-            route, _endpoint(traffic, task), methods=["POST"], name=task, **_documentation(TASKS[task])
-        )
+        app.add_api_route(route, _endpoint(traffic, task), methods=["POST"], name=task, **_documentation(TASKS[task]))
 
 
 def _endpoint(traffic: Traffic, task: Task) -> Callable[[Request], Awaitable[Response]]:

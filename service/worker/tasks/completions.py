@@ -10,8 +10,18 @@ from models.checkpoint import Checkpoint
 from models.tokenizer import Tokenizer
 from service.engine.engine import Output
 from service.engine.sequence import SequenceSpec
-from service.messages import Completion, Decoding, Event, GenerateRequest, ModelInfo, Timing, Token, TranslateRequest
-from service.worker.decoding import SEEDS, Lengths, beams_of, sampling_of, top_n_tokens_of, watch_of
+from service.messages import (
+    SEEDS,
+    Completion,
+    Decoding,
+    Event,
+    GenerateRequest,
+    ModelInfo,
+    Timing,
+    Token,
+    TranslateRequest,
+)
+from service.worker.decoding import Lengths, beams_of, sampling_of, watch_of
 from service.worker.results import alignment_of, finish_reason, primed, scored, text_of
 from service.worker.tasks.task import Limits
 
@@ -54,7 +64,7 @@ class Completing:
         decoding = request.decoding
         decoding.check_results(self.limits.slots)
         sampling = sampling_of(decoding, vocabulary=self.vocabulary, penalize_prompt=penalize_prompt)
-        beams, top_n_tokens = beams_of(decoding), top_n_tokens_of(decoding)
+        beams = beams_of(decoding)
         return [
             SequenceSpec(
                 id=f"{request.id}+{number}" if number else request.id,
@@ -67,7 +77,7 @@ class Completing:
                 target_prefix=prefix,
                 align_layer=None if number else align_layer,
                 want_logprobs=request.stream or decoding.num_return_sequences > 1,
-                top_n_tokens=top_n_tokens if request.stream else 0,
+                top_n_tokens=decoding.top_n_tokens if request.stream else 0,
                 watch=watch_of(decoding, primed(self.tokenizer, prefix)[0]),
             )
             for number in range(1 if beams else decoding.num_return_sequences)

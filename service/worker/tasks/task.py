@@ -10,7 +10,7 @@ from models.checkpoint import Checkpoint
 from service.engine.engine import Output
 from service.engine.sequence import SequenceSpec
 from service.errors import EmptyInput
-from service.messages import MOST_BEAMS, Classification, Completion, Event, ModelInfo, Request, Timing
+from service.messages import MOST_BEAMS, Event, ModelInfo, Request, Result, Timing
 from service.worker.decoding import within_characters
 
 
@@ -39,7 +39,7 @@ class WorkerTask(Protocol):
         """At least one, the first with the request's id. Raises a ServiceError when the request cannot be served."""
         ...
 
-    def answer(self, request: Any, ends: list[Output], timing: Timing) -> Completion | Classification:
+    def answer(self, request: Any, ends: list[Output], timing: Timing) -> Result:
         """The terminal event, from the last output of each of the request's sequences, in their order."""
         ...
 

@@ -27,7 +27,7 @@ class Documented:
             if "properties" in schema:
                 schema["additionalProperties"] = False
                 if name == "ErrorDetails":
-                    schema["properties"] |= dict.fromkeys(DETAILS, {})
+                    schema["properties"] |= {name: {} for name in DETAILS}
         self._document = document
 
     async def __call__(self, response: httpx.Response) -> None:

@@ -9,7 +9,9 @@ from jsonschema import ValidationError
 from tests.service.gateway.conftest import Stand
 from tests.service.gateway.documented import Documented
 
-EVENT = 'data:{"index": 1, "token": {"id": 1, "text": "a", "logprob": -1, "special": false}, %s"generated_text": null%s}'
+EVENT = (
+    'data:{"index": 1, "token": {"id": 1, "text": "a", "logprob": -1, "special": false}, %s"generated_text": null%s}'
+)
 
 
 async def hold(path: str, status: int = 200, **content: object) -> None:
@@ -19,7 +21,9 @@ async def hold(path: str, status: int = 200, **content: object) -> None:
 
 
 async def test_what_is_documented_passes() -> None:
-    await hold("/translate", json=[{"translation_text": "a", "score": None, "alternatives": [{"translation_text": ""}]}])
+    await hold(
+        "/translate", json=[{"translation_text": "a", "score": None, "alternatives": [{"translation_text": ""}]}]
+    )
     await hold("/classify", json=[[{"label": "a", "score": 0.5}]])
     await hold("/nowhere", 404, json={"error": {"code": "a", "message": "b", "request_id": "c", "limit": 1}})
 
@@ -43,7 +47,10 @@ async def test_what_is_not_documented_is_found(path: str, status: int, answer: o
         await hold(path, status, json=answer)
 
 
-@pytest.mark.parametrize(("more", "end", "right"), [("", ', "details": null', True), ("", "", False), ('"a": 1, ', ', "details": null', False)])
+@pytest.mark.parametrize(
+    ("more", "end", "right"),
+    [("", ', "details": null', True), ("", "", False), ('"a": 1, ', ', "details": null', False)],
+)
 async def test_every_event_of_a_stream_is_held_against_it(more: str, end: str, right: bool) -> None:
     sent = {"text": EVENT % (more, end) + "\n\n:\n\n", "headers": {"content-type": "text/event-stream"}}
     if right:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -30,7 +28,6 @@ def test_all_the_room_is_taken_unless_less_is_asked_for() -> None:
     ("asked", "message"),
     [
         ({"max_new_tokens": 21}, "max_new_tokens is 21, the limit after a target_prefix of 4 tokens is 20"),
-        ({"max_new_tokens": 0}, "max_new_tokens is 0, expected at least 1"),
         ({"min_new_tokens": 21}, "min_new_tokens is 21, expected 0 to 20"),
         ({"min_new_tokens": -1}, "min_new_tokens is -1, expected 0 to 20"),
     ],
@@ -53,9 +50,6 @@ def test_ratios_are_of_the_source_and_the_stricter_limit_counts() -> None:
     [
         (5, None, "for 10 source tokens, min_length_ratio and .* at least 50 .* allow 40"),
         (2, 1, "at least 20 new ones, .* allow 10"),
-        (-1, None, "min_length_ratio is -1, expected 0 to 100"),
-        (None, 101, "max_length_ratio is 101, expected 0 to 100"),
-        (None, math.nan, "max_length_ratio is nan"),
     ],
 )
 def test_ratios_that_leave_no_length_are_refused(least: float | None, most: float | None, message: str) -> None:
@@ -80,16 +74,12 @@ def test_beams_are_as_the_request_has_them() -> None:
     beams = beams_of(asked)
     assert beams is not None
     assert (beams.width, beams.results, beams.length_penalty, beams.early_stopping) == (4, 2, 0.5, "never")
-    with pytest.raises(InvalidRequest, match="length_penalty is 11, expected -10 to 10"):
-        beams_of(Decoding(length_penalty=11))
 
 
 def test_repeated_ngrams_are_kept_out_of_greedy_decoding_too() -> None:
     assert sampling_of(Decoding(no_repeat_ngram_size=3), vocabulary=10, penalize_prompt=False) == Sampling(
         no_repeat_ngram_size=3
     )
-    with pytest.raises(InvalidRequest, match="no_repeat_ngram_size is -1, expected at least 0"):
-        sampling_of(Decoding(no_repeat_ngram_size=-1), vocabulary=10, penalize_prompt=False)
 
 
 def test_a_layer_is_looked_at_only_when_asked_for() -> None:

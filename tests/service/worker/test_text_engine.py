@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import math
 import re
 import threading
 import time
@@ -160,16 +161,21 @@ async def test_the_best_tokens_come_with_each_one(engines: dict[str, TextEngine]
         ({"presence_penalty": -2.5}, "presence_penalty is -2.5, expected -2 to 2"),
         ({"frequency_penalty": float("nan")}, "frequency_penalty is nan, expected -2 to 2"),
         ({"logit_bias": ((99999, 1.0),)}, r"a token id in logit_bias is 99999, expected 0 to \d+"),
-        ({"logit_bias": ((5, 101.0),)}, "logit_bias of token 5 is 101.0, expected -100 to 100"),
-        ({"logit_bias": ((5, 1.0),) * 1025}, "the number of tokens in logit_bias is 1025, expected 0 to 1024"),
-        ({"do_sample": True, "top_k": 0}, "top_k is 0, expected at least 1"),
+        ({"logit_bias": ((5, 101.0),)}, r"logit_bias\[5\] is 101.0, expected -100 to 100"),
+        ({"logit_bias": ((5, 1.0),) * 1025}, "the length of logit_bias is 1025, expected 0 to 1024"),
+        ({"do_sample": True, "top_k": 0}, "top_k is 0, expected 1 to 2147483647"),
         ({"do_sample": True, "top_p": 1.5}, "top_p is 1.5, expected more than 0 and at most 1"),
         ({"do_sample": True, "min_p": -0.1}, "min_p is -0.1, expected 0 to 1"),
         ({"do_sample": True, "typical_p": 0}, "typical_p is 0, expected more than 0 and at most 1"),
         ({"min_new_tokens": 9, "max_new_tokens": 8}, "min_new_tokens is 9, expected 0 to 8"),
         ({"stop": ("",)}, r"the length of stop\[0\] is 0, expected 1 to 256"),
-        ({"stop": ("a",) * 17}, "the number of stop strings is 17, expected 0 to 16"),
+        ({"stop": ("a",) * 17}, "the length of stop is 17, expected 0 to 16"),
         ({"top_n_tokens": 21}, "top_n_tokens is 21, expected 0 to 20"),
+        ({"max_new_tokens": 0}, "max_new_tokens is 0, expected at least 1"),
+        ({"num_beams": 0}, "num_beams is 0, expected 1 to 16"),
+        ({"num_return_sequences": 17, "do_sample": True}, "num_return_sequences is 17, expected 1 to 16"),
+        ({"length_penalty": 11}, "length_penalty is 11, expected -10 to 10"),
+        ({"no_repeat_ngram_size": -1}, "no_repeat_ngram_size is -1, expected 0 to 2147483647"),
     ],
 )
 async def test_decoding_outside_the_limits_is_refused_with_value_and_limit(
@@ -221,6 +227,15 @@ async def test_the_start_of_the_prompt_is_returned_when_asked_for(engines: dict[
             "invalid_request",
             "temperature is 0",
         ),
+        (
+            "translator",
+            translate("r9", min_length_ratio=-1),
+            "invalid_request",
+            "min_length_ratio is -1, expected 0 to 100",
+        ),
+        ("translator", translate("r10", max_length_ratio=math.nan), "invalid_request", "max_length_ratio is nan"),
+        ("translator", translate("r11", max_length_ratio=101), "invalid_request", "more than 0 and at most 100"),
+        ("classifier", ClassifyRequest(id="r12", text="x", top_k=0), "invalid_request", "top_k is 0"),
         ("classifier", translate("r7"), "invalid_request", "classifier answers classify"),
         ("translator", translate("r8", deadline=1.0), "deadline_exceeded", "deadline"),
     ],
@@ -243,7 +258,6 @@ async def test_labels_are_scored_as_asked(engines: dict[str, TextEngine]) -> Non
 
     softmax, sigmoid, raw = [dict(await scores(function_to_apply=f)) for f in ("softmax", "sigmoid", "none")]
     assert sum(softmax.values()) == pytest.approx(1)
-    import math
 
     for label, logit in raw.items():
         assert sigmoid[label] == pytest.approx(1 / (1 + math.exp(-logit)), abs=1e-6)

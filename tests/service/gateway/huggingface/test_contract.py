@@ -12,8 +12,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from service.errors import ServiceError
-from service.gateway.parsing import parse_body
 from service.gateway.huggingface.tasks import TASKS
+from service.gateway.parsing import parse_body
 from tests.service.gateway.conftest import Stand
 
 # A document cannot say all that a model's limits, or several fields together, rule out: there a 422 may be.
