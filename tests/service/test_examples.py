@@ -1,11 +1,16 @@
-"""The examples of the shipped models, sent through the gateway to engines that run here, without Ray."""
+"""What people copy: the examples of the shipped models and the README's, sent through the gateway to engines that run
+here, without Ray; and the commands that start-up, the cards and the README show.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import re
+import shlex
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,11 +19,13 @@ from fastapi import FastAPI
 
 from models import checkpoint
 from models.registry import Registry
+from models.training.card import asking
 from service.config import Settings
 from service.gateway.app import create_app
 from service.messages import Event, ModelInfo, Request
 from service.observability.metrics import GatewayMetrics
 from service.options import EngineOptions
+from service.serving.announcing import commands
 from service.worker.text_engine import TextEngine
 
 
@@ -47,6 +54,17 @@ class EngineWorker:
         return []
 
 
+# (task, body, the last line of the answer) of each command in the README.
+README_COMMANDS = [
+    (task, body, answer.strip().splitlines()[-1].removeprefix("data:"))
+    for task, body, answer in re.findall(
+        r"^\$ curl [^\n]*8000/(\w+) [^\n]*\n +-d '(.*?)'\n(.*?)(?=^\$|^```)",
+        (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8"),
+        re.MULTILINE | re.DOTALL,
+    )
+]
+
+
 @pytest.fixture(scope="module")
 def app() -> Iterator[FastAPI]:
     settings = Settings()
@@ -73,13 +91,23 @@ async def ask_all(app: FastAPI) -> dict[str, dict[str, Any]]:
         document = (await client.get("/openapi.json")).json()
         for task in ("translate", "generate", "classify"):
             content = document["paths"][f"/{task}"]["post"]["requestBody"]["content"]["application/json"]
-            found[task] = {}
-            for name, example in content["examples"].items():
-                response = await client.post(f"/{task}", json=example["value"], timeout=60)
-                assert response.status_code == 200, (task, name, response.text)
-                events = [line.removeprefix("data:") for line in response.text.splitlines() if line.startswith("data:")]
-                found[task][name] = [json.loads(events[-1])] if example["value"].get("stream") else response.json()
+            examples = {name: example["value"] for name, example in content["examples"].items()}
+            assert await examples_announced(client, task) == examples
+            found[task] = {name: await ask(client, task, body) for name, body in examples.items()}
+        found["README"] = {body: await ask(client, task, json.loads(body)) for task, body, _ in README_COMMANDS}
     return found
+
+
+async def ask(client: httpx.AsyncClient, task: str, body: dict[str, Any]) -> list[Any]:
+    response = await client.post(f"/{task}", json=body, timeout=60)
+    assert response.status_code == 200, (task, body, response.text)
+    events = [line.removeprefix("data:") for line in response.text.splitlines() if line.startswith("data:")]
+    return [json.loads(events[-1])] if body.get("stream") else response.json()
+
+
+async def examples_announced(client: httpx.AsyncClient, task: str) -> dict[str, Any]:
+    models = (await client.get("/info")).json()["models"]
+    return next(model["examples"] for model in models if model["task"] == task)
 
 
 def texts(answer: list[dict[str, Any]], field: str) -> list[str]:
@@ -110,3 +138,29 @@ def test_the_generators_examples_are_continued_in_korean(answers: dict[str, dict
 def test_the_classifiers_examples_get_the_right_labels(answers: dict[str, dict[str, Any]]) -> None:
     best = {name: [scores[0]["label"] for scores in answer] for name, answer in answers["classify"].items()}
     assert best == {"One text": ["positive"], "Several": ["positive", "negative"]}
+
+
+def said(answer: Any) -> Any:
+    """The texts and labels of an answer, without its numbers."""
+    if isinstance(answer, list):
+        return [said(one) for one in answer]
+    if not isinstance(answer, dict):
+        return answer
+    words = ("translation_text", "generated_text", "label", "alternatives")
+    return {name: said(value) for name, value in answer.items() if name in words}
+
+
+def test_the_readmes_commands_are_answered_as_it_says(answers: dict[str, dict[str, Any]]) -> None:
+    assert len(README_COMMANDS) == 4
+    for _, body, shown in README_COMMANDS:
+        answer = json.loads(shown)
+        assert said(answers["README"][body]) == said(answer if isinstance(answer, list) else [answer])
+
+
+def test_start_up_and_the_cards_show_the_same_command(app: FastAPI) -> None:
+    settings = Settings()
+    for model in settings.models.values():
+        manifest = checkpoint.read_manifest(Registry(settings.registry).resolve(model.checkpoint))
+        [command] = commands("http://127.0.0.1:8000", [{"task": manifest.task, "examples": manifest.examples}])
+        assert shlex.split(command) == shlex.split(asking(manifest))
+        assert f"curl http://127.0.0.1:8000/{manifest.task} " in command
