@@ -17,6 +17,7 @@ from typing import Any
 from locust import FastHttpUser, events, task
 from locust.exception import StopUser
 
+FINISH_REASONS = ("eos_token", "length", "stop_sequence")
 TEXTS = {
     "fr": (
         "Bonjour !",
@@ -173,7 +174,7 @@ class StreamCheck:
             self.ended = True
             if event["generated_text"] != self._text:
                 raise ValueError(f"the tokens join to {self._text!r:.100}, not {event['generated_text']!r:.100}")
-            if event["details"]["finish_reason"] not in ("eos_token", "length", "stop_sequence"):
+            if event["details"]["finish_reason"] not in FINISH_REASONS:
                 raise ValueError(f"finish_reason is {event['details']['finish_reason']!r}")
         return True
 

@@ -14,16 +14,16 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from service.config import Settings
-from service.errors import Cancelled, MethodNotAllowed, NotFound, ServiceError
+from service.errors import Cancelled, ServiceError
 from service.gateway.admission import Admission
 from service.gateway.answering import Answering
 from service.gateway.catalogue import Catalogue
 from service.gateway.context import RequestContext
-from service.gateway.errors import on_http_exception, on_service_error
-from service.gateway.huggingface.protocol import HUGGINGFACE
+from service.gateway.errors import error_response, service_error
+from service.gateway.huggingface.routes import HUGGINGFACE
 from service.gateway.middleware import BodyLimitMiddleware, EarlyRefusalMiddleware, RequestMiddleware
 from service.gateway.openapi import DocumentedApp
-from service.gateway.operations.protocol import OPERATIONS
+from service.gateway.operations.routes import OPERATIONS
 from service.gateway.protocol import error_shape_of
 from service.gateway.traffic import Traffic
 from service.gateway.workers import Worker
@@ -50,17 +50,12 @@ def create_app(settings: Settings, workers: Mapping[str, Worker], metrics: Gatew
         watching.cancel()
         await catalogue.close()
 
-    async def on_error(request: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, ServiceError)
+    async def on_error(request: Request, raised: Exception) -> JSONResponse:
+        error, headers = service_error(request, raised)
+        context = RequestContext.of(request.scope)
         if not isinstance(error, Cancelled):  # nobody is told
-            metrics.failed(RequestContext.of(request.scope).route, error.code)
-        return await on_service_error(request, error)
-
-    async def on_routing_error(request: Request, error: Exception) -> JSONResponse:
-        answer = await on_http_exception(request, error)
-        code = MethodNotAllowed.code if answer.status_code == MethodNotAllowed.status else NotFound.code
-        metrics.failed(RequestContext.of(request.scope).route, code)
-        return answer
+            metrics.failed(context.route, error.code)
+        return error_response(error, context, headers)
 
     app = DocumentedApp(
         PROTOCOLS,
@@ -69,7 +64,7 @@ def create_app(settings: Settings, workers: Mapping[str, Worker], metrics: Gatew
         openapi_url=None,  # /docs and /openapi.json are ours: FastAPI's know no examples, and load scripts from a CDN
         redirect_slashes=False,
         lifespan=lifespan,
-        exception_handlers={ServiceError: on_error, HTTPException: on_routing_error},
+        exception_handlers={ServiceError: on_error, HTTPException: on_error},
     )
     for protocol in PROTOCOLS:
         protocol.add_routes(app, traffic)

@@ -47,23 +47,16 @@ def error_response(error: ServiceError, context: RequestContext, headers: dict[s
     return response
 
 
-async def on_service_error(request: Request, error: Exception) -> JSONResponse:
-    """Exception handler of the application for our own errors."""
-    assert isinstance(error, ServiceError)
-    return error_response(error, RequestContext.of(request.scope))
-
-
-async def on_http_exception(request: Request, error: Exception) -> JSONResponse:
-    """Exception handler of the application for what the router refuses: unknown paths and wrong methods."""
+def service_error(request: Request, error: Exception) -> tuple[ServiceError, dict[str, str]]:
+    """Our own error as it is, and what the router refuses, unknown paths and wrong methods, as one; with headers."""
+    if isinstance(error, ServiceError):
+        return error, {}
     assert isinstance(error, HTTPException)
     headers = dict(error.headers or {})
     path, method = request.url.path[:200], request.method
-    ours: ServiceError
     if error.status_code == 405:
         allowed = headers["Allow"] = headers["Allow"].replace("GET", "GET, HEAD")  # where one works, so does the other
-        ours = MethodNotAllowed(f"{path} does not take {method}; it takes {allowed}")
-    elif error.status_code == 404:
-        ours = NotFound(f"there is nothing at {path}; /docs lists what there is")
-    else:
-        raise error
-    return error_response(ours, RequestContext.of(request.scope), headers)
+        return MethodNotAllowed(f"{path} does not take {method}; it takes {allowed}"), headers
+    if error.status_code == 404:
+        return NotFound(f"there is nothing at {path}; /docs lists what there is"), headers
+    raise error

@@ -121,19 +121,13 @@ def _biases(bounds: Bounds) -> Any:
     ]
 
 
-def _switch_or_never(bounds: Bounds) -> Any:
-    return Annotated[
-        Literal[True, False, "never"],
-        BeforeValidator(_no_number),
-        WithJsonSchema({"enum": [True, False, "never"]}),
-    ]
-
-
 # Of parameters whose type in a message is not that of their JSON.
 _SEVERAL = {
     tuple[str, ...]: _texts,
     tuple[tuple[int, float], ...]: _biases,
-    bool | Literal["never"]: _switch_or_never,
+    bool | Literal["never"]: lambda bounds: Annotated[
+        Literal[True, False, "never"], BeforeValidator(_no_number), WithJsonSchema({"enum": [True, False, "never"]})
+    ],
 }
 
 

@@ -14,6 +14,7 @@ from service.errors import Overloaded
 from service.gateway.huggingface.tasks import TASKS
 from service.gateway.parsing import parse_body
 from service.gateway.traffic import Envelope
+from service.messages import FINISH_REASONS
 from tests.service.gateway.conftest import Stand
 from tests.service.gateway.fakes import PAIRS, model_info
 
@@ -60,6 +61,10 @@ def test_the_gateway_accepts_every_body_the_users_can_send() -> None:
             body.check(256)
             made = body.requests(model_info("m", task), Envelope("test", 60.0))
             assert len(made) == (len(sent["inputs"]) if isinstance(sent["inputs"], list) else 1)
+
+
+def test_the_users_know_the_reasons_that_streams_end_for() -> None:
+    assert in_locustfile("print(json.dumps(FINISH_REASONS))") == list(FINISH_REASONS)
 
 
 def test_a_run_drives_every_kind_of_request_and_times_the_first_token_of_streams() -> None:

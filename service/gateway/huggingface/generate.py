@@ -8,17 +8,8 @@ from pydantic import BaseModel, Field
 
 from service.gateway.answering import Answer
 from service.gateway.fields import Neutral, taken
+from service.gateway.huggingface import completions
 from service.gateway.huggingface.body import Priority
-from service.gateway.huggingface.completions import (
-    CompletionBody,
-    OneOfSeveral,
-    TokenDetails,
-    best_tokens,
-    completion,
-    texts,
-    token_object,
-    top_tokens,
-)
 from service.gateway.huggingface.decoding import DecodingParameters
 from service.gateway.traffic import Envelope
 from service.messages import FinishReason, GenerateRequest, ModelInfo
@@ -40,12 +31,12 @@ class GenerationDetails(BaseModel):
     finish_reason: FinishReason
     generated_tokens: int
     seed: int | None
-    prefill: list[TokenDetails]
-    tokens: list[TokenDetails]
-    top_tokens: list[list[TokenDetails]] | None = None
+    prefill: list[completions.TokenDetails]
+    tokens: list[completions.TokenDetails]
+    top_tokens: list[list[completions.TokenDetails]] | None = None
 
 
-class GeneratedText(OneOfSeveral):
+class GeneratedText(completions.OneOfSeveral):
     generated_text: str
 
 
@@ -54,7 +45,7 @@ class Generation(GeneratedText):
     details: GenerationDetails | None = None
 
 
-class GenerateBody(CompletionBody):
+class GenerateBody(completions.CompletionBody):
     summary: ClassVar = "Continue prompts"
     answer: ClassVar = list[Generation]
 
@@ -77,13 +68,13 @@ class GenerateBody(CompletionBody):
         ]
 
     def rendered_one(self, answer: Answer) -> dict[str, Any]:
-        result = completion(answer.result)
+        result = completions.completion(answer.result)
         details = {
             "finish_reason": result.finish_reason,
             "generated_tokens": result.generated_tokens,
             "seed": result.seed,
             "prefill": [],
-            "tokens": [token_object(token) for token in answer.tokens],
-            **top_tokens([best_tokens(token) for token in answer.tokens]),
+            "tokens": [completions.token_object(token) for token in answer.tokens],
+            **completions.top_tokens([completions.best_tokens(token) for token in answer.tokens]),
         }
-        return {**texts("generated_text", result), **({"details": details} if self.details else {})}
+        return {**completions.texts("generated_text", result), **({"details": details} if self.details else {})}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -10,18 +10,19 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from service.gateway.huggingface.body import TaskBody
-from service.gateway.huggingface.streams import EVENT, TokenStream
+from service.gateway.huggingface.streams import EVENT, StreamEvent, TokenStream
 from service.gateway.huggingface.tasks import TASKS
 from service.gateway.openapi import REF, error_answers
 from service.gateway.parsing import read_body
+from service.gateway.protocol import HttpProtocol
 from service.gateway.streaming import EventStream
 from service.gateway.traffic import Asked, Traffic
-from service.messages import Task
+from service.messages import ModelInfo, Task
 
 ROUTES: dict[str, Task] = {f"/{task}": task for task in TASKS}
 
 
-def add_routes(app: FastAPI, traffic: Traffic) -> None:
+def _add_routes(app: FastAPI, traffic: Traffic) -> None:
     for route, task in ROUTES.items():
         app.add_api_route(route, _endpoint(traffic, task), methods=["POST"], name=task, **_documentation(TASKS[task]))
 
@@ -58,3 +59,28 @@ def _documentation(body: type[TaskBody]) -> dict[str, Any]:
         "responses": {200: success, **error_answers(400, 404, 408, 413, 422, 500, 503, 504)},
         "openapi_extra": {"requestBody": {"required": True, "content": {"application/json": content}}},
     }
+
+
+def _examples(models: Sequence[ModelInfo], tasks: Sequence[Task]) -> dict[str, dict[str, Any]]:
+    """Those of the models; each names its model where several have the task."""
+    found: dict[str, dict[str, Any]] = {}
+    for route, task in ROUTES.items():
+        named = tasks.count(task) > 1
+        examples = {
+            f"{model.name}: {shown}" if named else shown: {**body, "model": model.name} if named else body
+            for model in models
+            if model.task == task
+            for shown, body in model.examples.items()
+        }
+        if examples:
+            found[route] = examples
+    return found
+
+
+HUGGINGFACE = HttpProtocol(
+    add_routes=_add_routes,
+    tasks=ROUTES,
+    description="Translate, generate and classify, in the Hugging Face Inference convention.",
+    schemas=(*TASKS.values(), StreamEvent),
+    examples=_examples,
+)

@@ -9,14 +9,7 @@ from pydantic import BaseModel
 
 from service.errors import ServiceError
 from service.gateway.errors import ErrorAnswer, error_object
-from service.gateway.huggingface.completions import (
-    AlignmentWeights,
-    TokenDetails,
-    alignment,
-    best_tokens,
-    token_object,
-    top_tokens,
-)
+from service.gateway.huggingface import completions
 from service.gateway.openapi import REF
 from service.gateway.streaming import frame
 from service.messages import Completion, Event, FinishReason, Token
@@ -33,10 +26,10 @@ class StreamEvent(BaseModel):
     """The data of one event of a stream. The last has the whole text, and a translation's alignment."""
 
     index: int
-    token: TokenDetails
-    top_tokens: list[TokenDetails] | None = None
+    token: completions.TokenDetails
+    top_tokens: list[completions.TokenDetails] | None = None
     generated_text: str | None
-    alignment: AlignmentWeights | None = None
+    alignment: completions.AlignmentWeights | None = None
     details: StreamDetails | None
 
 
@@ -86,8 +79,8 @@ def _token_event(token: Token) -> dict[str, Any]:
     """Its index counts from 1."""
     return {
         "index": token.index + 1,
-        "token": token_object(token),
-        **top_tokens(best_tokens(token)),
+        "token": completions.token_object(token),
+        **completions.top_tokens(completions.best_tokens(token)),
         "generated_text": None,
         "details": None,
     }
@@ -98,7 +91,7 @@ def last_event(token: Token, result: Completion) -> dict[str, Any]:
     return {
         **_token_event(token),
         "generated_text": result.text,
-        **alignment(result),
+        **completions.alignment(result),
         "details": {
             "finish_reason": result.finish_reason,
             "generated_tokens": result.generated_tokens,

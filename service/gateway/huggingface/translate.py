@@ -10,15 +10,8 @@ from pydantic_core import PydanticCustomError
 
 from service.gateway.answering import Answer
 from service.gateway.fields import Body, Neutral, same, taken
+from service.gateway.huggingface import completions
 from service.gateway.huggingface.body import Priority
-from service.gateway.huggingface.completions import (
-    AlignmentWeights,
-    CompletionBody,
-    OneOfSeveral,
-    alignment,
-    completion,
-    texts,
-)
 from service.gateway.huggingface.decoding import DecodingParameters
 from service.gateway.languages import resolve_pair
 from service.gateway.limits import NamedText
@@ -63,16 +56,16 @@ class TranslateParameters(DecodingParameters, Languages):  # the fields of the l
         return value
 
 
-class TranslationText(OneOfSeveral):
+class TranslationText(completions.OneOfSeveral):
     translation_text: str
 
 
 class Translation(TranslationText):
     alternatives: list[TranslationText] | None = None
-    alignment: AlignmentWeights | None = None
+    alignment: completions.AlignmentWeights | None = None
 
 
-class TranslateBody(CompletionBody):
+class TranslateBody(completions.CompletionBody):
     summary: ClassVar = "Translate texts"
     answer: ClassVar = list[Translation]
 
@@ -105,5 +98,5 @@ class TranslateBody(CompletionBody):
         ]
 
     def rendered_one(self, answer: Answer) -> dict[str, Any]:
-        result = completion(answer.result)
-        return {**texts("translation_text", result), **alignment(result)}
+        result = completions.completion(answer.result)
+        return {**completions.texts("translation_text", result), **completions.alignment(result)}

@@ -19,8 +19,10 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from service.errors import NotReady, ServiceError
 from service.gateway.catalogue import ServedModel
 from service.gateway.openapi import DocumentedApp, error_answers
+from service.gateway.operations.admin import add_admin_routes
 from service.gateway.operations.answers import Alive, Info, Ready
 from service.gateway.operations.page import HEADERS, page
+from service.gateway.protocol import HttpProtocol
 from service.gateway.traffic import Traffic
 from service.messages import ModelInfo
 from service.observability.exposition import merge
@@ -28,15 +30,14 @@ from service.observability.metrics import GatewayMetrics
 
 SCRAPE_TIMEOUT_S = 3.0  # Prometheus gives up after 10 by default, and a dead worker must not cost it the rest
 
-PROBES = ("/livez", "/readyz", "/metrics")
-
 Endpoint = Callable[..., Awaitable[Response]]
 
 log = logging.getLogger("triptych.operations")
 
 
-def add_operation_routes(app: FastAPI, traffic: Traffic) -> None:
+def _add_routes(app: FastAPI, traffic: Traffic) -> None:
     assert isinstance(app, DocumentedApp)
+    add_admin_routes(app, traffic)
     catalogue, metrics = traffic.catalogue, traffic.metrics
 
     def get(path: str, **documentation: Any) -> Callable[[Endpoint], Endpoint]:
@@ -143,3 +144,6 @@ async def _scrape(model: ServedModel, metrics: GatewayMetrics) -> list[tuple[str
         log.warning("no metrics from the workers", extra={"model": model.name, "reason": repr(error)})
         metrics.scrape_failed(model.name)
         return []
+
+
+OPERATIONS = HttpProtocol(add_routes=_add_routes, probes=("/livez", "/readyz", "/metrics"))

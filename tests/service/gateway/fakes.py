@@ -78,6 +78,7 @@ class FakeWorker:
         self.info = model_info(name, task, **info)
         self.batches: list[list[Request]] = []
         self.cancelled: list[str] = []
+        self.answered: list[str] = []  # texts, in the order of their answers
         self.closed = 0  # submit calls that were closed before their end
         self.running = 0
         self.described = 0
@@ -168,6 +169,7 @@ class FakeWorker:
             if request.text in self.holding_after_first:
                 await self._released.wait()
             await asyncio.sleep(0)
+        self.answered.append(request.text)
         queue.put_nowait([*streamed[-1:], self._result(request, tokens)])
 
     def _result(self, request: Request, tokens: list[Token]) -> Completion | Classification:

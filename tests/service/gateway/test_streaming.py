@@ -62,6 +62,23 @@ async def test_a_text_whose_end_comes_alone_gets_an_event_that_adds_nothing(stan
     assert "".join(event["token"]["text"] for event in events) == events[-1]["generated_text"] == "A B"
 
 
+async def test_a_text_that_comes_all_at_once_keeps_its_last_token(stand, client, monkeypatch):
+    """As from a worker whose event loop was busy: acceptance, tokens and result are one group."""
+    original = stand.generator._answer
+
+    async def answer(request, queue):
+        inner = asyncio.Queue()
+        await original(request, inner)
+        queue.put_nowait([event for _ in range(inner.qsize()) for event in inner.get_nowait()])
+
+    monkeypatch.setattr(stand.generator, "_answer", answer)
+    for text in ("a b", "a"):
+        response = await client.post("/generate", json={"inputs": text, "stream": True})
+        events = [data for _, data in events_of(response.text)]
+        assert [event["token"]["text"] for event in events] == ["A", " B"][: len(events)]
+        assert "".join(event["token"]["text"] for event in events) == events[-1]["generated_text"] == text.upper()
+
+
 async def test_a_refusal_before_the_worker_accepts_is_a_plain_http_error(stand, client):
     stand.generator.refusing = {"a": InputTooLong("81 tokens, the limit is 64")}
     response = await client.post("/generate", json={"inputs": "a", "stream": True})

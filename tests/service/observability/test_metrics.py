@@ -3,13 +3,14 @@ from __future__ import annotations
 import pickle
 import time
 from itertools import pairwise
-from types import SimpleNamespace
+from typing import get_args
 
 from prometheus_client import Metric, ProcessCollector
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.messages import ModelInfo
-from service.observability.metrics import GatewayMetrics, WorkerMetrics
+from service.engine.stats import Outcome, RequestStats, StepStats
+from service.messages import FINISH_REASONS, ModelInfo
+from service.observability.metrics import FINISHED_REASONS, GatewayMetrics, WorkerMetrics
 
 PROCESS = {
     "process_cpu_seconds_total": [],
@@ -162,7 +163,7 @@ def test_the_process_itself_is_measured():
 
 def test_a_step_is_counted():
     metrics = WorkerMetrics("m")
-    metrics.observe_step(SimpleNamespace(**STEP))
+    metrics.observe_step(StepStats(**STEP))
     value = metrics.registry.get_sample_value
     assert value("triptych_step_batch_size_sum", {"model": "m"}) == 5
     assert value("triptych_step_padded_tokens_sum", {"model": "m"}) == 40
@@ -176,7 +177,7 @@ def test_a_step_is_counted():
 
 def test_a_step_without_prefill_or_cache_does_not_count_as_one():
     metrics = WorkerMetrics("m")
-    metrics.observe_step(SimpleNamespace(**STEP | {"prefill_requests": 0, "kv_used_tokens": 0, "kv_total_tokens": 0}))
+    metrics.observe_step(StepStats(**(STEP | {"prefill_requests": 0, "kv_used_tokens": 0, "kv_total_tokens": 0})))
     value = metrics.registry.get_sample_value
     assert value("triptych_prefill_time_seconds_count", {"model": "m"}) == 0
     assert value("triptych_kv_cache_usage_ratio", {"model": "m"}) == 0
@@ -184,7 +185,7 @@ def test_a_step_without_prefill_or_cache_does_not_count_as_one():
 
 def test_an_answered_request_is_counted():
     metrics = WorkerMetrics("m")
-    metrics.observe_request(SimpleNamespace(**REQUEST))
+    metrics.observe_request(RequestStats(**REQUEST))
     value = metrics.registry.get_sample_value
     assert value("triptych_requests_finished_total", {"model": "m", "reason": "eos_token"}) == 1
     assert value("triptych_request_duration_seconds_sum", {"model": "m"}) == 0.01
@@ -195,7 +196,7 @@ def test_an_answered_request_is_counted():
 def test_a_request_given_up_is_counted_by_stage_and_has_no_latency():
     metrics = WorkerMetrics("m")
     left = {"outcome": "cancelled", "stage": "waiting", "queue_s": None, "first_token_s": None, "inter_token_s": ()}
-    metrics.observe_request(SimpleNamespace(**REQUEST | left))
+    metrics.observe_request(RequestStats(**(REQUEST | left)))
     value = metrics.registry.get_sample_value
     assert value("triptych_requests_cancelled_total", {"model": "m", "stage": "waiting"}) == 1
     assert value("triptych_request_duration_seconds_count", {"model": "m"}) == 0
@@ -221,3 +222,8 @@ def test_a_reload_leaves_one_version():
 
 def test_the_classes_can_be_sent_to_other_processes():
     assert pickle.loads(pickle.dumps(WorkerMetrics)) is WorkerMetrics
+
+
+def test_every_outcome_of_a_request_is_counted_under_its_own_reason() -> None:
+    assert set(FINISHED_REASONS) == set(get_args(Outcome))
+    assert FINISHED_REASONS[: len(FINISH_REASONS)] == FINISH_REASONS

@@ -37,9 +37,10 @@ async def test_one_input_is_answered_in_hugging_faces_shape(client):
 async def test_a_list_of_inputs_is_answered_in_its_order(stand, client):
     stand.generator.holding = {"a"}
     asking = asyncio.create_task(client.post("/generate", json={"inputs": ["a", "b", "c"]}))
-    await eventually(lambda: stand.generator.batches)
+    await eventually(lambda: stand.generator.answered == ["b", "c"])
     stand.generator.release()
     assert [one["generated_text"] for one in (await asking).json()] == ["A", "B", "C"]
+    assert stand.generator.answered == ["b", "c", "a"]
 
 
 async def test_answers_carry_version_and_timing(client):

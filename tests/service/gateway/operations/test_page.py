@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from service.gateway.operations.page import page
+
+DOCUMENT = {
+    "info": {"title": "T & T", "version": "1"},
+    "components": {"schemas": {"In": {"type": "object", "properties": {"deep": {"type": "integer"}}}}},
+    "paths": {
+        "/do": {
+            "post": {
+                "summary": "Does <it>",
+                "requestBody": {
+                    "content": {
+                        "application/json": {
+                            "schema": {
+                                "type": "object",
+                                "required": ["a"],
+                                "properties": {
+                                    "a": {"type": "array", "items": {"type": "string"}, "description": "x < y"},
+                                    "b": {"anyOf": [{"$ref": "#/components/schemas/In"}, {"type": "null"}]},
+                                    "c": {"enum": ["never", True]},
+                                },
+                            },
+                            "examples": {"One": {"value": {"a": ["</textarea>é"]}}},
+                        }
+                    }
+                },
+                "responses": {"200": {"description": "all is well"}, "422": {"description": "wrong & so"}},
+            }
+        }
+    },
+}
+
+
+def test_fields_stand_with_their_types_and_those_of_objects_below_them() -> None:
+    text = page(DOCUMENT)
+    assert "<td><code>a</code><td>list of string (required)<td>x &lt; y" in text
+    assert text.index("<code>b</code><td>object") < text.index("<code>b.deep</code><td>integer")
+    assert "<code>c</code><td>never | true" in text
+
+
+def test_nothing_of_the_document_becomes_markup() -> None:
+    text = page(DOCUMENT)
+    assert "T &amp; T 1" in text
+    assert "Does &lt;it&gt;" in text
+    assert text.count("</textarea>") == 1
+    assert "&lt;/textarea&gt;é" in text
+
+
+def test_errors_are_listed_and_what_succeeds_is_not() -> None:
+    text = page(DOCUMENT)
+    assert "<tr><th>422<td>wrong &amp; so" in text
+    assert "all is well" not in text
