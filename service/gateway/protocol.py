@@ -27,7 +27,7 @@ def _no_examples(models: Sequence[ModelInfo], tasks: Sequence[Task]) -> Examples
 @dataclass(frozen=True, kw_only=True)
 class HttpProtocol:
     add_routes: Callable[[FastAPI, Traffic], None]
-    prefix: str = ""  # of its paths: what is wrong below it is told in `error_shape`
+    prefix: str = ""  # of its paths, where they have one: what is wrong below it is told in `error_shape`
     error_shape: ErrorShape = error_answer
     tasks: Mapping[str, Task] = field(default_factory=dict)  # route -> the task that it asks for
     probes: Collection[str] = ()  # routes that are asked all the time
@@ -36,11 +36,12 @@ class HttpProtocol:
     # Of the models that say what they answer well, with the tasks of all that are served, also of silent ones.
     examples: Callable[[Sequence[ModelInfo], Sequence[Task]], Examples] = _no_examples
 
-    def speaks(self, path: str) -> bool:
-        return path.startswith(f"{self.prefix}/")
-
 
 def error_shape_of(protocols: Sequence[HttpProtocol], path: str) -> ErrorShape:
-    """That of the protocol with the longest prefix of the path."""
-    speaking = [protocol for protocol in protocols if protocol.speaks(path)]
-    return max(speaking, key=lambda protocol: len(protocol.prefix)).error_shape if speaking else error_answer
+    """That of the protocol with the longest prefix of the path, which is the usual one where none has any."""
+    shape: ErrorShape = error_answer
+    longest = 0
+    for protocol in protocols:
+        if len(protocol.prefix) > longest and path.startswith(f"{protocol.prefix}/"):
+            shape, longest = protocol.error_shape, len(protocol.prefix)
+    return shape

@@ -32,7 +32,7 @@ class Rendering(Protocol):
     """How a protocol says the events of one stream: each stream has its own, which may remember what it has said."""
 
     def events(self, events: Sequence[Event]) -> Iterator[bytes]:
-        """The frames of what one step brought; failures are not among it."""
+        """The frames of what one step brought; a failure among it has none, and becomes the stream's error."""
         ...
 
     def error(self, error: ServiceError, request_id: str) -> bytes:
@@ -84,12 +84,13 @@ class EventStream(Response):
         async for events in _with_silences(first, ticket):
             if not events:
                 yield COMMENT
-            if not spoken and any(isinstance(event, Token) for event in events):
-                spoken = True
-                self._answering.first_token(self._call)
-            if results := [event for event in events if isinstance(event, Result)]:
-                self._answering.note(self._call, results)
-            for part in self._rendering.events([event for event in events if not isinstance(event, Failure)]):
+            for event in events:
+                if isinstance(event, Token) and not spoken:
+                    spoken = True
+                    self._answering.first_token(self._call)
+                elif isinstance(event, Result):
+                    self._answering.note(self._call, [event])
+            for part in self._rendering.events(events):
                 yield part
             self._raise_failure(events)
 

@@ -14,7 +14,8 @@ from service.gateway.fields import Body, fields_of
 from service.messages import Decoding, parameters_of
 from service.messages.decoding import SAMPLING
 
-_NAMES = tuple(parameters_of(Decoding))
+_TAKEN = parameters_of(Decoding)
+_ALSO = {said.also: name for name, said in _TAKEN.items() if said.also}
 _Parameters = create_model("_Parameters", __base__=Body, **fields_of(Decoding))
 
 
@@ -24,24 +25,24 @@ class DecodingParameters(_Parameters):  # type: ignore[misc, valid-type]  # a cl
     """
 
     @model_validator(mode="after")
-    def _one_number_of_results(self) -> DecodingParameters:
-        if None not in (self.n, self.num_return_sequences) and self.n != self.num_return_sequences:
-            raise PydanticCustomError(
-                "two_numbers",
-                "n is {n} and num_return_sequences is {other}: they are the same, send one",
-                {"n": self.n, "other": self.num_return_sequences},
-            )
+    def _one_value_of_two_names(self) -> DecodingParameters:
+        for also, name in _ALSO.items():
+            one, other = getattr(self, also), getattr(self, name)
+            if None not in (one, other) and one != other:
+                raise PydanticCustomError(
+                    "two_values",
+                    "{also} is {one} and {name} is {other}: they are the same, send one",
+                    {"also": also, "one": one, "name": name, "other": other},
+                )
         return self
 
     def decoding(self) -> Decoding:
-        given = {name: _frozen(value) for name in _NAMES if (value := getattr(self, name)) is not None}
+        given: dict[str, Any] = {}
+        for name, value in self.__dict__.items():  # iterating over the model itself is slow
+            name = _ALSO.get(name, name)
+            if value is not None and name in _TAKEN:
+                # Messages never change.
+                frozen = tuple(value.items()) if isinstance(value, dict) else value
+                given[name] = tuple(frozen) if isinstance(frozen, list) else frozen
         samples = any(name in given and given[name] != said.neutral for name, said in SAMPLING.items())
-        results = self.num_return_sequences or self.n or 1
-        return Decoding(**{"do_sample": samples, **given, "num_return_sequences": results})
-
-
-def _frozen(value: Any) -> Any:
-    """As messages have it, which never change."""
-    if isinstance(value, dict):
-        return tuple(value.items())
-    return tuple(value) if isinstance(value, list) else value
+        return Decoding(**{"do_sample": samples, **given})

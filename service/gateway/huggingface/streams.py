@@ -57,13 +57,17 @@ class TokenStream:
         self._last: Token | None = None
 
     def events(self, events: Sequence[Event]) -> Iterator[bytes]:
-        for before, event, after in zip([None, *events], events, [*events[1:], None], strict=False):
-            if isinstance(event, Token):
-                self._last = event
-                if not isinstance(after, Completion):  # else it goes with it
-                    yield frame(_token_event(event))
-            elif isinstance(event, Completion):
-                yield frame(last_event(before if isinstance(before, Token) else self._silent_token(event), event))
+        newest: Token | None = None  # which goes with a result that comes with it
+        for event in events:
+            if isinstance(event, Completion):
+                yield frame(last_event(newest or self._silent_token(event), event))
+                return
+            if newest is not None:
+                yield frame(_token_event(newest))
+            newest = event if isinstance(event, Token) else None
+            self._last = newest or self._last
+        if newest is not None:
+            yield frame(_token_event(newest))
 
     def _silent_token(self, result: Completion) -> Token:
         """Clients read the token of every event: one that adds nothing, for a result that comes alone."""
