@@ -99,7 +99,7 @@ class Loaded:
         )
         info = ModelInfo(
             name=name,
-            task=manifest.task,  # type: ignore[arg-type]
+            task=manifest.task,
             version=version,
             architecture=config.architecture,
             parameters=parameters,
