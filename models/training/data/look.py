@@ -131,10 +131,15 @@ def _table(path: Path, format: Format) -> Table:
     if format in ("jsonl", "parquet"):
         return Table(format, columns_of(path, format), rows, header=True)
     width = Counter(map(len, rows)).most_common(1)[0][0]
-    first, rows = rows[0], [row for row in rows[1:] if len(row) == width]
-    if len(first) == width and _is_header([cell.strip() for cell in first], rows, format):
-        return Table(format, tuple(cell.strip() for cell in first), rows, header=True)
-    return Table(format, tuple(str(n + 1) for n in range(width)), [first, *rows], header=False)
+    first, alike = tuple(cell.strip() for cell in rows[0]), [row for row in rows if len(row) == width]
+    if len(first) == width and _is_header(first, alike[1:], format):
+        return Table(format, first, alike[1:], header=True)
+    if len(first) != width and _names(first):
+        raise DataError(
+            f"{path}: the first row names {len(first)} columns ({', '.join(first)}), but most rows have {width} cells: "
+            "name each of them, or quote those that hold the delimiter"
+        )
+    return Table(format, tuple(str(n + 1) for n in range(width)), alike, header=False)
 
 
 def _cells(path: Path, format: Format) -> Iterator[tuple[str, ...]]:
@@ -172,12 +177,17 @@ def _objects(path: Path) -> Iterator[Mapping[str, object]]:
                 yield values
 
 
+def _names(cells: Sequence[str]) -> bool:
+    """Whether one is what people call a column."""
+    return bool(find(cells, ("text", "label", "pair"))) or any(map(language_of, cells))
+
+
 def _is_header(first: Sequence[str], rows: Sequence[Sequence[str]], format: Format) -> bool:
     """A name that people give a column says so; else what stands below. A CSV file has one unless something speaks
     against it, a TSV file has none unless something speaks for it."""
     if len({*first}) < len(first) or any(_is_number(cell) or len(cell) > _LONGEST_NAME for cell in first):
         return False
-    if find(first, ("text", "label", "pair")) or any(map(language_of, first)):
+    if _names(first):
         return True
     for number, cell in enumerate(first):
         below = [row[number].strip() for row in rows]

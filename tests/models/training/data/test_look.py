@@ -43,6 +43,15 @@ def test_columns_that_nobody_names_are_told_by_their_values(tmp_path, header, on
         assert look.corpus.columns == columns
 
 
+def test_rows_of_another_width_than_the_header_are_told(tmp_path: Path) -> None:
+    wider = table(tmp_path / "a.csv", ",", ENGLISH, LABELS, LABELS, header="text,label")
+    with pytest.raises(DataError, match=r"names 2 columns \(text, label\), but most rows have 3 cells: name each"):
+        look_at(wider, CLASSIFY)
+    odd = table(tmp_path / "b.tsv", "\t", ENGLISH, LABELS, header="made on Monday")
+    look = look_at(odd, CLASSIFY)
+    assert (look.corpus.columns, look.rows, look.broken[0]) == (("text", "label"), 20, 1)
+
+
 def test_a_csv_without_a_header_is_read_by_position(tmp_path: Path) -> None:
     look = look_at(table(tmp_path / "a.csv", ",", [str(n) for n in range(20)], LABELS, ENGLISH), CLASSIFY)
     assert (look.corpus.columns, look.corpus.header) == (("_", "label", "text"), False)
