@@ -16,7 +16,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from models.memory import machine_available_bytes
+from models.machine import machine_available_bytes
 from service.config import Settings
 
 BACKLOG = 2048  # connections that wait to be accepted, while a gateway is started anew for instance

@@ -9,7 +9,7 @@ import torch
 
 from models.cache import KeyValueCache
 from models.config import CacheShape
-from models.memory import machine_available_bytes
+from models.machine import machine_available_bytes
 
 
 def available_bytes(device: torch.device) -> int | None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from models.memory import machine_available_bytes
+from models.machine import machine_available_bytes
 from service.worker.memory import available_bytes
 
 GIB = 2**30

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from models.memory import machine_available_bytes
+from models.machine import machine_available_bytes
 
 GIB = 2**30
 
