@@ -1,20 +1,25 @@
 """Multi-head and grouped-query attention: the only caller of `scaled_dot_product_attention`.
 
 Sources: Vaswani et al. 2017 (multi-head), Ainslie et al. 2023 (grouped-query).
-Shapes: B rows, T queries, S keys, C width, H query heads, G key/value heads, D head width.
+Shapes: B rows, T queries, S keys, C width, H query heads, G key/value heads, N heads of any kind, D head width.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.cache import Chunk, KeyValueCache, Sharing
+from models.cache import Extension, KeyValueCache
 from models.config import ConfigError
+from models.interface import Sharing
+from models.parts import Blocks, Part
+from models.rotary import Rotary
 
+Attend = Callable[..., Tensor]  # takes and gives what `attend` does
 BFLOAT16_ROWS = 8  # fewer, and products of such matrices cost more than `scaled_dot_product_attention` in bfloat16
 
 
@@ -50,28 +55,34 @@ def attend_few(q_BHTD: Tensor, k_BGSD: Tensor, v_BGSD: Tensor, mask_BG1S: Tensor
     return out_RTD.view(rows, heads, -1, width).transpose(1, 2).flatten(2)
 
 
-class _Attention(nn.Module):
+class Attention(Part):
     """What self- and cross-attention share: head counts, dropout and the output projection."""
 
-    def __init__(self, width: int, heads: int, kv_heads: int, dropout: float) -> None:
+    def __init__(
+        self, width: int, heads: int, kv_heads: int, head_width: int | None, *, bias: bool, dropout: float
+    ) -> None:
         super().__init__()
-        if width % heads or heads % kv_heads:
+        if (head_width is None and width % heads) or heads % kv_heads:
             raise ConfigError(
                 f"heads {heads} must divide width {width}, and key/value heads {kv_heads} must divide heads"
             )
-        self.heads, self.kv_heads, self.head_width = heads, kv_heads, width // heads
-        self.dropout = dropout
-        self.output = nn.Linear(width, width)
+        self.width, self.dropout = width, dropout
+        self.heads, self.kv_heads, self.head_width = heads, kv_heads, head_width or width // heads
+        self.inner_width = heads * self.head_width  # of the queries of all heads
+        self.kv_width = kv_heads * self.head_width  # of the keys of all heads, and of the values
+        self.training_attend: Attend = attend  # what runs in training; may be replaced
+        self.output = nn.Linear(self.inner_width, width, bias=bias)
 
     def _split(self, x_BTC: Tensor, heads: int) -> Tensor:
         return x_BTC.unflatten(2, (heads, self.head_width)).transpose(1, 2)
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, causal: bool = False) -> Tensor:
-        dropout = self.dropout if self.training else 0.0
-        return self.output(attend(q, k, v, mask=mask, causal=causal, dropout=dropout))
+        if self.training:
+            return self.output(self.training_attend(q, k, v, mask=mask, causal=causal, dropout=self.dropout))
+        return self.output(attend(q, k, v, mask=mask, causal=causal))
 
     def _attend_step(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
-        """[B, T, C], with the mask that the cache has ready for the device."""
+        """[B, T, H * D], with the mask that the cache has ready for the device."""
         if mask.dtype is torch.bool:
             return attend(q, k, v, mask=mask)
         if mask.dtype is torch.bfloat16 and q.shape[0] < BFLOAT16_ROWS:
@@ -79,18 +90,40 @@ class _Attention(nn.Module):
         return attend_few(q, k, v, mask)
 
 
-class SelfAttention(_Attention):
+class SelfAttention(Attention):
     """Queries, keys and values from the same tokens, in one projection."""
 
-    def __init__(self, width: int, heads: int, *, kv_heads: int | None = None, dropout: float = 0.0) -> None:
-        super().__init__(width, heads, kv_heads or heads, dropout)
-        self.qkv = nn.Linear(width, (heads + 2 * self.kv_heads) * self.head_width)
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        *,
+        kv_heads: int | None = None,
+        head_width: int | None = None,
+        bias: bool = True,
+        output_bias: bool = True,
+        rotary: Rotary | None = None,
+        dropout: float = 0.0,
+    ) -> None:
+        """`rotary` turns queries and keys by their positions, before these go into a cache. `head_width` is
+        `width / heads` unless it is given."""
+        super().__init__(width, heads, kv_heads or heads, head_width, bias=output_bias, dropout=dropout)
+        self.qkv = nn.Linear(width, self.inner_width + 2 * self.kv_width, bias=bias)
+        self.rotary = rotary
 
-    def _project(self, x_BTC: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        q, k, v = self.qkv(x_BTC).split(
-            [h * self.head_width for h in (self.heads, self.kv_heads, self.kv_heads)], dim=2
-        )
-        return self._split(q, self.heads), self._split(k, self.kv_heads), self._split(v, self.kv_heads)
+    def projections(self) -> Mapping[str, Blocks]:
+        fused = (("query", self.inner_width), ("key", self.kv_width), ("value", self.kv_width))
+        return {"qkv": fused, "output": (("output", self.width),)}
+
+    def _project(self, x_BTC: Tensor, positions_BT: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """[B, H, T, D] and twice [B, G, T, D] of tokens at the given positions, or from position 0 on."""
+        qkv_BTND = self.qkv(x_BTC).unflatten(2, (-1, self.head_width))
+        if self.rotary is None:
+            q, k, v = qkv_BTND.split([self.heads, self.kv_heads, self.kv_heads], dim=2)
+        else:
+            qk_BTND, v = qkv_BTND.split([self.heads + self.kv_heads, self.kv_heads], dim=2)
+            q, k = self.rotary(qk_BTND, positions_BT).split([self.heads, self.kv_heads], dim=2)
+        return q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
 
     def forward(self, x_BTC: Tensor, *, mask: Tensor | None = None, causal: bool = False) -> Tensor:
         q, k, v = self._project(x_BTC)
@@ -102,27 +135,34 @@ class SelfAttention(_Attention):
         cache.write_prompt(layer, slots_B, k, v)
         return self._attend(q, k, v, causal=True)
 
-    def extend(self, x_BTC: Tensor, layer: int, chunk: Chunk, cache: KeyValueCache) -> Tensor:
-        """A chunk of prompts, attending to what its slots hold already and causally to itself."""
-        q, k, v = self._project(x_BTC)
-        return self._attend(q, *cache.write_chunk(layer, chunk, k, v), chunk.mask)
+    def extend(self, x_BTC: Tensor, layer: int, extension: Extension, cache: KeyValueCache) -> Tensor:
+        """Pieces of prompts, attending to what their slots hold already and causally to themselves."""
+        q, k, v = self._project(x_BTC, extension.positions_BT)
+        return self._attend(q, *cache.write_extension(layer, extension, k, v), extension.mask)
 
     def decode(self, x_BC: Tensor, layer: int, positions_B: Tensor, mask: Tensor, cache: KeyValueCache) -> Tensor:
         """One token a row, attending to the row's cached tokens and itself."""
-        qkv_BGD = self.qkv(x_BC).view(x_BC.shape[0], -1, self.head_width)
-        q_BHD, kv_BGD = qkv_BGD.split([self.heads, 2 * self.kv_heads], dim=1)
-        cache.write_step(layer, positions_B, kv_BGD.unflatten(1, (2, self.kv_heads)))
+        qkv_BND = self.qkv(x_BC).view(x_BC.shape[0], -1, self.head_width)
+        if self.rotary is not None:
+            qk_BND = qkv_BND[:, : -self.kv_heads]
+            qk_BND.copy_(self.rotary(qk_BND, positions_B))
+        q_BHD, kv_BND = qkv_BND.split([self.heads, 2 * self.kv_heads], dim=1)
+        cache.write_step(layer, positions_B, kv_BND.unflatten(1, (2, self.kv_heads)))
         out_B1C = self._attend_step(q_BHD.unsqueeze(2), cache.keys[layer], cache.values[layer], mask)
         return self.output(out_B1C.squeeze(1))
 
 
-class CrossAttention(_Attention):
+class CrossAttention(Attention):
     """Queries from the decoder, keys and values from the encoder's output."""
 
     def __init__(self, width: int, heads: int, *, dropout: float = 0.0) -> None:
-        super().__init__(width, heads, heads, dropout)
+        super().__init__(width, heads, heads, None, bias=True, dropout=dropout)
         self.query = nn.Linear(width, width)
         self.key_value = nn.Linear(width, 2 * width)
+
+    def projections(self) -> Mapping[str, Blocks]:
+        fused = (("key", self.kv_width), ("value", self.kv_width))
+        return {"query": (("query", self.inner_width),), "key_value": fused, "output": (("output", self.width),)}
 
     def project_memory(self, memory_BSC: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values [B, H, S, D]: once a source, then reused at every step."""

@@ -11,10 +11,11 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from models.cache import KeyValueCache
+from models.cache import CacheShape, KeyValueCache
 from models.config import BertConfig
-from models.interface import Prompts
-from models.layers import EncoderLayer, Stack, TokenEmbedding, activation, final_norm, padding_mask
+from models.interface import Prompts, StateSize
+from models.layers import EncoderLayer, Stack, TokenEmbedding, activation, padding_mask
+from models.transformer import encoder_layer, final_norm, layer_norm, position_vectors
 
 
 class MaskedWordHead(nn.Module):
@@ -24,7 +25,7 @@ class MaskedWordHead(nn.Module):
         super().__init__()
         self.transform = nn.Linear(config.width, config.width)
         self.activation = activation(config.activation)
-        self.norm = nn.LayerNorm(config.width, eps=config.norm_epsilon)
+        self.norm = layer_norm(config)
         self.bias = nn.Parameter(torch.zeros(config.vocab_size))
 
     def forward(self, hidden: Tensor, embedding: TokenEmbedding) -> Tensor:
@@ -38,11 +39,16 @@ class Bert(nn.Module):
         super().__init__()
         self.config = config
         self.embedding = TokenEmbedding(
-            config, positions="learned", max_positions=config.max_positions, scale=False, tied=True
+            config.vocab_size,
+            config.width,
+            pad_id=config.pad_id,
+            positions=position_vectors("learned", config.max_positions, config.width),
+            serves_logits=False,
+            dropout=config.dropout,
         )
         self.segment = nn.Embedding(config.segments, config.width)
-        self.embedding_norm = nn.LayerNorm(config.width, eps=config.norm_epsilon)
-        self.layers: Stack[EncoderLayer] = Stack(EncoderLayer(config, config.activation) for _ in range(config.layers))
+        self.embedding_norm = layer_norm(config)
+        self.layers: Stack[EncoderLayer] = Stack(encoder_layer(config, config.activation) for _ in range(config.layers))
         self.norm = final_norm(config)
         self.pooler = nn.Linear(config.width, config.width)
         self.dropout = nn.Dropout(config.dropout)
@@ -72,6 +78,10 @@ class Bert(nn.Module):
             for part in (self.embedding, self.segment, self.embedding_norm, self.layers, self.norm):
                 part.eval()
         return self
+
+    def new_state(self, size: StateSize) -> KeyValueCache:
+        shape = CacheShape(layers=0, heads=1, head_width=1)
+        return KeyValueCache.allocate(shape, size)
 
     def forward(self, batch: Prompts) -> Tensor:
         """Logits [B, L] over the labels."""

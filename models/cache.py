@@ -18,38 +18,32 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from models.config import CacheShape
+from models.interface import Sharing, StateSize
+
+
+@dataclass(frozen=True, kw_only=True)
+class CacheShape:
+    """What a slot holds of each token. `layers == 0`: nothing."""
+
+    layers: int
+    heads: int  # key/value heads
+    head_width: int
+    cross: bool = False  # the layers attend to a source, too, whose keys and values lie in the memory
 
 
 @dataclass(frozen=True)
-class Sharing:
-    """Which rows read which memory row, K at most; without it row b reads memory row b."""
-
-    rows_MK: Tensor  # int64: the rows that read a memory row; what is left over names any row
-    places_B: Tensor  # int64: where a row stands in the flattened `rows_MK`
-
-    def gather(self, x_BC: Tensor) -> Tensor:
-        """[M, K, C]: the rows of each memory row."""
-        return x_BC.index_select(0, self.rows_MK.flatten()).unflatten(0, self.rows_MK.shape)
-
-    def scatter(self, x_MKC: Tensor) -> Tensor:
-        """[B, C]: what each row finds at its place."""
-        return x_MKC.flatten(0, 1).index_select(0, self.places_B)
-
-
-@dataclass(frozen=True)
-class Chunk:
+class Extension:
     """Tokens that go on where what their slots hold ends, as the cache sees them."""
 
     slots_B: Tensor
     positions_BT: Tensor
     columns_BT: Tensor  # padding goes to the scrap column
-    length: int  # tokens the longest slot holds with its chunk
+    length: int  # tokens the longest slot holds then
     mask: Tensor  # [B, 1, T, C] bool: what lies before a token, and itself
 
     @classmethod
-    def of(cls, slots_B: Tensor, starts_B: Tensor, lengths_B: Tensor, tokens: int) -> Chunk:
-        """A chunk of `lengths_B` tokens from the positions `starts_B` on, padded to `tokens`."""
+    def of(cls, slots_B: Tensor, starts_B: Tensor, lengths_B: Tensor, tokens: int) -> Extension:
+        """`lengths_B` tokens each from the positions `starts_B` on, padded to `tokens`."""
         offsets_T = torch.arange(tokens, device=slots_B.device)
         positions_BT = starts_B[:, None] + offsets_T
         columns_BT = (positions_BT + 1) * (offsets_T < lengths_B[:, None])
@@ -71,38 +65,21 @@ class KeyValueCache:
     sharing: Sharing | None = None
 
     @classmethod
-    def allocate(
-        cls,
-        shape: CacheShape,
-        *,
-        slots: int,
-        length: int,
-        source_length: int = 0,
-        dtype: torch.dtype = torch.float32,
-        device: torch.device | str = "cpu",
-    ) -> KeyValueCache:
-        """Room for `slots` sequences of `length` tokens, each with a memory of `source_length` tokens."""
+    def allocate(cls, shape: CacheShape, size: StateSize) -> KeyValueCache:
+        source_length = size.source_length if shape.cross else 0
 
         def zeros(layers: int, columns: int) -> Tensor:
-            size = (2, layers, slots, shape.heads, columns, shape.head_width)
-            return torch.zeros(size, dtype=dtype, device=device)
+            dimensions = (2, layers, size.slots, shape.heads, columns, shape.head_width)
+            return torch.zeros(dimensions, dtype=size.dtype, device=size.device)
 
         return cls(
-            slots_kv=zeros(shape.layers, length + 1),
+            slots_kv=zeros(shape.layers, size.length + 1),
             memory_kv=zeros(shape.layers if shape.cross else 0, source_length),
-            memory_lengths=torch.ones(slots, dtype=torch.int64, device=device),
-            rows_B=torch.arange(slots, device=device),
-            columns_C=torch.arange(length + 1, device=device),
-            memory_columns_S=torch.arange(source_length, device=device),
+            memory_lengths=torch.ones(size.slots, dtype=torch.int64, device=size.device),
+            rows_B=torch.arange(size.slots, device=size.device),
+            columns_C=torch.arange(size.length + 1, device=size.device),
+            memory_columns_S=torch.arange(source_length, device=size.device),
         )
-
-    @staticmethod
-    def size_in_bytes(
-        shape: CacheShape, *, slots: int, length: int, source_length: int = 0, dtype: torch.dtype = torch.float32
-    ) -> int:
-        """Bytes of the key/value buffers that `allocate` would take."""
-        columns = length + 1 + (source_length if shape.cross else 0)
-        return 2 * shape.layers * slots * shape.heads * columns * shape.head_width * dtype.itemsize
 
     @property
     def nbytes(self) -> int:
@@ -153,8 +130,6 @@ class KeyValueCache:
         memories: int | None = None,
         sharing: Sharing | None = None,
     ) -> KeyValueCache:
-        """A view of the first `rows` slots and `length` tokens, and of the first `memories` (as many as rows, unless
-        `sharing` says otherwise) of `source_length` memory tokens; no data is copied."""
         memories = rows if memories is None else memories
         return KeyValueCache(
             slots_kv=self.slots_kv[:, :, :rows, :, : length + 1],
@@ -176,13 +151,15 @@ class KeyValueCache:
         self.keys[layer][slots_B, :, columns] = k_BHTD
         self.values[layer][slots_B, :, columns] = v_BHTD
 
-    def write_chunk(self, layer: int, chunk: Chunk, k_BHTD: Tensor, v_BHTD: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns a copy of the keys and values [B, H, C, D] that the slots hold then, for the chunk to attend to."""
+    def write_extension(
+        self, layer: int, extension: Extension, k_BHTD: Tensor, v_BHTD: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Returns a copy of the keys and values [B, H, C, D] that the slots hold then, for the tokens to attend to."""
         keys, values = self.keys[layer], self.values[layer]
-        keys[chunk.slots_B[:, None], :, chunk.columns_BT] = k_BHTD.transpose(1, 2)
-        values[chunk.slots_B[:, None], :, chunk.columns_BT] = v_BHTD.transpose(1, 2)
-        columns = slice(0, chunk.length + 1)
-        return keys[chunk.slots_B, :, columns], values[chunk.slots_B, :, columns]
+        keys[extension.slots_B[:, None], :, extension.columns_BT] = k_BHTD.transpose(1, 2)
+        values[extension.slots_B[:, None], :, extension.columns_BT] = v_BHTD.transpose(1, 2)
+        columns = slice(0, extension.length + 1)
+        return keys[extension.slots_B, :, columns], values[extension.slots_B, :, columns]
 
     def write_step(self, layer: int, positions_B: Tensor, kv_B2HD: Tensor) -> None:
         """One token for every row, at its position; -1 writes to the scrap column."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from abc import ABC, abstractmethod
+from dataclasses import Field, asdict, dataclass, fields
 from typing import Any, ClassVar, Literal, Self
 
 Norm = Literal["pre", "post"]
@@ -16,44 +17,48 @@ class ConfigError(ValueError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CacheShape:
-    """What a slot of the key/value cache holds for an architecture. `layers == 0`: nothing."""
+class Capabilities:
+    """What may be asked of a model and of its state (`models.interface.State`), and what their sizes mean."""
 
-    layers: int
-    heads: int  # key/value heads
-    head_width: int
-    cross: bool = False  # the prompt is a source that decoders attend to across; its keys and values are kept apart
+    decodes: bool = True  # False: it ends after its first output, and its slots hold nothing
+    memory: bool = False  # the prompt is a source, read at once into a memory row that the beams of a sequence share
+    prompt_in_pieces: bool = False  # it can be read so
+    prefix_reuse: bool = False  # and can go on from a part of what another slot holds, copied
+    grows: bool = True  # each token takes room in its slot, so that slots are more or less full
+    alignment_layers: int = 0  # that can be asked how their attention lay on the source (`models.interface.Aligning`)
+
+    def __post_init__(self) -> None:
+        assert self.prompt_in_pieces or not self.prefix_reuse, "what follows a copied prefix is a piece of a prompt"
+        assert self.shared_positions or not self.prompt_in_pieces, "a source is read at once"
+
+    @property
+    def shared_positions(self) -> bool:
+        """Prompt and continuation lie one behind the other in a slot, and share its length. With a memory, a slot has
+        the positions of the target alone: the start token, the target prefix, and what is written then."""
+        return self.decodes and not self.memory
 
     def prefilled(self, prompt_tokens: int, prefix_tokens: int = 0) -> int:
-        """Positions a slot holds after prefill: start token and target prefix where the prompt went to the memory."""
-        return 1 + prefix_tokens if self.cross else prompt_tokens
+        """Positions a slot holds after prefill."""
+        return 1 + prefix_tokens if self.memory else prompt_tokens
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Config:
-    """Fields every architecture has."""
+class Config(ABC):
+    """What every architecture has: its own class declares the fields, in the order in which they are shown."""
 
     architecture: ClassVar[str]
-    kind: ClassVar[Kind]  # which tasks it can be made to do depends on this alone
+    kind: ClassVar[Kind]  # which tasks it can be made to do depends on this alone; see the class of each
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
     vocab_size: int
     width: int  # of a token's vector
-    heads: int  # of attention; divides width
-    feedforward: int  # hidden width of the feed-forward sublayer
-    dropout: float = 0.1  # in training only
-    norm: Norm = "pre"  # layer norm before each sublayer (and once at the end), or after each residual sum
-    norm_epsilon: float = 1e-5
-    pad_id: int = 0
+    dropout: float  # in training only
+    pad_id: int
 
     def __post_init__(self) -> None:
-        for name in ("vocab_size", "width", "heads", "feedforward"):
+        for name in ("vocab_size", "width"):
             self._at_least(name, 1)
-        if self.width % self.heads:
-            raise ConfigError(f"width {self.width} is not a multiple of heads {self.heads}: heads split it evenly")
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"dropout is {self.dropout}, expected 0 <= dropout < 1")
-        if self.norm not in ("pre", "post"):
-            raise ConfigError(f"norm is {self.norm!r}, expected 'pre' or 'post'")
         self._token("pad_id")
 
     def _at_least(self, name: str, least: int) -> None:
@@ -65,8 +70,18 @@ class _Config:
             raise ConfigError(f"{name} is {getattr(self, name)}, outside the vocabulary of {self.vocab_size}")
 
     @property
-    def head_width(self) -> int:
-        return self.width // self.heads
+    @abstractmethod
+    def capabilities(self) -> Capabilities: ...
+
+    @property
+    @abstractmethod
+    def max_prompt(self) -> int:
+        """Tokens."""
+
+    @property
+    @abstractmethod
+    def max_output(self) -> int:
+        """Tokens; where positions are shared, fewer after a longer prompt."""
 
     def to_dict(self) -> dict[str, Any]:
         return {"architecture": self.architecture, **asdict(self)}
@@ -84,34 +99,30 @@ class _Config:
             raise ConfigError(f"{cls.architecture}: {error}") from error
 
 
-@dataclass(frozen=True, kw_only=True)
-class Seq2SeqConfig(_Config):
-    """Encoder-decoder Transformer (Vaswani et al. 2017, "Attention is all you need")."""
+class AutoregressiveConfig(Config):
+    """Of what writes one token after the other."""
 
-    architecture: ClassVar[str] = "seq2seq"
-    kind: ClassVar[Kind] = "encoder_decoder"
-
-    encoder_layers: int
-    decoder_layers: int
-    max_source: int = 256  # source tokens, end token and tags included
-    max_target: int = 256  # target tokens, start token included
-    positions: Positions = "sinusoidal"
-    activation: Activation = "relu"
-    tied_embeddings: bool = True  # source, target and output share one matrix
-    scale_embeddings: bool = True  # token vectors times sqrt(width)
-    start_id: int = 1  # the decoder's first input
-    end_id: int = 2
+    start_id: int  # the decoder's first input, before every prompt where it reads that, too
+    end_id: int
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("encoder_layers", "decoder_layers", "max_source", "max_target"):
-            self._at_least(name, 1)
         self._token("start_id")
         self._token("end_id")
 
-    @property
-    def cache_shape(self) -> CacheShape:
-        return CacheShape(layers=self.decoder_layers, heads=self.heads, head_width=self.head_width, cross=True)
+
+class EncoderDecoderConfig(AutoregressiveConfig):
+    """Of what reads a source and writes a target."""
+
+    kind: ClassVar[Kind] = "encoder_decoder"
+
+    max_source: int  # source tokens, end token and tags included
+    max_target: int  # target tokens, start token included
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._at_least("max_source", 1)
+        self._at_least("max_target", 1)
 
     @property
     def max_prompt(self) -> int:
@@ -122,30 +133,20 @@ class Seq2SeqConfig(_Config):
         return self.max_target - 1  # the start token takes a place
 
 
-@dataclass(frozen=True, kw_only=True)
-class GPTConfig(_Config):
-    """Decoder-only Transformer (Radford et al. 2019, GPT-2)."""
+class DecoderConfig(AutoregressiveConfig):
+    """Of what goes on with a text."""
 
-    architecture: ClassVar[str] = "gpt"
     kind: ClassVar[Kind] = "decoder"
 
-    layers: int
-    context: int = 1024  # tokens a sequence may have, prompt included
-    activation: Activation = "gelu_tanh"
-    tied_embeddings: bool = True
-    start_id: int = 1  # put before every prompt
-    end_id: int = 2
+    context: int  # tokens a sequence may have, prompt included
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._at_least("layers", 1)
         self._at_least("context", 2)
-        self._token("start_id")
-        self._token("end_id")
 
     @property
-    def cache_shape(self) -> CacheShape:
-        return CacheShape(layers=self.layers, heads=self.heads, head_width=self.head_width)
+    def capabilities(self) -> Capabilities:
+        return Capabilities(prompt_in_pieces=True, prefix_reuse=True)
 
     @property
     def max_prompt(self) -> int:
@@ -156,29 +157,22 @@ class GPTConfig(_Config):
         return self.context - 1
 
 
-@dataclass(frozen=True, kw_only=True)
-class BertConfig(_Config):
-    """Encoder-only Transformer (Devlin et al. 2019, BERT)."""
+class EncoderConfig(Config):
+    """Of what reads a text or a pair and chooses among labels."""
 
-    architecture: ClassVar[str] = "bert"
     kind: ClassVar[Kind] = "encoder"
 
-    layers: int
-    labels: int = 2  # outputs of the classification head
-    max_positions: int = 512  # tokens of a text or pair, special tokens included
-    segments: int = 2  # token types: first and second text
-    norm: Norm = "post"
-    norm_epsilon: float = 1e-12
-    activation: Activation = "gelu"
+    labels: int  # outputs of the classification head
+    max_positions: int  # tokens of a text or pair, special tokens included
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("layers", "labels", "max_positions", "segments"):
-            self._at_least(name, 1)
+        self._at_least("labels", 1)
+        self._at_least("max_positions", 1)
 
     @property
-    def cache_shape(self) -> CacheShape:
-        return CacheShape(layers=0, heads=self.heads, head_width=self.head_width)
+    def capabilities(self) -> Capabilities:
+        return Capabilities(decodes=False, grows=False)
 
     @property
     def max_prompt(self) -> int:
@@ -189,7 +183,97 @@ class BertConfig(_Config):
         return 1  # one choice among the labels
 
 
-Config = Seq2SeqConfig | GPTConfig | BertConfig
+@dataclass(frozen=True, kw_only=True)
+class TransformerConfig(Config):
+    """Of what is made of attention and feed-forward layers, whatever its kind."""
+
+    vocab_size: int
+    width: int  # of a token's vector
+    heads: int  # of attention; divides width
+    feedforward: int  # hidden width of the feed-forward sublayer
+    dropout: float = 0.1  # in training only
+    norm: Norm = "pre"  # norm before each sublayer (and once at the end), or after each residual sum
+    norm_epsilon: float = 1e-5
+    pad_id: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("heads", "feedforward"):
+            self._at_least(name, 1)
+        if self.width % self.heads:
+            raise ConfigError(f"width {self.width} is not a multiple of heads {self.heads}: heads split it evenly")
+        if self.norm not in ("pre", "post"):
+            raise ConfigError(f"norm is {self.norm!r}, expected 'pre' or 'post'")
+
+    @property
+    def head_width(self) -> int:
+        return self.width // self.heads
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seq2SeqConfig(TransformerConfig, EncoderDecoderConfig):
+    """Encoder-decoder Transformer (Vaswani et al. 2017, "Attention is all you need")."""
+
+    architecture: ClassVar[str] = "seq2seq"
+
+    encoder_layers: int
+    decoder_layers: int
+    max_source: int = 256
+    max_target: int = 256
+    positions: Positions = "sinusoidal"
+    activation: Activation = "relu"
+    tied_embeddings: bool = True  # source, target and output share one matrix
+    scale_embeddings: bool = True  # token vectors times sqrt(width)
+    start_id: int = 1
+    end_id: int = 2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._at_least("encoder_layers", 1)
+        self._at_least("decoder_layers", 1)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(memory=True, alignment_layers=self.decoder_layers)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GPTConfig(TransformerConfig, DecoderConfig):
+    """Decoder-only Transformer (Radford et al. 2019, GPT-2)."""
+
+    architecture: ClassVar[str] = "gpt"
+
+    layers: int
+    context: int = 1024
+    activation: Activation = "gelu_tanh"
+    tied_embeddings: bool = True
+    start_id: int = 1
+    end_id: int = 2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._at_least("layers", 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BertConfig(TransformerConfig, EncoderConfig):
+    """Encoder-only Transformer (Devlin et al. 2019, BERT)."""
+
+    architecture: ClassVar[str] = "bert"
+
+    layers: int
+    labels: int = 2
+    max_positions: int = 512
+    segments: int = 2  # token types: first and second text
+    norm: Norm = "post"
+    norm_epsilon: float = 1e-12
+    activation: Activation = "gelu"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._at_least("layers", 1)
+        self._at_least("segments", 1)
+
 
 LORA_TARGETS = ("query", "key", "value", "output", "feedforward")
 

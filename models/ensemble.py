@@ -13,10 +13,10 @@ from itertools import accumulate, pairwise
 import torch
 from torch import Tensor, nn
 
-from models.cache import KeyValueCache
+from models.cache import CacheShape, KeyValueCache
 from models.checkpoint import Checkpoint
 from models.config import ConfigError, Seq2SeqConfig
-from models.interface import Prompts, Seq2SeqBatch
+from models.interface import Prompts, Seq2SeqBatch, StateSize
 from models.seq2seq import Seq2Seq
 
 # What members have in common: the rest of their sizes is their own affair.
@@ -38,6 +38,13 @@ class Ensemble(nn.Module):
                     raise ConfigError(f"the models of an ensemble differ in {name}: {one} and {other}")
         self._ends = [0, *accumulate(config.decoder_layers for config in configs)]
         self.config: Seq2SeqConfig = replace(first, decoder_layers=self._ends[-1])
+
+    def new_state(self, size: StateSize) -> KeyValueCache:
+        """The members' caches lie one behind the other, as layers of one."""
+        heads, head_width = self.config.heads, self.config.head_width
+        return KeyValueCache.allocate(
+            CacheShape(layers=self._ends[-1], heads=heads, head_width=head_width, cross=True), size
+        )
 
     def forward(self, batch: Seq2SeqBatch) -> Tensor:
         """Log-probabilities [B, T, V], and so of the other verbs."""

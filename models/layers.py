@@ -1,4 +1,6 @@
-"""The layers the architectures are assembled from: embeddings, feed-forward, encoder layer, decoder layer.
+"""What the architectures are assembled from: embeddings, feed-forward, encoder layer, decoder layer.
+
+A layer is given its parts: it knows neither configurations nor which architecture it is in.
 
 Sources: Vaswani et al. 2017; pre-norm: Xiong et al. 2020; sinusoids in two halves: tensor2tensor.
 Shapes: B rows, T tokens, S source tokens, C width, V vocabulary.
@@ -7,7 +9,7 @@ Shapes: B rows, T tokens, S source tokens, C width, V vocabulary.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Generic, TypeVar, cast
 
 import torch
@@ -15,8 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.attention import CrossAttention, SelfAttention
-from models.cache import Chunk, KeyValueCache
-from models.config import Activation, GPTConfig, Positions, Seq2SeqConfig, _Config
+from models.cache import Extension, KeyValueCache
+from models.config import Activation
+from models.parts import Blocks, MakeLinear, Part
 
 L = TypeVar("L", bound=nn.Module)
 Memory = tuple[Tensor, Tensor, Tensor]  # keys [B, H, S, D], values [B, H, S, D], mask [B, 1, 1, S]
@@ -66,24 +69,49 @@ def sinusoids(positions: int, width: int) -> Tensor:
     return torch.cat([angles.sin(), angles.cos()], dim=1)[:, :width]
 
 
-class TokenEmbedding(nn.Module):
-    """Token plus position vectors; also the output projection where that is tied to it."""
+class Sinusoids(nn.Module):
+    """Fixed position vectors, in the place of a table that is learned."""
 
-    def __init__(self, config: _Config, *, positions: Positions, max_positions: int, scale: bool, tied: bool) -> None:
+    def __init__(self, positions: int, width: int) -> None:
         super().__init__()
-        self.scale = math.sqrt(config.width) if scale else 1.0
-        self.dropout = nn.Dropout(config.dropout)
-        self.token = nn.Embedding(config.vocab_size, config.width, padding_idx=config.pad_id)
-        self.position = nn.Embedding(max_positions, config.width) if positions == "learned" else None
-        self.sinusoids: Tensor
-        if positions == "sinusoidal":
-            self.register_buffer("sinusoids", sinusoids(max_positions, config.width), persistent=False)
-        self.output: nn.Module | None = None if tied else nn.Linear(config.width, config.vocab_size, bias=False)
+        self.weight: Tensor
+        self.register_buffer("weight", sinusoids(positions, width), persistent=False)
+
+
+class TokenEmbedding(Part):
+    """Token plus position vectors; also the projection onto the vocabulary."""
+
+    def __init__(
+        self,
+        vocab_size: int,
+        width: int,
+        *,
+        pad_id: int,
+        positions: nn.Embedding | Sinusoids | None,
+        scale: float = 1.0,
+        tied: bool = True,
+        serves_logits: bool = True,
+        dropout: float = 0.0,
+    ) -> None:
+        """Token vectors are multiplied by `scale`; `positions` is None where attention knows them. The projection onto
+        the vocabulary is tied to the token vectors or has a matrix of its own; `serves_logits` if serving needs it."""
+        super().__init__()
+        self.scale, self.serves_logits = scale, serves_logits
+        self.dropout = nn.Dropout(dropout)
+        self.token = nn.Embedding(vocab_size, width, padding_idx=pad_id)
+        self.position = positions
+        self.output: nn.Module | None = None if tied else nn.Linear(width, vocab_size, bias=False)
+
+    def replace_linears(self, make: MakeLinear) -> None:
+        if self.serves_logits:
+            own = self.output
+            self.output = make(own.weight if isinstance(own, nn.Linear) else self.token.weight, None)
 
     def forward(self, tokens_BT: Tensor, positions_BT: Tensor) -> Tensor:
         """Positions count from 0; -1 (a padding row) reads position 0."""
-        table = self.sinusoids if self.position is None else self.position.weight
-        x_BTC = self.token(tokens_BT) * self.scale + F.embedding(positions_BT.clamp(min=0), table)
+        x_BTC = self.token(tokens_BT) * self.scale
+        if self.position is not None:
+            x_BTC = x_BTC + F.embedding(positions_BT.clamp(min=0), self.position.weight)
         return self.dropout(x_BTC)
 
     def sequence(self, tokens_BT: Tensor) -> Tensor:
@@ -95,12 +123,20 @@ class TokenEmbedding(nn.Module):
         return F.linear(x_C, self.token.weight) if self.output is None else self.output(x_C)
 
 
-class FeedForward(nn.Module):
-    def __init__(self, config: _Config, name: Activation) -> None:
+class FeedForward(Part):
+    """Two projections with an activation between them."""
+
+    blocks = 1  # that lie one below another in the first of them
+
+    def __init__(self, width: int, hidden: int, activation: Callable[[Tensor], Tensor], *, bias: bool = True) -> None:
         super().__init__()
-        self.inner = nn.Linear(config.width, config.feedforward)
-        self.outer = nn.Linear(config.feedforward, config.width)
-        self.activation = activation(name)
+        self.width, self.hidden = width, hidden
+        self.inner = nn.Linear(width, self.blocks * hidden, bias=bias)
+        self.outer = nn.Linear(hidden, width, bias=bias)
+        self.activation = activation
+
+    def projections(self) -> Mapping[str, Blocks]:
+        return {"inner": (("feedforward", self.hidden),) * self.blocks, "outer": (("feedforward", self.width),)}
 
     def forward(self, x_BTC: Tensor) -> Tensor:
         if x_BTC.device.type == "cpu" and x_BTC.shape[:-1].numel() > ROWS_AT_A_TIME and not torch.is_grad_enabled():
@@ -112,27 +148,41 @@ class FeedForward(nn.Module):
         return self.outer(self.activation(self.inner(x)))
 
 
-class _Layer(nn.Module):
-    """Residual sublayers in either norm order."""
+class GatedFeedForward(FeedForward):
+    """The activation of one projection, the gate, times another one: SwiGLU where it is SiLU (Shazeer 2020)."""
 
-    def __init__(self, config: _Config, name: Activation) -> None:
+    blocks = 2  # the gate first
+
+    def _transform(self, x: Tensor) -> Tensor:
+        gate, up = self.inner(x).chunk(2, dim=-1)
+        return self.outer(self.activation(gate) * up)
+
+
+class Layer(nn.Module):
+    """Residual sublayers in either norm order: self-attention, feed-forward, each with a norm that `norm` makes."""
+
+    def __init__(
+        self,
+        *,
+        self_attention: SelfAttention,
+        feedforward: FeedForward,
+        norm: Callable[[], nn.Module],
+        norm_first: bool = True,
+        dropout: float = 0.0,
+    ) -> None:
         super().__init__()
-        self.norm_first = config.norm == "pre"
-        self.dropout = nn.Dropout(config.dropout)
-        self.self_attention = SelfAttention(config.width, config.heads, dropout=config.dropout)
-        self.self_norm = self._new_norm(config)
-        self.feedforward = FeedForward(config, name)
-        self.feedforward_norm = self._new_norm(config)
+        self.norm_first = norm_first
+        self.dropout = nn.Dropout(dropout)
+        self.self_attention = self_attention
+        self.self_norm = norm()
+        self.feedforward = feedforward
+        self.feedforward_norm = norm()
 
-    @staticmethod
-    def _new_norm(config: _Config) -> nn.LayerNorm:
-        return nn.LayerNorm(config.width, eps=config.norm_epsilon)
-
-    def _enter(self, x: Tensor, norm: nn.LayerNorm) -> Tensor:
+    def _enter(self, x: Tensor, norm: nn.Module) -> Tensor:
         """What a sublayer reads."""
         return norm(x) if self.norm_first else x
 
-    def _leave(self, x: Tensor, out: Tensor, norm: nn.LayerNorm) -> Tensor:
+    def _leave(self, x: Tensor, out: Tensor, norm: nn.Module) -> Tensor:
         """What goes on, of a sublayer's input and output."""
         x = x + (self.dropout(out) if self.training else out)
         return x if self.norm_first else norm(x)
@@ -142,20 +192,31 @@ class _Layer(nn.Module):
         return self._leave(x, self.feedforward(self._enter(x, norm)), norm)
 
 
-class EncoderLayer(_Layer):
+class EncoderLayer(Layer):
     def forward(self, x_BSC: Tensor, mask: Tensor) -> Tensor:
         norm = self.self_norm
         x_BSC = self._leave(x_BSC, self.self_attention(self._enter(x_BSC, norm), mask=mask), norm)
         return self._feed_forward(x_BSC)
 
 
-class DecoderLayer(_Layer):
-    """Masked self-attention, cross-attention where the model has an encoder, feed-forward."""
+class DecoderLayer(Layer):
+    """Masked self-attention, cross-attention where one is given, feed-forward."""
 
-    def __init__(self, config: GPTConfig | Seq2SeqConfig, *, cross: bool) -> None:
-        super().__init__(config, config.activation)
-        self.cross_attention = CrossAttention(config.width, config.heads, dropout=config.dropout) if cross else None
-        self.cross_norm = self._new_norm(config) if cross else None
+    def __init__(
+        self,
+        *,
+        self_attention: SelfAttention,
+        cross_attention: CrossAttention | None = None,
+        feedforward: FeedForward,
+        norm: Callable[[], nn.Module],
+        norm_first: bool = True,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__(
+            self_attention=self_attention, feedforward=feedforward, norm=norm, norm_first=norm_first, dropout=dropout
+        )
+        self.cross_attention = cross_attention
+        self.cross_norm = None if cross_attention is None else norm()
 
     def project_memory(self, memory_BSC: Tensor) -> tuple[Tensor, Tensor]:
         """Cross-attention's keys and values [B, H, S, D] of the encoder's output."""
@@ -182,9 +243,9 @@ class DecoderLayer(_Layer):
         x_BTC = self._leave(x_BTC, self.self_attention.prefill(self._enter(x_BTC, norm), layer, slots_B, cache), norm)
         return self._feed_forward(self._read(x_BTC, memory))
 
-    def extend(self, x_BTC: Tensor, layer: int, chunk: Chunk, cache: KeyValueCache) -> Tensor:
+    def extend(self, x_BTC: Tensor, layer: int, extension: Extension, cache: KeyValueCache) -> Tensor:
         norm = self.self_norm
-        x_BTC = self._leave(x_BTC, self.self_attention.extend(self._enter(x_BTC, norm), layer, chunk, cache), norm)
+        x_BTC = self._leave(x_BTC, self.self_attention.extend(self._enter(x_BTC, norm), layer, extension, cache), norm)
         return self._feed_forward(x_BTC)
 
     def decode(
@@ -216,8 +277,3 @@ class Stack(nn.ModuleList, Generic[L]):
 
     def __iter__(self) -> Iterator[L]:
         return cast(Iterator[L], super().__iter__())
-
-
-def final_norm(config: _Config) -> nn.Module:
-    """Pre-norm stacks end in a norm of their own; post-norm layers already do."""
-    return nn.LayerNorm(config.width, eps=config.norm_epsilon) if config.norm == "pre" else nn.Identity()

@@ -15,9 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.attention import CrossAttention, SelfAttention
 from models.config import LoraConfig
-from models.layers import FeedForward
+from models.parts import Blocks, parts_of
 
 Rows = Mapping[str, tuple[int, int]]  # target -> the rows of a weight that are its own: begin, end
 
@@ -68,11 +67,11 @@ class LoraLinear(nn.Linear):
 
 def attach(model: nn.Module, config: LoraConfig) -> None:
     """Put adapters beside the layers that `config` names, in place; outputs stay what they were."""
-    for parent in list(model.modules()):
-        for name, rows in _projections(parent).items():
-            chosen = {target: each for target, each in rows.items() if target in config.adapted}
+    for part in parts_of(model):
+        for name, blocks in part.projections().items():
+            chosen = {target: rows for target, rows in _rows(blocks).items() if target in config.adapted}
             if chosen:
-                setattr(parent, name, LoraLinear(getattr(parent, name), chosen, config))
+                setattr(part, name, LoraLinear(getattr(part, name), chosen, config))
 
 
 def freeze_all_but_adapters(model: nn.Module, head: tuple[str, ...] = ()) -> None:
@@ -96,23 +95,11 @@ def _adapters(model: nn.Module) -> Iterator[nn.Parameter]:
             yield from module.parameters()
 
 
-def _projections(module: nn.Module) -> dict[str, Rows]:
-    """The linear layers of a part of a model, and which rows of each are which target's."""
-    if isinstance(module, SelfAttention):
-        width, keys = module.heads * module.head_width, module.kv_heads * module.head_width
-        fused = {
-            "query": (0, width),
-            "key": (width, width + keys),
-            "value": (width + keys, width + 2 * keys),
-        }
-        return {"qkv": fused, "output": {"output": (0, width)}}
-    if isinstance(module, CrossAttention):
-        width = module.heads * module.head_width
-        return {
-            "query": {"query": (0, width)},
-            "key_value": {"key": (0, width), "value": (width, 2 * width)},
-            "output": {"output": (0, width)},
-        }
-    if isinstance(module, FeedForward):
-        return {name: {"feedforward": (0, getattr(module, name).out_features)} for name in ("inner", "outer")}
-    return {}
+def _rows(blocks: Blocks) -> Rows:
+    """Neighbouring blocks of one target are one."""
+    rows: dict[str, tuple[int, int]] = {}
+    end = 0
+    for target, count in blocks:
+        begin, end = end, end + count
+        rows[target] = (rows.get(target, (begin, end))[0], end)
+    return rows

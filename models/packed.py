@@ -9,12 +9,10 @@ Shapes: R rows, K inputs, N outputs.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 
-from models.layers import DecoderLayer, EncoderLayer, TokenEmbedding
+from models.parts import parts_of
 
 ONE_BLOCK = 1024  # inputs that a kernel for a single row adds up as the kernels for several rows do
 
@@ -47,24 +45,7 @@ def packing_supported(device: torch.device, dtype: torch.dtype) -> bool:
 
 
 def pack(model: nn.Module) -> nn.Module:
-    """Replace the linear layers of all encoder and decoder layers, and the projection onto a vocabulary. In place."""
-    return replace_linears(model, PackedLinear)
-
-
-def replace_linears(model: nn.Module, make: Callable[[Tensor, Tensor | None], nn.Module]) -> nn.Module:
-    """Embeddings, norms, attention and small heads stay: they cost little."""
-    for module in list(model.modules()):
-        if isinstance(module, EncoderLayer | DecoderLayer):
-            _replace(module, make)
-        embedding = getattr(module, "embedding", None)
-        if isinstance(embedding, TokenEmbedding) and hasattr(module, "logits"):  # a classifier projects onto its labels
-            own = embedding.output
-            embedding.output = make(own.weight if isinstance(own, nn.Linear) else embedding.token.weight, None)
+    """Replace the linear layers of all parts, in place. Embeddings, norms and small heads stay: they cost little."""
+    for part in parts_of(model):
+        part.replace_linears(PackedLinear)
     return model
-
-
-def _replace(layer: nn.Module, make: Callable[[Tensor, Tensor | None], nn.Module]) -> None:
-    for parent in list(layer.modules()):
-        for name, child in parent.named_children():
-            if type(child) is nn.Linear:
-                setattr(parent, name, make(child.weight, child.bias))

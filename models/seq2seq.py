@@ -6,41 +6,38 @@ and the source's length. Shapes: B rows, S source tokens, T target tokens, C wid
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
-from models.cache import KeyValueCache
+from models.cache import CacheShape, KeyValueCache
 from models.config import Seq2SeqConfig
-from models.interface import Prompts, Seq2SeqBatch
-from models.layers import (
-    DecoderLayer,
-    EncoderLayer,
-    Memory,
-    Stack,
-    TokenEmbedding,
-    final_norm,
-    last_tokens,
-    padding_mask,
-)
+from models.interface import Prompts, Seq2SeqBatch, StateSize
+from models.layers import DecoderLayer, EncoderLayer, Memory, Stack, TokenEmbedding, last_tokens, padding_mask
+from models.transformer import decoder_layer, encoder_layer, final_norm, position_vectors
 
 
 class Seq2Seq(nn.Module):
     def __init__(self, config: Seq2SeqConfig) -> None:
         super().__init__()
         self.config = config
+        longest = max(config.max_source, config.max_target)
         self.embedding = TokenEmbedding(
-            config,
-            positions=config.positions,
-            max_positions=max(config.max_source, config.max_target),
-            scale=config.scale_embeddings,
+            config.vocab_size,
+            config.width,
+            pad_id=config.pad_id,
+            positions=position_vectors(config.positions, longest, config.width),
+            scale=math.sqrt(config.width) if config.scale_embeddings else 1.0,
             tied=config.tied_embeddings,
+            dropout=config.dropout,
         )
         self.encoder: Stack[EncoderLayer] = Stack(
-            EncoderLayer(config, config.activation) for _ in range(config.encoder_layers)
+            encoder_layer(config, config.activation) for _ in range(config.encoder_layers)
         )
         self.encoder_norm = final_norm(config)
         self.decoder: Stack[DecoderLayer] = Stack(
-            DecoderLayer(config, cross=True) for _ in range(config.decoder_layers)
+            decoder_layer(config, config.activation, cross=True) for _ in range(config.decoder_layers)
         )
         self.decoder_norm = final_norm(config)
         self.reset_parameters()
@@ -56,6 +53,12 @@ class Seq2Seq(nn.Module):
                 nn.init.zeros_(parameter)
         with torch.no_grad():
             self.embedding.token.weight[self.config.pad_id].zero_()
+
+    def new_state(self, size: StateSize) -> KeyValueCache:
+        shape = CacheShape(
+            layers=len(self.decoder), heads=self.config.heads, head_width=self.config.head_width, cross=True
+        )
+        return KeyValueCache.allocate(shape, size)
 
     def forward(self, batch: Seq2SeqBatch) -> Tensor:
         """Logits [B, T, V] of the next target token at each position."""

@@ -59,7 +59,7 @@ RULES = (
     Rule("service.messages", ("service.errors",), ()),
     Rule("service.options", (), ("annotated_types",)),
     Rule("service.config", ("service.messages", "service.options"), ("pydantic", "pydantic_settings", "yaml")),
-    Rule("service.engine", ("models.cache", "models.config", "models.interface"), ("torch",)),
+    Rule("service.engine", ("models.config", "models.interface"), ("torch",)),
     Rule(
         "service.worker",
         ("models", "service.engine", "service.errors", "service.messages", "service.options"),

@@ -28,8 +28,7 @@ from rich.table import Table
 from loadtests.bench.engines import CPU, Triptych
 from loadtests.bench.jobs import Ids, Job, Room, padded
 from loadtests.bench.workloads import OPUS, random_model
-from models.cache import KeyValueCache
-from models.interface import Prompts
+from models.interface import Prompts, StateSize
 from models.precision import Precision, resolve_precision
 
 SOURCES, TARGETS, MEAN_TARGET = (4, 64), (4, 128), 24
@@ -97,9 +96,8 @@ class Static:
     def __init__(self, model: Any, dtype: torch.dtype) -> None:
         """`model` is already in its precision."""
         self.model, self.config = model, model.config
-        self.cache = KeyValueCache.allocate(
-            self.config.cache_shape, slots=SLOTS, length=TARGETS[1], source_length=SOURCES[1], dtype=dtype
-        )
+        size = StateSize(slots=SLOTS, length=TARGETS[1], source_length=SOURCES[1], dtype=dtype)
+        self.state = model.new_state(size)
 
     def __call__(self, arrivals: Sequence[Arrival]) -> Latencies:
         latencies: Latencies = []
@@ -128,11 +126,11 @@ class Static:
         rows, lengths = len(sources), [len(source) for source in sources]
         ids, _ = padded(sources, self.config.pad_id)
         prompts = Prompts(tokens_BS=torch.tensor(ids), lengths_B=torch.tensor(lengths))
-        tokens_B = self.model.prefill(prompts, torch.arange(rows), self.cache).argmax(dim=1)
+        tokens_B = self.model.prefill(prompts, torch.arange(rows), self.state).argmax(dim=1)
         outputs = [tokens_B]
-        memory = _round_up(max(lengths), 16, self.cache.source_length)
+        memory = _round_up(max(lengths), 16, self.state.source_length)
         for position in range(1, tokens):
-            window = self.cache.window(rows, _round_up(position + 1, 32, self.cache.length), memory)
+            window = self.state.window(rows, _round_up(position + 1, 32, self.state.length), memory)
             tokens_B = self.model.decode(tokens_B, torch.full((rows,), position), window).argmax(dim=1)
             outputs.append(tokens_B)
         return torch.stack(outputs, dim=1).tolist()

@@ -22,9 +22,8 @@ from rich.table import Table
 from torch import Tensor
 
 from models.architectures import build
-from models.cache import KeyValueCache
 from models.config import Config, GPTConfig, Seq2SeqConfig
-from models.interface import CausalBatch, Prompts
+from models.interface import CausalBatch, Prompts, StateSize
 
 SHAPE: dict[str, Any] = {"width": 512, "heads": 8, "feedforward": 2048, "vocab_size": 8000}
 SOURCE = 32
@@ -46,8 +45,7 @@ class Candidate:
     def __init__(self, config: Config, length: int) -> None:
         torch.manual_seed(0)
         self.model = cast(Any, build(config).eval())
-        self.cache = KeyValueCache.allocate(config.cache_shape, slots=1, length=length + 2, source_length=SOURCE)
-        self.shape = config.cache_shape
+        self.state = self.model.new_state(StateSize(slots=1, length=length + 2, source_length=SOURCE))
         self.tokens = torch.randint(3, SHAPE["vocab_size"], (1, length + 1))
         self.memory: tuple[Tensor, Tensor] | None = None
         slots = torch.tensor([0])
@@ -58,13 +56,13 @@ class Candidate:
             self.memory = self.model.encode(source, prompt.lengths_B)
         else:
             prompt = Prompts(tokens_BS=self.tokens[:, :1], lengths_B=torch.tensor([1]))
-        self.model.prefill(prompt, slots, self.cache)
+        self.model.prefill(prompt, slots, self.state)
         for position in range(1, length + 1):
             self.cached(position)
 
     def cached(self, position: int) -> Tensor:
         """Logits after the token at `position`, by one decode step."""
-        window = self.cache.window(1, position + 1, SOURCE if self.shape.cross else 0)
+        window = self.state.window(1, position + 1, SOURCE)
         return self.model.decode(self.tokens[:, position], torch.tensor([position]), window)[0]
 
     def recomputed(self, position: int) -> Tensor:

@@ -15,8 +15,8 @@ import torch
 
 from loadtests.bench.jobs import Contender, Entry, Ids, Job, Room
 from models.architectures import build, config_from_dict
-from models.cache import KeyValueCache
-from models.config import Config
+from models.config import AutoregressiveConfig, Config
+from models.interface import StateSize
 from models.precision import Precision, convert, resolve_precision
 from service.engine.engine import Engine
 from service.engine.runner import Runner
@@ -107,19 +107,18 @@ class Triptych:
         return self._engine
 
     def _new_engine(self, slots: int) -> Engine:
-        shape = self.config.cache_shape
-        cache = KeyValueCache.allocate(
-            shape,
+        shared = self.config.capabilities.shared_positions
+        size = StateSize(
             slots=slots,
-            length=self.room.new_tokens + (0 if shape.cross else self.room.prompt_tokens),
-            source_length=self.room.prompt_tokens if shape.cross else 0,
+            length=self.room.new_tokens + (self.room.prompt_tokens if shared else 0),
+            source_length=self.room.prompt_tokens,
             dtype=self.dtype,
         )
-        runner = Runner(self.model, cache, device=CPU, pad_id=self.config.pad_id)
-        return Engine(runner, Scheduler(slots=slots, prefill_tokens=PREFILL_TOKENS), shape)
+        runner = Runner(self.model, self.model.new_state(size), device=CPU)
+        return Engine(runner, Scheduler(slots=slots, prefill_tokens=PREFILL_TOKENS))
 
     def sequence(self, number: int, prompt: Ids, job: Job) -> Sequence:
-        end_id = None if job.exact else getattr(self.config, "end_id", None)
+        end_id = self.config.end_id if isinstance(self.config, AutoregressiveConfig) and not job.exact else None
         return Sequence(
             SequenceSpec(
                 id=str(number),

@@ -19,8 +19,8 @@ from rich.table import Table
 
 from loadtests.bench.engines import CPU
 from loadtests.bench.workloads import GPT2_SMALL, random_model
-from models.cache import KeyValueCache
 from models.config import GPTConfig
+from models.interface import StateSize
 from models.precision import Precision, convert, resolve_precision
 from service.engine.engine import Engine
 from service.engine.prefixes import PrefixStore
@@ -51,15 +51,14 @@ class FirstToken:
 
 def engine_for(model: Any, dtype: Any, budget: int) -> Engine:
     config: GPTConfig = model.config
-    shape = config.cache_shape
-    cache = KeyValueCache.allocate(shape, slots=SLOTS + PREFIX_SLOTS, length=config.context, dtype=dtype)
+    state = model.new_state(StateSize(slots=SLOTS + PREFIX_SLOTS, length=config.context, dtype=dtype))
     prefixes = PrefixStore(range(SLOTS, SLOTS + PREFIX_SLOTS))
     scheduler = Scheduler(slots=SLOTS, prefill_tokens=budget, chunked=True, prefixes=prefixes)
-    return Engine(Runner(model, cache, device=CPU, pad_id=config.pad_id), scheduler, shape)
+    return Engine(Runner(model, state, device=CPU), scheduler)
 
 
 def gap(engine: Engine, budget: int, prompt: list[int]) -> Gap:
-    vocabulary = engine.runner.model.config.vocab_size  # type: ignore[attr-defined]
+    vocabulary = engine.runner.model.config.vocab_size
     most = BEFORE + AFTER + len(prompt) // 16 + 2
     streams = [
         Sequence(
@@ -100,6 +99,7 @@ def first_tokens(engine: Engine, prompt: list[int]) -> list[FirstToken]:
     for number, tokens in enumerate((prompt, prompt[:-NEW] + [token + 1 for token in prompt[-NEW:]])):
         sequence = Sequence(SequenceSpec(id=str(number), prompt=tokens, max_new_tokens=1))
         engine.add(sequence)
+        assert engine.scheduler.prefixes is not None
         plan_hits = engine.scheduler.prefixes.find(tokens)[1]
         while not engine.idle:
             engine.step()

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from models.attention import CrossAttention, SelfAttention
 from models.bert import Bert
+from models.config import AutoregressiveConfig
 from models.gpt import GPT
 from models.layers import DecoderLayer, EncoderLayer, FeedForward, TokenEmbedding
 from models.seq2seq import Seq2Seq
@@ -90,14 +91,14 @@ def bert(model: Bert, directory: Path) -> None:
 def vocabulary(config: Any) -> list[str]:
     """Tokens by id: `0`, `1`, ..., and CTranslate2's own names for the special ones."""
     names = {config.pad_id: "<blank>"}
-    if hasattr(config, "start_id"):
+    if isinstance(config, AutoregressiveConfig):
         names |= {config.start_id: "<s>", config.end_id: "</s>"}
     return [names.get(token, str(token)) for token in range(config.vocab_size)]
 
 
 def _save(spec: Any, config: Any, directory: Path) -> None:
     names = vocabulary(config)
-    if hasattr(config, "start_id"):
+    if isinstance(config, AutoregressiveConfig):
         spec.config.bos_token, spec.config.eos_token = names[config.start_id], names[config.end_id]
     spec.config.unk_token = names[config.pad_id]
     spec.validate()
@@ -109,8 +110,8 @@ def _save(spec: Any, config: Any, directory: Path) -> None:
 def _embedding(side: Any, target: Any, embedding: TokenEmbedding) -> None:
     target.weight = _array(embedding.token.weight)
     side.scale_embeddings = embedding.scale != 1
-    table = embedding.sinusoids if embedding.position is None else embedding.position.weight
-    side.position_encodings.encodings = _array(table)
+    assert embedding.position is not None
+    side.position_encodings.encodings = _array(embedding.position.weight)
 
 
 def _projection(side: Any, embedding: TokenEmbedding) -> None:
@@ -132,19 +133,19 @@ def _layer(target: Any, layer: EncoderLayer | DecoderLayer) -> None:
     _feedforward(target.ffn, layer.feedforward, layer.feedforward_norm)
 
 
-def _self_attention(target: Any, attention: SelfAttention, norm: nn.LayerNorm) -> None:
+def _self_attention(target: Any, attention: SelfAttention, norm: nn.Module) -> None:
     _norm(target.layer_norm, norm)
     for place, linear in zip(target.linear, (attention.qkv, attention.output), strict=True):
         _linear(place, linear)
 
 
-def _cross_attention(target: Any, attention: CrossAttention, norm: nn.LayerNorm) -> None:
+def _cross_attention(target: Any, attention: CrossAttention, norm: nn.Module) -> None:
     _norm(target.layer_norm, norm)
     for place, linear in zip(target.linear, (attention.query, attention.key_value, attention.output), strict=True):
         _linear(place, linear)
 
 
-def _feedforward(target: Any, feedforward: FeedForward, norm: nn.LayerNorm) -> None:
+def _feedforward(target: Any, feedforward: FeedForward, norm: nn.Module) -> None:
     _norm(target.layer_norm, norm)
     _linear(target.linear_0, feedforward.inner)
     _linear(target.linear_1, feedforward.outer)
@@ -154,7 +155,7 @@ def _linear(target: Any, linear: nn.Linear) -> None:
     target.weight, target.bias = _array(linear.weight), _array(linear.bias)
 
 
-def _norm(target: Any, norm: nn.LayerNorm) -> None:
+def _norm(target: Any, norm: Any) -> None:
     target.gamma, target.beta = _array(norm.weight), _array(norm.bias)
 
 

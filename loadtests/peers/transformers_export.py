@@ -184,7 +184,8 @@ class _Positions(nn.Module):
 
 
 def _positions(embedding: TokenEmbedding) -> Tensor:
-    return (embedding.sinusoids if embedding.position is None else embedding.position.weight).detach()
+    assert embedding.position is not None
+    return embedding.position.weight.detach()
 
 
 def _seq2seq_layer(layer: Any) -> Weights:
@@ -226,5 +227,5 @@ def _conv1d(name: str, linear: nn.Linear) -> Weights:
     return {f"{name}.weight": linear.weight.T, f"{name}.bias": linear.bias}
 
 
-def _norm(name: str, norm: nn.LayerNorm) -> Weights:
+def _norm(name: str, norm: Any) -> Weights:
     return {f"{name}.weight": norm.weight, f"{name}.bias": norm.bias}

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import math
 import os
-from types import MethodType
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from models.attention import CrossAttention, SelfAttention
+from models.attention import Attention, attend
 from models.precision import BFLOAT16_CAPABILITY, BFLOAT16_FEATURES
 
 _ROWS_ON_CPU = 128  # of logits at a time: 128 x 8,000 float32 stay in the cache
@@ -43,8 +42,8 @@ def speed_up_on_cpu(model: nn.Module) -> None:
     # which nothing got measurably quicker. It reads this when it first computes.
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
     for module in list(model.modules()):
-        if isinstance(module, SelfAttention | CrossAttention):
-            module._attend = MethodType(_attend, module)  # type: ignore[method-assign]
+        if isinstance(module, Attention):
+            module.training_attend = attend_written_out
         for name, child in module.named_children():
             if type(child) is nn.Dropout:
                 setattr(module, name, ByteDropout(child.p))
@@ -69,25 +68,28 @@ def byte_dropout(x: Tensor, p: float) -> Tensor:
     return x * (kept.to(x.dtype) * (256 / (256 - dropped)))
 
 
-def _attend(
-    self: SelfAttention | CrossAttention,
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
+def attend_written_out(
+    q_BHTD: Tensor,
+    k_BGSD: Tensor,
+    v_BGSD: Tensor,
+    *,
     mask: Tensor | None = None,
     causal: bool = False,
+    dropout: float = 0,
 ) -> Tensor:
-    """[B, T, C]: attention written out, because torch's own is slow in training: with dropout, and with masks."""
-    if not self.training or self.heads != self.kv_heads or q.shape[2] * k.shape[2] > _SCORES:
-        return type(self)._attend(self, q, k, v, mask, causal)
-    scores_BHTS = (q * (1 / math.sqrt(self.head_width))) @ k.transpose(2, 3)
+    """`attend` in its single products, because torch's own is slow in training: with dropout, and with masks."""
+    if q_BHTD.shape[2] * k_BGSD.shape[2] > _SCORES:
+        return attend(q_BHTD, k_BGSD, v_BGSD, mask=mask, causal=causal, dropout=dropout)
+    if (readers := q_BHTD.shape[1] // k_BGSD.shape[1]) > 1:  # query heads of each key/value head
+        k_BGSD, v_BGSD = (x.repeat_interleave(readers, dim=1) for x in (k_BGSD, v_BGSD))
+    scores_BHTS = (q_BHTD * (1 / math.sqrt(q_BHTD.shape[3]))) @ k_BGSD.transpose(2, 3)
     if causal:
-        mask = torch.ones(scores_BHTS.shape[2:], dtype=torch.bool, device=q.device).tril()
+        mask = torch.ones(scores_BHTS.shape[2:], dtype=torch.bool, device=q_BHTD.device).tril()
     if mask is not None:
-        blocked = torch.zeros(mask.shape, dtype=scores_BHTS.dtype, device=q.device).masked_fill_(~mask, -math.inf)
-        scores_BHTS = scores_BHTS + blocked
-    weights_BHTS = byte_dropout(scores_BHTS.softmax(dim=3), self.dropout)
-    return self.output((weights_BHTS.to(v.dtype) @ v).transpose(1, 2).flatten(2))
+        blocked = torch.zeros(mask.shape, dtype=scores_BHTS.dtype, device=q_BHTD.device)
+        scores_BHTS = scores_BHTS + blocked.masked_fill_(~mask, -math.inf)
+    weights_BHTS = byte_dropout(scores_BHTS.softmax(dim=3), dropout)
+    return (weights_BHTS.to(v_BGSD.dtype) @ v_BGSD).transpose(1, 2).flatten(2)
 
 
 class _SmoothedCrossEntropy(torch.autograd.Function):

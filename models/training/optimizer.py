@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from models.attention import CrossAttention, SelfAttention
 from models.layers import Stack
+from models.parts import Part
 from models.training.fast import number_format
 from models.training.muon import Muon
 from models.training.sections import Training
@@ -70,12 +70,9 @@ def layer_matrices(model: nn.Module) -> dict[Tensor, tuple[int, ...]]:
     found: dict[Tensor, tuple[int, ...]] = {}
     for stack in (module for module in model.modules() if isinstance(module, Stack)):
         for module in stack.modules():
-            if isinstance(module, SelfAttention):
-                keys = module.kv_heads * module.head_width
-                found[module.qkv.weight] = (module.heads * module.head_width, keys, keys)
-            elif isinstance(module, CrossAttention):
-                width = module.key_value.in_features
-                found[module.key_value.weight] = (width, width)
+            if isinstance(module, Part):
+                for name, blocks in module.projections().items():
+                    found[getattr(module, name).weight] = tuple(rows for _, rows in blocks)
             for parameter in module.parameters(recurse=False):
                 if parameter.dim() == 2:
                     found.setdefault(parameter, (parameter.shape[0],))

@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-from models.config import CacheShape
 from service.engine.beams import Continuation
 from service.engine.runner import Choice, Runner, StepResult
 from service.engine.scheduler import Plan, Scheduler
@@ -31,14 +30,13 @@ class Output:
 
 
 class Engine:
-    def __init__(
-        self, runner: Runner, scheduler: Scheduler, shape: CacheShape, observer: Observer | None = None
-    ) -> None:
-        self.runner, self.scheduler, self.shape = runner, scheduler, shape
+    def __init__(self, runner: Runner, scheduler: Scheduler, observer: Observer | None = None) -> None:
+        self.runner, self.scheduler, self.capabilities = runner, scheduler, runner.capabilities
         self.observer = observer or NoObserver()
 
     def add(self, sequence: Sequence) -> None:
-        sequence.prefilled = self.shape.prefilled(len(sequence.spec.prompt), len(sequence.spec.target_prefix))
+        prompt, prefix = sequence.spec.prompt, sequence.spec.target_prefix
+        sequence.prefilled = self.capabilities.prefilled(len(prompt), len(prefix))
         self.scheduler.add(sequence)
 
     @property
@@ -126,7 +124,7 @@ class Engine:
                 running=len(self.scheduler.running),
                 waiting=len(self.scheduler.waiting),
                 slots_used=len(rows),
-                kv_used_tokens=sum(row.filled for row in rows) if self.shape.layers else 0,
-                kv_total_tokens=rows.capacity * self.runner.cache.length if self.shape.layers else 0,
+                kv_used_tokens=sum(row.filled for row in rows) if self.capabilities.grows else 0,
+                kv_total_tokens=rows.capacity * self.runner.state.length if self.capabilities.grows else 0,
             )
         )

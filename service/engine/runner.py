@@ -12,8 +12,8 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from models.cache import KeyValueCache
-from models.interface import Aligning, Prompts, Seq2SeqBatch, Servable
+from models.config import AutoregressiveConfig
+from models.interface import Aligning, Prompts, Seq2SeqBatch, Servable, State
 from service.engine.beams import Continuation
 from service.engine.sampler import best_tokens, choose, continuations, logprobs
 from service.engine.scheduler import Chunk, Plan
@@ -42,17 +42,18 @@ class StepResult:
 
 
 class Runner:
-    def __init__(self, model: Servable, cache: KeyValueCache, *, device: torch.device, pad_id: int) -> None:
-        self.model, self.cache, self.device, self.pad_id = model, cache, device, pad_id
-        self._step = make_step(model, cache, device)
+    def __init__(self, model: Servable, state: State, *, device: torch.device) -> None:
+        self.model, self.state, self.device = model, state, device
+        self.capabilities, self.pad_id = model.config.capabilities, model.config.pad_id
+        self._step = make_step(model, state, device)
 
     @torch.inference_mode()
     def run(self, plan: Plan) -> StepResult:
         for copy in plan.copies:
-            self.cache.copy(copy.source, copy.target, copy.start, copy.stop)
-        if self.cache.source_length:
+            self.state.copy(copy.source, copy.target, copy.start, copy.stop)
+        if self.capabilities.memory:
             for move in plan.memory_moves:
-                self.cache.move_memory(move.source, move.target)
+                self.state.move_memory(move.source, move.target)
         result = StepResult()
         started = time.perf_counter()
         for batch in plan.prefill:
@@ -72,8 +73,9 @@ class Runner:
     @torch.inference_mode()
     def align(self, sequence: Sequence, layer: int) -> list[list[float]]:
         """A row over the prompt for each output token, by one pass over the whole translation."""
-        start_id: int = self.model.config.start_id  # type: ignore[attr-defined]  # only a translator is asked
-        target = [start_id, *sequence.spec.target_prefix, *sequence.output[:-1]]
+        config = self.model.config
+        assert isinstance(config, AutoregressiveConfig), "only a translator is asked"
+        target = [config.start_id, *sequence.spec.target_prefix, *sequence.output[:-1]]
         batch = Seq2SeqBatch(
             source_BS=self._tensor([sequence.spec.prompt]),
             source_lengths_B=self._tensor([len(sequence.spec.prompt)]),
@@ -85,7 +87,7 @@ class Runner:
     def _prefill(self, prompts: Prompts, sequences: list[Sequence]) -> Tensor:
         slots_B = self._tensor([s.rows[0].slot for s in sequences])
         memories_B = self._tensor([s.slot for s in sequences])
-        return self.model.prefill(prompts, slots_B, self.cache, memories_B)
+        return self.model.prefill(prompts, slots_B, self.state, memories_B)
 
     def _decode(self, rows: list[Row]) -> Tensor:
         sequences = list({row.sequence: None for row in rows})
@@ -107,7 +109,7 @@ class Runner:
 
     def _shape(self, rows: list[Row], sequences: list[Sequence], used: int) -> StepShape:
         length = max(row.position for row in rows) + 1
-        if not self.cache.source_length:
+        if not self.capabilities.memory:
             return StepShape(rows=used, length=length)
         source = max(len(sequence.spec.prompt) for sequence in sequences)
         if all(row.slot == row.sequence.slot for row in rows):

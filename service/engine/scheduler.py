@@ -71,12 +71,12 @@ class Scheduler:
     def __init__(
         self, *, slots: int, prefill_tokens: int, chunked: bool = False, prefixes: PrefixStore | None = None
     ) -> None:
-        """`chunked`: the model can read a prompt in pieces, and go on from a copied prefix."""
+        """`chunked`: the model can read a prompt in pieces; `prefixes`, where it can go on from a copied one."""
         self.prefill_tokens, self.chunked = prefill_tokens, chunked
         self.waiting: deque[Sequence] = deque()
         self.rows: SlotTable[Row] = SlotTable(slots)
         self.running: SlotTable[Sequence] = SlotTable(slots)  # their slots are those of the memory
-        self.prefixes = PrefixStore(range(0)) if prefixes is None else prefixes
+        self.prefixes = prefixes
         self._copies: list[Copy] = []
         self._memory_moves: list[Move] = []
         self._mean_output = 16.0  # tokens; a moving average
@@ -143,7 +143,8 @@ class Scheduler:
         """Forget everyone, and what the slots hold."""
         self.waiting.clear()
         self.release(list(self.running))
-        self.prefixes.clear()
+        if self.prefixes is not None:
+            self.prefixes.clear()
 
     def _drop(self, now: float) -> list[Sequence]:
         dead = [
@@ -183,7 +184,7 @@ class Scheduler:
             self.running.add(sequence)
             for row in sequence.admit():
                 self.rows.add(row)
-            if self.chunked:
+            if self.prefixes is not None:
                 queried, found = queried + len(sequence.spec.prompt), found + common
             if common:
                 self._copies.append(Copy(slot, sequence.rows[0].slot, 0, common))
@@ -226,13 +227,13 @@ class Scheduler:
         return larger if not planned or padded_tokens(larger) <= budget else None
 
     def _find_prefix(self, sequence: Sequence) -> tuple[int, int]:
-        if not self.chunked:
+        if self.prefixes is None:
             return -1, 0
         running = (KnownPrefix(s.rows[0].slot, s.spec.prompt) for s in self.running if s.ready)
         return self.prefixes.find(sequence.spec.prompt, running)
 
     def _keep_prefix(self, sequence: Sequence) -> None:
-        if not self.chunked or not sequence.ready or sequence.outcome == "error":
+        if self.prefixes is None or not sequence.ready or sequence.outcome == "error":
             return
         row = sequence.rows[0]
         tokens = sequence.spec.prompt if sequence.search else sequence.spec.prompt + row.tokens[:-1]

@@ -13,8 +13,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from models.cache import KeyValueCache, Sharing
-from models.interface import Servable
+from models.interface import Servable, Sharing, State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +37,7 @@ class StepInputs:
 
 class Step(Protocol):
     def round_up(self, shape: StepShape) -> StepShape:
-        """The shape to use for at least this one: few different ones, within the cache's limits."""
+        """The shape to use for at least this one: few different ones, within the state's limits."""
         ...
 
     def run(self, shape: StepShape, inputs: StepInputs) -> Tensor:
@@ -49,21 +48,21 @@ class Step(Protocol):
 class EagerStep:
     """The CPU's kernels do not mind a new shape, but prefer some: rows by four, tokens by 32."""
 
-    def __init__(self, model: Servable, cache: KeyValueCache, device: torch.device) -> None:
-        self.model, self.cache, self.device = model, cache, device
+    def __init__(self, model: Servable, state: State, device: torch.device) -> None:
+        self.model, self.state, self.device = model, state, device
 
     def round_up(self, shape: StepShape) -> StepShape:
         return StepShape(
-            rows=shape.rows if shape.rows <= 8 else _round(shape.rows, 4, self.cache.slots),
-            length=_round(shape.length, 32, self.cache.length),
-            source=_round(shape.source, 16, self.cache.source_length),
+            rows=shape.rows if shape.rows <= 8 else _round(shape.rows, 4, self.state.slots),
+            length=_round(shape.length, 32, self.state.length),
+            source=_round(shape.source, 16, self.state.source_length),
             memories=shape.memories,
             width=shape.width,
         )
 
     def run(self, shape: StepShape, inputs: StepInputs) -> Tensor:
         buffers = _Buffers.of(shape, self.device, inputs)
-        return self.model.decode(buffers.tokens_B, buffers.positions_B, buffers.window(self.cache, shape))
+        return self.model.decode(buffers.tokens_B, buffers.positions_B, buffers.window(self.state, shape))
 
 
 Record = Callable[[Callable[[], Tensor]], tuple[Callable[[], None], Tensor]]
@@ -72,18 +71,18 @@ Record = Callable[[Callable[[], Tensor]], tuple[Callable[[], None], Tensor]]
 class GraphStep:
     """One graph for each shape, captured when it is first met, reading its inputs from buffers of its own."""
 
-    def __init__(self, model: Servable, cache: KeyValueCache, device: torch.device, record: Record) -> None:
+    def __init__(self, model: Servable, state: State, device: torch.device, record: Record) -> None:
         """`record` runs a function on fixed buffers and returns what runs it again, and its result's buffer."""
-        self.model, self.cache, self.device, self._record = model, cache, device, record
+        self.model, self.state, self.device, self._record = model, state, device, record
         self._graphs: dict[StepShape, tuple[_Buffers, Callable[[], None], Tensor]] = {}
 
     def round_up(self, shape: StepShape) -> StepShape:
         width = shape.width and _power_of_two(shape.width)
         return StepShape(
-            rows=_rows(shape.rows, self.cache.slots),
-            length=_round(shape.length, 64, self.cache.length),
-            source=_round(shape.source, 64, self.cache.source_length),
-            memories=_rows(shape.memories, self.cache.slots) if width else 0,
+            rows=_rows(shape.rows, self.state.slots),
+            length=_round(shape.length, 64, self.state.length),
+            source=_round(shape.source, 64, self.state.source_length),
+            memories=_rows(shape.memories, self.state.slots) if width else 0,
             width=width,
         )
 
@@ -104,14 +103,14 @@ class GraphStep:
             places=[0] * shape.rows,
         )
         buffers = _Buffers.of(shape, self.device, nothing)
-        window = buffers.window(self.cache, shape)
+        window = buffers.window(self.state, shape)
         return buffers, *self._record(lambda: self.model.decode(buffers.tokens_B, buffers.positions_B, window))
 
 
-def make_step(model: Servable, cache: KeyValueCache, device: torch.device) -> Step:
+def make_step(model: Servable, state: State, device: torch.device) -> Step:
     if device.type == "cuda":
-        return GraphStep(model, cache, device, CudaRecorder())
-    return EagerStep(model, cache, device)
+        return GraphStep(model, state, device, CudaRecorder())
+    return EagerStep(model, state, device)
 
 
 class CudaRecorder:
@@ -162,11 +161,11 @@ class _Buffers:
             self.readers_MK.copy_(torch.tensor(inputs.readers).view_as(self.readers_MK))
             self.places_B.copy_(torch.tensor(inputs.places))
 
-    def window(self, cache: KeyValueCache, shape: StepShape) -> KeyValueCache:
+    def window(self, state: State, shape: StepShape) -> State:
         if not shape.width:
-            return cache.window(shape.rows, shape.length, shape.source)
+            return state.window(shape.rows, shape.length, shape.source)
         sharing = Sharing(self.readers_MK, self.places_B)
-        return cache.window(shape.rows, shape.length, shape.source, memories=shape.memories, sharing=sharing)
+        return state.window(shape.rows, shape.length, shape.source, memories=shape.memories, sharing=sharing)
 
 
 def _round(count: int, step: int, limit: int) -> int:

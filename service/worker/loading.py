@@ -13,6 +13,7 @@ import torch
 
 from models.checkpoint import Checkpoint
 from models.formats import most_characters
+from models.interface import StateSize
 from models.precision import convert, resolve_device, resolve_precision
 from models.threads import serial
 from service.engine.engine import Engine
@@ -43,7 +44,6 @@ class Loaded:
     model: Any
     device: torch.device
     layout: CacheLayout
-    chunked: bool  # prompts can be read in pieces
     limits: Limits
     options: EngineOptions
     info: ModelInfo
@@ -67,22 +67,23 @@ class Loaded:
             )
         parameters = sum(p.numel() for p in checkpoint.model.parameters())
         model, dtype = convert(checkpoint.model, precision, device)
-        shape = config.cache_shape
-        # Prompt and continuation share the positions; and a prompt can be read in pieces.
-        causal = shape.layers > 0 and not shape.cross
-        room = config.max_prompt + 1 - SHORTEST_PROMPT if causal else config.max_output
+        can = config.capabilities
+        room = config.max_prompt + 1 - SHORTEST_PROMPT if can.shared_positions else config.max_output
         max_new = _limit("max_new_tokens", options.max_new_tokens, room)
-        total = min(config.max_prompt + 1, max_prompt + max_new) if causal else None
-        prefix_slots = options.prefix_slots if causal else 0
+        total = min(config.max_prompt + 1, max_prompt + max_new) if can.shared_positions else None
+        prefix_slots = options.prefix_slots if can.prefix_reuse else 0
         layout = CacheLayout(
-            shape=shape,
-            slots=options.slots + prefix_slots,
+            model=model,
+            size=StateSize(
+                slots=options.slots + prefix_slots,
+                length=total or max_new,
+                source_length=max_prompt if can.memory else 0,
+                dtype=dtype,
+                device=device,
+            ),
             prefix_slots=prefix_slots,
-            length=total or max_new,
-            source_length=max_prompt if shape.cross else 0,
-            dtype=dtype,
         )
-        layout.check_fits(device)  # the weights are there already, and count
+        layout.check_fits()  # the weights are there already, and count
         # A target prefix has as many tokens as there may be new ones.
         max_characters = most_characters(checkpoint.tokenizer, max(max_prompt, max_new))
         version = manifest.reference
@@ -130,7 +131,6 @@ class Loaded:
             model=model,
             device=device,
             layout=layout,
-            chunked=causal,
             limits=limits,
             options=options,
             info=info,
@@ -139,17 +139,17 @@ class Loaded:
     @serial()
     def start(self, observer: Observer | None) -> Core:
         """Allocate the cache and start the engine's thread."""
-        cache, options, shape = self.layout.allocate(self.device), self.options, self.layout.shape
-        runner = Runner(self.model, cache, device=self.device, pad_id=self.checkpoint.config.pad_id)
+        options, can = self.options, self.checkpoint.config.capabilities
+        runner = Runner(self.model, self.layout.allocate(), device=self.device)
         scheduler = Scheduler(
             slots=options.slots,
             prefill_tokens=options.prefill_tokens,
-            chunked=self.chunked,
-            prefixes=PrefixStore(range(options.slots, self.layout.slots)),
+            chunked=can.prompt_in_pieces,
+            prefixes=PrefixStore(range(options.slots, self.layout.size.slots)) if can.prefix_reuse else None,
         )
         untokenized = WaitingTexts("the text was being tokenized", observer)
         engine = EngineThread(
-            Engine(runner, scheduler, shape, observer),
+            Engine(runner, scheduler, observer),
             max_waiting=options.max_waiting,
             max_waiting_tokens=options.max_waiting_tokens,
             expected=untokenized,

@@ -1,14 +1,13 @@
-"""What a model's key/value cache takes and how much memory is left for it, so that what does not fit is refused with
+"""What a model's state takes and how much memory is left for it, so that what does not fit is refused with
 figures before it is allocated."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
-from models.cache import KeyValueCache
-from models.config import CacheShape
+from models.interface import Servable, State, StateSize
 from models.machine import machine_available_bytes
 
 
@@ -23,40 +22,30 @@ def available_bytes(device: torch.device) -> int | None:
 
 @dataclass(frozen=True, kw_only=True)
 class CacheLayout:
-    """What `KeyValueCache.allocate` is asked for."""
+    """What the model is asked for."""
 
-    shape: CacheShape
-    slots: int  # those of prefixes among them
-    prefix_slots: int
-    length: int
-    source_length: int
-    dtype: torch.dtype
+    model: Servable
+    size: StateSize
+    prefix_slots: int  # of those that the size has
 
     @property
     def nbytes(self) -> int:
-        return KeyValueCache.size_in_bytes(
-            self.shape, slots=self.slots, length=self.length, source_length=self.source_length, dtype=self.dtype
-        )
+        state: State = self.model.new_state(replace(self.size, device="meta"))
+        return state.nbytes
 
-    def allocate(self, device: torch.device) -> KeyValueCache:
-        return KeyValueCache.allocate(
-            self.shape,
-            slots=self.slots,
-            length=self.length,
-            source_length=self.source_length,
-            dtype=self.dtype,
-            device=device,
-        )
+    def allocate(self) -> State:
+        return self.model.new_state(self.size)
 
-    def check_fits(self, device: torch.device) -> None:
+    def check_fits(self) -> None:
         """Raises ValueError with the sizes where the buffers are larger than the memory that is left."""
+        slots, device = self.size.slots, torch.device(self.size.device)
         needed, available = self.nbytes, available_bytes(device)
         if available is not None and needed > available:
             prefixes = f" and {self.prefix_slots} prefix_slots" if self.prefix_slots else ""
-            prompts = f" and prompts of {self.source_length}" if self.source_length else ""
-            fitting = max(0, available * self.slots // needed - self.prefix_slots)
+            prompts = f" and prompts of {self.size.source_length}" if self.size.source_length else ""
+            fitting = max(0, available * slots // needed - self.prefix_slots)
             raise ValueError(
-                f"the key/value cache of {self.slots - self.prefix_slots} slots{prefixes} for {self.length} tokens"
+                f"the key/value cache of {slots - self.prefix_slots} slots{prefixes} for {self.size.length} tokens"
                 f"{prompts} needs {mib(needed)}, but {mib(available)} are available on {device}, enough for "
                 f"{fitting} slots{prefixes}: lower slots, prefix_slots, max_prompt_tokens or max_new_tokens"
             )

@@ -72,6 +72,29 @@ def test_a_row_gets_the_same_numbers_among_any_rows_and_masked_columns(kv_heads:
         assert torch.equal(attend_few(*step(rows, columns, kv_heads=kv_heads))[0], alone), (rows, columns)
 
 
+def test_heads_may_be_wider_than_their_share_and_biases_left_out() -> None:
+    attention = SelfAttention(16, 4, kv_heads=2, head_width=6, bias=False, output_bias=False)
+    assert attention.qkv.weight.shape == ((4 + 2 * 2) * 6, 16)
+    assert attention.output.weight.shape == (16, 24)
+    assert attention.qkv.bias is attention.output.bias is None
+    assert attention(torch.randn(1, 3, 16)).shape == (1, 3, 16)
+
+
+def test_what_attends_in_training_may_be_replaced_and_is_not_asked_otherwise() -> None:
+    attention, calls = SelfAttention(16, 4, dropout=0.3), []
+
+    def nothing(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, **how: object) -> torch.Tensor:
+        calls.append(how)
+        return torch.zeros(1, 3, 16)
+
+    attention.training_attend = nothing
+    x = torch.randn(1, 3, 16)
+    assert torch.equal(attention(x, causal=True)[0, 0], attention.output.bias)
+    assert calls == [{"mask": None, "causal": True, "dropout": 0.3}]
+    assert not torch.equal(attention.eval()(x)[0, 0], attention.output.bias)
+    assert len(calls) == 1
+
+
 @pytest.mark.parametrize(("heads", "kv_heads"), [(3, 3), (4, 3)])
 def test_head_counts_that_do_not_divide_are_refused_with_the_numbers(heads: int, kv_heads: int) -> None:
     with pytest.raises(ConfigError, match=f"{heads}.*16.*{kv_heads}"):

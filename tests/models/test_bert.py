@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from models.interface import Prompts
-from tests.models.tiny import cache_for, prompts_of
+from tests.models.tiny import prompts_of, state_for
 
 
 def test_segments_tell_the_first_text_from_the_second(classifier: nn.Module) -> None:
@@ -33,7 +33,7 @@ def test_every_token_sees_both_sides(classifier: nn.Module) -> None:
 
 def test_a_classifier_is_never_asked_to_decode(classifier: nn.Module) -> None:
     with pytest.raises(AssertionError, match="never called"):
-        classifier.decode(torch.tensor([1]), torch.tensor([0]), cache_for(classifier.config))
+        classifier.decode(torch.tensor([1]), torch.tensor([0]), state_for(classifier))
 
 
 def test_a_frozen_encoder_gives_fixed_features_and_only_its_head_learns(classifier: nn.Module) -> None:

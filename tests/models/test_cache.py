@@ -1,26 +1,34 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
-from models.cache import Chunk, KeyValueCache, Sharing
-from models.config import CacheShape
+from models.cache import CacheShape, Extension, KeyValueCache
+from models.interface import Sharing, StateSize
 
 SHAPE = CacheShape(layers=2, heads=3, head_width=4, cross=True)
+SIZE = StateSize(slots=4, length=8, source_length=5)
 
 
 def make() -> KeyValueCache:
-    return KeyValueCache.allocate(SHAPE, slots=4, length=8, source_length=5)
+    return KeyValueCache.allocate(SHAPE, SIZE)
 
 
-def test_the_computed_size_is_the_allocated_size() -> None:
-    assert make().nbytes == KeyValueCache.size_in_bytes(SHAPE, slots=4, length=8, source_length=5)
-    half = KeyValueCache.allocate(SHAPE, slots=4, length=8, source_length=5, dtype=torch.bfloat16)
-    assert half.nbytes * 2 == make().nbytes
+def test_the_size_is_known_without_allocating() -> None:
+    assert make().nbytes == 2 * 2 * 4 * 3 * (8 + 1 + 5) * 4 * 4, "keys and values, scrap column and memory, float32"
+    assert KeyValueCache.allocate(SHAPE, replace(SIZE, device="meta")).nbytes == make().nbytes
+    assert KeyValueCache.allocate(SHAPE, replace(SIZE, dtype=torch.bfloat16)).nbytes * 2 == make().nbytes
+
+
+def test_without_cross_attention_there_is_no_room_for_a_source() -> None:
+    cache = KeyValueCache.allocate(replace(SHAPE, cross=False), SIZE)
+    assert (cache.source_length, cache.memory_kv.nbytes) == (0, 0)
 
 
 def test_a_classifiers_cache_takes_no_memory() -> None:
     shape = CacheShape(layers=0, heads=3, head_width=4)
-    assert KeyValueCache.allocate(shape, slots=1000, length=1000).nbytes == 0
+    assert KeyValueCache.allocate(shape, StateSize(slots=1000, length=1000)).nbytes == 0
 
 
 def test_a_window_is_a_view_of_the_same_memory() -> None:
@@ -72,12 +80,15 @@ def test_rows_that_share_a_memory_row_are_gathered_there_and_find_their_own_agai
     assert torch.equal(sharing.scatter(sharing.gather(x)), x)
 
 
-def test_a_chunk_attends_to_what_its_slot_holds_and_to_itself() -> None:
-    chunk = Chunk.of(torch.tensor([1, 3]), torch.tensor([2, 0]), torch.tensor([2, 1]), tokens=2)
-    assert chunk.length == 4
-    assert chunk.positions_BT.tolist() == [[2, 3], [0, 1]]
-    assert chunk.columns_BT.tolist() == [[3, 4], [1, 0]], "padding goes to the scrap column"
-    assert chunk.mask[:, 0].int().tolist() == [[[0, 1, 1, 1, 0], [0, 1, 1, 1, 1]], [[0, 1, 0, 0, 0], [0, 1, 1, 0, 0]]]
+def test_tokens_that_go_on_attend_to_what_their_slot_holds_and_to_themselves() -> None:
+    extension = Extension.of(torch.tensor([1, 3]), torch.tensor([2, 0]), torch.tensor([2, 1]), tokens=2)
+    assert extension.length == 4
+    assert extension.positions_BT.tolist() == [[2, 3], [0, 1]]
+    assert extension.columns_BT.tolist() == [[3, 4], [1, 0]], "padding goes to the scrap column"
+    assert extension.mask[:, 0].int().tolist() == [
+        [[0, 1, 1, 1, 0], [0, 1, 1, 1, 1]],
+        [[0, 1, 0, 0, 0], [0, 1, 1, 0, 0]],
+    ]
 
 
 def test_the_memory_mask_never_hides_everything() -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from models.architectures import config_from_dict
-from models.config import BertConfig, Config, ConfigError, GPTConfig, Seq2SeqConfig
+from models.config import BertConfig, Capabilities, Config, ConfigError, GPTConfig, Seq2SeqConfig
 from tests.models.tiny import BERTS, CONFIGS
 
 
@@ -45,6 +45,15 @@ def test_an_impossible_value_is_quoted_with_its_limit(change: dict, message: str
 
 def test_a_slot_holds_what_its_architecture_needs() -> None:
     shape = {"vocab_size": 9, "width": 4, "heads": 2, "feedforward": 8}
-    assert Seq2SeqConfig(encoder_layers=1, decoder_layers=3, **shape).cache_shape.prefilled(7) == 1
-    assert GPTConfig(layers=3, **shape).cache_shape.prefilled(7) == 7
-    assert BertConfig(layers=3, **shape).cache_shape.layers == 0
+    translator = Seq2SeqConfig(encoder_layers=1, decoder_layers=3, **shape).capabilities
+    assert (translator.prefilled(7), translator.prefilled(7, 2), translator.shared_positions) == (1, 3, False)
+    generator = GPTConfig(layers=3, **shape).capabilities
+    assert (generator.prefilled(7), generator.memory, generator.shared_positions) == (7, False, True)
+    classifier = BertConfig(layers=3, **shape).capabilities
+    assert (classifier.decodes, classifier.grows, classifier.shared_positions) == (False, False, False)
+
+
+def test_capabilities_that_contradict_each_other_are_our_own_bug() -> None:
+    for wrong in ({"prefix_reuse": True}, {"memory": True, "prompt_in_pieces": True}):
+        with pytest.raises(AssertionError):
+            Capabilities(**wrong)

@@ -8,6 +8,7 @@ import torch
 from models.checkpoint import load
 from models.config import ConfigError
 from models.ensemble import Ensemble, together
+from models.interface import StateSize
 from tests import checkpoints
 from tests.models.tiny import CONFIGS, built, ensemble, prompts_of, teacher_forced
 
@@ -33,7 +34,8 @@ def test_checkpoints_answer_as_one_where_their_vocabularies_are_one(tmp_path) ->
     one, other = load(tmp_path / "1"), load(tmp_path / "2")
     assert together([one]) is one
     both = together([one, other])
-    assert both.config.cache_shape.layers == 2 * one.config.cache_shape.layers
+    size = StateSize(slots=2, length=9, source_length=5)
+    assert both.model.new_state(size).nbytes == 2 * one.model.new_state(size).nbytes
     assert both.manifest == one.manifest
     checkpoints.generator(tmp_path / "3")
     with pytest.raises(ConfigError, match="architecture seq2seq"):

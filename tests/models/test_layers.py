@@ -1,16 +1,29 @@
 from __future__ import annotations
 
+import pytest
 import torch
+from torch import nn
 
-from models.layers import EncoderLayer, FeedForward, gelu_tanh
-from tests.models.tiny import BERTS
+from models.attention import CrossAttention, SelfAttention
+from models.layers import (
+    DecoderLayer,
+    EncoderLayer,
+    FeedForward,
+    GatedFeedForward,
+    Sinusoids,
+    TokenEmbedding,
+    activation,
+    gelu_tanh,
+    sinusoids,
+)
+from models.parts import parts_of
 
 
-def test_a_long_prefill_through_the_feed_forward_layer_equals_its_rows() -> None:
+@pytest.mark.parametrize("kind", [FeedForward, GatedFeedForward])
+def test_a_long_prefill_through_the_feed_forward_layer_equals_its_rows(kind: type[FeedForward]) -> None:
     torch.manual_seed(0)
-    config = BERTS["bert-post"]
-    layer = FeedForward(config, config.activation)
-    x = torch.randn(3, 700, config.width)
+    layer = kind(32, 48, activation("gelu"))
+    x = torch.randn(3, 700, 32)
     whole = layer(x)  # with gradients it is one piece
     with torch.inference_mode():
         torch.testing.assert_close(layer(x), whole, atol=1e-6, rtol=1e-5)
@@ -19,10 +32,13 @@ def test_a_long_prefill_through_the_feed_forward_layer_equals_its_rows() -> None
 
 def test_dropout_acts_in_training_alone() -> None:
     torch.manual_seed(0)
-    config = BERTS["bert-post"]
-    layer = EncoderLayer(config, config.activation)
-    layer.dropout.p = 0.5
-    x, mask = torch.randn(2, 5, config.width), torch.ones(2, 1, 1, 5, dtype=torch.bool)
+    layer = EncoderLayer(
+        self_attention=SelfAttention(32, 4),
+        feedforward=FeedForward(32, 48, activation("relu")),
+        norm=lambda: nn.LayerNorm(32),
+        dropout=0.5,
+    )
+    x, mask = torch.randn(2, 5, 32), torch.ones(2, 1, 1, 5, dtype=torch.bool)
     assert not torch.equal(layer(x, mask), layer(x, mask))
     layer.eval()
     assert torch.equal(layer(x, mask), layer(x, mask))
@@ -33,3 +49,67 @@ def test_gelu_written_out_is_torchs_own_also_far_from_zero() -> None:
     with torch.no_grad():
         torch.testing.assert_close(gelu_tanh(x), torch.nn.functional.gelu(x, approximate="tanh"), atol=1e-6, rtol=1e-5)
     assert gelu_tanh(x.requires_grad_()).grad_fn is not None
+
+
+def test_the_gate_decides_how_much_of_the_other_projection_passes() -> None:
+    """Equation 6 of Shazeer 2020, with SiLU (Swish with beta 1) for the activation."""
+    torch.manual_seed(0)
+    layer, x = GatedFeedForward(8, 12, activation("silu"), bias=False), torch.randn(5, 8)
+    gate, up, down = layer.inner.weight[:12], layer.inner.weight[12:], layer.outer.weight
+    expected = ((x @ gate.T) * torch.sigmoid(x @ gate.T) * (x @ up.T)) @ down.T
+    torch.testing.assert_close(layer(x), expected, atol=1e-6, rtol=1e-5)
+
+
+def test_the_root_mean_square_norm_is_the_papers_formula() -> None:
+    """Equation 4 of Zhang and Sennrich 2019; `nn.RMSNorm` is given to layers as it is."""
+    torch.manual_seed(0)
+    norm, x = nn.RMSNorm(8, eps=1e-5), torch.randn(3, 8)
+    norm.weight.data.uniform_()
+    torch.testing.assert_close(norm(x), x / (x.square().mean(dim=1, keepdim=True) + 1e-5).sqrt() * norm.weight)
+
+
+def test_a_layer_has_the_norms_and_the_attention_that_it_is_given() -> None:
+    layer = DecoderLayer(
+        self_attention=SelfAttention(8, 2),
+        cross_attention=CrossAttention(8, 2),
+        feedforward=GatedFeedForward(8, 12, activation("silu")),
+        norm=lambda: nn.RMSNorm(8),
+    )
+    norms = [layer.self_norm, layer.cross_norm, layer.feedforward_norm]
+    assert len({id(norm) for norm in norms}) == 3
+    assert all(isinstance(norm, nn.RMSNorm) for norm in norms)
+    assert len(list(parts_of(layer))) == 3
+
+
+def test_positions_are_learned_fixed_or_left_to_attention() -> None:
+    tokens, positions = torch.tensor([[5, 6]]), torch.tensor([[2, 0]])
+    learned = nn.Embedding(9, 4)
+    for given, added in ((learned, learned.weight), (Sinusoids(9, 4), sinusoids(9, 4)), (None, torch.zeros(9, 4))):
+        embedding = TokenEmbedding(10, 4, pad_id=0, positions=given, scale=3.0)
+        expected = embedding.token.weight[tokens] * 3 + added[positions]
+        torch.testing.assert_close(embedding(tokens, positions), expected)
+    assert "position.weight" not in TokenEmbedding(10, 4, pad_id=0, positions=Sinusoids(9, 4)).state_dict()
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_the_projection_onto_the_vocabulary_is_replaced_where_serving_computes_it(tied: bool) -> None:
+    for serves in (True, False):
+        embedding = TokenEmbedding(10, 4, pad_id=0, positions=None, tied=tied, serves_logits=serves)
+        before, x, made = embedding.logits(torch.ones(4)), torch.ones(4), []
+
+        def make(weight: torch.Tensor, bias: torch.Tensor | None, made: list = made) -> nn.Module:
+            made.append(bias)
+            return _Linear(weight)
+
+        embedding.replace_linears(make)
+        assert made == ([None] if serves else [])
+        assert torch.equal(embedding.logits(x), before)
+
+
+class _Linear(nn.Module):
+    def __init__(self, weight: torch.Tensor) -> None:
+        super().__init__()
+        self.weight = weight
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x @ self.weight.T

@@ -13,7 +13,7 @@ from models.lora import attach, freeze_all_but_adapters, merge
 from models.registry import Registry
 from tests import checkpoints
 from tests.checkpoints import EVERYTHING, beside, shaken
-from tests.models.tiny import BERTS, CONFIGS, built, cache_for, prompts_of, teacher_forced
+from tests.models.tiny import BERTS, CONFIGS, built, prompts_of, state_for, teacher_forced
 
 MODELS = {**CONFIGS, **BERTS}
 
@@ -72,7 +72,7 @@ def test_prefill_and_decode_go_through_the_adapters() -> None:
     model = built(config)
     attach(model, EVERYTHING)
     shaken(model)
-    cache, prompts, said = cache_for(config), prompts_of(6), [7, 8]
+    cache, prompts, said = state_for(model), prompts_of(6), [7, 8]
     expected = teacher_forced(model, prompts, said)
     found = [model.prefill(prompts, torch.tensor([0]), cache)]
     for place, token in enumerate(said, start=1):

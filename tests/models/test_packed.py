@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from models.cache import KeyValueCache
 from models.config import Config, GPTConfig
+from models.interface import StateSize
 from models.packed import PackedLinear, pack, packing_supported
-from tests.models.tiny import BERTS, CONFIGS, built, cache_for, prompts_of
+from tests.models.tiny import BERTS, CONFIGS, built, prompts_of, state_for
 
 CPU = torch.device("cpu")
 pytestmark = pytest.mark.skipif(not packing_supported(CPU, torch.float32), reason="this build of torch has no oneDNN")
@@ -51,7 +51,7 @@ def test_a_row_gets_the_same_numbers_alone_and_beside_any_neighbours(inputs: int
 def test_a_decode_step_gives_the_same_numbers_alone_and_batched_in_any_window() -> None:
     config = GPTConfig(vocab_size=300, width=128, heads=4, feedforward=512, layers=3, context=128, activation="relu")
     model = pack(built(config))
-    cache = KeyValueCache.allocate(config.cache_shape, slots=12, length=100)
+    cache = model.new_state(StateSize(slots=12, length=100))
     cache.slots_kv.normal_()
     tokens, positions = torch.arange(12), torch.arange(12) + 10
     alone = model.decode(tokens[:1], positions[:1], cache.window(1, 32))[0]
@@ -65,6 +65,6 @@ def test_a_decode_step_gives_the_same_numbers_alone_and_batched_in_any_window() 
 def test_a_packed_model_answers_as_before(config: Config) -> None:
     model = built(config)
     prompts, slots = prompts_of(3, 9, 1), torch.tensor([0, 1, 2])
-    before = model.prefill(prompts, slots, cache_for(config))
-    torch.testing.assert_close(pack(model).prefill(prompts, slots, cache_for(config)), before, atol=1e-5, rtol=1e-5)
+    before = model.prefill(prompts, slots, state_for(model))
+    torch.testing.assert_close(pack(model).prefill(prompts, slots, state_for(model)), before, atol=1e-5, rtol=1e-5)
     assert any(isinstance(module, PackedLinear) for module in model.modules())

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from models.cache import KeyValueCache
+from models.interface import StateSize
 from models.precision import convert, resolve_device, resolve_precision
 from tests.models.tiny import BERTS, CONFIGS, built, prompts_of
 
@@ -71,7 +71,7 @@ def test_a_model_answers_in_what_auto_chooses_on_this_machine(name: str) -> None
     config = (CONFIGS | BERTS)[name]
     precision, _ = resolve_precision("auto", CPU)
     model, dtype = convert(built(config), precision, CPU)
-    cache = KeyValueCache.allocate(config.cache_shape, slots=2, length=24, source_length=24, dtype=dtype)
+    cache = model.new_state(StateSize(slots=2, length=24, source_length=24, dtype=dtype))
     with torch.inference_mode():
         logits_BV = model.prefill(prompts_of(5, 7), torch.tensor([0, 1]), cache)
     assert logits_BV.isfinite().all()

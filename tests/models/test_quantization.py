@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from models.cache import KeyValueCache
 from models.config import Config, GPTConfig
+from models.interface import StateSize
 from models.quantization import Int8Linear, int8_supported, quantize
-from tests.models.tiny import BERTS, CONFIGS, built, cache_for, prompts_of, row_of
+from tests.models.tiny import BERTS, CONFIGS, built, prompts_of, row_of, state_for
 
 CPU = torch.device("cpu")
 pytestmark = pytest.mark.skipif(not int8_supported(CPU), reason="this CPU has no VNNI instructions")
@@ -96,13 +96,13 @@ def test_a_quantized_model_stays_close_and_alone_equals_batched(config: Config) 
     model = built(config)
     quantized = quantize(copy.deepcopy(model))
     prompts, slots = prompts_of(3, 9, 1), torch.tensor([0, 1, 2])
-    exact = model.prefill(prompts, slots, cache_for(config))
-    got = quantized.prefill(prompts, slots, cache_for(config))
+    exact = model.prefill(prompts, slots, state_for(model))
+    got = quantized.prefill(prompts, slots, state_for(quantized))
     assert not torch.equal(got, exact)
     error = (got - exact).norm() / exact.norm()
     assert error < 0.1, error
     for row in range(3):
-        alone = quantized.prefill(row_of(prompts, row), torch.tensor([0]), cache_for(config))[0]
+        alone = quantized.prefill(row_of(prompts, row), torch.tensor([0]), state_for(quantized))[0]
         torch.testing.assert_close(alone, got[row], atol=2e-2, rtol=2e-2)
 
 
@@ -110,7 +110,7 @@ def test_a_quantized_model_stays_close_and_alone_equals_batched(config: Config) 
 def test_a_decode_step_gives_the_same_numbers_alone_and_batched_in_any_window() -> None:
     config = GPTConfig(vocab_size=300, width=128, heads=4, feedforward=512, layers=3, context=128)
     model = quantize(built(config))
-    cache = KeyValueCache.allocate(config.cache_shape, slots=12, length=100)
+    cache = model.new_state(StateSize(slots=12, length=100))
     cache.slots_kv.normal_()
     tokens, positions = torch.arange(12), torch.arange(12) + 10
     alone = model.decode(tokens[:1], positions[:1], cache.window(1, 32))[0]

@@ -8,10 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from models.architectures import build
-from models.cache import KeyValueCache
 from models.config import BertConfig, Config, GPTConfig, Seq2SeqConfig
 from models.ensemble import Ensemble
-from models.interface import CausalBatch, Prompts, Seq2SeqBatch
+from models.interface import CausalBatch, Prompts, Seq2SeqBatch, State, StateSize
 
 CONFIGS: dict[str, Config] = {
     f"seq2seq-{norm}-{positions}-{'tied' if tied else 'untied'}": Seq2SeqConfig(
@@ -35,10 +34,13 @@ BERTS: dict[str, BertConfig] = {
 def built(config: Config, seed: int = 0) -> nn.Module:
     """Random weights large enough that different inputs give clearly different outputs."""
     torch.manual_seed(seed)
-    model = build(config).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.1)
+    return roughened(build(config)).eval()
+
+
+@torch.no_grad()
+def roughened(model: nn.Module) -> nn.Module:
+    for parameter in model.parameters():
+        parameter.add_(torch.randn_like(parameter) * 0.1)
     return model
 
 
@@ -49,8 +51,8 @@ def ensemble() -> Ensemble:
     return Ensemble([built(shallow, 0), built(replace(shallow, decoder_layers=3), 1)]).eval()
 
 
-def cache_for(config: Config, slots: int = 6) -> KeyValueCache:
-    return KeyValueCache.allocate(config.cache_shape, slots=slots, length=24, source_length=24)
+def state_for(model: nn.Module, slots: int = 6) -> State:
+    return model.new_state(StateSize(slots=slots, length=24, source_length=24))
 
 
 def prompts_of(*lengths: int, vocab: int = 61, seed: int = 1) -> Prompts:

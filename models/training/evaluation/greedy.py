@@ -10,8 +10,7 @@ from typing import Any
 
 import torch
 
-from models.cache import KeyValueCache
-from models.interface import Prompts
+from models.interface import Prompts, StateSize
 
 _ROWS = 64  # of a batch
 
@@ -34,20 +33,15 @@ def continuations(model: Any, prompts: Sequence[Sequence[int]], limits: Sequence
 
 def _batch(model: Any, prompts: Sequence[Sequence[int]], limits: Sequence[int]) -> list[list[int]]:
     config, device = model.config, next(model.parameters()).device
-    shape, lengths = config.cache_shape, [len(prompt) for prompt in prompts]
+    lengths = [len(prompt) for prompt in prompts]
     tokens_BS = torch.full((len(prompts), max(lengths)), config.pad_id)
     for row, prompt in enumerate(prompts):
         tokens_BS[row, : len(prompt)] = torch.tensor(prompt)
-    positions = [shape.prefilled(length) for length in lengths]
-    cache = KeyValueCache.allocate(
-        shape,
-        slots=len(prompts),
-        length=max(position + limit for position, limit in zip(positions, limits, strict=True)),
-        source_length=max(lengths) if shape.cross else 0,
-        device=device,
-    )
+    positions = [config.capabilities.prefilled(length) for length in lengths]
+    longest = max(position + limit for position, limit in zip(positions, limits, strict=True))
+    state = model.new_state(StateSize(slots=len(prompts), length=longest, source_length=max(lengths), device=device))
     read = Prompts(tokens_BS=tokens_BS.to(device), lengths_B=torch.tensor(lengths, device=device))
-    best_B = model.prefill(read, cache.rows_B, cache).argmax(dim=1)
+    best_B = model.prefill(read, torch.arange(len(prompts), device=device), state).argmax(dim=1)
     answers: list[list[int]] = [[] for _ in prompts]
     running = [limit > 0 for limit in limits]
     while True:
@@ -59,5 +53,5 @@ def _batch(model: Any, prompts: Sequence[Sequence[int]], limits: Sequence[int]) 
             return answers
         # Rows that have ended are padding, at position -1.
         places = [position if alive else -1 for position, alive in zip(positions, running, strict=True)]
-        best_B = model.decode(best_B, torch.tensor(places, device=device), cache).argmax(dim=1)
+        best_B = model.decode(best_B, torch.tensor(places, device=device), state).argmax(dim=1)
         positions = [position + 1 for position in positions]

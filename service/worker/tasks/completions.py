@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from models.checkpoint import Checkpoint
+from models.config import AutoregressiveConfig
 from models.tokenizer import Tokenizer
 from service.engine.engine import Output
 from service.engine.sequence import SequenceSpec
@@ -42,11 +43,12 @@ class Completing:
     def common(checkpoint: Checkpoint, limits: Limits) -> dict[str, Any]:
         """The fields of every such task."""
         config = checkpoint.config
+        assert isinstance(config, AutoregressiveConfig), f"{checkpoint.manifest.task} is for models that write"
         return {
             "tokenizer": checkpoint.tokenizer,
             "limits": limits,
             "version": checkpoint.manifest.reference,
-            "end_id": config.end_id,  # type: ignore[union-attr]  # every decoder has one
+            "end_id": config.end_id,
             "vocabulary": config.vocab_size,
         }
 

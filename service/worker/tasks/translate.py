@@ -21,15 +21,14 @@ class Translate(Completing):
     REQUEST: ClassVar[type[Request]] = TranslateRequest
 
     language_pairs: tuple[tuple[str, str], ...]
-    layers: int  # of the decoder, with attention to the source
+    layers: int  # of the decoder, that can be asked for their attention to the source
 
     @classmethod
     def of(cls, checkpoint: Checkpoint, limits: Limits) -> Self:
-        shape = checkpoint.config.cache_shape
         return cls(
             **cls.common(checkpoint, limits),
             language_pairs=tuple((source, target) for source, target in checkpoint.manifest.language_pairs),
-            layers=shape.layers if shape.cross else 0,
+            layers=checkpoint.config.capabilities.alignment_layers,
         )
 
     def texts(self, request: TranslateRequest) -> dict[str, str]:

@@ -11,9 +11,8 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from loadtests.peers import transformers_export
-from models.cache import KeyValueCache
 from models.config import GPTConfig, Seq2SeqConfig
-from models.interface import Seq2SeqBatch
+from models.interface import Seq2SeqBatch, StateSize
 from service.engine.beams import Beams, BeamSearch
 from service.engine.engine import Engine
 from service.engine.runner import Runner
@@ -115,10 +114,9 @@ def reference(
 
 
 def engine_for(model: nn.Module, slots: int) -> Engine:
-    shape = model.config.cache_shape
-    cache = KeyValueCache.allocate(shape, slots=slots, length=23, source_length=12)
-    runner = Runner(model, cache, device=torch.device("cpu"), pad_id=0)
-    return Engine(runner, Scheduler(slots=slots, prefill_tokens=40, chunked=not shape.cross), shape)
+    state = model.new_state(StateSize(slots=slots, length=23, source_length=12))
+    runner = Runner(model, state, device=torch.device("cpu"))
+    return Engine(runner, Scheduler(slots=slots, prefill_tokens=40, chunked=runner.capabilities.prompt_in_pieces))
 
 
 @pytest.mark.parametrize("name", MODELS)

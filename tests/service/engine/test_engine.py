@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from models.cache import KeyValueCache
 from models.checkpoint import Checkpoint
+from models.interface import StateSize
 from models.quantization import int8_supported, quantize
 from service.engine.beams import Beams
 from service.engine.engine import Engine, Output
@@ -47,13 +47,12 @@ def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
 def engine_for(
     checkpoint: Checkpoint, slots: int = 4, prefill_tokens: int = 64, prefix_slots: int = 0
 ) -> tuple[Engine, Recorder]:
-    config, recorder = checkpoint.config, Recorder()
-    shape = config.cache_shape
-    cache = KeyValueCache.allocate(shape, slots=slots + prefix_slots, length=63, source_length=48)
-    runner = Runner(checkpoint.model, cache, device=torch.device("cpu"), pad_id=0)
-    prefixes = PrefixStore(range(slots, slots + prefix_slots))
-    scheduler = Scheduler(slots=slots, prefill_tokens=prefill_tokens, chunked=not shape.cross, prefixes=prefixes)
-    return Engine(runner, scheduler, shape, recorder), recorder
+    can, recorder = checkpoint.config.capabilities, Recorder()
+    state = checkpoint.model.new_state(StateSize(slots=slots + prefix_slots, length=63, source_length=48))
+    runner = Runner(checkpoint.model, state, device=torch.device("cpu"))
+    prefixes = PrefixStore(range(slots, slots + prefix_slots)) if can.prefix_reuse else None
+    scheduler = Scheduler(slots=slots, prefill_tokens=prefill_tokens, chunked=can.prompt_in_pieces, prefixes=prefixes)
+    return Engine(runner, scheduler, recorder), recorder
 
 
 def sequence(name: int, greedy: bool = True, max_new_tokens: int | None = None, **fields: Any) -> Sequence:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.cache import KeyValueCache
+from models.interface import StateSize
 from service.engine.beams import Beams
 from service.engine.engine import Engine
 from service.engine.runner import Runner
@@ -31,10 +31,9 @@ def run_again(run: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
 
 
 def engine_for(model: nn.Module, device: torch.device) -> Engine:
-    shape = model.config.cache_shape
-    cache = KeyValueCache.allocate(shape, slots=10, length=23, source_length=20, device=device)
-    runner = Runner(model, cache, device=device, pad_id=0)
-    return Engine(runner, Scheduler(slots=10, prefill_tokens=16, chunked=not shape.cross), shape)
+    state = model.new_state(StateSize(slots=10, length=23, source_length=20, device=device))
+    runner = Runner(model, state, device=device)
+    return Engine(runner, Scheduler(slots=10, prefill_tokens=16, chunked=runner.capabilities.prompt_in_pieces))
 
 
 def answers(engine: Engine) -> list[list[int]]:
@@ -62,7 +61,7 @@ def answers(engine: Engine) -> list[list[int]]:
 def test_recorded_steps_give_the_tokens_of_eager_ones(name: str) -> None:
     eager, recorded = (engine_for(built(CONFIGS[name]), CPU) for _ in range(2))
     runner = recorded.runner
-    step = GraphStep(runner.model, runner.cache, CPU, run_again)
+    step = GraphStep(runner.model, runner.state, CPU, run_again)
     runner._step = step
     assert answers(recorded) == answers(eager)
     assert 1 < len(step._graphs) < 20, "few shapes, each recorded once"
@@ -73,16 +72,16 @@ def test_recorded_steps_give_the_tokens_of_eager_ones(name: str) -> None:
 def test_cuda_graphs_give_the_tokens_of_eager_steps(name: str) -> None:
     device = torch.device("cuda")
     eager, captured = (engine_for(built(CONFIGS[name]).to(device), device) for _ in range(2))
-    eager.runner._step = EagerStep(eager.runner.model, eager.runner.cache, device)
+    eager.runner._step = EagerStep(eager.runner.model, eager.runner.state, device)
     assert isinstance(captured.runner._step, GraphStep)
     assert answers(captured) == answers(eager)
 
 
 @pytest.mark.parametrize("kind", [EagerStep, GraphStep])
 def test_a_shape_is_rounded_up_and_stays_within_the_cache(kind: type) -> None:
-    shape = CONFIGS["seq2seq-pre-sinusoidal-tied"].cache_shape
-    cache = KeyValueCache.allocate(shape, slots=13, length=100, source_length=40)
-    step = EagerStep(None, cache, CPU) if kind is EagerStep else GraphStep(None, cache, CPU, run_again)
+    model = built(CONFIGS["seq2seq-pre-sinusoidal-tied"])
+    state = model.new_state(StateSize(slots=13, length=100, source_length=40))
+    step = EagerStep(model, state, CPU) if kind is EagerStep else GraphStep(model, state, CPU, run_again)
     for rows in range(1, 14):
         for length, source in ((1, 1), (33, 17), (100, 40)):
             asked = StepShape(rows=rows, length=length, source=source, memories=rows, width=1)

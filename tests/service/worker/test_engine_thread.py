@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator, Callable, Sized
 import pytest
 import torch
 
-from models.cache import KeyValueCache
 from models.checkpoint import Checkpoint
+from models.interface import StateSize
 from service.engine.beams import Beams
 from service.engine.engine import Engine, Output
 from service.engine.runner import Runner
@@ -54,10 +54,9 @@ class Stand:
         max_waiting_tokens: int = 1000,
         expected: Sized = (),
     ) -> None:
-        shape = made.config.cache_shape
-        cache = KeyValueCache.allocate(shape, slots=slots, length=63)
-        runner = Runner(made.model, cache, device=torch.device("cpu"), pad_id=0)
-        self.gated = Gated(runner, Scheduler(slots=slots, prefill_tokens=64), shape, self)
+        state = made.model.new_state(StateSize(slots=slots, length=63))
+        runner = Runner(made.model, state, device=torch.device("cpu"))
+        self.gated = Gated(runner, Scheduler(slots=slots, prefill_tokens=64), self)
         self.engine = EngineThread(
             self.gated, max_waiting=max_waiting, max_waiting_tokens=max_waiting_tokens, expected=expected
         )

@@ -39,7 +39,7 @@ def test_the_computed_size_of_the_cache_is_what_is_allocated(
 ) -> None:
     caplog.set_level(logging.INFO)
     loaded = Loaded.of("it", checkpoint, EngineOptions(**options))
-    cache = loaded.layout.allocate(loaded.device)
+    cache = loaded.layout.allocate()
     assert loaded.info.kv_cache_bytes == loaded.layout.nbytes == cache.nbytes
     assert (cache.nbytes > 0) == (loaded.info.task != "classify")
     assert f"key/value cache {cache.nbytes / 2**20:.1f} MiB" in caplog.text
@@ -79,7 +79,7 @@ def test_prefixes_are_kept_in_slots_of_their_own_where_a_prompt_is_part_of_the_t
         for number in (2, 0)
     )
     is_generator = checkpoint.manifest.task == "generate"
-    assert (with_.slots, without.slots) == (6 if is_generator else 4, 4)
+    assert (with_.size.slots, without.size.slots) == (6 if is_generator else 4, 4)
     assert with_.nbytes * 4 == without.nbytes * (6 if is_generator else 4)
 
 

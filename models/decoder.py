@@ -1,0 +1,71 @@
+"""What every decoder-only model does: how a text is read, in one pass or in pieces, and gone on with.
+
+A slot holds the self-attention keys and values of prompt and continuation. Shapes: B rows, T tokens, C width,
+V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from torch import Tensor, nn
+
+from models.cache import CacheShape, Extension, KeyValueCache
+from models.config import DecoderConfig
+from models.interface import CausalBatch, Prompts, StateSize
+from models.layers import DecoderLayer, Stack, TokenEmbedding, last_tokens
+
+
+class Decoder(nn.Module):
+    """An embedding, layers and a norm, which an architecture gives it."""
+
+    def __init__(
+        self, config: DecoderConfig, *, embedding: TokenEmbedding, layers: Iterable[DecoderLayer], norm: nn.Module
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.embedding = embedding
+        self.layers: Stack[DecoderLayer] = Stack(layers)
+        self.norm = norm
+
+    def new_state(self, size: StateSize) -> KeyValueCache:
+        attention = next(iter(self.layers)).self_attention
+        shape = CacheShape(layers=len(self.layers), heads=attention.kv_heads, head_width=attention.head_width)
+        return KeyValueCache.allocate(shape, size)
+
+    def forward(self, batch: CausalBatch) -> Tensor:
+        """Logits [B, T, V] of the next token at each position."""
+        return self.logits(self.hidden(batch))
+
+    def hidden(self, batch: CausalBatch) -> Tensor:
+        """[B, T, C]: what `logits` projects; training projects only the positions that count."""
+        x_BTC = self.embedding.sequence(batch.tokens_BT)
+        for layer in self.layers:
+            x_BTC = layer(x_BTC)
+        return self.norm(x_BTC)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        return self.embedding.logits(hidden)
+
+    def prefill(
+        self, prompts: Prompts, slots_B: Tensor, cache: KeyValueCache, memories_B: Tensor | None = None
+    ) -> Tensor:
+        """One causal pass over the prompts, or over a piece of each that goes on where the slot's last one ended."""
+        if prompts.starts_B is None:
+            x_BTC = self.embedding.sequence(prompts.tokens_BS)
+            for index, layer in enumerate(self.layers):  # padding comes after every real token: none attends to it
+                x_BTC = layer.prefill(x_BTC, index, slots_B, cache)
+        else:
+            extension = Extension.of(slots_B, prompts.starts_B, prompts.lengths_B, prompts.tokens_BS.shape[1])
+            x_BTC = self.embedding(prompts.tokens_BS, extension.positions_BT)
+            for index, layer in enumerate(self.layers):
+                x_BTC = layer.extend(x_BTC, index, extension, cache)
+        return self.logits(self.norm(last_tokens(x_BTC, prompts.lengths_B)[:, 0]))
+
+    def decode(self, tokens_B: Tensor, positions_B: Tensor, cache: KeyValueCache) -> Tensor:
+        """One token a row, at its position counted from the start of the prompt."""
+        mask = cache.step_mask(positions_B)
+        x_BC = self.embedding(tokens_B, positions_B)
+        for index, layer in enumerate(self.layers):
+            x_BC = layer.decode(x_BC, index, positions_B, mask, cache)
+        return self.logits(self.norm(x_BC))

@@ -1,0 +1,45 @@
+"""The layers of the first Transformers, assembled: multi-head attention and a plain feed-forward layer with biases,
+LayerNorm, and position vectors that are added to those of the tokens."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from models.attention import CrossAttention, SelfAttention
+from models.config import Activation, Positions, TransformerConfig
+from models.layers import DecoderLayer, EncoderLayer, FeedForward, Sinusoids, activation
+
+
+def encoder_layer(config: TransformerConfig, name: Activation) -> EncoderLayer:
+    return EncoderLayer(
+        self_attention=SelfAttention(config.width, config.heads, dropout=config.dropout),
+        feedforward=FeedForward(config.width, config.feedforward, activation(name)),
+        norm=lambda: layer_norm(config),
+        norm_first=config.norm == "pre",
+        dropout=config.dropout,
+    )
+
+
+def decoder_layer(config: TransformerConfig, name: Activation, *, cross: bool) -> DecoderLayer:
+    """`cross`: with attention to an encoder's output."""
+    return DecoderLayer(
+        self_attention=SelfAttention(config.width, config.heads, dropout=config.dropout),
+        feedforward=FeedForward(config.width, config.feedforward, activation(name)),
+        cross_attention=CrossAttention(config.width, config.heads, dropout=config.dropout) if cross else None,
+        norm=lambda: layer_norm(config),
+        norm_first=config.norm == "pre",
+        dropout=config.dropout,
+    )
+
+
+def layer_norm(config: TransformerConfig) -> nn.LayerNorm:
+    return nn.LayerNorm(config.width, eps=config.norm_epsilon)
+
+
+def final_norm(config: TransformerConfig) -> nn.Module:
+    """Pre-norm stacks end in a norm of their own; post-norm layers already do."""
+    return layer_norm(config) if config.norm == "pre" else nn.Identity()
+
+
+def position_vectors(kind: Positions, positions: int, width: int) -> nn.Embedding | Sinusoids:
+    return nn.Embedding(positions, width) if kind == "learned" else Sinusoids(positions, width)
