@@ -117,12 +117,11 @@ class Manifest:
         return self.task not in ONLY_TRAINED
 
     def check_served(self, called: str = "") -> None:
-        """Raises ValueError for a model that answers no requests; the message calls it `called`, or by version."""
+        """Raises ValueError for a model to be fine-tuned first. The message calls it `called`, or by version."""
         if not self.is_served:
             raise ValueError(
-                f"{called or self.reference} is a pre-trained encoder, which answers no requests: "
-                "fine-tune it with a recipe of the task classify that has start: "
-                f"{self.name}, and serve what comes of it"
+                f"{called or self.reference} is a pre-trained encoder: fine-tune it with a recipe of the task classify "
+                f"that has start: {self.name}, and serve what comes of it"
             )
 
     @property

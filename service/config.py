@@ -18,7 +18,7 @@ from pydantic_settings import (
     YamlConfigSettingsSource,
 )
 
-from service.messages import Task
+from service.messages import TASKS, Task
 from service.options import EngineOptions, Positive
 
 PREFIX, NESTED = "TRIPTYCH_", "__"
@@ -50,8 +50,8 @@ class ModelSettings(EngineOptions):
     threads: Positive | None = None  # torch threads of a replica; None: its share of the node, see `threads_of`
 
     def check_task(self, name: str, made_for: str) -> None:
-        """That the checkpoint of the model called `name` is made for its task. Raises ValueError."""
-        if made_for != self.task:
+        """That the checkpoint of the model called `name` can be served for its task. Raises ValueError."""
+        if made_for not in TASKS[self.task].made_for:
             raise ValueError(f"{name}: the settings say task {self.task}, but {self.checkpoint} is made to {made_for}")
 
     @model_validator(mode="after")

@@ -15,6 +15,8 @@ from models.config import BertConfig, Config, GPTConfig, LoraConfig, Seq2SeqConf
 from models.lora import LowRank, attach, freeze_all_but_adapters
 from models.registry import Registry
 from models.tokenizer import SPECIAL_TOKENS, Tokenizer, train_byte_bpe, train_wordpiece
+from service.worker.tasks import task_for
+from service.worker.tasks.task import Limits, WorkerTask
 
 TEXTS = [
     "Je suis fatigué.", "Où est la gare ?", "I am tired.", "Where is the station?", "나는 피곤하다.", "역이 어디예요?",
@@ -51,6 +53,12 @@ def classifier(directory: Path, max_positions: int = 64) -> Checkpoint:
         name="classifier", architecture="bert", task="classify", version=1, labels=("negative", "positive")
     )
     return _saved(directory, config, tokenizer, manifest)
+
+
+def task_of(checkpoint: Checkpoint, limits: Limits) -> WorkerTask:
+    """What a worker does with it."""
+    _, task = task_for(checkpoint.manifest)
+    return task.of(checkpoint, limits)
 
 
 def registry(root: Path, context: int = 64) -> Path:

@@ -57,12 +57,7 @@ class ModelReplica:
         self._metrics = WorkerMetrics(name)
         checkpoint = self._reader(None)()
         model.check_task(name, checkpoint.manifest.task)
-        self._engine = TextEngine(
-            name,
-            checkpoint,
-            model,
-            self._metrics,
-        )
+        self._engine = TextEngine(name, checkpoint, model, self._metrics, task=model.task)
         self._metrics.describe(self._engine.info)
 
     async def submit(self, requests: Sequence[Request]) -> AsyncIterator[list[Event]]:

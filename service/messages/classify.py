@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from service.messages.events import Result
 from service.messages.parameters import parameter
@@ -13,6 +13,8 @@ ScoreFunction = Literal["softmax", "sigmoid", "none"]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassifyRequest(Request):
     """Answered with a `Classification`."""
+
+    made_for: ClassVar = ("classify",)
 
     text_pair: str | None = None  # second text, for models trained on pairs
     top_k: int | None = parameter(None, "how many labels, best first; default: all", ge=1, lt=2**31)

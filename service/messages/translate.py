@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from service.messages.decoding import GREEDY, Decoding
 from service.messages.parameters import parameter
@@ -10,6 +11,8 @@ from service.messages.request import Request
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TranslateRequest(Request):
     """Answered with a `Completion`."""
+
+    made_for: ClassVar = ("translate",)
 
     source_language: str  # the gateway fills in what a client left out
     target_language: str

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from models.machine import machine_available_bytes
 from service.config import Settings
+from service.messages import TASKS
 
 BACKLOG = 2048  # connections that wait to be accepted, while a gateway is started anew for instance
 REACH_TIMEOUT_S = 5.0
@@ -113,7 +114,8 @@ def check_checkpoints(settings: Settings) -> int:
         except (RegistryError, CheckpointError) as error:
             raise Refused(f"{name}: {error}") from error
         try:
-            manifest.check_served(f"{name}: {model.checkpoint}")
+            if manifest.task not in TASKS[model.task].made_for:
+                manifest.check_served(f"{name}: {model.checkpoint}")
             model.check_task(name, manifest.task)
         except ValueError as error:
             raise Refused(str(error)) from error

@@ -21,15 +21,15 @@ from service.engine.prefixes import PrefixStore
 from service.engine.runner import Runner
 from service.engine.scheduler import Scheduler
 from service.engine.stats import Observer
-from service.messages import ModelInfo
+from service.messages import ModelInfo, Task
 from service.options import EngineOptions
 from service.worker.core import Core
 from service.worker.engine_thread import EngineThread
 from service.worker.holding import WaitingTexts
 from service.worker.memory import CacheLayout, mib
 from service.worker.preparation import Preparation
-from service.worker.tasks import make_task
-from service.worker.tasks.task import Limits
+from service.worker.tasks import task_for
+from service.worker.tasks.task import Limits, WorkerTask
 
 log = logging.getLogger("triptych.engine")
 
@@ -44,19 +44,20 @@ class Loaded:
     model: Any
     device: torch.device
     layout: CacheLayout
+    task: WorkerTask
     limits: Limits
     options: EngineOptions
     info: ModelInfo
 
     @classmethod
     @serial()
-    def of(cls, name: str, checkpoint: Checkpoint, options: EngineOptions) -> Loaded:
-        """Takes the checkpoint's model over.
+    def of(cls, name: str, checkpoint: Checkpoint, options: EngineOptions, task: Task | None = None) -> Loaded:
+        """To be served for `task`, or for what it was trained for. Takes the checkpoint's model over.
 
         Raises ValueError on a setting that model or memory cannot keep, and for a checkpoint that is not to be served.
         """
         config, manifest = checkpoint.config, checkpoint.manifest
-        manifest.check_served()
+        served, kind = task_for(manifest, task)
         device = resolve_device(options.device)
         precision, reason = resolve_precision(options.precision, device)
         max_prompt = _limit("max_prompt_tokens", options.max_prompt_tokens, config.max_prompt)
@@ -66,7 +67,7 @@ class Loaded:
                 "so long a prompt could never wait"
             )
         parameters = sum(p.numel() for p in checkpoint.model.parameters())
-        model, dtype = convert(checkpoint.model, precision, device)
+        model, dtype = convert(kind.servable(checkpoint.model), precision, device)
         can = config.capabilities
         room = config.max_prompt + 1 - SHORTEST_PROMPT if can.shared_positions else config.max_output
         max_new = _limit("max_new_tokens", options.max_new_tokens, room)
@@ -100,7 +101,7 @@ class Loaded:
         )
         info = ModelInfo(
             name=name,
-            task=manifest.task,
+            task=served,
             version=version,
             architecture=config.architecture,
             parameters=parameters,
@@ -131,6 +132,7 @@ class Loaded:
             model=model,
             device=device,
             layout=layout,
+            task=kind.of(checkpoint, limits),
             limits=limits,
             options=options,
             info=info,
@@ -154,8 +156,7 @@ class Loaded:
             max_waiting_tokens=options.max_waiting_tokens,
             expected=untokenized,
         )
-        task = make_task(self.checkpoint, self.limits)
-        return Core(self.info, self.limits, task, self.checkpoint.tokenizer, engine, Preparation(untokenized))
+        return Core(self.info, self.limits, self.task, self.checkpoint.tokenizer, engine, Preparation(untokenized))
 
 
 def _limit(name: str, asked: int | None, own: int) -> int:

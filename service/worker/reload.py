@@ -24,7 +24,7 @@ EXPECTED = (CheckpointError, RegistryError, ServiceError, ValueError, OSError)  
 
 def load_beside(name: str, read: Callable[[], Checkpoint], options: EngineOptions, current: ModelInfo) -> Loaded:
     """What `read` returns, converted; raises ValueError where it cannot replace what is served now."""
-    loaded = Loaded.of(name, read(), options)
+    loaded = Loaded.of(name, read(), options, current.task)
     check_replaces(current, loaded.info)
     return loaded
 
@@ -62,8 +62,6 @@ def reason_of(error: Exception) -> str:
 
 def check_replaces(old: ModelInfo, new: ModelInfo) -> None:
     """What clients could ask for stays possible. Raises ValueError."""
-    if new.task != old.task:
-        raise ValueError(f"{new.version} is made to {new.task}, this model to {old.task}")
     for what, before, after in (
         ("language pair", old.language_pairs, new.language_pairs),
         ("label", old.labels, new.labels),

@@ -13,7 +13,7 @@ from collections.abc import Sequence as Many
 from models.checkpoint import Checkpoint
 from service.engine.stats import Observer
 from service.errors import NotReady, ReloadFailed, ServiceError
-from service.messages import Event, Failure, ModelInfo, Request, Terminal
+from service.messages import Event, Failure, ModelInfo, Request, Task, Terminal
 from service.options import EngineOptions
 from service.worker import canary
 from service.worker.core import Core
@@ -32,9 +32,14 @@ class TextEngine:
     """All but the constructor and `close` is called in one event loop."""
 
     def __init__(
-        self, name: str, checkpoint: Checkpoint, options: EngineOptions, observer: Observer | None = None
+        self,
+        name: str,
+        checkpoint: Checkpoint,
+        options: EngineOptions,
+        observer: Observer | None = None,
+        task: Task | None = None,
     ) -> None:
-        """Move the model to its device and allocate the cache.
+        """Move the model to its device and allocate the cache. `task` is what it was trained for, unless given.
 
         Raises ValueError on a setting that the model or the memory cannot keep.
         """
@@ -42,7 +47,7 @@ class TextEngine:
         self._requests: dict[str, EngineRequest] = {}  # by id, until its terminal event
         self._holding = Holding(options.max_waiting, observer)
         self._reloading = self._closed = False
-        self._core: Core = Loaded.of(name, checkpoint, options).start(observer)
+        self._core: Core = Loaded.of(name, checkpoint, options, task).start(observer)
 
     @property
     def info(self) -> ModelInfo:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from models.checkpoint import Checkpoint
+from models.checkpoint import Manifest
 from service.messages import Task
 from service.worker.tasks.classify import Classify
 from service.worker.tasks.generate import Generate
-from service.worker.tasks.task import Limits, WorkerTask
+from service.worker.tasks.task import WorkerTask
 from service.worker.tasks.translate import Translate
 
 TASKS: dict[Task, type[WorkerTask]] = {"translate": Translate, "generate": Generate, "classify": Classify}
 
 
-def make_task(checkpoint: Checkpoint, limits: Limits) -> WorkerTask:
-    """The task that a checkpoint was trained for. Raises ValueError for one that nobody serves."""
-    manifest = checkpoint.manifest
-    for name, task in TASKS.items():
-        if name == manifest.task:
-            return task.of(checkpoint, limits)
-    raise ValueError(f"{manifest.reference} is made to {manifest.task}; served are {', '.join(TASKS)}")
+def task_for(manifest: Manifest, asked: Task | None = None) -> tuple[Task, type[WorkerTask]]:
+    """The task `asked`, or the one that the checkpoint was trained for.
+
+    Raises ValueError for one that nobody serves, or that the checkpoint is not made for.
+    """
+    fitting = [name for name, task in TASKS.items() if manifest.task in task.REQUEST.made_for]
+    if asked in fitting or (asked is None and fitting):
+        name = asked or fitting[0]
+        return name, TASKS[name]
+    manifest.check_served()
+    expected = f"served are {', '.join(TASKS)}" if asked is None else f"this model to {asked}"
+    raise ValueError(f"{manifest.reference} is made to {manifest.task}, {expected}")

@@ -13,11 +13,11 @@ from service.engine.engine import Output
 from service.engine.sequence import SequenceSpec
 from service.messages import Classification, ClassifyRequest, Event, ModelInfo, Request, ScoreFunction, Timing
 from service.worker.decoding import within_tokens
-from service.worker.tasks.task import Limits, normalized, text_of
+from service.worker.tasks.task import Limits, WorkerTask, normalized, text_of
 
 
 @dataclass(frozen=True)
-class Classify:
+class Classify(WorkerTask):
     REQUEST: ClassVar[type[Request]] = ClassifyRequest
 
     tokenizer: Tokenizer

@@ -24,11 +24,11 @@ from service.messages import (
 )
 from service.worker.decoding import Lengths, beams_of, sampling_of, watch_of
 from service.worker.results import alignment_of, finish_reason, primed, scored, text_of
-from service.worker.tasks.task import Limits
+from service.worker.tasks.task import Limits, WorkerTask
 
 
 @dataclass(frozen=True)
-class Completing:
+class Completing(WorkerTask):
     tokenizer: Tokenizer
     limits: Limits
     version: str

@@ -31,6 +31,11 @@ class WorkerTask(Protocol):
     @classmethod
     def of(cls, checkpoint: Checkpoint, limits: Limits) -> Self: ...
 
+    @staticmethod
+    def servable(model: Any) -> Any:
+        """Of a checkpoint's model, the `models.interface.Servable` that does the task; most are it themselves."""
+        return model
+
     def texts(self, request: Any) -> dict[str, str]:
         """What of a request is tokenized, by what errors call it."""
         ...

@@ -59,7 +59,7 @@ def test_a_pre_trained_encoder_is_refused_with_what_to_do(classifier: Path, tmp_
     checkpoint.write_manifest(classifier, manifest)
     Registry(tmp_path / "registry").publish("encoder", classifier)
     reason = refusal(tmp_path / "registry", "encoder")
-    assert reason.startswith("mine: encoder is a pre-trained encoder, which answers no requests: fine-tune it")
+    assert reason.startswith("mine: encoder is a pre-trained encoder: fine-tune it")
     assert "start: encoder" in reason
 
 

@@ -14,7 +14,6 @@ from service.engine.sequence import Sequence
 from service.errors import DeadlineExceeded, InvalidRequest, Overloaded
 from service.messages import Completion, Decoding, Event, Failure, GenerateRequest, Request, Token, TranslateRequest
 from service.worker.engine_request import EngineRequest
-from service.worker.tasks import make_task
 from service.worker.tasks.task import Limits
 from tests import checkpoints
 
@@ -67,7 +66,7 @@ def generate(results: int = 1, stream: bool = False, **decoding: object) -> Gene
 def started(checkpoint: Checkpoint, request: Request) -> tuple[FakeEngine, EngineRequest, list[Event]]:
     events: list[Event] = []
     engine = FakeEngine()
-    task = make_task(checkpoint, Limits(max_prompt_tokens=40, max_characters=400, max_new_tokens=20))
+    task = checkpoints.task_of(checkpoint, Limits(max_prompt_tokens=40, max_characters=400, max_new_tokens=20))
     call = EngineRequest(request, task, checkpoint.tokenizer, events.append, time.monotonic())
     call.start(engine)  # type: ignore[arg-type]
     return engine, call, events
@@ -112,7 +111,7 @@ def test_cancelling_a_call_cancels_each_of_its_sequences(generator: Checkpoint) 
 def test_a_call_that_finds_no_room_for_all_leaves_none_behind(generator: Checkpoint) -> None:
     events: list[Event] = []
     engine = FakeEngine(room=2)
-    task = make_task(generator, Limits(max_prompt_tokens=40, max_characters=400, max_new_tokens=20))
+    task = checkpoints.task_of(generator, Limits(max_prompt_tokens=40, max_characters=400, max_new_tokens=20))
     call = EngineRequest(generate(3, **SAMPLED), task, generator.tokenizer, events.append, time.monotonic())
     with pytest.raises(Overloaded):
         call.start(engine)  # type: ignore[arg-type]

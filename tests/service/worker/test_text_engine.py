@@ -52,7 +52,7 @@ def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Text
 def test_a_pre_trained_encoder_is_not_served(tmp_path: Path) -> None:
     made = checkpoints.classifier(tmp_path / "encoder")
     encoder = dataclasses.replace(made, manifest=dataclasses.replace(made.manifest, task="pretrain"))
-    with pytest.raises(ValueError, match="classifier@1 is a pre-trained encoder, which answers no requests: fine-tune"):
+    with pytest.raises(ValueError, match="classifier@1 is a pre-trained encoder: fine-tune"):
         TextEngine("encoder", encoder, EngineOptions(slots=4))
 
 

@@ -9,7 +9,6 @@ import pytest
 
 from service.errors import InputTooLong, InvalidRequest
 from service.messages import Decoding, GenerateRequest, TranslateRequest
-from service.worker.tasks import make_task
 from service.worker.tasks.task import Limits, WorkerTask
 from tests import checkpoints
 
@@ -18,11 +17,11 @@ from tests import checkpoints
 def tasks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, WorkerTask]:
     root: Path = tmp_path_factory.mktemp("tasks")
     return {
-        "translator": make_task(
+        "translator": checkpoints.task_of(
             checkpoints.translator(root / "translator"),
             Limits(max_prompt_tokens=48, max_characters=400, max_new_tokens=47, slots=4),
         ),
-        "generator": make_task(
+        "generator": checkpoints.task_of(
             checkpoints.generator(root / "generator"),
             Limits(max_prompt_tokens=64, max_characters=400, max_new_tokens=64, max_total_tokens=64),
         ),

@@ -9,7 +9,6 @@ from typing import get_args
 
 import pytest
 
-from models.checkpoint import Checkpoint
 from service.engine.stats import ANSWERED
 from service.messages import TASKS as REQUESTS
 from service.messages import (
@@ -22,7 +21,7 @@ from service.messages import (
     Token,
     TranslateRequest,
 )
-from service.worker.tasks import TASKS, make_task
+from service.worker.tasks import TASKS, task_for
 from service.worker.tasks.task import Limits
 from tests import checkpoints
 
@@ -35,10 +34,19 @@ def test_the_worker_knows_every_task_that_there_are_requests_for() -> None:
 
 def test_an_unknown_task_is_refused_by_name(tmp_path: Path) -> None:
     made = checkpoints.classifier(tmp_path)
-    manifest = dataclasses.replace(made.manifest, name="it", version=3, task="rank")  # type: ignore[arg-type]
-    unknown = Checkpoint(config=made.config, model=made.model, tokenizer=made.tokenizer, manifest=manifest)
-    with pytest.raises(ValueError, match="it@3 is made to rank; served are translate, generate, classify"):
-        make_task(unknown, LIMITS)
+    unknown = dataclasses.replace(made.manifest, name="it", version=3, task="rank")
+    with pytest.raises(ValueError, match="it@3 is made to rank, served are translate, generate, classify"):
+        task_for(unknown)
+
+
+def test_a_checkpoint_is_served_for_what_it_was_made_for_and_nothing_else(tmp_path: Path) -> None:
+    manifest = checkpoints.classifier(tmp_path).manifest
+    for asked in (None, "classify"):
+        assert task_for(manifest, asked) == ("classify", TASKS["classify"])
+    with pytest.raises(ValueError, match="classifier@1 is made to classify, this model to generate"):
+        task_for(manifest, "generate")
+    with pytest.raises(ValueError, match="classifier@1 is a pre-trained encoder: fine-tune it with a recipe"):
+        task_for(dataclasses.replace(manifest, task="pretrain"), "classify")
 
 
 def test_an_answer_ends_for_one_of_the_reasons_that_clients_are_told() -> None:
@@ -60,7 +68,7 @@ def test_an_answer_ends_for_one_of_the_reasons_that_clients_are_told() -> None:
 )
 def test_all_that_is_tokenized_counts_as_text(request_: Request, texts: dict[str, str], tmp_path: Path) -> None:
     for make in (checkpoints.translator, checkpoints.generator, checkpoints.classifier):
-        task = make_task(make(tmp_path / make.__name__), LIMITS)
+        task = checkpoints.task_of(make(tmp_path / make.__name__), LIMITS)
         if isinstance(request_, task.REQUEST):
             assert task.texts(request_) == texts
             return
