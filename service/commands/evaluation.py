@@ -3,139 +3,77 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from service.commands.terminal import RegistryOption, console, failed
+from service.commands.terminal import FormatName, RegistryOption, console, failed, parts_of
 from service.config import SHIPPED_REGISTRY
 
-_FILE, _TRANSLATOR, _GENERATOR = "The file", "A translator", "A generator"
-_FEW, _STEERING = "A generator as a classifier", "A generator's samples, judged by a classifier"
-
-CheckpointArgument = Annotated[str, typer.Argument(help="NAME, NAME@VERSION or a checkpoint directory.")]
-Data = Annotated[
-    Path | None, typer.Option(help="The file to measure on; of a folder, the test files that the recipe names.")
-]
-TrainingData = Annotated[
-    Path | None,
-    typer.Option(
-        envvar="TRIPTYCH_DATA",
-        help="Folder of the files it was trained on, for the far subset; else that of --data.",
-        rich_help_panel=_TRANSLATOR,
-    ),
-]
-PrecisionOption = Annotated[
-    Literal["auto", "float32", "bfloat16", "int8"], typer.Option(help="To compute in; auto is what would be served.")
-]
-Limit = Annotated[int | None, typer.Option(min=1, help="Read only so many rows, from the head of the file.")]
-Seed = Annotated[int, typer.Option(min=0, help="Of everything that is drawn.")]
-Json = Annotated[Path | None, typer.Option("--json", help="Write the scores there.")]
-Columns = Annotated[
-    str,
-    typer.Option(
-        help="In the file's order, where it has no header: fr,en; '_' is not read. Or by name: text=review.",
-        rich_help_panel=_FILE,
-    ),
-]
-FormatOption = Annotated[
-    Literal["csv", "tsv", "jsonl", "parquet", "text", "anki", "nsmc"] | None,
-    typer.Option(help="Where the suffix does not say it.", rich_help_panel=_FILE),
-]
-LabelColumn = Annotated[
-    str, typer.Option(help="With the labels of texts; label, or what the header calls it.", rich_help_panel=_FILE)
-]
-Labels = Annotated[
-    str,
-    typer.Option(help="What its values mean: 0=negative,1=positive; other rows are left out.", rich_help_panel=_FILE),
-]
-Pair = Annotated[
-    list[str] | None,
-    typer.Option(help="Direction: fr-en. May be given again.", rich_help_panel=_TRANSLATOR),
-]
-Beams = Annotated[int, typer.Option(min=1, help="Width of the beam search; 1 is greedy.", rich_help_panel=_TRANSLATOR)]
-LengthPenalty = Annotated[float, typer.Option(help="Of the beam search.", rich_help_panel=_TRANSLATOR)]
-Tokenize = Annotated[
-    str,
-    typer.Option(help="For BLEU, as sacrebleu names it; else by the target language.", rich_help_panel=_TRANSLATOR),
-]
-Suite = Annotated[
-    Path | None,
-    typer.Option(help="Run a robustness suite: its folder, or a direction's file.", rich_help_panel=_TRANSLATOR),
-]
-Worst = Annotated[int, typer.Option(min=0, help="Show so many of the worst sentences.", rich_help_panel=_TRANSLATOR)]
-Prompt = Annotated[
-    str, typer.Option(help="Read before each text, not scored: <rating:{rating}>.", rich_help_panel=_GENERATOR)
-]
-Stride = Annotated[
-    int | None,
-    typer.Option(min=1, help="Tokens that each further window of a long text scores.", rich_help_panel=_GENERATOR),
-]
-FewShotOption = Annotated[str, typer.Option(help="Numbers of examples in the prompt: 0,1,4.", rich_help_panel=_FEW)]
-Examples = Annotated[
-    Path | None, typer.Option(help="File to draw them from; else the head of --data.", rich_help_panel=_FEW)
-]
-Pool = Annotated[int, typer.Option(min=1, help="Rows of that head; they are not scored.", rich_help_panel=_FEW)]
-TemplateOption = Annotated[str, typer.Option(help="How a text and its label are written.", rich_help_panel=_FEW)]
-Verbalizers = Annotated[
-    str, typer.Option(help="What the labels are called in it: negative=bad,positive=good.", rich_help_panel=_FEW)
-]
-Channel = Annotated[
-    bool, typer.Option("--channel", help="Compare P(text | label), not P(label | text).", rich_help_panel=_FEW)
-]
-NormalizeLength = Annotated[
-    bool, typer.Option("--normalize-length", help="Compare likelihood per token.", rich_help_panel=_FEW)
-]
-Judge = Annotated[str, typer.Option(help="The classifier, named like CHECKPOINT.", rich_help_panel=_STEERING)]
-Prompts = Annotated[
-    str,
-    typer.Option(
-        help="And the label each is to get: <rating:1>=negative,<rating:9>=positive.", rich_help_panel=_STEERING
-    ),
-]
-Samples = Annotated[int, typer.Option(min=1, help="For each prompt.", rich_help_panel=_STEERING)]
-Temperature = Annotated[float, typer.Option(rich_help_panel=_STEERING)]
-TopK = Annotated[int | None, typer.Option(rich_help_panel=_STEERING)]
-TopP = Annotated[float | None, typer.Option(rich_help_panel=_STEERING)]
-MaxNewTokens = Annotated[int | None, typer.Option(rich_help_panel=_STEERING)]
+_of_file = partial(typer.Option, rich_help_panel="The file")
+_of_translator = partial(typer.Option, rich_help_panel="A translator")
+_of_generator = partial(typer.Option, rich_help_panel="A generator")
+_of_shots = partial(typer.Option, rich_help_panel="A generator as a classifier")
+_of_steering = partial(typer.Option, rich_help_panel="A generator's samples, judged by a classifier")
 
 
 def evaluate(
-    checkpoint: CheckpointArgument,
-    data: Data = None,
+    checkpoint: Annotated[str, typer.Argument(help="NAME, NAME@VERSION or a checkpoint directory.")],
+    data: Annotated[
+        Path | None, typer.Option(help="The file to measure on; of a folder, the test files that the recipe names.")
+    ] = None,
     registry: RegistryOption = SHIPPED_REGISTRY,
-    precision: PrecisionOption = "auto",
-    limit: Limit = None,
-    seed: Seed = 1,
-    json_file: Json = None,
-    columns: Columns = "",
-    format: FormatOption = None,
-    label_column: LabelColumn = "",
-    labels: Labels = "",
-    pair: Pair = None,
-    beams: Beams = 4,
-    length_penalty: LengthPenalty = 1.0,
-    tokenize: Tokenize = "",
-    training_data: TrainingData = None,
-    worst: Worst = 5,
-    suite: Suite = None,
-    prompt: Prompt = "",
-    stride: Stride = None,
-    few_shot: FewShotOption = "",
-    examples: Examples = None,
-    pool: Pool = 64,
-    template: TemplateOption = "{text} → {label}",
-    verbalizers: Verbalizers = "",
-    channel: Channel = False,
-    normalize_length: NormalizeLength = False,
-    judge: Judge = "",
-    prompts: Prompts = "",
-    samples: Samples = 200,
-    temperature: Temperature = 1.0,
-    top_k: TopK = None,
-    top_p: TopP = None,
-    max_new_tokens: MaxNewTokens = None,
+    precision: Annotated[
+        Literal["auto", "float32", "bfloat16", "int8"],
+        typer.Option(help="To compute in; auto is what would be served."),
+    ] = "auto",
+    limit: Annotated[int | None, typer.Option(min=1, help="Read only so many rows, from the head of the file.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of everything that is drawn.")] = 1,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the scores there.")] = None,
+    columns: Annotated[
+        str,
+        _of_file(help="In the file's order, where it has no header: fr,en; '_' is not read. Or by name: text=review."),
+    ] = "",
+    format: Annotated[FormatName | None, _of_file(help="Where the suffix does not say it.")] = None,
+    label_column: Annotated[str, _of_file(help="With the labels of texts; label, or what the header calls it.")] = "",
+    labels: Annotated[str, _of_file(help="What its values mean: 0=negative,1=positive; other rows are left out.")] = "",
+    pair: Annotated[list[str] | None, _of_translator(help="Direction: fr-en. May be given again.")] = None,
+    beams: Annotated[int, _of_translator(min=1, help="Width of the beam search; 1 is greedy.")] = 4,
+    length_penalty: Annotated[float, _of_translator(help="Of the beam search.")] = 1.0,
+    tokenize: Annotated[str, _of_translator(help="For BLEU, as sacrebleu names it; else by the target language.")] = "",
+    training_data: Annotated[
+        Path | None,
+        _of_translator(
+            envvar="TRIPTYCH_DATA",
+            help="Folder of the files it was trained on, for the far subset; else that of --data.",
+        ),
+    ] = None,
+    worst: Annotated[int, _of_translator(min=0, help="Show so many of the worst sentences.")] = 5,
+    suite: Annotated[
+        Path | None, _of_translator(help="Run a robustness suite: its folder, or a direction's file.")
+    ] = None,
+    prompt: Annotated[str, _of_generator(help="Read before each text, not scored: <rating:{rating}>.")] = "",
+    stride: Annotated[
+        int | None, _of_generator(min=1, help="Tokens that each further window of a long text scores.")
+    ] = None,
+    few_shot: Annotated[str, _of_shots(help="Numbers of examples in the prompt: 0,1,4.")] = "",
+    examples: Annotated[Path | None, _of_shots(help="File to draw them from; else the head of --data.")] = None,
+    pool: Annotated[int, _of_shots(min=1, help="Rows of that head; they are not scored.")] = 64,
+    template: Annotated[str, _of_shots(help="How a text and its label are written.")] = "{text} → {label}",
+    verbalizers: Annotated[str, _of_shots(help="What the labels are called in it: negative=bad,positive=good.")] = "",
+    channel: Annotated[bool, _of_shots("--channel", help="Compare P(text | label), not P(label | text).")] = False,
+    normalize_length: Annotated[bool, _of_shots("--normalize-length", help="Compare likelihood per token.")] = False,
+    judge: Annotated[str, _of_steering(help="The classifier, named like CHECKPOINT.")] = "",
+    prompts: Annotated[
+        str, _of_steering(help="And the label each is to get: <rating:1>=negative,<rating:9>=positive.")
+    ] = "",
+    samples: Annotated[int, _of_steering(min=1, help="For each prompt.")] = 200,
+    temperature: Annotated[float, _of_steering()] = 1.0,
+    top_k: Annotated[int | None, _of_steering()] = None,
+    top_p: Annotated[float | None, _of_steering()] = None,
+    max_new_tokens: Annotated[int | None, _of_steering()] = None,
 ) -> None:
     """Measure a checkpoint on any file, through the serving engine.
 
@@ -186,7 +124,7 @@ def evaluate(
             )
         options = Options(
             data=data,
-            columns=tuple(_parts(columns)),
+            columns=parts_of(columns),
             format=format,
             limit=limit,
             precision=precision,
@@ -216,14 +154,10 @@ def evaluate(
         raise failed(str(error)) from error
 
 
-def _parts(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
-
-
 def _mapping(option: str, text: str) -> dict[str, str]:
     """`a=b,c=d`; the last equals sign of a part counts. Raises ValueError."""
     found = {}
-    for part in _parts(text):
+    for part in parts_of(text):
         name, equals, value = part.rpartition("=")
         if not (equals and name.strip() and value.strip()):
             raise ValueError(f"{option}: {part!r} is not of the form name=value")
@@ -239,7 +173,7 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def _counts(text: str) -> tuple[int, ...]:
-    parts = _parts(text)
+    parts = parts_of(text)
     if not parts or not all(part.isdecimal() for part in parts):
         raise ValueError(f"--few-shot {text!r} is not of the form 0,1,4")
     return tuple(map(int, parts))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from service.commands.terminal import console, failed
+from service.commands.terminal import FormatName, console, failed, parts_of
 
 
 def init(
@@ -19,10 +19,7 @@ def init(
     languages: Annotated[str, typer.Option(help="Of the columns, where they do not say so: fr,en.")] = "",
     text: Annotated[str, typer.Option(help="Column with the texts, where the look does not find it.")] = "",
     label: Annotated[str, typer.Option(help="Column with the labels, where the look does not find it.")] = "",
-    format: Annotated[
-        Literal["csv", "tsv", "jsonl", "parquet", "text", "anki", "nsmc"] | None,
-        typer.Option(help="Where the suffix does not say it."),
-    ] = None,
+    format: Annotated[FormatName | None, typer.Option(help="Where the suffix does not say it.")] = None,
     minutes: Annotated[float | None, typer.Option(min=0.1, help="That the training may take.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the recipe if it is there.")] = False,
 ) -> None:
@@ -79,7 +76,7 @@ def init(
 
 
 def _codes(text: str) -> tuple[str, ...]:
-    codes = tuple(part.strip() for part in text.split(",") if part.strip())
+    codes = parts_of(text)
     if text and (len(codes) < 2 or len({*codes}) < len(codes) or any("-" in code for code in codes)):
         raise ValueError(f"--languages {text!r} is not of the form fr,en: two languages or more, in the columns' order")
     return codes

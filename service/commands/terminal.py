@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -13,6 +13,12 @@ console = Console(highlight=False)
 
 RegistryOption = Annotated[str, typer.Option(help="Directory or URL (s3://...) that holds the checkpoints.")]
 DataOption = Annotated[Path, typer.Option(envvar="TRIPTYCH_DATA", help="Folder of the text files that recipes name.")]
+FormatName = Literal["csv", "tsv", "jsonl", "parquet", "text", "anki", "nsmc"]  # of `models.training.sections`
+
+
+def parts_of(text: str) -> tuple[str, ...]:
+    """What commas part."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def failed(reason: str) -> typer.Exit:
