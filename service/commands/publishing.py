@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import shlex
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,7 +16,6 @@ from service.config import SHIPPED_REGISTRY
 
 if TYPE_CHECKING:
     from models.checkpoint import Manifest
-    from models.registry import Registry
     from models.training.evaluation.scores import Measured
 
 
@@ -47,15 +45,17 @@ def publish(
     """
     from models.checkpoint import CheckpointError
     from models.registry import Registry, RegistryError
+    from models.training.evaluation.scores import Measured
     from models.training.gate import GateError
     from models.training.publishing import publish as publish_checkpoint
     from service.scoring import score, score_alike
+    from service.scoring.robustness import robustness_scores
     from service.scoring.tables import show_comparisons, show_scores
 
     try:
         share = _share(tolerance)
         target = Registry(registry)  # a URL that cannot be opened is known before minutes of scoring
-        robustness = _robustness_scores(directory, suite, target, data) if suite is not None else {}  # so is a suite
+        robustness = robustness_scores(directory, suite, console, target.base, data) if suite is not None else {}
         if scores is not None:
             found = {**_read_scores(scores), **robustness}
             manifest = publish_checkpoint(directory, target, found, tolerance=share, force=force, note=note)
@@ -70,7 +70,10 @@ def publish(
             manifest = publish_checkpoint(
                 directory,
                 target,
-                measured={**score(directory, data, target, console), **_measured(robustness)},
+                measured={
+                    **score(directory, data, target, console),
+                    **{test: Measured(each) for test, each in robustness.items()},  # by which nothing is compared
+                },
                 score_current=score_current,
                 tolerance=share,
                 force=force,
@@ -119,19 +122,6 @@ def _share(text: str) -> float:
     if not 0 <= share < 1:
         raise ValueError(f"--tolerance is {text!r}, expected a share such as 1% or 0.01, below 100%")
     return share
-
-
-def _measured(scores: Mapping[str, Any]) -> dict[str, Measured]:
-    """Of what no two versions are compared by."""
-    from models.training.evaluation.scores import Measured
-
-    return {test: Measured(dict(each)) for test, each in scores.items()}
-
-
-def _robustness_scores(directory: Path, suite: Path, registry: Registry, data: Path | None) -> dict[str, Any]:
-    from service.scoring.robustness import robustness_scores
-
-    return robustness_scores(directory, suite, console, registry.base, data)
 
 
 def _read_scores(path: Path) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 import yaml
@@ -53,24 +53,19 @@ def list_registry(registry: RegistryOption = SHIPPED_REGISTRY) -> None:
             if entry.problem:
                 table.add_row(entry.name, "?", _problem(entry.problem), "-", "-")
             for version in entry.versions:
+                row = f"{entry.name}@{version}", "*" if version == entry.current else ""
                 try:
                     manifest = checkpoints.manifest(entry.name, version)
                 except Unreachable:
                     raise
                 except (OSError, CheckpointError, RegistryError) as error:
                     unreadable += 1
-                    row = f"{entry.name}@{version}", "*" if version == entry.current else ""
                     table.add_row(*row, _problem(str(error)), "-", "-")
                     continue
                 listed = "\n".join(f"{name}: {_measures(value)}" for name, value in manifest.scores.items())
-                table.add_row(
-                    f"{entry.name}@{version}",
-                    "*" if version == entry.current else "",
-                    escape(listed),
-                    _size(manifest.size),
-                    str(manifest.publication.get("at", "-"))[:10]
-                    + (", forced" if manifest.publication.get("forced") else ""),
-                )
+                published = str(manifest.publication.get("at", "-"))[:10]
+                forced = ", forced" if manifest.publication.get("forced") else ""
+                table.add_row(*row, escape(listed), _size(manifest.size), published + forced)
         console.print(table)
     if unreadable:
         raise typer.Exit(1)
@@ -113,7 +108,7 @@ def show(
             "training": manifest.training,
             "versions": manifest.versions,
         }
-    kept = {key: _plain(value) for key, value in shown.items() if value}
+    kept = {key: value for key, value in shown.items() if value}
     text = yaml.dump(kept, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
     console.print(text, markup=False, soft_wrap=True, end="")
 
@@ -197,10 +192,3 @@ def _measures(score: object) -> str:
 
 def _size(size: int) -> str:
     return f"{size / 1e6:,.1f} MB" if size >= 1e5 else f"{size:,} bytes"
-
-
-def _plain(value: Any) -> Any:
-    """Without tuples, for which YAML has a tag."""
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
