@@ -26,8 +26,8 @@ from models.training.evaluation.metrics import (
 )
 from models.training.evaluation.scores import Answered, label_scores, masked_word_scores, text_scores
 from models.training.evaluation.training_text import FAR
-from service.messages import Decoding
-from service.scoring.answers import EngineAnswers
+from service.messages import Classification, Completion, Decoding
+from service.scoring.answers import Answers, EngineAnswers
 from service.scoring.likelihoods import Converted
 
 
@@ -41,10 +41,11 @@ class TranslationResult:
     far: TranslationQuality | None  # of the far sentences, where it is known which they are and there are any
     by_length: list[LengthBin]
     worst: list[Sentence]
-    refused: int
-    refusal: str
-    seconds: float
-    tokens: int
+    found: Answers[Completion]
+
+    @property
+    def tokens(self) -> int:
+        return sum(completion.generated_tokens for completion in self.found.answered_each)
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -52,10 +53,10 @@ class TranslationResult:
             **({"far": {**_facts(self.far), "subset": FAR}} if self.far else {}),
             "by_source_words": {each.name: _facts(each.quality) for each in self.by_length},
             "worst": [asdict(sentence) for sentence in self.worst],
-            "refused": self.refused,
-            "seconds": round(self.seconds, 3),
-            "sentences_per_second": round(self.quality.sentences / self.seconds, 2),
-            "tokens_per_second": round(self.tokens / self.seconds, 1),
+            "refused": self.found.refused,
+            "seconds": round(self.found.seconds, 3),
+            "sentences_per_second": round(self.quality.sentences / self.found.seconds, 2),
+            "tokens_per_second": round(self.tokens / self.found.seconds, 1),
         }
 
 
@@ -76,9 +77,8 @@ def evaluate_translations(
     """
     tokenize = tokenize or tokenizer_of(pair[1])
     found = answers.translations(sources, *pair, decoding)
-    kept = _some_answered(found.answered, found.refusal)
-    completions = found.answered_each
-    hypotheses = [completion.text for completion in completions]
+    kept = _some_answered(found)
+    hypotheses = [completion.text for completion in found.answered_each]
     sources, references = [sources[i] for i in kept], [references[i] for i in kept]
     chosen = [n for n, i in enumerate(kept) if far[i]] if far is not None else []
     return TranslationResult(
@@ -90,10 +90,7 @@ def evaluate_translations(
         else None,
         by_length=quality_by_length(sources, hypotheses, references, tokenize),
         worst=worst_sentences(sources, hypotheses, references, worst),
-        refused=found.refused,
-        refusal=found.refusal,
-        seconds=found.seconds,
-        tokens=sum(completion.generated_tokens for completion in completions),
+        found=found,
     )
 
 
@@ -102,9 +99,7 @@ class ClassificationResult:
     scores: dict[str, Any]  # as a manifest keeps them
     confusion: Confusion
     calibration: Calibration
-    refused: int
-    refusal: str
-    seconds: float
+    found: Answers[Classification]
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -124,16 +119,16 @@ class ClassificationResult:
                 for label, row in zip(self.confusion.labels, self.confusion.counts, strict=True)
             },
             "reliability": [_rounded(asdict(each)) for each in self.calibration.bins],
-            "refused": self.refused,
-            "seconds": round(self.seconds, 3),
-            "texts_per_second": round(self.confusion.texts / self.seconds, 2),
+            "refused": self.found.refused,
+            "seconds": round(self.found.seconds, 3),
+            "texts_per_second": round(self.confusion.texts / self.found.seconds, 2),
         }
 
 
 def evaluate_labels(answers: EngineAnswers, rows: Sequence[Labelled]) -> ClassificationResult:
     """Raises ValueError where none of the texts can be classified."""
     found = answers.classifications([row.text for row in rows], [row.pair for row in rows])
-    kept = _some_answered(found.answered, found.refusal)
+    kept = _some_answered(found)
     given = [Answered(*classification.scores[0]) for classification in found.answered_each]
     expected = [rows[index].label for index in kept]
     labels = answers.info.labels
@@ -142,9 +137,7 @@ def evaluate_labels(answers: EngineAnswers, rows: Sequence[Labelled]) -> Classif
         scores=label_scores(given, expected, labels).scores,
         confusion=Confusion.of([answer.label for answer in given], expected, labels),
         calibration=calibration([answer.confidence for answer in given], right),
-        refused=found.refused,
-        refusal=found.refusal,
-        seconds=found.seconds,
+        found=found,
     )
 
 
@@ -206,10 +199,10 @@ def _facts(quality: TranslationQuality) -> dict[str, Any]:
     }
 
 
-def _some_answered(answered: list[int], refusal: str) -> list[int]:
-    if not answered:
-        raise ValueError(refusal or "there is nothing to measure")
-    return answered
+def _some_answered(found: Answers[Any]) -> list[int]:
+    if not found.answered:
+        raise ValueError(found.refusal or "there is nothing to measure")
+    return found.answered
 
 
 def _rounded(values: dict[str, Any]) -> dict[str, Any]:

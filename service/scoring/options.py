@@ -1,4 +1,4 @@
-"""What an evaluation is asked for, and the file that it reads, as the checkpoint's recipe helps to read it."""
+"""What an evaluation is asked for, and what it reads: the file, and what the checkpoint's recipe says of both."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from models.checkpoint import FindBase, Manifest
 from models.precision import Precision
 from models.training.evaluation.fewshot import Labelled, Template
 from models.training.evaluation.testfile import TestFile
+from models.training.evaluation.training_text import TrainingText
+from models.training.loading import read_recipe
 from models.training.sections import Format
 from service.messages import Decoding
 
@@ -131,3 +133,15 @@ def known_names(manifest: Manifest) -> dict[str, list[str]]:
         for column, name in {**names, "label": names.get(label, label)}.items():
             known.setdefault(column, []).append(name)
     return known
+
+
+def training_text(manifest: Manifest, folder: Path, console: Console) -> TrainingText | None:
+    """None, and the reason is said, where a file that the checkpoint's recipe names is not in the folder."""
+    try:
+        if "recipe" not in manifest.training:
+            raise ValueError(f"{manifest.name} was made by no recipe, which would say what it was trained on")
+        recipe = read_recipe(manifest.training["recipe"])
+        return TrainingText(recipe, folder, lambda line: console.print(line, markup=False))
+    except ValueError as error:
+        console.print(Text(f"Not told apart by what it was trained on: {error}", style="dim"))
+        return None

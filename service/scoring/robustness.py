@@ -14,7 +14,7 @@ from models.training.evaluation.suite import Case, Direction, read_suite
 from models.training.evaluation.training_text import TrainingText
 from service.messages import Decoding
 from service.scoring.answers import EngineAnswers
-from service.scoring.training_text import training_text
+from service.scoring.options import training_text
 
 
 def suite_for(checkpoint: Checkpoint, path: Path, chosen: Sequence[Direction] = ()) -> dict[Direction, list[Case]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from models.checkpoint import Checkpoint, FindBase, load
-from models.training.evaluation.resampling import wilson
+from models.training.evaluation.resampling import Proportion
 from service.messages import Decoding
 from service.scoring.answers import EngineAnswers
 
@@ -21,19 +21,10 @@ class Steered:
 
     prompt: str
     asked: str  # label
-    samples: int
-    right: int  # samples that the judge gave the label; an empty one, or one it refuses, is not
+    agreed: Proportion  # of its samples, that the judge gave the label; an empty one, or one it refuses, is not
     unjudged: int  # empty, or too long for the judge
     distinct: int  # different texts: a generator that repeats itself is steered easily
     shown: tuple[tuple[str, str], ...]  # text, and the judge's label ("" where it has none)
-
-    @property
-    def share(self) -> float:
-        return self.right / self.samples
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        return wilson(self.right, self.samples)
 
 
 @dataclass(frozen=True)
@@ -44,39 +35,25 @@ class SteeringResult:
     right_each: tuple[bool, ...]  # of all samples, prompt by prompt
 
     @property
-    def right(self) -> int:
-        return sum(each.right for each in self.prompts)
-
-    @property
-    def samples(self) -> int:
-        return sum(each.samples for each in self.prompts)
-
-    @property
-    def share(self) -> float:
-        return self.right / self.samples
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        return wilson(self.right, self.samples)
+    def agreed(self) -> Proportion:
+        return Proportion(sum(self.right_each), len(self.right_each))
 
     def to_dict(self) -> dict[str, Any]:
-        return {
-            "agreement": round(self.share, 4),
-            "interval": [round(bound, 4) for bound in self.interval],
-            "samples": self.samples,
-            "judge": self.judge,
-            "prompts": {
-                each.prompt: {
-                    "asked": each.asked,
-                    "agreement": round(each.share, 4),
-                    "interval": [round(bound, 4) for bound in each.interval],
-                    "samples": each.samples,
-                    "unjudged": each.unjudged,
-                    "distinct": each.distinct,
-                }
-                for each in self.prompts
-            },
+        prompts = {
+            each.prompt: {
+                "asked": each.asked,
+                **_figures(each.agreed),
+                "unjudged": each.unjudged,
+                "distinct": each.distinct,
+            }
+            for each in self.prompts
         }
+        return {**_figures(self.agreed), "judge": self.judge, "prompts": prompts}
+
+
+def _figures(agreed: Proportion) -> dict[str, Any]:
+    interval = [round(bound, 4) for bound in agreed.interval]
+    return {"agreement": round(agreed.value, 4), "interval": interval, "samples": agreed.of}
 
 
 def load_judge(directory: Path, base: FindBase | None = None) -> Checkpoint:
@@ -118,8 +95,7 @@ def steer(
             Steered(
                 prompt=prompt,
                 asked=label,
-                samples=samples,
-                right=given.count(label),
+                agreed=Proportion(given.count(label), samples),
                 unjudged=given.count(""),
                 distinct=len(set(own)),
                 shown=tuple(zip(own[:SHOWN], given[:SHOWN], strict=True)),

@@ -7,15 +7,17 @@ from typing import Any
 
 from rich import box
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from models.training.card import figure, score_table
 from models.training.evaluation.fewshot import ShotResult
 from models.training.evaluation.metrics import Calibration, Confusion, perplexity
-from models.training.evaluation.robustness import Share, Tally, together
+from models.training.evaluation.resampling import Proportion
+from models.training.evaluation.robustness import Tally, together
 from models.training.evaluation.suite import Direction
 from models.training.evaluation.training_text import FAR
+from service.scoring.answers import Answers
 from service.scoring.evaluating import ClassificationResult, MaskedWordResult, TextResult, TranslationResult
 from service.scoring.steering import SteeringResult
 
@@ -65,17 +67,16 @@ def show_translation(result: TranslationResult, console: Console) -> None:
     quality = result.quality
     console.print(f"\n[bold]{result.source} → {result.target}[/bold]  {quality.sentences:,} sentences")
     figures = _figures()
-    for name, value, measure in (("BLEU", quality.bleu, "bleu"), ("chrF", quality.chrf, "chrf")):
-        headline = "bold" if quality.headline == measure else ""
-        figures.add_row(name, Text(f"{value:.2f}", style=headline), _sure(quality.intervals, measure, 2))
-        if result.far is not None:
-            far = {"bleu": result.far.bleu, "chrf": result.far.chrf}[measure]
-            figures.add_row(f"{name}, far", f"{far:.2f}", _sure(result.far.intervals, measure, 2))
+    for name, measure in (("BLEU", "bleu"), ("chrF", "chrf")):
+        value = Text(f"{getattr(quality, measure):.2f}", style="bold" if quality.headline == measure else "")
+        figures.add_row(name, value, _sure(quality.intervals, measure, 2))
+        if (far := result.far) is not None:
+            figures.add_row(f"{name}, far", f"{getattr(far, measure):.2f}", _sure(far.intervals, measure, 2))
     shorter = "the translations are too short" if quality.brevity_penalty < 1 else "nothing is lost for shortness"
     figures.add_row("brevity penalty", f"{quality.brevity_penalty:.3f}", _dim(shorter))
     figures.add_row("length ratio", f"{quality.length_ratio:.3f}", _dim("tokens of the translations to the references"))
-    speed = f"{result.tokens / result.seconds:,.0f} tokens/s, all {quality.sentences:,} at once"
-    figures.add_row("sentences/s", f"{quality.sentences / result.seconds:,.1f}", _dim(speed))
+    speed = f"{result.tokens / result.found.seconds:,.0f} tokens/s, all {quality.sentences:,} at once"
+    figures.add_row("sentences/s", f"{quality.sentences / result.found.seconds:,.1f}", _dim(speed))
     console.print(figures)
     if result.far is not None:
         console.print(_dim(f" {result.far.sentences:,} sentences are {FAR}"), soft_wrap=True)
@@ -100,7 +101,7 @@ def show_translation(result: TranslationResult, console: Console) -> None:
             worst.add_row("", _dim("reference"), Text(sentence.reference))
             worst.add_row("", _dim("translation"), Text(sentence.hypothesis), end_section=True)
         console.print(worst)
-    _refused(result.refused, result.refusal, console)
+    _refused(result.found, console)
 
 
 def show_classification(result: ClassificationResult, console: Console) -> None:
@@ -108,12 +109,12 @@ def show_classification(result: ClassificationResult, console: Console) -> None:
     intervals = result.scores["intervals"]
     console.print(f"\n[bold]{confusion.texts:,} texts[/bold]")
     figures = _figures()
-    figures.add_row("accuracy", f"[bold]{confusion.accuracy:.4f}[/bold]", _sure(intervals, "accuracy", 4))
-    figures.add_row("macro F1", f"[bold]{confusion.macro_f1:.4f}[/bold]", _sure(intervals, "macro_f1", 4))
+    _add_measured(figures, "accuracy", confusion.accuracy, intervals, "accuracy", 4)
+    _add_measured(figures, "macro F1", confusion.macro_f1, intervals, "macro_f1", 4)
     figures.add_row("majority", f"{confusion.majority:.4f}", _dim("accuracy of always giving the most frequent label"))
     figures.add_row("calibration error", f"{result.calibration.error:.4f}", _sure(intervals, "calibration_error", 4))
     figures.add_row("", "", _dim("expected gap of confidence and accuracy, 15 bins"))
-    figures.add_row("texts/s", f"{confusion.texts / result.seconds:,.1f}", "")
+    figures.add_row("texts/s", f"{confusion.texts / result.found.seconds:,.1f}", "")
     console.print(figures)
     labels = _table("By label", "label", ">precision", ">recall", ">F1", ">texts")
     for quality in sorted(confusion.by_label, key=lambda quality: quality.f1):
@@ -127,24 +128,16 @@ def show_classification(result: ClassificationResult, console: Console) -> None:
     console.print(labels)
     console.print(_confusion(confusion))
     console.print(_reliability(result.calibration))
-    _refused(result.refused, result.refusal, console)
+    _refused(result.found, console)
 
 
 def show_texts(result: TextResult, console: Console) -> None:
-    found = result.likelihood
+    found, intervals = result.likelihood, result.scores["intervals"]
     console.print(f"\n[bold]{result.scores['texts']:,} texts[/bold]")
     figures = _figures()
-    figures.add_row(
-        "perplexity",
-        f"[bold]{perplexity(found.nats, found.tokens):.2f}[/bold]",
-        _sure(result.scores["intervals"], "perplexity", 2),
-    )
+    _add_measured(figures, "perplexity", perplexity(found.nats, found.tokens), intervals, "perplexity", 2)
     figures.add_row("", "", _dim(f"per token, {found.tokens:,} with the texts' ends"))
-    figures.add_row(
-        "bits per byte",
-        f"[bold]{result.scores['bits_per_byte']:.4f}[/bold]",
-        _sure(result.scores["intervals"], "bits_per_byte", 4),
-    )
+    _add_measured(figures, "bits per byte", result.scores["bits_per_byte"], intervals, "bits_per_byte", 4)
     figures.add_row("", "", _dim(f"{result.bytes:,} bytes of UTF-8"))
     if found.windows > result.scores["texts"]:
         figures.add_row("windows", f"{found.windows:,}", _dim("some texts are longer than the model reads at once"))
@@ -153,20 +146,12 @@ def show_texts(result: TextResult, console: Console) -> None:
 
 
 def show_masked_words(result: MaskedWordResult, console: Console) -> None:
-    found = result.found
+    found, intervals = result.found, result.scores["intervals"]
     console.print(f"\n[bold]{result.scores['texts']:,} texts[/bold]")
     figures = _figures()
-    figures.add_row(
-        "masked words",
-        f"[bold]{found.right / found.words:.4f}[/bold]",
-        _sure(result.scores["intervals"], "masked_word_accuracy", 4),
-    )
+    _add_measured(figures, "masked words", found.right / found.words, intervals, "masked_word_accuracy", 4)
     figures.add_row("", "", _dim(f"guessed right, of {found.words:,} hidden"))
-    figures.add_row(
-        "perplexity",
-        f"[bold]{perplexity(found.nats, found.words):.2f}[/bold]",
-        _sure(result.scores["intervals"], "masked_word_perplexity", 2),
-    )
+    _add_measured(figures, "perplexity", perplexity(found.nats, found.words), intervals, "masked_word_perplexity", 2)
     console.print(figures)
 
 
@@ -196,21 +181,13 @@ def show_shots(results: Sequence[ShotResult], console: Console) -> None:
 
 
 def show_steering(result: SteeringResult, console: Console) -> None:
-    console.print(f"\n[bold]{result.samples:,} samples[/bold], judged by {result.judge}")
+    console.print(f"\n[bold]{result.agreed.of:,} samples[/bold], judged by {result.judge}")
     table = _table("", "prompt", "asked", ">as asked", "95 % sure", ">distinct", ">unjudged")
     for each in result.prompts:
-        low, high = each.interval
-        table.add_row(
-            Text(each.prompt),
-            Text(each.asked),
-            f"[bold]{each.share:.3f}[/bold]",
-            f"{low:.3f}-{high:.3f}",
-            f"{each.distinct / each.samples:.3f}",
-            str(each.unjudged),
-        )
-    low, high = result.interval
+        distinct = f"{each.distinct / each.agreed.of:.3f}"
+        table.add_row(Text(each.prompt), Text(each.asked), *_agreed(each.agreed), distinct, str(each.unjudged))
     table.add_section()
-    table.add_row("all", "", f"[bold]{result.share:.3f}[/bold]", f"{low:.3f}-{high:.3f}")
+    table.add_row("all", "", *_agreed(result.agreed))
     console.print(table)
     samples = _table("Some of them", "prompt", "judged", "text")
     for each in result.prompts:
@@ -219,6 +196,11 @@ def show_steering(result: SteeringResult, console: Console) -> None:
                 Text(each.prompt), Text(label or "-", style="green" if label == each.asked else "red"), Text(text)
             )
     console.print(samples)
+
+
+def _agreed(share: Proportion) -> tuple[str, str]:
+    low, high = share.interval
+    return f"[bold]{share.value:.3f}[/bold]", f"{low:.3f}-{high:.3f}"
 
 
 def show_robustness(tallies: Mapping[Direction, Tally], worst: int, console: Console) -> None:
@@ -260,7 +242,7 @@ def _robustness(tally: Tally) -> Table:
     return table
 
 
-def _of(share: Share) -> str:
+def _of(share: Proportion) -> str:
     return f"{share.count}/{share.of}" if share.of else ""
 
 
@@ -306,10 +288,12 @@ def _reliability(found: Calibration) -> Table:
     return table
 
 
-def _refused(count: int, reason: str, console: Console) -> None:
-    if count:
-        console.print(f"[yellow]{count:,} texts are too long for the model and in no score, the first:[/yellow]")
-        console.print(Text(f"  {reason}"))
+def _refused(found: Answers[Any], console: Console) -> None:
+    if found.refused:
+        console.print(
+            f"[yellow]{found.refused:,} texts are too long for the model and in no score, the first:[/yellow]"
+        )
+        console.print(Text(f"  {found.refusal}"))
 
 
 def _table(title: str, *columns: str) -> Table:
@@ -330,11 +314,13 @@ def _table(title: str, *columns: str) -> Table:
 
 
 def _figures() -> Table:
-    table = Table(box=None, show_header=False, padding=(0, 1))
-    table.add_column()
-    table.add_column(justify="right")
-    table.add_column()
-    return table
+    return Table("", Column(justify="right"), "", box=None, show_header=False, padding=(0, 1))
+
+
+def _add_measured(
+    figures: Table, name: str, value: float, intervals: Mapping[str, Sequence[float]], measure: str, digits: int
+) -> None:
+    figures.add_row(name, f"[bold]{value:.{digits}f}[/bold]", _sure(intervals, measure, digits))
 
 
 def _bar(share: float) -> Text:

@@ -96,6 +96,23 @@ def wilson(right: int, texts: int) -> Interval:
     return max(middle - half, 0.0), min(middle + half, 1.0)
 
 
+@dataclass(frozen=True)
+class Proportion:
+    """So many of so many."""
+
+    count: int
+    of: int
+
+    @property
+    def value(self) -> float:
+        return self.count / self.of
+
+    @property
+    def interval(self) -> Interval:
+        """Wilson's, with 95 % certainty; of nothing, anything may be."""
+        return wilson(self.count, self.of) if self.of else (0.0, 1.0)
+
+
 def holm(ps: Sequence[float], level: float) -> list[bool]:
     """Which of several tests are significant; that any of them is so by chance has at most the probability `level`.
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from models.training.evaluation.repetition import loops
-from models.training.evaluation.resampling import wilson
+from models.training.evaluation.resampling import Proportion
 from models.training.evaluation.suite import KINDS, Case, Direction, Kind, has_whole, has_words
 
 ROBUSTNESS = "robustness"  # what its scores are called in a manifest, before their direction
@@ -66,17 +66,6 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Share:
-    count: int
-    of: int
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """Wilson's, with 95 % certainty; of nothing, anything may be."""
-        return wilson(self.count, self.of) if self.of else (0.0, 1.0)
-
-
-@dataclass(frozen=True)
 class Tally:
     """What holds of how many cases."""
 
@@ -101,24 +90,24 @@ class Tally:
         return sorted(found, key=lambda verdict: (not verdict.loops, not verdict.invents, verdict.whole))
 
     @property
-    def right(self) -> Share:
+    def right(self) -> Proportion:
         return self._share("right", self.verdicts)
 
     @property
-    def greetings_and_capitals(self) -> Share:
+    def greetings_and_capitals(self) -> Proportion:
         return self.only("greeting", "capitals").right
 
     @property
-    def looping(self) -> Share:
+    def looping(self) -> Proportion:
         return self._share("loops", self.verdicts)
 
     @property
-    def inventing(self) -> Share:
+    def inventing(self) -> Proportion:
         """Of the cases without words."""
         return self._share("invents", [verdict for verdict in self.verdicts if verdict.case.wordless])
 
     @property
-    def copied(self) -> Share:
+    def copied(self) -> Proportion:
         """Whole, of the cases with pieces to be copied."""
         return self._share("whole", [verdict for verdict in self.verdicts if verdict.case.copied])
 
@@ -135,13 +124,13 @@ class Tally:
         known = {name: share for name, share in shares.items() if share.of}
         return {
             "cases": len(self.verdicts),
-            **{name: round(share.count / share.of, 4) for name, share in known.items()},
+            **{name: round(share.value, 4) for name, share in known.items()},
             "of": {name: share.of for name, share in known.items()},
             "intervals": {name: [round(bound, 4) for bound in share.interval] for name, share in known.items()},
         }
 
-    def _share(self, what: str, among: Sequence[Verdict]) -> Share:
-        return Share(sum(getattr(verdict, what) for verdict in among), len(among))
+    def _share(self, what: str, among: Sequence[Verdict]) -> Proportion:
+        return Proportion(sum(getattr(verdict, what) for verdict in among), len(among))
 
 
 def run_suite(

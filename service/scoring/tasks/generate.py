@@ -60,10 +60,10 @@ def _steering_score(scoring: Scoring, steering: Steering) -> Measured:
     ):
         found = steer(generator, judge, steering.prompts, decoding, steering.samples)
     score = {
-        "agreement": round(found.share, 4),
+        "agreement": round(found.agreed.value, 4),
         **_clean(scoring.recipe, found.texts),
-        "intervals": {"agreement": [round(bound, 4) for bound in found.interval]},
-        "samples": found.samples,
+        "intervals": {"agreement": [round(bound, 4) for bound in found.agreed.interval]},
+        "samples": found.agreed.of,
         "judge": found.judge,
         "asked": ", ".join(f"{prompt}={label}" for prompt, label in steering.prompts.items()),
         "decoding": f"temperature {steering.temperature:g}, top_p {steering.top_p:g}",

@@ -16,10 +16,9 @@ from service.messages import Decoding
 from service.scoring import tables
 from service.scoring.answers import EngineAnswers
 from service.scoring.evaluating import evaluate_translations
-from service.scoring.options import Options, report_on
+from service.scoring.options import Options, report_on, training_text
 from service.scoring.robustness import suite_for, tallies
 from service.scoring.tasks.task import Found, MeasuredTask, Scoring
-from service.scoring.training_text import training_text
 
 
 class Translate(MeasuredTask):

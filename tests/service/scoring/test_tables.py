@@ -5,6 +5,7 @@ from rich.console import Console
 
 from models.training.evaluation.likelihood import Likelihood
 from models.training.evaluation.metrics import Confusion, calibration
+from service.scoring.answers import Answers
 from service.scoring.evaluating import ClassificationResult, TextResult
 from service.scoring.tables import show_classification, show_texts
 
@@ -19,9 +20,7 @@ def classified(given: list[str], expected: list[str], labels: list[str]) -> Clas
         scores={"intervals": {name: [0.25, 0.75] for name in ("accuracy", "macro_f1", "calibration_error")}},
         confusion=Confusion.of(given, expected, labels),
         calibration=calibration([0.9] * len(given), right),
-        refused=0,
-        refusal="",
-        seconds=1.0,
+        found=Answers([], seconds=1.0),
     )
 
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from models.training.evaluation.resampling import wilson
-from models.training.evaluation.robustness import Share, Tally, Verdict, report, run_suite, together
+from models.training.evaluation.resampling import Proportion, wilson
+from models.training.evaluation.robustness import Tally, Verdict, report, run_suite, together
 from models.training.evaluation.suite import Case
 
 HELLO = Case(kind="greeting", source="Bonjour", accept="Hello")
@@ -52,14 +52,17 @@ def tally() -> Tally:
 
 
 def test_shares_are_of_the_cases_that_can_have_them(tally: Tally) -> None:
-    assert tally.right == Share(3, 6)
-    assert tally.greetings_and_capitals == Share(1, 2)
-    assert tally.looping == Share(1, 6)
-    assert tally.inventing == Share(1, 3)  # of those without words
-    assert tally.copied == Share(1, 2)  # of those with something to copy
+    assert tally.right == Proportion(3, 6)
+    assert tally.greetings_and_capitals == Proportion(1, 2)
+    assert tally.looping == Proportion(1, 6)
+    assert tally.inventing == Proportion(1, 3)  # of those without words
+    assert tally.copied == Proportion(1, 2)  # of those with something to copy
     assert {kind: of_kind.right for kind, of_kind in tally.by_kind.items()} == {
-        "greeting": Share(1, 1), "capitals": Share(0, 1), "copied": Share(0, 1), "empty": Share(2, 3),
-    }  # fmt: skip
+        "greeting": Proportion(1, 1),
+        "capitals": Proportion(0, 1),
+        "copied": Proportion(0, 1),
+        "empty": Proportion(2, 3),
+    }
 
 
 def test_loops_come_first_among_what_is_wrong(tally: Tally) -> None:
@@ -74,7 +77,7 @@ def test_a_manifest_keeps_shares_with_wilsons_intervals(tally: Tally) -> None:
     assert set(tally.only("greeting").to_dict()) == {
         "cases", "right", "greetings_and_capitals", "loops", "of", "intervals",
     }  # fmt: skip
-    assert Share(0, 0).interval == (0.0, 1.0)
+    assert Proportion(0, 0).interval == (0.0, 1.0)
 
 
 def test_cases_that_the_training_text_has_are_told_apart() -> None:
@@ -84,7 +87,7 @@ def test_cases_that_the_training_text_has_are_told_apart() -> None:
 
     found = run_suite({("fr", "en"): [HELLO, TIRED, PRICE]}, lambda *_: ["Hello", "I am tired", "No."], unseen)
     [tally] = found.values()
-    assert (tally.right, tally.unseen.right) == (Share(2, 3), Share(1, 2))
+    assert (tally.right, tally.unseen.right) == (Proportion(2, 3), Proportion(1, 2))
     written = report(found)
     assert (written["all"]["right_unseen"], written["all"]["of"]["right_unseen"]) == (0.5, 2)
     assert [each["unseen"] for each in written["fr-en"]["outputs"]] == [False, True, True]
@@ -99,7 +102,7 @@ def test_each_direction_is_asked_at_once_and_reported_with_its_outputs() -> None
 
     found = run_suite({("fr", "en"): [HELLO, TIRED], ("en", "fr"): [SPACE]}, answer)
     assert asked == [(["Bonjour", "JE SUIS FATIGUÉ"], "fr", "en"), ([" "], "en", "fr")]
-    assert together(found).right == Share(2, 3)
+    assert together(found).right == Proportion(2, 3)
     written = json.loads(json.dumps(report(found)))
     assert written["all"]["cases"] == 3
     assert written["fr-en"]["by_kind"]["capitals"]["right"] == 0.0
