@@ -13,7 +13,6 @@ import logging
 import os
 import secrets
 import shutil
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -29,7 +28,7 @@ from models.training.parallel import TorchGroup
 from models.training.run import Hire, Job, TrainingResult, fit, prepare
 from models.training.sections import RecipeError
 from models.training.state import ResumeError
-from models.training.trainer import DivergedError, Interrupted
+from models.training.trainer import DivergedError, Interrupted, on_signals
 
 MAX_FAILURES = 5  # so many times in a run the workers are started again
 
@@ -74,7 +73,14 @@ def train(
         fitting = threading.Thread(
             target=lambda: outcome.append(_fit(job, workers, desk, directory, device, cpus)), name="fit", daemon=True
         )
-        with _signals() as stopping:
+        stopping = threading.Event()
+
+        def stop(number: int, frame: object) -> None:
+            if stopping.is_set():  # asked again
+                os._exit(128 + number)
+            stopping.set()
+
+        with on_signals(stop):
             fitting.start()
             while fitting.is_alive():
                 if stopping.is_set():
@@ -194,27 +200,6 @@ def _pass_on(desk: Any, say: Callable[[str], None]) -> None:
 
     for line in ray.get(desk.take.remote()):
         say(line)
-
-
-@contextmanager
-def _signals() -> Iterator[threading.Event]:
-    """Set by SIGTERM and SIGINT; a second one ends the process at once. Only the main thread may set handlers."""
-    stopping = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stopping
-        return
-
-    def stop(number: int, frame: object) -> None:
-        if stopping.is_set():
-            os._exit(128 + number)
-        stopping.set()
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield stopping
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _fit(job: Job, workers: int, desk: Any, directory: Path, device: str, cpus: int) -> TrainingResult | BaseException:

@@ -15,8 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from models.checkpoint import Manifest
-from models.training.curves import CURVES
+from models.checkpoint import CURVES, Manifest
 from models.training.evaluation.validation import Shown
 from models.training.recipe import Recipe
 from models.training.tracking import Sink, as_table

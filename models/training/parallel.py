@@ -6,7 +6,6 @@ Knows nothing of what starts the workers.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 import torch
 import torch.distributed as dist
@@ -17,52 +16,30 @@ class LostWorkerError(RuntimeError):
     """A worker of the group no longer answers: the group has to be started anew."""
 
 
-class Group(Protocol):
-    @property
-    def rank(self) -> int:
-        """0 is the one that writes."""
-        ...
+class Group:
+    """One worker alone, which needs no messages; what a larger one does for all of its workers says the same."""
 
-    @property
-    def size(self) -> int: ...
+    rank, size = 0, 1  # rank 0 is the one that writes
 
     def stop_asked(self) -> bool:
         """Whether the run should end after the current step; workers may learn of it at different steps."""
-        ...
-
-    def sum(self, values: Sequence[float]) -> list[float]:
-        """Of every worker's, in double precision."""
-        ...
-
-    def sum_in_place(self, tensors: Sequence[Tensor]) -> None:
-        """Float32 tensors of one device, the same shapes on every worker."""
-        ...
-
-    def copy_from_first(self, tensors: Sequence[Tensor]) -> None:
-        """Every worker's tensors become those of rank 0."""
-        ...
-
-
-class Alone:
-    rank, size = 0, 1
-
-    def stop_asked(self) -> bool:
         return False
 
     def sum(self, values: Sequence[float]) -> list[float]:
+        """Of every worker's, in double precision."""
         return list(values)
 
     def sum_in_place(self, tensors: Sequence[Tensor]) -> None:
-        pass
+        """Float32 tensors of one device, the same shapes on every worker."""
 
     def copy_from_first(self, tensors: Sequence[Tensor]) -> None:
-        pass
+        """Every worker's tensors become those of rank 0."""
 
 
-ALONE = Alone()
+ALONE = Group()
 
 
-class TorchGroup:
+class TorchGroup(Group):
     """The default group of torch.distributed, which has to be initialized.
 
     Its backend takes CPU tensors (gloo) and those of the device that is trained on. Every message raises

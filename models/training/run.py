@@ -23,7 +23,7 @@ import torch
 
 from models import checkpoint, formats
 from models.architectures import build
-from models.checkpoint import Manifest
+from models.checkpoint import CURVES, Manifest
 from models.config import Config
 from models.lineage import Ancestor, attribution_with, licence_with
 from models.lora import merge
@@ -31,7 +31,6 @@ from models.precision import resolve_device
 from models.tokenizer import SPECIAL_TOKENS, Tokenizer, train_byte_bpe, train_wordpiece
 from models.training.calibration import calibrate
 from models.training.card import write_card
-from models.training.curves import CURVES
 from models.training.data.examples import Examples, TrainingExamples, encode
 from models.training.data.readers import DataError
 from models.training.data.rows import TextRow

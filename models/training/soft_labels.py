@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby, islice
 from pathlib import Path
@@ -164,41 +164,22 @@ def taught(
         if stale != directory:
             shutil.rmtree(stale)
     directory.mkdir(parents=True, exist_ok=True)
-    parts = list(
-        _answers(encode_row, recipe, wanted, [where for where, _ in teachers], rows, directory, device, say, base)
-    )
-    return TaughtExamples(examples, np.concatenate(parts), key)
-
-
-def _answers(
-    encode_row: EncodeRow,
-    recipe: Recipe,
-    wanted: Distillation,
-    teachers: Sequence[Path],
-    rows: Spool,
-    directory: Path,
-    device: torch.device,
-    say: Callable[[str], None],
-    base: FindBase | None,
-) -> Iterator[np.ndarray]:
-    """[at most `_AT_A_TIME`, L] at a time, of each row that is stored."""
     hired: list[Teacher] = []
     stored = (row for row, _ in groupby(rows))  # a row that is repeated follows itself
     began = said = time.monotonic()
     answered = 0
-    for number in range((len(rows) + _AT_A_TIME - 1) // _AT_A_TIME):
-        some = list(islice(stored, _AT_A_TIME))
-        if not some:
-            return
-        path = directory / f"{number:05d}.npy"
+    parts = []
+    while some := list(islice(stored, _AT_A_TIME)):
+        path = directory / f"{len(parts):05d}.npy"
         if not path.is_file():
-            hired = hired or [Teacher(teacher, recipe.labels, device, base) for teacher in teachers]
+            hired = hired or [Teacher(where, recipe.labels, device, base) for where, _ in teachers]
             found = [teacher.probabilities(encode_row, recipe, some, wanted.temperature) for teacher in hired]
-            scratch = directory / f".{number:05d}.{os.getpid()}.npy"
+            scratch = path.with_name(f".{path.stem}.{os.getpid()}.npy")
             np.save(scratch, np.mean(found, axis=0, dtype=np.float32))
             scratch.replace(path)
             answered += len(some)
             if time.monotonic() - said > _SECONDS:
                 said = time.monotonic()
                 say(f"{recipe.name}: teachers have read {answered:,} texts, {answered / (said - began):.0f} a second")
-        yield np.load(path)
+        parts.append(np.load(path))
+    return TaughtExamples(examples, np.concatenate(parts), key)

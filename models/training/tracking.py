@@ -9,13 +9,17 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from models.training.curves import CURVES, METRICS, STEPS, draw_curves, entries
+from models.checkpoint import CURVES
 from models.training.evaluation.validation import Shown
+from models.training.markdown import cell, table
 
+METRICS = "metrics.jsonl"  # a line for each validation
+STEPS = "steps.jsonl"  # a line for every few steps
 SAMPLES = "samples.jsonl"  # a line for each validation
 EVENTS = "tensorboard"  # a folder
 
@@ -141,10 +145,46 @@ class TensorBoard(Sink):
 
 def as_table(samples: Sequence[Shown]) -> str:
     """Markdown."""
-    rows = [("source", "expected", "answer"), ("---",) * 3, *((s.source, s.expected, s.answer) for s in samples)]
-    return "\n".join(
-        "| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in row) + " |" for row in rows
+    return table(("source", "expected", "answer"), [[*map(cell, vars(sample).values())] for sample in samples])
+
+
+def draw_curves(directory: Path, name: str) -> None:
+    """`directory`/curves.png from the two logs there: losses over the learning rate. Raises ImportError."""
+    from matplotlib.figure import Figure
+
+    steps, validations = list(_entries(directory / STEPS)), list(_entries(directory / METRICS))
+    if not steps and not validations:
+        return
+    figure = Figure(figsize=(8, 5), dpi=120, layout="constrained")
+    losses, rates = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    numbers = [entry["step"] for entry in steps]
+    training = [entry["loss"] for entry in steps]
+    losses.plot(numbers, training, color="tab:blue", alpha=0.25, linewidth=0.8)
+    losses.plot(numbers, _smooth(training), color="tab:blue", label="training (with label smoothing and dropout)")
+    losses.plot(
+        [entry["step"] for entry in validations],
+        [entry["loss"] for entry in validations],
+        color="tab:orange",
+        marker="o",
+        markersize=3,
+        label="validation",
     )
+    losses.set(title=name, ylabel="loss, nats")
+    losses.legend()
+    rates.plot(numbers, [entry["learning_rate"] for entry in steps], color="tab:green")
+    rates.set(xlabel="step", ylabel="learning rate")
+    for axes in (losses, rates):
+        axes.grid(alpha=0.3)
+    scratch = directory / f".{CURVES}.{os.getpid()}"
+    figure.savefig(scratch, format="png")
+    scratch.replace(directory / CURVES)
+
+
+def _smooth(values: list[float]) -> list[float]:
+    """Each as the mean of its neighbours, a twenty-fifth of all of them."""
+    sums = [0.0, *accumulate(values)]
+    ends = [(max(n - len(values) // 50, 0), min(n + len(values) // 50 + 1, len(values))) for n in range(len(values))]
+    return [(sums[end] - sums[start]) / (end - start) for start, end in ends]
 
 
 def _append(path: Path, entry: dict[str, Any]) -> None:
@@ -154,7 +194,19 @@ def _append(path: Path, entry: dict[str, Any]) -> None:
 
 def _drop_after(path: Path, step: int) -> None:
     if path.is_file():
-        kept = [entry for entry in entries(path) if entry["step"] <= step]
+        kept = [entry for entry in _entries(path) if entry["step"] <= step]
         scratch = path.with_name(f".{path.name}.{os.getpid()}")
         scratch.write_text("".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in kept), encoding="utf-8")
         scratch.replace(path)
+
+
+def _entries(path: Path) -> Iterator[dict[str, Any]]:
+    """A line that was cut off by a kill is none."""
+    if not path.is_file():
+        return
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            try:
+                yield json.loads(line)
+            except ValueError:
+                continue

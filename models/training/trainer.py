@@ -13,7 +13,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from models.training.averaging import Averaging
 from models.training.compiling import compiled, uncompiled
-from models.training.data.batches import plan_batches
+from models.training.data.batches import Order, Place, plan_batches
 from models.training.data.examples import Examples, TrainingExamples
 from models.training.evaluation.validation import Judge, Shown
 from models.training.fast import (
@@ -37,7 +37,6 @@ from models.training.fast import (
 )
 from models.training.objectives import Batch, Objective
 from models.training.optimizer import build_optimizers, clip_gradients, schedule
-from models.training.order import Order, Place
 from models.training.parallel import ALONE, Group
 from models.training.reporting import Reporter
 from models.training.sections import Training
@@ -84,16 +83,11 @@ class Trainer:
         self._objective, self._training, self._validation = objective, training, validation
         self._group, self._say, self._judge, self._sinks = group, say, judge, sinks
         self._order = Order(lambda epoch: objective.sizes(training.epoch(epoch)), recipe.batch_tokens, seed)
-        self._learned = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        self.learned = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self._optimizers = build_optimizers(model, recipe)
-        self._averaging = Averaging(self._learned, recipe, directory, group)
+        self._averaging = Averaging(self.learned, recipe, directory, group)
         self._stop = False
         self.progress = Progress()
-
-    @property
-    def learned(self) -> Mapping[str, nn.Parameter]:
-        """What is trained, by name."""
-        return self._learned
 
     @property
     def score_name(self) -> str:
@@ -110,7 +104,7 @@ class Trainer:
         state = self._directory / f"state-{int(step):09d}"
         if not state.is_dir():
             raise ResumeError(f"{state} is missing here: the folder of the run must be one that all workers see")
-        self.progress = load_state(state, self._recipe_hash, self._learned, self._averaging.moving, self._optimizers)
+        self.progress = load_state(state, self._recipe_hash, self.learned, self._averaging.moving, self._optimizers)
         return True
 
     def run(self) -> Measurement:
@@ -133,7 +127,7 @@ class Trainer:
                 sinks=self._sinks,
             )
             stack.enter_context(reporter)
-            stack.enter_context(self._signals())
+            stack.enter_context(on_signals(self._stop_soon))
             if recipe.compile:
                 stack.enter_context(compiled(self.model))
             self._train(reporter)
@@ -147,13 +141,17 @@ class Trainer:
             reporter.end(result)
         return result
 
+    def _stop_soon(self, number: int, frame: object) -> None:
+        """The run ends after the current step."""
+        self._stop = True
+
     def save(self) -> None:
         if self._group.rank == 0:
             save_state(
                 self._directory,
                 self.progress,
                 self._recipe_hash,
-                self._learned,
+                self.learned,
                 self._averaging.moving,
                 self._optimizers,
             )
@@ -163,7 +161,21 @@ class Trainer:
     def measure(self) -> Measurement:
         """With the weights that the model has now; the workers share the work."""
         with self._evaluating():
-            return self._measure()
+            loss, right, scored = 0.0, 0, 0
+            sizes = self._objective.sizes(self._validation)
+            for index, rows in enumerate(plan_batches(sizes, self._recipe.batch_tokens, self._seed, 0)):
+                if index % self._group.size != self._group.rank:
+                    continue
+                random = np.random.default_rng((self._seed, index))
+                batch = self._objective.batch([self._validation[row] for row in rows], random).to(self._device)
+                with self._autocast():
+                    logits_NV = self._objective.logits(self.model, batch)[0].float()
+                targets_N = batch.targets[0]
+                loss += float(F.cross_entropy(logits_NV, targets_N, reduction="sum"))
+                right += int((logits_NV.argmax(dim=1) == targets_N).sum())
+                scored += len(targets_N)
+        loss, all_right, all_scored = self._group.sum([loss, right, scored])
+        return Measurement(loss / max(all_scored, 1), all_right / max(all_scored, 1), int(all_scored))
 
     @contextmanager
     def _evaluating(self) -> Iterator[None]:
@@ -173,23 +185,6 @@ class Trainer:
                 yield
         finally:
             self.model.train()
-
-    def _measure(self) -> Measurement:
-        loss, right, scored = 0.0, 0, 0
-        sizes = self._objective.sizes(self._validation)
-        for index, rows in enumerate(plan_batches(sizes, self._recipe.batch_tokens, self._seed, 0)):
-            if index % self._group.size != self._group.rank:
-                continue
-            random = np.random.default_rng((self._seed, index))
-            batch = self._objective.batch([self._validation[row] for row in rows], random).to(self._device)
-            with self._autocast():
-                logits_NV = self._objective.logits(self.model, batch)[0].float()
-            targets_N = batch.targets[0]
-            loss += float(F.cross_entropy(logits_NV, targets_N, reduction="sum"))
-            right += int((logits_NV.argmax(dim=1) == targets_N).sum())
-            scored += len(targets_N)
-        loss, all_right, all_scored = self._group.sum([loss, right, scored])
-        return Measurement(loss / max(all_scored, 1), all_right / max(all_scored, 1), int(all_scored))
 
     def _train(self, reporter: Reporter) -> None:
         recipe, progress = self._recipe, self.progress
@@ -210,7 +205,12 @@ class Trainer:
             loss = self._step(batches, counts, share)
             progress.epoch, progress.position = place.epoch, place.position
             batches, place = self._take(progress.step + 1, place)  # while a GPU is still busy with the step
-            value = self._finite(float(loss), share)
+            value = float(loss)
+            if not math.isfinite(value):
+                raise DivergedError(
+                    f"the loss is {value} at step {progress.step}, learning rate {recipe.learning_rate * share:.2e}: "
+                    "lower it, or warm up longer"
+                )
             progress.step += 1
             progress.tokens += int(counts[0])
             progress.training_loss += (value - progress.training_loss) * max(0.02, 1 / progress.step)
@@ -251,7 +251,7 @@ class Trainer:
             part = self._loss(batch, counts)
             part.backward()
             loss += part.detach()
-        parameters = [p for p in self._learned.values() if p.grad is not None]
+        parameters = [p for p in self.learned.values() if p.grad is not None]
         self._group.sum_in_place([loss, *(p.grad for p in parameters if p.grad is not None)])
         clip_gradients(parameters, self._recipe.clip)
         self._optimizers.step(share)
@@ -278,15 +278,6 @@ class Trainer:
         if targets.is_floating_point():
             return soft_cross_entropy(logits_NV, targets, count)
         return smoothed_cross_entropy(logits_NV, targets, self._recipe.label_smoothing, count)
-
-    def _finite(self, loss: float, share: float) -> float:
-        if not math.isfinite(loss):
-            rate = self._recipe.learning_rate * share
-            raise DivergedError(
-                f"the loss is {loss} at step {self.progress.step}, learning rate {rate:.2e}: "
-                "lower it, or warm up longer"
-            )
-        return loss
 
     def _validate(self, reporter: Reporter) -> None:
         progress = self.progress
@@ -328,22 +319,19 @@ class Trainer:
         narrow = number_format(self._recipe.precision, self._device) is torch.bfloat16
         return torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=narrow)
 
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        """SIGTERM and SIGINT end the run after the current step. Only the main thread may set handlers."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
 
-        def stop(number: int, frame: object) -> None:
-            self._stop = True
-
-        before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+@contextmanager
+def on_signals(stop: Callable[[int, object], None]) -> Iterator[None]:
+    """SIGTERM and SIGINT call `stop`, while the block lasts. Only the main thread may set handlers."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _seed(*numbers: int) -> int:

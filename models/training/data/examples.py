@@ -9,7 +9,7 @@ import io
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from itertools import groupby, islice
 from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple, Protocol, Self
@@ -122,12 +122,20 @@ class _Writer:
     def __init__(self, file: BinaryIO, kind: np.dtype) -> None:
         self._file, self._kind = file, kind
         self._sources, self._targets, self._repeats = array("i"), array("i"), array("i")
+        self.fates: Counter[str] = Counter()  # of rows, as `Encoded` has them
 
     def add(self, source: Sequence[int] | np.ndarray, target: Sequence[int] | np.ndarray, repeat: int) -> None:
         for ids, lengths in ((source, self._sources), (target, self._targets)):
             self._file.write(np.asarray(ids, self._kind).tobytes())
             lengths.append(len(ids))
         self._repeats.append(repeat)
+
+    @property
+    def too_long(self) -> str:
+        """What became of the rows that are longer than the model takes, in words."""
+        words = {"left_out": "left out", "cut": "cut", "split": "split into windows"}
+        parts = [f"{self.fates[fate]:,} {what}" for fate, what in words.items() if self.fates[fate]]
+        return f"longer than the model takes, of {self.fates.total():,} rows: {', '.join(parts)}" if parts else ""
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """As `Examples` takes them; the file is one in memory."""
@@ -138,6 +146,7 @@ class _Writer:
         for name, values in zip(("offsets", "stored", "sources", "targets"), self._counted(), strict=True):
             np.save(directory / f"{name}.npy", values)
         (directory / "type").write_text(self._kind.name)
+        (directory / "too_long").write_text(self.too_long, encoding="utf-8")
 
     def _counted(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         sources, targets, repeats = (np.array(a, np.int32) for a in (self._sources, self._targets, self._repeats))
@@ -145,23 +154,6 @@ class _Writer:
         np.cumsum(sources.astype(np.int64) + targets, out=offsets[1:])
         stored_N = np.repeat(np.arange(len(sources), dtype=np.int32), repeats)
         return offsets, stored_N, sources[stored_N], targets[stored_N]
-
-
-@dataclass
-class _TooLong:
-    """Rows that are longer than the model takes, and what became of them."""
-
-    rows: int = 0
-    fates: Counter[str] = field(default_factory=Counter)
-
-    def add(self, fate: str, repeat: int) -> None:
-        self.rows += repeat
-        self.fates[fate] += repeat
-
-    def __str__(self) -> str:
-        words = {"left_out": "left out", "cut": "cut", "split": "split into windows"}
-        parts = [f"{self.fates[fate]:,} {what}" for fate, what in words.items() if self.fates[fate]]
-        return f"longer than the model takes, of {self.rows:,} rows: {', '.join(parts)}" if parts else ""
 
 
 def encode(
@@ -181,11 +173,29 @@ def encode(
 
     With a `directory` the ids lie on disk below it; what is there of the same rows, tokenizer and lengths is opened.
     """
+
+    def write(writer: _Writer) -> None:
+        counted = ((row, sum(1 for _ in same)) for row, same in groupby(rows))
+        if pack:
+            start, end = tokenizer.id("<s>"), tokenizer.id("</s>")
+            for repeat, some in groupby(counted, lambda each: each[1]):
+                for block in blocks(_passages(tokenizer, (row for row, _ in some)), longest[1], start, end):
+                    writer.add([start], block, repeat)
+            return
+        ahead = _Ahead(tokenizer)
+        while chunk := list(islice(counted, _AHEAD)):
+            ahead.read([row for row, _ in chunk])
+            for row, repeat in chunk:
+                encoded = encode_row(recipe, ahead, row, longest)
+                writer.fates[encoded.too_long] += repeat
+                for source, target in encoded.examples:
+                    writer.add(source, target, repeat)
+
     if directory is None:
-        writer, too_long = _Writer(io.BytesIO(), np.dtype(np.int32)), _TooLong()
-        _write(writer, encode_row, recipe, tokenizer, rows, longest, too_long, pack)
+        writer = _Writer(io.BytesIO(), np.dtype(np.int32))
+        write(writer)
         examples = Examples(*writer.arrays())
-        examples.too_long = str(too_long)
+        examples.too_long = writer.too_long
         return examples
     if not isinstance(rows, Spool):
         rows = list(rows)
@@ -193,43 +203,14 @@ def encode(
     kind = np.dtype(np.uint16 if largest <= np.iinfo(np.uint16).max else np.int32)
 
     def build(scratch: Path) -> None:
-        too_long = _TooLong()
         with (scratch / "ids").open("wb") as file:
             writer = _Writer(file, kind)
-            _write(writer, encode_row, recipe, tokenizer, rows, longest, too_long, pack)
+            write(writer)
         writer.save(scratch)
-        (scratch / "too_long").write_text(str(too_long), encoding="utf-8")
 
     which = rows.key if isinstance(rows, Spool) else [asdict(row) for row in rows]
     key = key_of([_VERSION, which, recipe.task, recipe.labels, tokenizer.definition, longest, pack])
     return Examples.open(prepared(directory, "examples" if isinstance(rows, Spool) else "some-examples", key, build))
-
-
-def _write(
-    writer: _Writer,
-    encode_row: EncodeRow,
-    recipe: Recipe,
-    tokenizer: Tokenizer,
-    rows: Iterable[TextRow],
-    longest: tuple[int, int],
-    too_long: _TooLong,
-    pack: bool,
-) -> None:
-    ahead = _Ahead(tokenizer)
-    counted = ((row, sum(1 for _ in same)) for row, same in groupby(rows))
-    if pack:
-        start, end = tokenizer.id("<s>"), tokenizer.id("</s>")
-        for repeat, some in groupby(counted, lambda each: each[1]):
-            for block in blocks(_passages(tokenizer, (row for row, _ in some)), longest[1], start, end):
-                writer.add([start], block, repeat)
-        return
-    while chunk := list(islice(counted, _AHEAD)):
-        ahead.read([row for row, _ in chunk])
-        for row, repeat in chunk:
-            encoded = encode_row(recipe, ahead, row, longest)
-            too_long.add(encoded.too_long, repeat)
-            for source, target in encoded.examples:
-                writer.add(source, target, repeat)
 
 
 def _passages(tokenizer: Tokenizer, rows: Iterator[TextRow]) -> Iterator[tuple[Passage, _Ids]]:

@@ -1,15 +1,17 @@
-"""Which columns a file has, and which of them is meant, by what people call them. Rows are not looked at."""
+"""Which columns a file has, and which of them is meant, by what people call them. What rows mean is not looked at."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from models.training.data.delimited import NotDelimitedError, delimiter_of, read_cells
-from models.training.data.readers import DataError
+from models.training.data.readers import DataError, open_parquet
 from models.training.sections import Format
 
 _OWN_COLUMNS: dict[Format, tuple[str, ...]] = {"text": ("text",), "nsmc": ("text", "label")}
@@ -44,44 +46,38 @@ def columns_of(path: Path, format: Format) -> tuple[str, ...]:
     if not path.is_file():
         raise DataError(f"{path}: no such file")
     if format == "csv":
-        try:
-            rows = (cells for _, cells in read_cells(path, delimiter_of(path)) if not isinstance(cells, str))
-            return tuple(cell.strip() for cell in next(rows, ()))
-        except NotDelimitedError as error:
-            raise DataError(f"{path}: {error}") from error
+        return tuple(cell.strip() for cell in next(csv_rows(path), ()))
     if format == "tsv":
-        with path.open(encoding="utf-8-sig", errors="replace", newline="\n") as file:
-            return tuple(file.readline().rstrip("\r\n").split("\t"))
+        return next(tsv_rows(path), ("",))
     if format == "jsonl":
-        return _names_of_objects(path)
+        return tuple(dict.fromkeys(name for values in objects(path, _HEAD) for name in values))
     if format == "parquet":
-        return _names_of_parquet(path)
+        with open_parquet(path) as file:
+            return tuple(file.schema_arrow.names)
     return _OWN_COLUMNS.get(format, ())
 
 
-def _names_of_objects(path: Path) -> tuple[str, ...]:
-    names: dict[str, None] = {}
+def csv_rows(path: Path) -> Iterator[tuple[str, ...]]:
+    """Those that can be read. Raises DataError."""
+    try:
+        delimiter = delimiter_of(path)
+    except NotDelimitedError as error:
+        raise DataError(f"{path}: {error}") from error
+    return (tuple(cells) for _, cells in read_cells(path, delimiter) if isinstance(cells, list))
+
+
+def tsv_rows(path: Path) -> Iterator[tuple[str, ...]]:
     with path.open(encoding="utf-8-sig", errors="replace", newline="\n") as file:
-        for line in islice(file, _HEAD):
-            try:
-                values = json.loads(line)
-            except (ValueError, RecursionError):
-                continue
-            if isinstance(values, dict):
-                names.update(dict.fromkeys(values))
-    return tuple(names)
+        yield from (tuple(line.rstrip("\r\n").split("\t")) for line in file)
 
 
-def _names_of_parquet(path: Path) -> tuple[str, ...]:
-    try:
-        import pyarrow  # type: ignore[import-untyped]
-        import pyarrow.parquet  # type: ignore[import-untyped]
-    except ImportError as error:
-        raise DataError(f"{path}: reading Parquet needs pyarrow: pip install 'triptych[train]'") from error
-    try:
-        return tuple(pyarrow.parquet.read_schema(path).names)
-    except (pyarrow.ArrowException, OSError) as error:
-        raise DataError(f"{path}: not a sound Parquet file: {error}") from error
+def objects(path: Path, lines: int | None = None) -> Iterator[dict[str, Any]]:
+    """Those of JSON Lines that can be read, of all lines or of the first `lines`."""
+    with path.open(encoding="utf-8-sig", errors="replace", newline="\n") as file:
+        for line in islice(file, lines):
+            with suppress(ValueError, RecursionError):
+                if isinstance(values := json.loads(line), dict):
+                    yield values
 
 
 def find(

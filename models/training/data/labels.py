@@ -6,7 +6,7 @@ Knows nothing of files.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from models.training.data.readers import DataError
 from models.training.recipe import Recipe
@@ -23,26 +23,22 @@ def label_of(corpus: Corpus, value: str) -> str:
     return corpus.labels.get(value, value)
 
 
-class FoundLabels:
-    """Collects the labels of a recipe that names none."""
+def labels_found(pairs: Iterable[tuple[str, Corpus]]) -> tuple[str, ...]:
+    """Of a recipe that names none, from each row's label and its corpus; in the order of numbers where all are numbers.
 
-    def __init__(self) -> None:
-        self._labels: set[str] = set()
-
-    def add(self, label: str, corpus: Corpus) -> None:
-        """Raises DataError when they get too many to be labels."""
-        self._labels.add(label)
-        if len(self._labels) > MOST_LABELS:
-            some = ", ".join(repr(label[:40]) for label in sorted(self._labels)[:_SHOWN])
+    Raises DataError when they get too many to be labels.
+    """
+    labels: set[str] = set()
+    for label, corpus in pairs:
+        labels.add(label)
+        if len(labels) > MOST_LABELS:
+            some = ", ".join(repr(label[:40]) for label in sorted(labels)[:_SHOWN])
             raise DataError(
                 f"{corpus.name}: column {corpus.label_column!r} has more than {MOST_LABELS:,} values, such as {some}: "
                 "a column of texts? Say which one has the labels (label_column), or name them (labels)"
             )
-
-    def sorted(self) -> tuple[str, ...]:
-        """By number where all are numbers."""
-        numbers = all(label.isdecimal() for label in self._labels)
-        return tuple(sorted(self._labels, key=lambda label: (int(label) if numbers else 0, label)))
+    numbers = all(label.isdecimal() for label in labels)
+    return tuple(sorted(labels, key=lambda label: (int(label) if numbers else 0, label)))
 
 
 def check_others(corpus: Corpus, others: Mapping[str, int], first: str) -> None:

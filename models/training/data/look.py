@@ -5,19 +5,17 @@ Everything here is a guess by names and values, which the recipe then says in fu
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, permutations
 from pathlib import Path
 
 import regex
 
-from models.training.data.delimited import NotDelimitedError, delimiter_of, read_cells
-from models.training.data.headers import USUAL, columns_of, find, language_of
+from models.training.data.headers import USUAL, columns_of, csv_rows, find, language_of, objects, tsv_rows
 from models.training.data.packing import passages
-from models.training.data.readers import SKIPPED, Broken, DataError, Record, read_rows
+from models.training.data.readers import SKIPPED, Broken, DataError, Record, open_parquet, read_rows
 from models.training.sections import FORMATS, Corpus, Format
 
 MOST_ROWS = 1_000_000  # that are looked at
@@ -144,37 +142,16 @@ def _table(path: Path, format: Format) -> Table:
 
 def _cells(path: Path, format: Format) -> Iterator[tuple[str, ...]]:
     if format == "csv":
-        try:
-            found = read_cells(path, delimiter_of(path))
-        except NotDelimitedError as error:
-            raise DataError(f"{path}: {error}") from error
-        yield from (tuple(cells) for _, cells in found if isinstance(cells, list))
-    elif format == "tsv":
-        with path.open(encoding="utf-8-sig", errors="replace", newline="\n") as file:
-            yield from (tuple(line.rstrip("\r\n").split("\t")) for line in file)
+        return csv_rows(path)
+    if format == "tsv":
+        return tsv_rows(path)
+    if format == "parquet":
+        with open_parquet(path) as file:
+            found: Iterable[Mapping[str, object]] = next((batch.to_pylist() for batch in file.iter_batches(_HEAD)), [])
     else:
-        columns = columns_of(path, format)
-        if format == "parquet":
-            import pyarrow.parquet  # type: ignore[import-untyped]
-
-            with pyarrow.parquet.ParquetFile(path) as table:
-                head = next(table.iter_batches(_HEAD), None)
-            objects: Iterator[Mapping[str, object]] = iter([] if head is None else head.to_pylist())
-        else:
-            objects = _objects(path)
-        for values in objects:
-            yield tuple("" if values.get(name) is None else str(values[name]) for name in columns)
-
-
-def _objects(path: Path) -> Iterator[Mapping[str, object]]:
-    with path.open(encoding="utf-8-sig", errors="replace", newline="\n") as file:
-        for line in file:
-            try:
-                values = json.loads(line)
-            except (ValueError, RecursionError):
-                continue
-            if isinstance(values, dict):
-                yield values
+        found = objects(path)
+    columns = columns_of(path, format)
+    return (tuple("" if values.get(name) is None else str(values[name]) for name in columns) for values in found)
 
 
 def _names(cells: Sequence[str]) -> bool:

@@ -11,7 +11,7 @@ import itertools
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -69,6 +69,11 @@ def path_of(data: Path, name: str) -> Path:
     """Of a recipe's file: in the data folder, or else one that comes with the shipped recipes."""
     beside = SHIPPED / name
     return beside if not (data / name).exists() and beside.is_file() else data / name
+
+
+def paths_of(corpus: Corpus, data: Path) -> list[Path]:
+    """Of its file, or of its files in the order in which the recipe names them."""
+    return [path_of(data, name) for name in corpus.files.values() or (corpus.file,)]
 
 
 def read_rows(corpus: Corpus, data: Path, broken: Broken | None = None) -> Iterator[Record]:
@@ -249,26 +254,33 @@ def _jsonl(corpus: Corpus, path: Path, broken: Broken) -> Iterator[Record]:
             yield record
 
 
-def _parquet(corpus: Corpus, path: Path, broken: Broken) -> Iterator[Record]:
+@contextmanager
+def open_parquet(path: Path) -> Iterator[Any]:
+    """A pyarrow.parquet.ParquetFile. Raises DataError for what is none, and without pyarrow."""
     try:
         import pyarrow  # type: ignore[import-untyped]
         import pyarrow.parquet  # type: ignore[import-untyped]
     except ImportError as error:
         raise DataError(f"{path}: reading Parquet needs pyarrow: pip install 'triptych[train]'") from error
-    columns = [name for name in corpus.columns if name != SKIPPED]
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
-            _check_schema(corpus, columns, file.schema_arrow)
-            for group in range(file.num_row_groups):
-                line = 0
-                for batch in file.iter_batches(4096, row_groups=[group], columns=columns):
-                    by_name = [_values(batch.column(name)) for name in columns]
-                    for values in zip(*by_name, strict=True):
-                        if record := _converted(columns, values, corpus.name, line, group, broken):
-                            yield record
-                        line += 1
+            yield file
     except (pyarrow.ArrowException, OSError) as error:
         raise DataError(f"{path}: not a sound Parquet file: {error}") from error
+
+
+def _parquet(corpus: Corpus, path: Path, broken: Broken) -> Iterator[Record]:
+    columns = [name for name in corpus.columns if name != SKIPPED]
+    with open_parquet(path) as file:
+        _check_schema(corpus, columns, file.schema_arrow)
+        for group in range(file.num_row_groups):
+            line = 0
+            for batch in file.iter_batches(4096, row_groups=[group], columns=columns):
+                by_name = [_values(batch.column(name)) for name in columns]
+                for values in zip(*by_name, strict=True):
+                    if record := _converted(columns, values, corpus.name, line, group, broken):
+                        yield record
+                    line += 1
 
 
 def _check_schema(corpus: Corpus, columns: Sequence[str], schema: Any) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from models.training.data.readers import Broken, DataError, Record, read_rows
 from models.training.recipe import Recipe
@@ -46,16 +47,16 @@ class Sample(NamedTuple):
     group: int | None
 
 
-class ReadingTask(Protocol):
+class ReadingTask(ABC):
     """What reading has to know of a task."""
 
-    texts_stand_alone: bool  # each is compared with the held-out ones, not all texts of a sample as one
+    texts_stand_alone: bool = False  # each is compared with the held-out ones, not all texts of a sample as one
 
+    @abstractmethod
     def samples(self, recipe: Recipe, corpus: Corpus, records: Iterator[Record]) -> Iterator[Sample]: ...
 
-    def check_labels(self, recipe: Recipe, counts: Mapping[str, int]) -> None:
+    def check_labels(self, recipe: Recipe, counts: Mapping[str, int]) -> None:  # noqa: B027 - most have none
         """Raises DataError for labels of which there is too little to train on. `counts` are their rows."""
-        ...
 
 
 def read_corpus(task: ReadingTask, recipe: Recipe, corpus: Corpus, data: Path) -> Iterator[TextRow]:

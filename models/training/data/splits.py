@@ -16,8 +16,8 @@ from typing import TextIO
 
 from models.training.data.cleaning import Cleaner
 from models.training.data.duplicates import NearDuplicates, hash64
-from models.training.data.labels import MOST_LABELS, FoundLabels, check_number, check_others
-from models.training.data.readers import Broken, DataError, Record, path_of, place
+from models.training.data.labels import MOST_LABELS, check_number, check_others, labels_found
+from models.training.data.readers import Broken, DataError, Record, paths_of, place
 from models.training.data.report import CorpusReport, Report, Role
 from models.training.data.rows import ReadingTask, Sample, TextRow, read_samples
 from models.training.data.spool import Spool, key_of, prepared, read_rows, write_row
@@ -47,7 +47,7 @@ def read_splits(
     the rows. `writing` is for corpora with written columns. Raises DataError.
     """
     _check_scripts(recipe)
-    stamps = [_stamp(path) for path in _files(_all(recipe), data)]
+    stamps = _stamps((*recipe.corpora, *recipe.validation, *recipe.tests), data)
     key = key_of([_VERSION, recipe.read_from, stamps, writing.key if writing else ""])
     fresh = False
 
@@ -77,16 +77,12 @@ def with_labels(task: ReadingTask, recipe: Recipe, data: Path, directory: Path) 
     They are looked for once and kept below `directory`/data.
     """
     if not recipe.labels:
-        stamps = [_stamp(path) for path in _files(recipe.corpora, data)]
-        key = key_of([_VERSION, recipe.read_from["corpora"], stamps])
+        key = key_of([_VERSION, recipe.read_from["corpora"], _stamps(recipe.corpora, data)])
 
         def build(scratch: Path) -> None:
-            found = FoundLabels()
-            for corpus in recipe.corpora:
-                for sample in read_samples(task, recipe, corpus, data):
-                    if corpus.has_labels:
-                        found.add(sample.mark, corpus)
-            (scratch / "labels.json").write_text(json.dumps(found.sorted()), encoding="utf-8")
+            samples = ((s.mark, each) for each in recipe.corpora for s in read_samples(task, recipe, each, data))
+            found = labels_found((mark, corpus) for mark, corpus in samples if corpus.has_labels)
+            (scratch / "labels.json").write_text(json.dumps(found), encoding="utf-8")
 
         folder = prepared(directory / "data", "labels", key, build)
         labels = json.loads((folder / "labels.json").read_text(encoding="utf-8"))
@@ -108,14 +104,8 @@ def _json(report: Report) -> str:
     return json.dumps(report.to_dict(), ensure_ascii=False, indent=2) + "\n"
 
 
-def _all(recipe: Recipe) -> tuple[Corpus, ...]:
-    return (*recipe.corpora, *recipe.validation, *recipe.tests)
-
-
-def _files(corpora: Sequence[Corpus], data: Path) -> Iterator[Path]:
-    for corpus in corpora:
-        for name in corpus.files.values() or (corpus.file,):
-            yield path_of(data, name)
+def _stamps(corpora: Sequence[Corpus], data: Path) -> list[tuple[int, int]]:
+    return [_stamp(path) for corpus in corpora for path in paths_of(corpus, data)]
 
 
 def _stamp(path: Path) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from models import formats
 from models.checkpoint import sha256_of
-from models.training.data.readers import path_of
+from models.training.data.readers import paths_of
 from models.training.evaluation.likelihood import Likelihood, MaskedWords
 from models.training.evaluation.metrics import (
     label_samples,
@@ -116,9 +116,7 @@ def hashes_of(recipe: Recipe, data: Path) -> dict[str, str]:
     """SHA-256 of the file behind each test's name; where they are several, of their hashes."""
     files: dict[str, list[Path]] = {}
     for corpus in recipe.tests:
-        files.setdefault(name_of(corpus), []).extend(
-            path_of(data, file) for file in corpus.files.values() or (corpus.file,)
-        )
+        files.setdefault(name_of(corpus), []).extend(paths_of(corpus, data))
     found = {}
     for name, paths in files.items():
         hashes = [sha256_of(path) for path in dict.fromkeys(paths)]

@@ -17,7 +17,7 @@ import numpy as np
 
 from models.checkpoint import sha256_of
 from models.registry.cache import default_cache
-from models.training.data.readers import DataError, path_of, read_rows
+from models.training.data.readers import DataError, paths_of, read_rows
 from models.training.recipe import Recipe
 from models.training.sections import Corpus
 
@@ -47,7 +47,7 @@ class TrainingText:
         self._cache = (default_cache() if cache is None else cache) / "training-text"
         self._hashes: dict[Path, str] = {}
         for corpus in recipe.corpora:
-            for path in _paths(corpus, data):
+            for path in paths_of(corpus, data):
                 if not path.is_file():
                     raise DataError(f"{path}: no such file, and {recipe.name} was trained on it")
 
@@ -95,7 +95,7 @@ class TrainingText:
             key.update(hashlib.sha256(text.encode()).digest())
         for corpus in corpora:
             key.update(f"\n{corpus.columns} {corpus.format} {corpus.limit} {corpus.directions}".encode())
-            for path in _paths(corpus, self._data):
+            for path in paths_of(corpus, self._data):
                 if path not in self._hashes:
                     self._hashes[path] = sha256_of(path)
                 key.update(self._hashes[path].encode())
@@ -132,7 +132,3 @@ def is_near(texts: Sequence[str], training: Iterable[str]) -> np.ndarray:
 
 def _folded(text: str) -> str:
     return _SIGNS.sub(" ", text.casefold()).strip()
-
-
-def _paths(corpus: Corpus, data: Path) -> list[Path]:
-    return [path_of(data, name) for name in corpus.files.values() or (corpus.file,)]

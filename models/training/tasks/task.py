@@ -5,8 +5,8 @@ Whoever works for every task (reading, encoding, the loop, cards) is given one o
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +14,14 @@ from models.checkpoint import Manifest
 from models.config import Config, Kind
 from models.tokenizer import Tokenizer
 from models.training.data.examples import Encoded, Examples
-from models.training.data.readers import Record
-from models.training.data.rows import Sample, TextRow
+from models.training.data.rows import ReadingTask, TextRow
 from models.training.evaluation.validation import Judge
 from models.training.objectives import Objective
 from models.training.recipe import Recipe
-from models.training.sections import Corpus, RecipeError, TokenizerKind
+from models.training.sections import RecipeError, TokenizerKind
 
 
-class Task(ABC):
+class Task(ReadingTask):
     name: str
     noun: str  # of a model that does it: "a translator"
     does: str  # such a model: "translates text"
@@ -30,7 +29,6 @@ class Task(ABC):
     kind: Kind  # of architectures that learn it
     tokenizer: TokenizerKind
     fields: frozenset[str] = frozenset()  # of a recipe that other tasks' recipes have to leave alone
-    texts_stand_alone: bool = False  # each is compared with the held-out ones, not all of a sample as one
     targets_are_text: bool = True  # and not labels
     teachers_write: bool = True  # columns of the corpora; or else they say how likely each label is
 
@@ -42,14 +40,6 @@ class Task(ABC):
     def with_labels(self, recipe: Recipe, data: Path, directory: Path) -> Recipe:
         """The recipe with the labels that its data has, where it needs some and names none. Raises DataError."""
         return recipe
-
-    # What is read.
-
-    @abstractmethod
-    def samples(self, recipe: Recipe, corpus: Corpus, records: Iterator[Record]) -> Iterator[Sample]: ...
-
-    def check_labels(self, recipe: Recipe, counts: Mapping[str, int]) -> None:  # noqa: B027 - most have none
-        """Raises DataError for labels of which there is too little to train on. `counts` are their rows."""
 
     @abstractmethod
     def encode(self, recipe: Recipe, tokenizer: Tokenizer, row: TextRow, longest: tuple[int, int]) -> Encoded:

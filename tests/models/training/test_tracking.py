@@ -3,9 +3,9 @@ import sys
 
 import pytest
 
-from models.training.curves import CURVES, METRICS, STEPS
+from models.checkpoint import CURVES
 from models.training.evaluation.validation import Shown
-from models.training.tracking import EVENTS, SAMPLES, Sink, Tracking
+from models.training.tracking import EVENTS, METRICS, SAMPLES, STEPS, Sink, Tracking
 
 SAMPLES_SAID = (Shown("le chat", "the cat", "the | dog"),)
 

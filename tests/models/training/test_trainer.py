@@ -170,7 +170,7 @@ def test_the_mean_of_the_last_validations_is_published(tmp_path, monkeypatch):
         module.Averaging,
         "collect",
         lambda self, progress, original=module.Averaging.collect: (
-            snapshots.append({name: p.detach().clone() for name, p in self._learned.items()}),
+            snapshots.append({name: p.detach().clone() for name, p in self.learned.items()}),
             original(self, progress),
         ),
     )
@@ -197,7 +197,7 @@ def test_a_frozen_encoder_is_neither_trained_nor_saved(tmp_path):
     one.run()
     changed = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
     assert changed == {"pooler.weight", "pooler.bias", "classifier.weight", "classifier.bias"}
-    assert set(one._learned) == changed
+    assert set(one.learned) == changed
 
 
 def test_a_loss_of_two_terms_trains_both_heads(tmp_path):

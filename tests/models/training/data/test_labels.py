@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from models.training.data.labels import MOST_LABELS, FoundLabels, check_others, label_of
+from models.training.data.labels import MOST_LABELS, check_others, label_of, labels_found
 from models.training.data.readers import DataError
 from models.training.sections import Corpus
 
@@ -10,10 +10,7 @@ CORPUS = Corpus(file="a.tsv", columns=("label", "text"), labels={"0": "negative"
 
 
 def found(*labels: str) -> tuple[str, ...]:
-    labels_of_data = FoundLabels()
-    for label in labels:
-        labels_of_data.add(label, CORPUS)
-    return labels_of_data.sorted()
+    return labels_found((label, CORPUS) for label in labels)
 
 
 def test_a_value_is_its_own_label_unless_the_corpus_renames_it() -> None:
