@@ -163,16 +163,11 @@ def _use(manifest: Manifest) -> str:
 
 
 def asking(manifest: Manifest) -> str:
-    """A command that asks a service on this machine for what the model answers well."""
-    quoted = _request(manifest).replace("'", "'\\''")  # for the shell
+    """A command that asks a service on this machine: the first of the model's examples, or what one looks like."""
+    examples = [json.dumps(each, ensure_ascii=False) for each in manifest.examples.values()]
+    request = examples[0] if examples else TASKS[manifest.task].request(manifest)
+    quoted = request.replace("'", "'\\''")  # for the shell
     return f"curl http://127.0.0.1:8000/{manifest.task} -H 'content-type: application/json' -d '{quoted}'"
-
-
-def _request(manifest: Manifest) -> str:
-    """The first of its examples, or what one looks like."""
-    if manifest.examples:
-        return json.dumps(next(iter(manifest.examples.values())), ensure_ascii=False)
-    return TASKS[manifest.task].request(manifest)
 
 
 def score_table(scores: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:

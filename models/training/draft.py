@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from models.training.data.look import Lengths, Look, Table, Told
+from models.training.data.look import Look, Table, Told
 from models.training.data.readers import DataError
 from models.training.sections import TokenizerKind
 
@@ -66,9 +66,9 @@ class DraftedTask(ABC):
     def drafted_model(self, look: Look, size: Size, common: Sequence[str]) -> Iterator[str]:
         """The lines of the model section; `common` are those that every architecture has."""
 
-    @abstractmethod
     def drafted_corpus(self, look: Look) -> Iterator[str]:
         """Comments on the corpus."""
+        return iter(())
 
     def drafted_labels(self, look: Look) -> Iterator[str]:
         """The lines that say which labels there are. Raises DataError where there are not enough of them."""
@@ -92,6 +92,7 @@ def draft(look: Look, task: DraftedTask, name: str, minutes: float | None = None
     common = [f"  width: {size.width}", f"  heads: {max(size.width // 64, 2)}", f"  feedforward: {4 * size.width}"]
     parted = "blank lines part them" if look.is_prose else "each row is one"
     packing = commented("packing: blocks", f"documents ({parted}) fill the context, one behind the other")
+    broken = " ".join(look.broken[1].split())
     units = look.passages if task.packs(look) else look.rows
     lines = [
         f"# {task.title}: {look.path.name} has {look.rows:,} rows, about {tokens:,.0f} tokens. Written by",
@@ -108,7 +109,7 @@ def draft(look: Look, task: DraftedTask, name: str, minutes: float | None = None
         *task.drafted_labels(look),
         "corpora:",
         f"  - {flow(_fields(look, task))}",
-        *_notes(look),
+        *([f"  # {look.broken[0]:,} rows cannot be read, the first: {broken}"] if broken else []),
         *task.drafted_corpus(look),
         "",
         packing if task.packs(look) else "cleaning: {duplicates: true}",
@@ -136,11 +137,6 @@ def _fields(look: Look, task: DraftedTask) -> dict[str, Any]:
     """What differs from a corpus's defaults."""
     fields = {**look.corpus.model_dump(mode="json", exclude_defaults=True), **task.drafted_fields(look)}
     return {"file": fields.pop("file"), **fields}
-
-
-def _notes(look: Look) -> Iterator[str]:
-    if look.broken[0]:
-        yield f"  # {look.broken[0]:,} rows cannot be read, the first: {' '.join(look.broken[1].split())}"
 
 
 def _held_out(units: int) -> int:
@@ -178,7 +174,3 @@ def flow(value: Any) -> str:
     """As YAML in one line."""
     text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, sort_keys=False, width=float("inf"))
     return text.removesuffix("\n...\n").strip()
-
-
-def described(lengths: Lengths) -> str:
-    return f"texts of {lengths.median:,} bytes in the middle, 99 % of them of no more than {lengths.most:,}"

@@ -48,8 +48,8 @@ class DataFields(Section):
 
 
 class ModelFields(Section):
-    model: dict[str, Any] = Field(default_factory=dict)  # architecture and its config's fields, without vocab_size (and
-    # labels); empty with `start`
+    # Architecture and its config's fields, without vocab_size (and labels); empty with `start`.
+    model: dict[str, Any] = Field(default_factory=dict)
     tokenizer: TokenizerRecipe | None = None
     start: str = ""  # begin with the weights and the tokenizer of this run, NAME[@VERSION] or checkpoint directory
     frozen_encoder: bool = False  # of a classifier: train the head alone, on the features of the encoder it starts from
@@ -69,8 +69,8 @@ class FinalFields(Section):
     """What is done with what was learned."""
 
     calibrate: bool = False  # of a classifier: divide its logits by the temperature that suits the validation texts
-    beams: Annotated[tuple[AtLeastOne, ...], Strict(False), Field(min_length=1)] = (1,)  # of a
-    # translator: each test is scored with these beam widths
+    # Of a translator: each test is scored with these beam widths.
+    beams: Annotated[tuple[AtLeastOne, ...], Strict(False), Field(min_length=1)] = (1,)
     steering: Steering | None = None
 
 

@@ -9,14 +9,64 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
+
 from models.training.evaluation.validation import Shown
-from models.training.progress import TrainingDisplay
 from models.training.sections import Training
 from models.training.state import Measurement, Progress
 from models.training.tracking import Sink, Tracking
 
+_SECONDS_BETWEEN_LINES = 30.0
 _MUCH = 0.1  # of a run's time, for answers that are only looked at
 _NAMES = {"bleu": "BLEU", "bits_per_byte": "bits per byte"}
+
+
+class TrainingDisplay:
+    """A bar on a terminal, a line now and then in a log file; nothing of a worker that leaves it to another (`shown`)."""
+
+    def __init__(
+        self,
+        name: str,
+        steps: int,
+        say: Callable[[str], None] = print,
+        *,
+        console: Console | None = None,
+        shown: bool = True,
+    ) -> None:
+        console = console or Console()
+        self._bar = Bar(
+            TextColumn("[bold]{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[text]}"),
+            TimeElapsedColumn(),
+            console=console,
+            disable=not (shown and console.is_terminal),
+        )
+        self._task = self._bar.add_task(name, total=steps, text="")
+        self._name, self._steps, self._say, self._shown = name, steps, say, shown
+        self._last_line = time.monotonic()
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._bar.stop()
+
+    def update(self, step: int, *, loss: float, tokens_per_second: float, rate: float, seconds_left: float) -> None:
+        """After step `step`; the learning rate is the one it was made with."""
+        text = f"loss {loss:.3f}  {tokens_per_second:,.0f} tokens/s  lr {rate:.2e}  {_duration(seconds_left)} left"
+        self._bar.update(self._task, completed=step, text=text)
+        if self._bar.disable and time.monotonic() - self._last_line >= _SECONDS_BETWEEN_LINES:
+            self._last_line = time.monotonic()
+            self.say(f"step {step:,}/{self._steps:,}  {text}")
+
+    def say(self, line: str) -> None:
+        if self._shown:
+            self._say(f"{time.strftime('%H:%M:%S')} {self._name}: {line}")
 
 
 class Reporter:
@@ -112,3 +162,9 @@ def _figures(measures: dict[str, float]) -> str:
     return ", ".join(
         f"{_NAMES.get(name, name)} {value:.{2 if name == 'bleu' else 4}f}" for name, value in measures.items()
     )
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 99.5:
+        return f"{max(seconds, 0):.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

@@ -30,8 +30,7 @@ class Corpus(Section):
     delimiter: str = ""  # of csv; "": told from the file
     header: bool = True  # of csv: its first row names the columns; else they are in the recipe's order
     limit: AtLeastOne | None = None  # read only so many rows, from the head
-    max_broken: Count = 100  # rows that cannot be read (wrong columns, not UTF-8, empty) are left out, up to
-    # so many
+    max_broken: Count = 100  # so many rows may be left out that cannot be read: wrong columns, not UTF-8, empty
     directions: Texts = ()  # of a translation corpus: fr-en reads column fr and writes column en
     label_column: str = "label"  # of a classifier
     labels: TextByName = Field(default_factory=dict)  # renames its values; the others are labels as they are
@@ -222,12 +221,9 @@ class Training(Section):
     r_drop: Annotated[Number, Field(ge=0)] = 0.0  # weight of the divergence of two readings with other dropouts; 0: one
     average_decay: Share = 0.0  # exponential moving average of the weights, which is what is published; 0: none
     average_last: Count = 0  # or the mean of the weights at so many last validations; 0: none
-    patience: int = Field(
-        0, ge=0
-    )  # stop after so many validations without a better one, and publish the best; 0: never
+    patience: Count = 0  # stop after so many validations without a better one, and publish the best; 0: never
     patience_by: Literal["loss", "score"] = "loss"  # what is better: a lower loss, or a better score (BLEU, accuracy)
-    score_texts: Count = 100  # held-out texts that a translator translates at each validation, for its
-    # score; 0: none
+    score_texts: Count = 100  # held-out texts translated at each validation, for a translator's score; 0: none
     samples: Count = 3  # held-out examples whose answers are shown at each validation; 0: none
     precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: bfloat16 where the hardware computes in it
     compile: bool = False  # torch.compile: minutes at the start, and a compiler on the machine

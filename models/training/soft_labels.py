@@ -168,7 +168,7 @@ def taught(
     stored = (row for row, _ in groupby(rows))  # a row that is repeated follows itself
     began = said = time.monotonic()
     answered = 0
-    parts = []
+    parts: list[np.ndarray] = []  # [at most _AT_A_TIME, L] each, of the rows that are stored
     while some := list(islice(stored, _AT_A_TIME)):
         path = directory / f"{len(parts):05d}.npy"
         if not path.is_file():

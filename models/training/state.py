@@ -33,9 +33,7 @@ class Measurement:
     loss: float  # nats per scored position, without label smoothing
     accuracy: float  # share of positions where the best output is the right one
     scored: int
-    score: float | None = (
-        None  # of what the model says: a translator's BLEU, bits per byte; see `evaluation.validation`
-    )
+    score: float | None = None  # of what the model says: BLEU, bits per byte; see `evaluation.validation`
 
 
 @dataclass
@@ -56,64 +54,65 @@ class Progress:
     kept: list[int] = field(default_factory=list)  # validations whose weights are averaged
 
 
-def save_state(
-    directory: Path,
-    progress: Progress,
-    recipe_hash: str,
-    learned: Mapping[str, Tensor],
-    average: Mapping[str, Tensor] | None,
-    optimizers: Optimizers,
-) -> None:
-    """Write `directory`/state-STEP, then drop older ones. `learned` are the parameters that are trained, by name."""
-    final = directory / f"state-{progress.step:09d}"
-    scratch = directory / f".{final.name}.{os.getpid()}"
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir(parents=True)
-    moments = {
-        f"{name}|{key}": value.contiguous()
-        for name, parameter in learned.items()
-        for key, value in optimizers.state_of(parameter).items()
-    }
-    _save(learned, scratch / "model.safetensors")
-    _save(moments, scratch / "optimizer.safetensors")
-    if average is not None:
-        _save(average, scratch / "average.safetensors")
-    (scratch / "progress.json").write_text(json.dumps({"recipe": recipe_hash, **asdict(progress)}))
-    move_into_place(scratch, final)
-    for old in (*directory.glob("state-*"), *directory.glob(".state-*")):
-        if old != final:
-            shutil.rmtree(old, ignore_errors=True)
-
-
 def latest_state(directory: Path) -> Path | None:
     return max(directory.glob("state-*"), default=None)
 
 
-def load_state(
-    state: Path,
-    recipe_hash: str,
-    learned: Mapping[str, Tensor],
-    average: Mapping[str, Tensor] | None,
-    optimizers: Optimizers,
-) -> Progress:
-    """Fill parameters, average and optimizers in place. Raises ResumeError when the state is another recipe's."""
-    try:
-        values = json.loads((state / "progress.json").read_text())
-        found = values.pop("recipe")
-        if found != recipe_hash:
-            raise ResumeError(f"{state} was saved under another recipe; put it back, or start over without resuming")
-        fill(learned, load_file(state / "model.safetensors"))
-        if average is not None:
-            fill(average, load_file(state / "average.safetensors"))
-        for key, tensor in load_file(state / "optimizer.safetensors").items():
-            name, kept = key.split("|")
-            # The step count stays in float32 on the parameter's device, as the fused optimizer keeps it.
-            optimizers.state_of(learned[name])[kept] = tensor.to(learned[name].device)
-        for name in ("last", "best"):
-            values[name] = values[name] and Measurement(**values[name])
-        return Progress(**values)
-    except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
-        raise ResumeError(f"{state} cannot be read ({error}); start over without resuming") from error
+@dataclass(frozen=True)
+class States:
+    """Of one run: what is saved besides its progress, and filled in place."""
+
+    directory: Path
+    recipe_hash: str
+    learned: Mapping[str, Tensor]  # the parameters that are trained, by name
+    average: Mapping[str, Tensor] | None
+    optimizers: Optimizers
+
+    def save(self, progress: Progress) -> None:
+        """Write `directory`/state-STEP, then drop older ones."""
+        final = self.directory / f"state-{progress.step:09d}"
+        scratch = self.directory / f".{final.name}.{os.getpid()}"
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir(parents=True)
+        moments = {
+            f"{name}|{key}": value.contiguous()
+            for name, parameter in self.learned.items()
+            for key, value in self.optimizers.state_of(parameter).items()
+        }
+        _save(self.learned, scratch / "model.safetensors")
+        _save(moments, scratch / "optimizer.safetensors")
+        if self.average is not None:
+            _save(self.average, scratch / "average.safetensors")
+        (scratch / "progress.json").write_text(json.dumps({"recipe": self.recipe_hash, **asdict(progress)}))
+        move_into_place(scratch, final)
+        for old in (*self.directory.glob("state-*"), *self.directory.glob(".state-*")):
+            if old != final:
+                shutil.rmtree(old, ignore_errors=True)
+
+    def load(self, step: int) -> Progress:
+        """Raises ResumeError when the state is not there, another recipe's, or cannot be read."""
+        state = self.directory / f"state-{step:09d}"
+        if not state.is_dir():
+            raise ResumeError(f"{state} is missing here: the folder of the run must be one that all workers see")
+        try:
+            values = json.loads((state / "progress.json").read_text())
+            found = values.pop("recipe")
+            if found != self.recipe_hash:
+                raise ResumeError(
+                    f"{state} was saved under another recipe; put it back, or start over without resuming"
+                )
+            fill(self.learned, load_file(state / "model.safetensors"))
+            if self.average is not None:
+                fill(self.average, load_file(state / "average.safetensors"))
+            for key, tensor in load_file(state / "optimizer.safetensors").items():
+                name, kept = key.split("|")
+                # The step count stays in float32 on the parameter's device, as the fused optimizer keeps it.
+                self.optimizers.state_of(self.learned[name])[kept] = tensor.to(self.learned[name].device)
+            for name in ("last", "best"):
+                values[name] = values[name] and Measurement(**values[name])
+            return Progress(**values)
+        except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
+            raise ResumeError(f"{state} cannot be read ({error}); start over without resuming") from error
 
 
 def save_weights(directory: Path, kind: str, step: int, weights: Mapping[str, Tensor]) -> None:

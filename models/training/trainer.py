@@ -40,7 +40,7 @@ from models.training.optimizer import build_optimizers, clip_gradients, schedule
 from models.training.parallel import ALONE, Group
 from models.training.reporting import Reporter
 from models.training.sections import Training
-from models.training.state import Measurement, Progress, ResumeError, latest_state, load_state, save_state
+from models.training.state import Measurement, Progress, States, latest_state
 from models.training.tracking import Sink
 
 
@@ -79,13 +79,14 @@ class Trainer:
         if device.type == "cpu":
             speed_up_on_cpu(model)
         self.model, self._recipe, self._device = model.to(device), recipe, device
-        self._name, self._directory, self._recipe_hash, self._seed = name, directory, recipe_hash, seed
+        self._name, self._directory, self._seed = name, directory, seed
         self._objective, self._training, self._validation = objective, training, validation
         self._group, self._say, self._judge, self._sinks = group, say, judge, sinks
         self._order = Order(lambda epoch: objective.sizes(training.epoch(epoch)), recipe.batch_tokens, seed)
         self.learned = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self._optimizers = build_optimizers(model, recipe)
         self._averaging = Averaging(self.learned, recipe, directory, group)
+        self._states = States(directory, recipe_hash, self.learned, self._averaging.moving, self._optimizers)
         self._stop = False
         self.progress = Progress()
 
@@ -101,10 +102,7 @@ class Trainer:
         (step,) = self._group.sum([mine if self._group.rank == 0 else 0])
         if step < 0:
             return False
-        state = self._directory / f"state-{int(step):09d}"
-        if not state.is_dir():
-            raise ResumeError(f"{state} is missing here: the folder of the run must be one that all workers see")
-        self.progress = load_state(state, self._recipe_hash, self.learned, self._averaging.moving, self._optimizers)
+        self.progress = self._states.load(int(step))
         return True
 
     def run(self) -> Measurement:
@@ -147,14 +145,7 @@ class Trainer:
 
     def save(self) -> None:
         if self._group.rank == 0:
-            save_state(
-                self._directory,
-                self.progress,
-                self._recipe_hash,
-                self.learned,
-                self._averaging.moving,
-                self._optimizers,
-            )
+            self._states.save(self.progress)
             self._averaging.drop_old(self.progress)
 
     @torch.no_grad()

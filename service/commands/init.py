@@ -26,7 +26,7 @@ def init(
     """Look at a file and write a recipe for it, which `triptych train` runs as it is."""
     from models.config import ConfigError
     from models.training.data.look import Told, look_at
-    from models.training.draft import described, draft, name_of
+    from models.training.draft import draft, name_of
     from models.training.loading import load_recipe
     from models.training.start import check_model
     from models.training.tasks import DRAFTED
@@ -51,7 +51,7 @@ def init(
         )
         for column, lengths in found.texts.items():
             called = corpus.called(column) if found.corpus.header else column
-            say(f"  {column}{f' ({called})' if called != column else ''}: {described(lengths)}")
+            say(f"  {column}{f' ({called})' if called != column else ''}: {lengths}")
         if found.labels:
             shown = [f"{label} {rows:,}" for label, rows in list(found.labels.items())[:20]]
             more = f" and {len(found.labels) - 20:,} more" if len(found.labels) > 20 else ""

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from models import formats
 from models.training.evaluation.fewshot import Labelled
-from models.training.evaluation.likelihood import Likelihood, MaskedWords
+from models.training.evaluation.likelihood import Likelihood
 from models.training.evaluation.metrics import (
     Calibration,
     Confusion,
@@ -24,7 +24,7 @@ from models.training.evaluation.metrics import (
     translation_quality,
     worst_sentences,
 )
-from models.training.evaluation.scores import Answered, label_scores, masked_word_scores, text_scores
+from models.training.evaluation.scores import Answered, label_scores, text_scores
 from models.training.evaluation.training_text import FAR
 from service.messages import Classification, Completion, Decoding
 from service.scoring.answers import Answers, EngineAnswers
@@ -106,12 +106,7 @@ class ClassificationResult:
             **self.scores,
             "majority": round(self.confusion.majority, 4),
             "labels": {
-                quality.label: {
-                    "precision": round(quality.precision, 4),
-                    "recall": round(quality.recall, 4),
-                    "f1": round(quality.f1, 4),
-                    "texts": quality.texts,
-                }
+                quality.label: _rounded({name: value for name, value in vars(quality).items() if name != "label"})
                 for quality in self.confusion.by_label
             },
             "confusion": {
@@ -174,21 +169,6 @@ def evaluate_texts(
     seconds = time.perf_counter() - started
     size = sum(len(formats.normalize(text).encode()) for text in texts)
     return TextResult(scores=text_scores(found, texts).scores, likelihood=found, bytes=size, seconds=seconds)
-
-
-@dataclass(frozen=True)
-class MaskedWordResult:
-    scores: dict[str, Any]  # as a manifest keeps them
-    found: MaskedWords
-
-    def to_dict(self) -> dict[str, Any]:
-        return {**self.scores, "masked_words": self.found.words}
-
-
-def evaluate_masked_words(converted: Converted, rows: Sequence[tuple[str, str | None]], seed: int) -> MaskedWordResult:
-    """Raises ValueError where the texts have no word to hide."""
-    found = converted.masked_words(rows, seed)
-    return MaskedWordResult(masked_word_scores(found, len(rows)).scores, found)
 
 
 def _facts(quality: TranslationQuality) -> dict[str, Any]:

@@ -31,9 +31,9 @@ class Converted:
     precision: Precision
 
     @classmethod
-    def of(cls, checkpoint: Checkpoint, precision: Precision = "float32", device: str = "auto") -> Self:
-        """Raises ValueError for a device or a precision that the machine lacks."""
-        where = resolve_device(device)
+    def of(cls, checkpoint: Checkpoint, precision: Precision) -> Self:
+        """Raises ValueError for a precision that the machine lacks."""
+        where = resolve_device("auto")
         chosen, _ = resolve_precision(precision, where)
         return cls(checkpoint, convert(checkpoint.model, chosen, where)[0], chosen)
 

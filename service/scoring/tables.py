@@ -12,13 +12,14 @@ from rich.text import Text
 
 from models.training.card import figure, score_table
 from models.training.evaluation.fewshot import ShotResult
+from models.training.evaluation.likelihood import MaskedWords
 from models.training.evaluation.metrics import Calibration, Confusion, perplexity
 from models.training.evaluation.resampling import Proportion
 from models.training.evaluation.robustness import Tally, together
 from models.training.evaluation.suite import Direction
 from models.training.evaluation.training_text import FAR
 from service.scoring.answers import Answers
-from service.scoring.evaluating import ClassificationResult, MaskedWordResult, TextResult, TranslationResult
+from service.scoring.evaluating import ClassificationResult, TextResult, TranslationResult
 from service.scoring.steering import SteeringResult
 
 MOST_COLUMNS = 10  # labels of a confusion matrix that is shown whole; of more, the most frequent confusions
@@ -145,9 +146,9 @@ def show_texts(result: TextResult, console: Console) -> None:
     console.print(figures)
 
 
-def show_masked_words(result: MaskedWordResult, console: Console) -> None:
-    found, intervals = result.found, result.scores["intervals"]
-    console.print(f"\n[bold]{result.scores['texts']:,} texts[/bold]")
+def show_masked_words(scores: Mapping[str, Any], found: MaskedWords, console: Console) -> None:
+    intervals = scores["intervals"]
+    console.print(f"\n[bold]{scores['texts']:,} texts[/bold]")
     figures = _figures()
     _add_measured(figures, "masked words", found.right / found.words, intervals, "masked_word_accuracy", 4)
     figures.add_row("", "", _dim(f"guessed right, of {found.words:,} hidden"))

@@ -44,6 +44,9 @@ class Lengths:
         ordered = sorted(sizes)
         return cls(sum(ordered), ordered[len(ordered) // 2], ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)])
 
+    def __str__(self) -> str:
+        return f"texts of {self.median:,} bytes in the middle, 99 % of them of no more than {self.most:,}"
+
 
 @dataclass(frozen=True)
 class Look:

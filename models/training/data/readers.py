@@ -50,10 +50,11 @@ class Broken:
         self.count = 0
         self.first: list[str] = []  # "FILE:LINE: reason"
 
-    def add(self, where: str, reason: str) -> None:
+    def add(self, reason: str, line: int, group: int | None = None, file: str = "") -> None:
+        """`file`: which one of a corpus of several."""
         self.count += 1
         if len(self.first) < _SHOWN:
-            self.first.append(f"{where}: {reason}")
+            self.first.append(f"{place(file or self._name, line, group)}: {reason}")
         if self.count > self._limit:
             raise DataError(
                 f"{self._name}: {self.count} rows so far cannot be read, at most {self._limit} are left out "
@@ -107,7 +108,7 @@ def _names(corpus: Corpus) -> list[str]:
     return [corpus.files[column] for column in corpus.columns] if corpus.files else [corpus.file]
 
 
-def _lines(corpus: Corpus, path: Path, broken: Broken) -> Iterator[tuple[int, str]]:
+def _lines(path: Path, broken: Broken) -> Iterator[tuple[int, str]]:
     """Numbered from 1, without line ends. Only a line feed ends a line: others may stand in a text."""
     with path.open("rb") as file:
         _skip_byte_order_mark(file)
@@ -115,7 +116,7 @@ def _lines(corpus: Corpus, path: Path, broken: Broken) -> Iterator[tuple[int, st
             try:
                 yield number, line.decode().rstrip("\r\n")
             except UnicodeDecodeError as error:
-                broken.add(place(corpus.name, number), f"not UTF-8 at byte {error.start}")
+                broken.add(f"not UTF-8 at byte {error.start}", number)
 
 
 def _skip_byte_order_mark(file: BinaryIO) -> None:
@@ -123,12 +124,12 @@ def _skip_byte_order_mark(file: BinaryIO) -> None:
         file.seek(0)
 
 
-def _record(columns: Sequence[str], values: Sequence[str], where: str, line: int, broken: Broken) -> Record | None:
+def _record(columns: Sequence[str], values: Sequence[str], line: int, broken: Broken) -> Record | None:
     """None, and counted, when a column that is read is empty."""
     if not all(map(str.strip, values)):
         for name, value in zip(columns, values, strict=True):
             if name != SKIPPED and not value.strip():
-                broken.add(place(where, line), f"column {name} is empty")
+                broken.add(f"column {name} is empty", line)
                 return None
     return Record(dict(zip(columns, values, strict=True)), line)
 
@@ -136,14 +137,13 @@ def _record(columns: Sequence[str], values: Sequence[str], where: str, line: int
 def _tsv(corpus: Corpus, path: Path, broken: Broken) -> Iterator[Record]:
     """A first line with the names of all columns is a header: then they are found by name, in any order."""
     columns: tuple[str, ...] = corpus.columns
-    for number, line in _lines(corpus, path, broken):
+    for number, line in _lines(path, broken):
         cells = line.split("\t")
         if number == 1 and {*columns} - {SKIPPED} <= {*cells}:
             columns = tuple(cell if cell in columns else SKIPPED for cell in cells)
         elif len(cells) != len(columns):
-            expected = f"{len(columns)}: {', '.join(columns)}"
-            broken.add(place(corpus.name, number), f"{_count(cells)}, expected {expected}")
-        elif record := _record(columns, cells, corpus.name, number, broken):
+            broken.add(f"{_count(cells)}, expected {len(columns)}: {', '.join(columns)}", number)
+        elif record := _record(columns, cells, number, broken):
             yield record
 
 
@@ -160,13 +160,13 @@ def _csv(corpus: Corpus, path: Path, broken: Broken) -> Iterator[Record]:
         if isinstance(cells, str):
             if expects_header:
                 raise DataError(f"{corpus.name}:{line}: the header cannot be read: {cells}")
-            broken.add(place(corpus.name, line), cells)
+            broken.add(cells, line)
         elif expects_header:
             columns = _header(corpus, [cell.strip() for cell in cells], line)
             expects_header = False
         elif len(cells) != len(columns):
-            broken.add(place(corpus.name, line), f"{_count(cells)}, expected {len(columns)}")
-        elif record := _record(columns, cells, corpus.name, line, broken):
+            broken.add(f"{_count(cells)}, expected {len(columns)}", line)
+        elif record := _record(columns, cells, line, broken):
             yield record
 
 
@@ -192,12 +192,11 @@ def _anki(corpus: Corpus, path: Path, broken: Broken) -> Iterator[Record]:
             f"{corpus.name}: the anki layout has two columns, such as [en, fr], the recipe names "
             f"{len(corpus.columns)}: {', '.join(corpus.columns)}"
         )
-    for number, line in _lines(corpus, path, broken):
+    for number, line in _lines(path, broken):
         cells = line.split("\t")
         if len(cells) not in (2, 3):
-            expected = f"{', '.join(corpus.columns)} and perhaps an attribution"
-            broken.add(place(corpus.name, number), f"{_count(cells)}, expected {expected}")
-        elif record := _record(corpus.columns, cells[:2], corpus.name, number, broken):
+            broken.add(f"{_count(cells)}, expected {', '.join(corpus.columns)} and perhaps an attribution", number)
+        elif record := _record(corpus.columns, cells[:2], number, broken):
             yield record
 
 
@@ -207,14 +206,14 @@ def _nsmc(corpus: Corpus, path: Path, broken: Broken) -> Iterator[Record]:
     unknown = [name for name in corpus.columns if name not in columns]
     if unknown:
         raise DataError(f"{corpus.name}: the nsmc layout has the columns {', '.join(columns)}, not {unknown[0]!r}")
-    for number, line in _lines(corpus, path, broken):
+    for number, line in _lines(path, broken):
         cells = line.split("\t")
         if number == 1:
             if cells != ["id", "document", "label"]:
                 raise DataError(f"{corpus.name}:1: {line[:80]!r} is not the nsmc layout's header: id, document, label")
         elif len(cells) != 3:
-            broken.add(place(corpus.name, number), f"{_count(cells)}, expected 3: id, document, label")
-        elif record := _record(columns, cells, corpus.name, number, broken):
+            broken.add(f"{_count(cells)}, expected 3: id, document, label", number)
+        elif record := _record(columns, cells, number, broken):
             yield record
 
 
@@ -224,7 +223,7 @@ def _text(corpus: Corpus, path: Path, broken: Broken) -> Iterator[Record]:
         raise DataError(f"{corpus.name}: plain text has one column, the recipe names {', '.join(corpus.columns)}")
     document, name = 0, corpus.columns[0]
     gap = False
-    for number, line in _lines(corpus, path, broken):
+    for number, line in _lines(path, broken):
         if line and not line.isspace():
             document += gap
             gap = False
@@ -236,21 +235,20 @@ def _text(corpus: Corpus, path: Path, broken: Broken) -> Iterator[Record]:
 def _jsonl(corpus: Corpus, path: Path, broken: Broken) -> Iterator[Record]:
     """An object a line; columns are its names."""
     columns = [name for name in corpus.columns if name != SKIPPED]
-    for number, line in _lines(corpus, path, broken):
-        where = place(corpus.name, number)
+    for number, line in _lines(path, broken):
         try:
             values = json.loads(line)
         except json.JSONDecodeError as error:
-            broken.add(where, f"not JSON at character {error.pos + 1}: {error.msg}")
+            broken.add(f"not JSON at character {error.pos + 1}: {error.msg}", number)
             continue
         except (ValueError, RecursionError) as error:  # a number of thousands of digits, thousands of brackets
-            broken.add(where, f"not JSON that can be read: {error}")
+            broken.add(f"not JSON that can be read: {error}", number)
             continue
         if not isinstance(values, dict):
-            broken.add(where, f"{_kind(values)}, expected an object")
+            broken.add(f"{_kind(values)}, expected an object", number)
         elif missing := [name for name in columns if name not in values]:
-            broken.add(where, f"no column {missing[0]}; it has {', '.join(values) or 'none'}")
-        elif record := _converted(columns, [values[name] for name in columns], corpus.name, number, None, broken):
+            broken.add(f"no column {missing[0]}; it has {', '.join(values) or 'none'}", number)
+        elif record := _converted(columns, [values[name] for name in columns], number, None, broken):
             yield record
 
 
@@ -278,7 +276,7 @@ def _parquet(corpus: Corpus, path: Path, broken: Broken) -> Iterator[Record]:
             for batch in file.iter_batches(4096, row_groups=[group], columns=columns):
                 by_name = [_values(batch.column(name)) for name in columns]
                 for values in zip(*by_name, strict=True):
-                    if record := _converted(columns, values, corpus.name, line, group, broken):
+                    if record := _converted(columns, values, line, group, broken):
                         yield record
                     line += 1
 
@@ -312,7 +310,7 @@ def _value(item: Any) -> Any:
 
 
 def _converted(
-    columns: Sequence[str], values: Sequence[Any], name: str, line: int, group: int | None, broken: Broken
+    columns: Sequence[str], values: Sequence[Any], line: int, group: int | None, broken: Broken
 ) -> Record | None:
     """Texts as they are, numbers as one writes them; None, and counted, when there is neither."""
     texts = {}
@@ -320,10 +318,10 @@ def _converted(
         if type(value) is not str:
             value = _as_text(value)
         if value is None or not value.strip():
-            broken.add(place(name, line, group), f"column {column} {_complaint(value, values[columns.index(column)])}")
+            broken.add(f"column {column} {_complaint(value, values[columns.index(column)])}", line, group)
             return None
         if _SURROGATE.search(value):
-            broken.add(place(name, line, group), f"column {column} has half a character (a lone surrogate)")
+            broken.add(f"column {column} has half a character (a lone surrogate)", line, group)
             return None
         texts[column] = value
     return Record(texts, line, group)
@@ -367,10 +365,10 @@ def _aligned(corpus: Corpus, paths: Sequence[Path], broken: Broken) -> Iterator[
                 try:
                     values.append(line.decode().rstrip("\r\n"))
                 except UnicodeDecodeError as error:
-                    broken.add(place(name, number), f"not UTF-8 at byte {error.start}")
+                    broken.add(f"not UTF-8 at byte {error.start}", number, file=name)
                     break
             else:
-                if record := _record(corpus.columns, values, corpus.name, number, broken):
+                if record := _record(corpus.columns, values, number, broken):
                     yield record
 
 

@@ -20,7 +20,7 @@ from models.training.data.labels import MOST_LABELS, check_number, check_others,
 from models.training.data.readers import Broken, DataError, Record, paths_of, place
 from models.training.data.report import CorpusReport, Report, Role
 from models.training.data.rows import ReadingTask, Sample, TextRow, read_samples
-from models.training.data.spool import Spool, key_of, prepared, read_rows, write_row
+from models.training.data.spool import Spool, key_of, prepared, read_rows, write_rows
 from models.training.data.written import Writing, written
 from models.training.recipe import Recipe
 from models.training.sections import Corpus
@@ -136,8 +136,7 @@ class _Preparation:
                 chosen = self._choose(recipe.corpora[0])
                 rows = [row for sample in chosen.values() for row in sample.rows][: recipe.hold_out]
                 self._report.validation = len(rows)
-                for row in rows:
-                    write_row(file, row)
+                write_rows(file, rows)
                 texts.update(text for sample in chosen.values() for text in self._compared(sample))
         for corpus in recipe.tests:
             self._held_out(corpus, "test", texts, None)
@@ -163,8 +162,7 @@ class _Preparation:
             entry.examples_kept += len(sample.rows)
             if file is not None:
                 self._report.validation += len(sample.rows)
-                for row in sample.rows:
-                    write_row(file, row)
+                write_rows(file, sample.rows)
 
     def _choose(self, corpus: Corpus) -> dict[int, Sample]:
         """`hold_out` samples by their number in the file: those with the smallest keyed hashes of their texts.
@@ -200,8 +198,7 @@ class _Preparation:
                 entry.examples_kept += len(sample.rows)
                 if sample.mark in self._report.labels:
                     self._report.labels[sample.mark] += 1
-                for row in sample.rows:
-                    write_row(file, row)
+                write_rows(file, sample.rows)
             elif entry.leave_out(reason):
                 entry.examples[reason] = _shown(corpus, sample)
         self._report.training += entry.examples_kept * corpus.repeat

@@ -9,7 +9,7 @@ import fcntl
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
@@ -53,9 +53,9 @@ def prepared(directory: Path, kind: str, key: str, build: Callable[[Path], None]
     return final
 
 
-def write_row(file: TextIO, row: TextRow) -> None:
-    """As one line of JSON: the fields of a row, in order."""
-    file.write(_encode([getattr(row, name) for name in TextRow.__slots__]) + "\n")
+def write_rows(file: TextIO, rows: Iterable[TextRow]) -> None:
+    """As one line of JSON each: the fields of a row, in order."""
+    file.writelines(_encode([getattr(row, name) for name in TextRow.__slots__]) + "\n" for row in rows)
 
 
 def read_rows(file: TextIO) -> Iterator[TextRow]:

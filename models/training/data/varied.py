@@ -6,7 +6,7 @@ of workers nor an interruption changes it. Of translators only: the text of both
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 
@@ -35,13 +35,10 @@ class Varied:
         self.shares = np.array([getattr(recipe, name) for name in self.kinds])
         self.split_share = recipe.split_tokens
         self._parts = _Parts(tokenizer)
-        self.epoch = lru_cache(maxsize=2)(self._epoch)  # a step may reach across epochs
+        self.epoch = lru_cache(maxsize=2)(partial(VariedEpoch, self))  # a step may reach across epochs
 
     def __len__(self) -> int:
         return len(self.examples)
-
-    def _epoch(self, number: int) -> VariedEpoch:
-        return VariedEpoch(self, number)
 
     def random(self, *numbers: int) -> np.random.Generator:
         return np.random.default_rng((self._seed, 2, *numbers))
@@ -86,17 +83,14 @@ class VariedEpoch:
         if index in self._partners:
             changed = self._joined([example, *(varied.examples[partner] for partner in self._partners[index])])
         elif kind < len(varied.kinds):
-            changed = self._varied_as(varied.kinds[kind], example, random)
+            variation = VARIATIONS[varied.kinds[kind]]
+            changed = self._rewritten(example, *variation(*self._texts(example), random))
         else:
             changed = example
         source, target = varied.taken_apart(changed.source, random), varied.taken_apart(changed.target, random)
         if len(source) <= varied.longest[0] and len(target) <= varied.longest[1]:
             return Example(source, target)
         return example
-
-    def _varied_as(self, name: str, example: Example, random: np.random.Generator) -> Example:
-        source, target = self._texts(example)
-        return self._rewritten(example, *VARIATIONS[name](source, target, random))
 
     def _joined(self, examples: list[Example]) -> Example:
         """Several, one after the other."""

@@ -60,9 +60,8 @@ def _filled(
 ) -> Iterator[Record]:
     source, target = direction
     there = _read(path)
-    while chunk := list(islice(records, len(there))) if there else []:
-        yield from _with(chunk, target, there[: len(chunk)])
-        there = there[len(chunk) :]
+    earlier = list(islice(records, len(there)))
+    yield from _with(earlier, target, there[: len(earlier)])
     first = list(islice(records, _AT_A_TIME))
     if not first:
         return

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch.nn.utils.rnn import pad_sequence
 
 from models.interface import Prompts, StateSize
 
@@ -34,9 +35,7 @@ def continuations(model: Any, prompts: Sequence[Sequence[int]], limits: Sequence
 def _batch(model: Any, prompts: Sequence[Sequence[int]], limits: Sequence[int]) -> list[list[int]]:
     config, device = model.config, next(model.parameters()).device
     lengths = [len(prompt) for prompt in prompts]
-    tokens_BS = torch.full((len(prompts), max(lengths)), config.pad_id)
-    for row, prompt in enumerate(prompts):
-        tokens_BS[row, : len(prompt)] = torch.tensor(prompt)
+    tokens_BS = pad_sequence([torch.tensor(each) for each in prompts], batch_first=True, padding_value=config.pad_id)
     positions = [config.capabilities.prefilled(length) for length in lengths]
     longest = max(position + limit for position, limit in zip(positions, limits, strict=True))
     state = model.new_state(StateSize(slots=len(prompts), length=longest, source_length=max(lengths), device=device))

@@ -115,9 +115,6 @@ class Classify(Task, DraftedTask):
         longest = length(sum(lengths.most for lengths in look.texts.values()), 64)
         yield commented(f"  max_positions: {longest}", "tokens; longer texts are cut")
 
-    def drafted_corpus(self, look: Look) -> Iterator[str]:
-        return iter(())
-
     def drafted_fields(self, look: Look) -> dict[str, Any]:
         return {"other_labels": "leave_out"} if left_out(look) else {}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
@@ -76,21 +77,11 @@ def _parts(records: Iterator[Record], *, split: bool) -> Iterator[Sample]:
 
 def _documents(records: Iterator[Record]) -> Iterator[Sample]:
     """Two lines of a document at a time; a last line that is left alone is split."""
-    waiting: Record | None = None
-    for record in records:
-        if waiting is not None and waiting.document == record.document:
-            yield _of_document(waiting, waiting.values["text"], record.values["text"])
-            waiting = None
-            continue
-        if waiting is not None:
-            yield _of_document(waiting, *split_in_two(waiting.values["text"]))
-        waiting = record
-    if waiting is not None:
-        yield _of_document(waiting, *split_in_two(waiting.values["text"]))
-
-
-def _of_document(record: Record, first: str, second: str) -> Sample:
-    return Sample((TextRow(first, second),), {"text": f"{first} {second}".rstrip()}, "", record.line, None)
+    for _, lines in groupby(records, lambda record: record.document):
+        while two := list(islice(lines, 2)):
+            texts = [record.values["text"] for record in two]
+            first, second = texts if len(two) == 2 else split_in_two(*texts)
+            yield Sample((TextRow(first, second),), {"text": f"{first} {second}".rstrip()}, "", two[0].line, None)
 
 
 def split_in_two(text: str) -> tuple[str, str]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from rich.console import Console
 
 from models.checkpoint import TOKENIZER, Checkpoint, Manifest
-from models.training.evaluation.scores import Measured
+from models.training.evaluation.scores import Measured, masked_word_scores
 from models.training.tasks.pretrain import pretraining_scores
 from service.scoring import tables
-from service.scoring.evaluating import evaluate_masked_words
 from service.scoring.likelihoods import Converted
 from service.scoring.options import Options, known_names, report_on
 from service.scoring.tasks.task import Found, MeasuredTask, Scoring
@@ -28,9 +27,10 @@ class Pretrain(MeasuredTask):
         converted = Converted.of(checkpoint, options.precision)
         console.print(converted.precision)
         rows = [(row["text"], row.get("pair")) for row in file.rows]
-        result = evaluate_masked_words(converted, rows, options.seed)
-        tables.show_masked_words(result, console)
-        return result.to_dict(), converted.precision
+        found = converted.masked_words(rows, options.seed)
+        scores = masked_word_scores(found, len(rows)).scores
+        tables.show_masked_words(scores, found, console)
+        return {**scores, "masked_words": found.words}, converted.precision
 
     def is_comparable(self, manifest: Manifest, other: Manifest) -> bool:
         """The words of another vocabulary are other ones."""

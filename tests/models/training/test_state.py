@@ -11,11 +11,10 @@ from models.training.state import (
     Measurement,
     Progress,
     ResumeError,
+    States,
     drop_weights,
     latest_state,
-    load_state,
     load_weights,
-    save_state,
     save_weights,
 )
 
@@ -35,7 +34,7 @@ def trained():
 def save(directory, progress=PROGRESS):
     learned, optimizers = trained()
     average = {name: 2 * p.detach() for name, p in learned.items()}
-    save_state(directory, progress, "hash", learned, average, optimizers)
+    States(directory, "hash", learned, average, optimizers).save(progress)
     return learned, average, optimizers
 
 
@@ -46,7 +45,7 @@ def test_what_is_saved_comes_back(tmp_path):
         for parameter in other.values():
             parameter.zero_()
     found = {name: torch.zeros_like(p) for name, p in other.items()}
-    assert load_state(latest_state(tmp_path), "hash", other, found, others) == PROGRESS
+    assert States(tmp_path, "hash", other, found, others).load(3) == PROGRESS
     for name, parameter in learned.items():
         assert torch.equal(other[name], parameter)
         assert torch.equal(found[name], average[name])
@@ -74,11 +73,11 @@ def test_a_state_that_could_not_be_written_leaves_the_one_before(tmp_path, monke
 
 
 def test_a_state_of_another_version_of_the_program_is_refused(tmp_path):
-    learned, average, optimizers = save(tmp_path)
+    states = States(tmp_path, "hash", *save(tmp_path))
     path = latest_state(tmp_path) / "progress.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "unknown": 1}))
     with pytest.raises(ResumeError, match="cannot be read"):
-        load_state(latest_state(tmp_path), "hash", learned, average, optimizers)
+        states.load(3)
 
 
 def test_weights_of_validations_are_kept_by_kind_and_step(tmp_path):

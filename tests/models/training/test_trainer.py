@@ -170,7 +170,7 @@ def test_the_mean_of_the_last_validations_is_published(tmp_path, monkeypatch):
         module.Averaging,
         "collect",
         lambda self, progress, original=module.Averaging.collect: (
-            snapshots.append({name: p.detach().clone() for name, p in self.learned.items()}),
+            snapshots.append({name: p.detach().clone() for name, p in self._learned.items()}),
             original(self, progress),
         ),
     )

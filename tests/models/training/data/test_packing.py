@@ -7,7 +7,7 @@ import pytest
 from models.tokenizer import Tokenizer, train_byte_bpe
 from models.training.data.packing import PASSAGE, blocks
 from models.training.data.rows import Passage, TextRow
-from models.training.data.spool import read_rows, write_row
+from models.training.data.spool import read_rows, write_rows
 from models.training.loading import load_recipe
 from models.training.recipe import Recipe
 from models.training.sections import RecipeError
@@ -145,7 +145,6 @@ def test_packing_is_of_plain_text_for_a_generator(prose, write_recipe, recipes):
 def test_a_packed_row_survives_the_spool(tmp_path):
     rows = [TextRow("", "a", passage=Passage(3, 1, False)), TextRow("", "b")]
     with (tmp_path / "rows").open("w") as file:
-        for row in rows:
-            write_row(file, row)
+        write_rows(file, rows)
     with (tmp_path / "rows").open() as file:
         assert list(read_rows(file)) == rows

@@ -9,7 +9,7 @@ import pytest
 
 import models
 from models.training.data.rows import TextRow
-from models.training.data.spool import Spool, key_of, prepared, read_rows, write_row
+from models.training.data.spool import Spool, key_of, prepared, read_rows, write_rows
 
 ROWS = [
     TextRow("a\tb\nc\u2028d", "é", None, "fr", None),
@@ -20,8 +20,7 @@ ROWS = [
 
 def test_rows_come_back_as_they_were_written_and_repeated_ones_follow_themselves(tmp_path):
     with (tmp_path / "rows.jsonl").open("w", encoding="utf-8") as file:
-        for row in ROWS:
-            write_row(file, row)
+        write_rows(file, ROWS)
     with (tmp_path / "rows.jsonl").open(encoding="utf-8") as file:
         assert list(read_rows(file)) == ROWS
     spool = Spool(tmp_path / "rows.jsonl", [(1, 3), (0, 5), (2, 1)], "key")

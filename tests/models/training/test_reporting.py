@@ -2,12 +2,12 @@ import io
 
 from rich.console import Console
 
-from models.training import progress
-from models.training.progress import TrainingDisplay
+from models.training import reporting
+from models.training.reporting import TrainingDisplay
 
 
 def show(monkeypatch, *, terminal: bool, shown: bool = True) -> tuple[str, list[str]]:
-    monkeypatch.setattr(progress, "_SECONDS_BETWEEN_LINES", 0.0)
+    monkeypatch.setattr(reporting, "_SECONDS_BETWEEN_LINES", 0.0)
     lines: list[str] = []
     console = Console(file=io.StringIO(), force_terminal=terminal, width=120)
     with TrainingDisplay("translator", 2000, lines.append, console=console, shown=shown) as display:
