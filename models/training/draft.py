@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from models.training.data.look import Look, Table, Told
+from models.training.data.look import Look, Table, Told, find_texts
 from models.training.data.readers import DataError
 from models.training.sections import TokenizerKind
 
@@ -57,10 +57,11 @@ class DraftedTask(ABC):
     learning_rate = "3.0e-3"
     matrix_learning_rate = "0.02"
     label_smoothing = 0.0
+    reads: tuple[str, ...] = ()  # of text, pair and label
 
-    @abstractmethod
     def find_columns(self, path: Path, table: Table, told: Told) -> dict[str, str]:
         """What the task reads, and the file's name (or position) for it. Raises DataError."""
+        return find_texts(path, table, told, self.reads)
 
     @abstractmethod
     def drafted_model(self, look: Look, size: Size, common: Sequence[str]) -> Iterator[str]:

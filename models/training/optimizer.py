@@ -20,10 +20,12 @@ from models.training.sections import Training
 
 
 class Optimizers:
-    """One or two that step together. `peak` in a parameter group is its learning rate where the schedule is 1."""
+    """One or two that step together. Their learning rates are those where the schedule is 1, the `peak` of a group."""
 
     def __init__(self, parts: Sequence[torch.optim.Optimizer]) -> None:
         self._parts = tuple(parts)
+        for group in self.groups:
+            group["peak"] = group["lr"]
         self._part_of = {p: part for part in self._parts for group in part.param_groups for p in group["params"]}
 
     @property
@@ -52,17 +54,13 @@ def build_optimizers(model: nn.Module, recipe: Training) -> Optimizers:
         {"params": [p for p in rest if p.dim() >= 2], "weight_decay": recipe.weight_decay},
         {"params": [p for p in rest if p.dim() < 2], "weight_decay": 0.0},
     ]
-    adamw = torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, recipe.beta2), eps=1e-8, fused=True)
-    parts: list[tuple[torch.optim.Optimizer, float]] = [(adamw, recipe.learning_rate)]
+    parts: list[torch.optim.Optimizer] = [
+        torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, recipe.beta2), eps=1e-8, fused=True)
+    ]
     if blocks:
         dtype = number_format(recipe.precision, learned[0].device)
-        parts.append(
-            (Muon(blocks, recipe.matrix_learning_rate, recipe.weight_decay, dtype), recipe.matrix_learning_rate)
-        )
-    for part, peak in parts:
-        for group in part.param_groups:
-            group["peak"] = peak
-    return Optimizers([part for part, _ in parts])
+        parts.append(Muon(blocks, recipe.matrix_learning_rate, recipe.weight_decay, dtype))
+    return Optimizers(parts)
 
 
 def layer_matrices(model: nn.Module) -> dict[Tensor, tuple[int, ...]]:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from rich.console import Console
@@ -24,7 +22,7 @@ _NAMES = {"bleu": "BLEU", "bits_per_byte": "bits per byte"}
 
 
 class TrainingDisplay:
-    """A bar on a terminal, a line now and then in a log file; nothing of a worker that leaves it to another (`shown`)."""
+    """A bar on a terminal, a line now and then in a log file; nothing of a worker that is not `shown`."""
 
     def __init__(
         self,
@@ -53,7 +51,7 @@ class TrainingDisplay:
         self._bar.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(self, *error: object) -> None:
         self._bar.stop()
 
     def update(self, step: int, *, loss: float, tokens_per_second: float, rate: float, seconds_left: float) -> None:
@@ -91,16 +89,15 @@ class Reporter:
         self._began = self._tracked = time.monotonic()
         self._answering: float | None = 0.0  # seconds; None once it is said that they are many
         self._tokens_before = self._tokens_tracked = progress.tokens
-        self._stack = ExitStack()
 
     def __enter__(self) -> Self:
-        if self._tracking is not None:
-            self._stack.callback(self._tracking.close)
-        self._stack.enter_context(self._display)
+        self._display.__enter__()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._stack.close()
+    def __exit__(self, *error: object) -> None:
+        self._display.__exit__()
+        if self._tracking is not None:
+            self._tracking.close()
 
     def step(self, loss: float, rate: float) -> None:
         """A step is done, at this learning rate."""

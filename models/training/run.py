@@ -23,7 +23,7 @@ import torch
 
 from models import checkpoint, formats
 from models.architectures import build
-from models.checkpoint import CURVES, Manifest
+from models.checkpoint import CURVES, Adapter, Manifest
 from models.config import Config
 from models.lineage import Ancestor, attribution_with, licence_with
 from models.lora import merge
@@ -286,8 +286,9 @@ def _write_checkpoint(
     adapter, learned = None, None
     if recipe.lora:
         if not recipe.lora.merge:
-            assert prepared.start is not None, "adapters begin beside something"
-            adapter, learned = prepared.start.adapter(recipe.lora.config), trainer.learned
+            start, learned = prepared.start, trainer.learned
+            assert start is not None, "adapters begin beside something"
+            adapter = Adapter(base=start.reference, base_sha256=start.weights_hash, lora=recipe.lora.config)
         merge(trainer.model)
     manifest = Manifest(
         name=recipe.name,

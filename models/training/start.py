@@ -15,8 +15,8 @@ from torch import nn
 
 from models import checkpoint
 from models.architectures import ARCHITECTURES
-from models.checkpoint import Adapter, Checkpoint, FindBase, Manifest
-from models.config import Config, ConfigError, LoraConfig
+from models.checkpoint import Checkpoint, FindBase, Manifest
+from models.config import Config, ConfigError
 from models.lineage import ADAPTS, BACK_TRANSLATED_BY, DISTILLED_FROM, STARTS_FROM, Ancestor, ancestor
 from models.lora import attach, freeze_all_but_adapters
 from models.registry import Registry, RegistryError
@@ -44,10 +44,6 @@ class WarmStart:
         """NAME@VERSION; "" of what is not published."""
         manifest = self.checkpoint.manifest
         return manifest.reference if manifest.version else ""
-
-    def adapter(self, lora: LoraConfig) -> Adapter:
-        """For the manifest of adapters that are kept beside it."""
-        return Adapter(base=self.reference, base_sha256=self.weights_hash, lora=lora)
 
     @torch.no_grad()
     def load_into(self, model: nn.Module) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from service.commands.terminal import FormatName, RegistryOption, console, failed, parts_of
+from service.commands.terminal import FormatName, RegistryOption, console, failed, parts_of, plainly
 from service.config import SHIPPED_REGISTRY
 
 _of_file = partial(typer.Option, rich_help_panel="The file")
@@ -81,9 +81,7 @@ def evaluate(
     calibration. A generator: perplexity and bits per byte; with --few-shot how well it classifies; with --judge whether
     its samples are what their prompts ask for.
     """
-    from models.checkpoint import CheckpointError
-    from models.config import ConfigError
-    from models.registry import Registry, RegistryError
+    from models.registry import Registry
     from models.training.evaluation.fewshot import Template
     from service.messages import Decoding
     from service.scoring.measuring import measure, measure_recipe
@@ -95,7 +93,7 @@ def evaluate(
         raise failed("--judge and --few-shot are two evaluations: ask for one at a time")
     if suite is not None and data is not None:
         raise failed("--suite and --data are two evaluations: ask for one at a time")
-    try:
+    with plainly():
         checkpoints = Registry(registry)
         shots = steering = None
         if few_shot:
@@ -150,8 +148,6 @@ def evaluate(
             found = measure(directory, options, console)
         if json_file is not None:
             json_file.write_text(json.dumps(found, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
-    except (OSError, CheckpointError, ConfigError, RegistryError, ValueError) as error:
-        raise failed(str(error)) from error
 
 
 def _mapping(option: str, text: str) -> dict[str, str]:

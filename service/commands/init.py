@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from service.commands.terminal import FormatName, console, failed, parts_of
+from service.commands.terminal import FormatName, console, parts_of, plainly
 
 
 def init(
@@ -24,7 +24,6 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Overwrite the recipe if it is there.")] = False,
 ) -> None:
     """Look at a file and write a recipe for it, which `triptych train` runs as it is."""
-    from models.config import ConfigError
     from models.training.data.look import Told, look_at
     from models.training.draft import draft, name_of
     from models.training.loading import load_recipe
@@ -35,7 +34,7 @@ def init(
     def say(line: str) -> None:
         console.print(line, markup=False, soft_wrap=True)
 
-    try:
+    with plainly():
         if task not in DRAFTED:
             raise ValueError(f"no recipe is drafted for the task {task!r}, expected one of {', '.join(DRAFTED)}")
         found = look_at(file, DRAFTED[task].find_columns, Told(_codes(languages), text, label), format)
@@ -66,8 +65,6 @@ def init(
         path.write_text(recipe, encoding="utf-8")
         written = load_recipe(path)
         check_model(written, None, path)
-    except (OSError, ConfigError, ValueError) as error:
-        raise failed(str(error)) from error
     limit = written.training.max_minutes
     say(f"Wrote {path}: {written.training.steps:,} steps, at most {limit:g} minutes. Read it before you run it.")
     data = shlex.quote(str(file.parent))

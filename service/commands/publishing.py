@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 import yaml
 
-from service.commands.terminal import RegistryOption, console, failed
+from service.commands.terminal import RegistryOption, console, failed, plainly
 from service.config import SHIPPED_REGISTRY
 
 if TYPE_CHECKING:
@@ -43,8 +43,7 @@ def publish(
 
     The current version is scored on the same texts, and what is significantly worse is refused.
     """
-    from models.checkpoint import CheckpointError
-    from models.registry import Registry, RegistryError
+    from models.registry import Registry
     from models.training.evaluation.scores import Measured
     from models.training.gate import GateError
     from models.training.publishing import publish as publish_checkpoint
@@ -52,42 +51,41 @@ def publish(
     from service.scoring.robustness import robustness_scores
     from service.scoring.tables import show_comparisons, show_scores
 
-    try:
-        share = _share(tolerance)
-        target = Registry(registry)  # a URL that cannot be opened is known before minutes of scoring
-        robustness = robustness_scores(directory, suite, console, target.base, data) if suite is not None else {}
-        if scores is not None:
-            found = {**_read_scores(scores), **robustness}
-            manifest = publish_checkpoint(directory, target, found, tolerance=share, force=force, note=note)
-        elif data is not None:
+    with plainly():
+        try:
+            share = _share(tolerance)
+            target = Registry(registry)  # a URL that cannot be opened is known before minutes of scoring
+            robustness = robustness_scores(directory, suite, console, target.base, data) if suite is not None else {}
+            if scores is not None:
+                found = {**_read_scores(scores), **robustness}
+                manifest = publish_checkpoint(directory, target, found, tolerance=share, force=force, note=note)
+            elif data is not None:
 
-            def score_current(current: Manifest) -> dict[str, Measured]:
-                assert data is not None
-                console.print(f"{current.reference} is current: scoring it on the same texts")
-                place = target.resolve(current.reference)
-                return score_alike(place, directory, data, target, console)
+                def score_current(current: Manifest) -> dict[str, Measured]:
+                    assert data is not None
+                    console.print(f"{current.reference} is current: scoring it on the same texts")
+                    place = target.resolve(current.reference)
+                    return score_alike(place, directory, data, target, console)
 
-            manifest = publish_checkpoint(
-                directory,
-                target,
-                measured={
-                    **score(directory, data, target, console),
-                    **{test: Measured(each) for test, each in robustness.items()},  # by which nothing is compared
-                },
-                score_current=score_current,
-                tolerance=share,
-                force=force,
-                note=note,
-            )
-        else:
-            raise ValueError(
-                "--data is missing: the folder of the files that the recipe is scored on (or give --scores)"
-            )
-    except GateError as error:
-        show_comparisons({**error.verdict.to_dict(), "obstacles": ()}, console)  # the message has those
-        raise failed(f"{error.summary}. Nothing was published; --force publishes it all the same") from error
-    except (OSError, CheckpointError, RegistryError, ValueError) as error:
-        raise failed(str(error)) from error
+                manifest = publish_checkpoint(
+                    directory,
+                    target,
+                    measured={
+                        **score(directory, data, target, console),
+                        **{test: Measured(each) for test, each in robustness.items()},  # by which nothing is compared
+                    },
+                    score_current=score_current,
+                    tolerance=share,
+                    force=force,
+                    note=note,
+                )
+            else:
+                raise ValueError(
+                    "--data is missing: the folder of the files that the recipe is scored on (or give --scores)"
+                )
+        except GateError as error:
+            show_comparisons({**error.verdict.to_dict(), "obstacles": ()}, console)  # the message has those
+            raise failed(f"{error.summary}. Nothing was published; --force publishes it all the same") from error
     show_scores(manifest.scores, console)
     if gate := manifest.publication.get("gate"):
         show_comparisons(gate, console)

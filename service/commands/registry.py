@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,7 +11,7 @@ import yaml
 from rich.markup import escape
 from rich.table import Column, Table
 
-from service.commands.terminal import RegistryOption, console, failed
+from service.commands.terminal import RegistryOption, console, failed, plainly
 from service.config import SHIPPED_REGISTRY
 
 commands = typer.Typer(no_args_is_help=True, help="Look at the checkpoints a registry holds, roll back, clean up.")
@@ -21,24 +20,13 @@ if TYPE_CHECKING:
     from models.lineage import Ancestor
 
 
-@contextmanager
-def _plainly() -> Iterator[None]:
-    from models.checkpoint import CheckpointError
-    from models.registry import RegistryError
-
-    try:
-        yield
-    except (OSError, CheckpointError, RegistryError) as error:
-        raise failed(str(error)) from error
-
-
 @commands.command("list")
 def list_registry(registry: RegistryOption = SHIPPED_REGISTRY) -> None:
     """Versions with their scores, sizes and dates; the current ones are marked.
 
     What cannot be read is listed with the reason, and the exit status is 1 then, as that of `ls`.
     """
-    with _plainly():
+    with plainly():
         from models.checkpoint import CheckpointError
         from models.registry import Registry, RegistryError, Unreachable
 
@@ -77,7 +65,7 @@ def show(
     registry: RegistryOption = SHIPPED_REGISTRY,
 ) -> None:
     """Everything that is known of a version, and where its model card lies."""
-    with _plainly():
+    with plainly():
         from models.checkpoint import CARD
         from models.registry import Registry
 
@@ -120,7 +108,7 @@ def rollback(
     registry: RegistryOption = SHIPPED_REGISTRY,
 ) -> None:
     """Make the version before the current one current again, or any other."""
-    with _plainly():
+    with plainly():
         from models.registry import Registry
 
         version = Registry(registry).rollback(name, to)
@@ -135,7 +123,7 @@ def gc(
     registry: RegistryOption = SHIPPED_REGISTRY,
 ) -> None:
     """Remove old versions, and what publishers that died left behind an hour ago or earlier."""
-    with _plainly():
+    with plainly():
         from models.registry import Registry, RegistryError, Unreachable
 
         checkpoints = Registry(registry)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -25,3 +27,15 @@ def failed(reason: str) -> typer.Exit:
     """Say why on the terminal; what to raise."""
     console.print(f"[red]triptych:[/red] {escape(reason)}", soft_wrap=True)
     return typer.Exit(2)
+
+
+@contextmanager
+def plainly(*others: type[Exception]) -> Iterator[None]:
+    """What goes wrong with files, settings, checkpoints or a registry, or is one of `others`, ends the command."""
+    from models.checkpoint import CheckpointError
+    from models.registry import RegistryError
+
+    try:
+        yield
+    except (OSError, ValueError, CheckpointError, RegistryError, *others) as error:
+        raise failed(str(error)) from error

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from service.commands.terminal import DataOption, RegistryOption, console, failed
+from service.commands.terminal import DataOption, RegistryOption, console, plainly
 from service.config import SHIPPED_REGISTRY
 
 
@@ -36,9 +36,7 @@ def train(
     ] = "",
 ) -> None:
     """Train a model; the result is a checkpoint directory, which `publish` scores and adds to a registry."""
-    from models.checkpoint import CheckpointError
-    from models.registry import RegistryError
-    from models.training import run
+    from models.training import distributed, run
     from models.training.start import find_base
     from models.training.state import ResumeError
     from models.training.trainer import DivergedError, Interrupted
@@ -56,17 +54,10 @@ def train(
     )
     say = partial(console.print, markup=False, soft_wrap=True)
     hire = partial(hire_writer, base=find_base(registry))
-    try:
+    with plainly(ResumeError, DivergedError, Interrupted, distributed.WorkersFailedError):
         if workers == 1 and address is None:
             result = run.train(job, say, hire)
         else:
-            from models.training import distributed
-
-            try:
-                result = distributed.train(job, workers, say, address=address, hire=hire)
-            except distributed.WorkersFailedError as error:
-                raise failed(str(error)) from error
-    except (OSError, ValueError, CheckpointError, RegistryError, ResumeError, DivergedError, Interrupted) as error:
-        raise failed(str(error)) from error
+            result = distributed.train(job, workers, say, address=address, hire=hire)
     where = "" if registry == SHIPPED_REGISTRY else f" --registry {shlex.quote(registry)}"
     say(f"Trained: {result.checkpoint}\nNext: triptych publish {result.checkpoint} --data {data}{where}")

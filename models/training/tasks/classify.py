@@ -14,7 +14,7 @@ from models.config import Config
 from models.tokenizer import Tokenizer
 from models.training.data.examples import Encoded, Examples
 from models.training.data.labels import LEAST_EXAMPLES, MOST_LABELS, check_examples, label_of
-from models.training.data.look import Look, Table, Told, find_texts
+from models.training.data.look import Look
 from models.training.data.readers import DataError, Record
 from models.training.data.rows import Sample, TextRow, read_corpus, require
 from models.training.data.splits import with_labels
@@ -46,6 +46,7 @@ class Classify(Task, DraftedTask):
     targets_are_text = False
     teachers_write = False
     learning_rate, matrix_learning_rate = "1.0e-3", "0.01"
+    reads = ("text", "pair", "label")
 
     def check(self, recipe: Recipe) -> None:
         super().check(recipe)
@@ -105,9 +106,6 @@ class Classify(Task, DraftedTask):
 
     def takes_pairs(self, recipe: Recipe) -> bool:
         return any("pair" in corpus.columns for corpus in recipe.corpora)
-
-    def find_columns(self, path: Path, table: Table, told: Told) -> dict[str, str]:
-        return find_texts(path, table, told, ("text", "pair", "label"))
 
     def drafted_model(self, look: Look, size: Size, common: Sequence[str]) -> Iterator[str]:
         yield from ("  architecture: bert", *common, f"  layers: {size.layers}", f"  dropout: {size.dropout}")

@@ -12,7 +12,7 @@ from models import formats
 from models.config import Config
 from models.tokenizer import Tokenizer
 from models.training.data.examples import Encoded, Examples
-from models.training.data.look import Look, Table, Told, find_texts
+from models.training.data.look import Look
 from models.training.data.packing import passages
 from models.training.data.readers import Record
 from models.training.data.rows import Sample, TextRow, read_corpus, require
@@ -41,6 +41,7 @@ class Generate(Task, DraftedTask):
     kind = "decoder"
     tokenizer = "byte_bpe"
     fields = frozenset({"packing", "steering"})
+    reads = ("text",)
 
     def check(self, recipe: Recipe) -> None:
         super().check(recipe)
@@ -83,9 +84,6 @@ class Generate(Task, DraftedTask):
         self, recipe: Recipe, config: Any, tokenizer: Tokenizer, rows: Sequence[TextRow], examples: Examples
     ) -> GenerationJudge:
         return GenerationJudge(config, tokenizer, mixed(recipe, rows)[: recipe.training.samples], examples)
-
-    def find_columns(self, path: Path, table: Table, told: Told) -> dict[str, str]:
-        return find_texts(path, table, told, ("text",))
 
     def drafted_model(self, look: Look, size: Size, common: Sequence[str]) -> Iterator[str]:
         context = 256 if self.packs(look) else length(look.texts["text"].most, 64)

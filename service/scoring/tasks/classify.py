@@ -7,10 +7,8 @@ from functools import partial
 
 from rich.console import Console
 
-from models.checkpoint import Checkpoint, Manifest
-from models.training.evaluation.fewshot import Labelled
+from models.checkpoint import Checkpoint
 from models.training.evaluation.scores import Answered, Measured
-from models.training.evaluation.testfile import TestFile
 from models.training.tasks.classify import classification_scores
 from service.scoring import tables
 from service.scoring.answers import EngineAnswers
@@ -27,7 +25,14 @@ class Classify(MeasuredTask):
             return classification_scores(scoring.recipe, scoring.data, partial(_answer, scoring, answers))
 
     def measure(self, checkpoint: Checkpoint, options: Options, console: Console) -> Found:
-        file, rows = _labelled(options, ["text", options.labelled_by], checkpoint.manifest, console)
+        manifest = checkpoint.manifest
+        # Unless it is told what the values mean, they are labels, or mean what they meant in training.
+        learned = {value: label for corpus in corpora_of(manifest) for value, label in corpus.get("labels", {}).items()}
+        meaning = {value: label for value, label in learned.items() if label in manifest.labels}
+        meaning |= {label: label for label in manifest.labels}
+        needed, optional = ["text", options.labelled_by], ["pair"] if manifest.takes_pairs else []
+        file = options.read(needed, optional=optional, known=known_names(manifest))
+        rows = labelled_rows(file, options, options.labels or meaning, manifest.labels, console)
         with EngineAnswers(checkpoint, console, options.precision) as answers:
             console.print(answers.info.precision)
             result = evaluate_labels(answers, rows)
@@ -41,15 +46,3 @@ def _answer(
     found = answers.classifications(texts, pairs)
     nothing = Answered("", 0.0)
     return [Answered(*a.scores[0]) if a else nothing for a in (found.all() if scoring.is_own else found.each)]
-
-
-def _labelled(
-    options: Options, needed: Sequence[str], manifest: Manifest, console: Console
-) -> tuple[TestFile, list[Labelled]]:
-    """Unless it is told what the values mean, they are labels, or mean what they meant in training."""
-    learned = {value: label for corpus in corpora_of(manifest) for value, label in corpus.get("labels", {}).items()}
-    meaning = {value: label for value, label in learned.items() if label in manifest.labels}
-    meaning |= {label: label for label in manifest.labels}
-    optional = ["pair"] if manifest.takes_pairs else []
-    file = options.read(needed, optional=optional, known=known_names(manifest))
-    return file, labelled_rows(file, options, options.labels or meaning, manifest.labels, console)
