@@ -35,7 +35,8 @@ def plainly(*others: type[Exception]) -> Iterator[None]:
     from models.checkpoint import CheckpointError
     from models.registry import RegistryError
 
+    kinds: tuple[type[Exception], ...] = (OSError, ValueError, CheckpointError, RegistryError, *others)
     try:
         yield
-    except (OSError, ValueError, CheckpointError, RegistryError, *others) as error:
+    except kinds as error:
         raise failed(str(error)) from error

@@ -119,13 +119,8 @@ def show_classification(result: ClassificationResult, console: Console) -> None:
     console.print(figures)
     labels = _table("By label", "label", ">precision", ">recall", ">F1", ">texts")
     for quality in sorted(confusion.by_label, key=lambda quality: quality.f1):
-        labels.add_row(
-            Text(quality.label),
-            f"{quality.precision:.4f}",
-            f"{quality.recall:.4f}",
-            f"{quality.f1:.4f}",
-            f"{quality.texts:,}",
-        )
+        figures_of_label = (f"{each:.4f}" for each in (quality.precision, quality.recall, quality.f1))
+        labels.add_row(Text(quality.label), *figures_of_label, f"{quality.texts:,}")
     console.print(labels)
     console.print(_confusion(confusion))
     console.print(_reliability(result.calibration))

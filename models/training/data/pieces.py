@@ -127,17 +127,5 @@ def _emoji(random: Generator) -> str:
 _FIGURES = (_number, _number, _number, _clock, _date, _release, _code)
 _WRITTEN = (_name, _name, _name, _name, _url, _email, _code, _identifier, _handle)
 _PIECES = (
-    _url,
-    _url,
-    _email,
-    _code,
-    _path,
-    _placeholder,
-    _handle,
-    _emoji,
-    _emoji,
-    _identifier,
-    _release,
-    _date,
-    _number,
-)
+    _url, _url, _email, _code, _path, _placeholder, _handle, _emoji, _emoji, _identifier, _release, _date, _number,
+)  # fmt: skip

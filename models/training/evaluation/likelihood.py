@@ -159,8 +159,8 @@ def masked_words(
     Unlike in training every chosen word is hidden, so that the answer is of guessing alone. Texts longer than the
     model reads are cut.
     """
-    mask_id, separator = tokenizer.id("[MASK]"), tokenizer.id("[SEP]")
-    special = {tokenizer.id(name) for name in ("[CLS]", "[SEP]", "[PAD]", "[UNK]") if tokenizer.has(name)}
+    mask_id = tokenizer.id("[MASK]")
+    special = torch.tensor([tokenizer.id(name) for name in ("[CLS]", "[SEP]", "[PAD]", "[UNK]") if tokenizer.has(name)])
     random = torch.Generator().manual_seed(seed)
     device = next(model.parameters()).device
     read = [formats.classification_prompt(tokenizer, *text) for text in texts]
@@ -172,9 +172,7 @@ def masked_words(
             for part, fill in ((0, config.pad_id), (1, 0))
         )
         lengths_B = torch.tensor([len(pieces[i][0]) for i in chosen])
-        may_BS = (torch.arange(tokens_BS.shape[1]) < lengths_B[:, None]) & ~torch.isin(
-            tokens_BS, torch.tensor(sorted({*special, separator}))
-        )
+        may_BS = (torch.arange(tokens_BS.shape[1]) < lengths_B[:, None]) & ~torch.isin(tokens_BS, special)
         draws_BS = torch.rand(tokens_BS.shape, generator=random).masked_fill(~may_BS, 2.0)
         hidden_BS = ((draws_BS < 0.15) | (draws_BS == draws_BS.amin(1, keepdim=True))) & may_BS
         targets_N = tokens_BS[hidden_BS].to(device)

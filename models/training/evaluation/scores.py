@@ -24,7 +24,7 @@ from models.training.evaluation.metrics import (
     tokenizer_of,
     translation_quality,
 )
-from models.training.evaluation.resampling import Sample, wilson
+from models.training.evaluation.resampling import Proportion, Sample
 from models.training.recipe import Recipe
 from models.training.sections import Corpus
 
@@ -63,16 +63,10 @@ def label_scores(answers: Sequence[Answered], expected: Sequence[str], labels: S
     Raises ValueError when the lengths differ or there is nothing to measure.
     """
     if not any(expected):
-        unsure = sum(answer.confidence < SURE for answer in answers)
-        low, high = wilson(unsure, len(answers))
-        return Measured(
-            {
-                "unsure": round(unsure / len(answers), 4),
-                "intervals": {"unsure": [round(low, 4), round(high, 4)]},
-                "confidence_below": SURE,
-                "texts": len(answers),
-            }
-        )
+        unsure = Proportion(sum(answer.confidence < SURE for answer in answers), len(answers))
+        intervals = {"unsure": list(rounded(unsure.interval, 4))}
+        figures = {"unsure": round(unsure.value, 4), "intervals": intervals, "confidence_below": SURE}
+        return Measured({**figures, "texts": unsure.of})
     given = [answer.label for answer in answers]
     samples = label_samples(
         given, [answer.confidence for answer in answers], expected, sorted({*labels, *given, *expected})

@@ -17,22 +17,11 @@ from models import formats
 from models.config import ConfigError
 from models.training.fields import RecipeError, Section, Texts
 
+# "empty" has nothing to translate (white space, punctuation, emoji alone), "sentences" two to four.
 Kind = Literal[
-    "greeting",
-    "capitals",
-    "no_punctuation",
-    "lower_case",
-    "word",
-    "copied",
-    "request",
-    "emoji",
-    "junk",
-    "empty",  # nothing to translate: white space, punctuation, emoji alone
-    "sentences",  # two to four
-    "typing_slip",
-    "no_accents",
-    "spaces",
-]
+    "greeting", "capitals", "no_punctuation", "lower_case", "word", "copied", "request", "emoji", "junk", "empty",
+    "sentences", "typing_slip", "no_accents", "spaces",
+]  # fmt: skip
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 Direction = tuple[str, str]  # source and target language

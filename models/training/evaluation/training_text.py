@@ -10,6 +10,7 @@ import hashlib
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache as cached
 from itertools import islice
 from pathlib import Path
 
@@ -45,7 +46,7 @@ class TrainingText:
             raise DataError(f"a recipe to {recipe.task} has no two sides of a sentence")
         self._recipe, self._data, self._say = recipe, data, say
         self._cache = (default_cache() if cache is None else cache) / "training-text"
-        self._hashes: dict[Path, str] = {}
+        self._sha256_of = cached(sha256_of)
         for corpus in recipe.corpora:
             for path in paths_of(corpus, data):
                 if not path.is_file():
@@ -96,9 +97,7 @@ class TrainingText:
         for corpus in corpora:
             key.update(f"\n{corpus.columns} {corpus.format} {corpus.limit} {corpus.directions}".encode())
             for path in paths_of(corpus, self._data):
-                if path not in self._hashes:
-                    self._hashes[path] = sha256_of(path)
-                key.update(self._hashes[path].encode())
+                key.update(self._sha256_of(path).encode())
         return key.hexdigest()
 
 

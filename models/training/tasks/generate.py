@@ -18,10 +18,9 @@ from models.training.data.readers import Record
 from models.training.data.rows import Sample, TextRow, read_corpus, require
 from models.training.data.splits import read_splits
 from models.training.draft import BYTES_OF_A_TOKEN, DraftedTask, Size, commented, length
-from models.training.evaluation.greedy import continuations
 from models.training.evaluation.likelihood import Likelihood, context_of
 from models.training.evaluation.scores import Measured, hash_of_texts, hashes_of, name_of, text_scores
-from models.training.evaluation.validation import MOST_SHOWN, Answers, Shown, mixed
+from models.training.evaluation.validation import MOST_SHOWN, Answers, Shown, continuations, mixed
 from models.training.objectives import CausalLanguageModel
 from models.training.recipe import Recipe
 from models.training.sections import Corpus, RecipeError

@@ -15,11 +15,10 @@ from models.training.data.look import Look, Table, Told, find_languages
 from models.training.data.readers import Record
 from models.training.data.rows import Sample, TextRow, read_corpus
 from models.training.draft import DraftedTask, Size, commented, length
-from models.training.evaluation.greedy import continuations
 from models.training.evaluation.metrics import translation_quality
 from models.training.evaluation.scores import Measured, hashes_of, name_of, translated
 from models.training.evaluation.training_text import FAR, TrainingText
-from models.training.evaluation.validation import Answers, Shown, mixed
+from models.training.evaluation.validation import Answers, Shown, continuations, mixed
 from models.training.objectives import Translation
 from models.training.recipe import Recipe
 from models.training.sections import Corpus, RecipeError

@@ -5,14 +5,16 @@ import torch
 
 from models.training.data.examples import Example, Examples
 from models.training.data.rows import TextRow
+from models.training.evaluation import validation
 from models.training.evaluation.metrics import bits_per_byte
-from models.training.evaluation.validation import Judge, Shown
+from models.training.evaluation.validation import Judge, Shown, continuations
 from models.training.loading import read_recipe
 from models.training.recipe import Recipe
 from models.training.sections import RecipeError
 from models.training.tasks import task_of, translate
 from tests import checkpoints
 from tests import tiny_recipes as tiny
+from tests.models.tiny import CONFIGS, built, prompts_of, row_of, teacher_forced
 from tests.models.training.reading import encode
 
 TRANSLATIONS = [
@@ -162,3 +164,38 @@ def test_empty_examples_have_no_bytes_to_divide_by(tmp_path) -> None:
     made = checkpoints.generator(tmp_path / "generator")
     empty = Examples.of([Example(torch.tensor([1]).numpy(), torch.tensor([2]).numpy())])
     assert judge("generator", made, [], empty)(made.model, 1.0, 0.0).samples == ()
+
+
+def alone(model: torch.nn.Module, prompt, limit: int) -> list[int]:
+    """By forward passes over all that was said, without a cache."""
+    said: list[int] = []
+    while len(said) < limit:
+        best = int(teacher_forced(model, prompt, said)[-1].argmax())
+        if best == model.config.end_id:
+            break
+        said.append(best)
+    return said
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@torch.no_grad()
+def test_batched_continuations_are_those_of_each_alone_without_a_cache(name: str, monkeypatch) -> None:
+    monkeypatch.setattr(validation, "_ROWS", 3)  # more than one batch
+    model = built(CONFIGS[name])
+    prompts = prompts_of(3, 9, 1, 6, 12)
+    limits = [8, 3, 12, 0, 5]
+    rows = [row_of(prompts, row) for row in range(5)]
+    expected = [alone(model, row, limit) for row, limit in zip(rows, limits, strict=True)]
+    # What one of them says in the middle becomes the end token of all: some end before their limit.
+    model.config.__dict__["end_id"] = ends = max(expected, key=len)[2]
+    try:
+        found = continuations(model, [row.tokens_BS[0].tolist() for row in rows], limits)
+        assert found == [alone(model, row, limit) for row, limit in zip(rows, limits, strict=True)]
+    finally:
+        model.config.__dict__["end_id"] = 2
+    assert [len(each) for each in found] != limits
+    assert all(ends not in each for each in found)
+
+
+def test_nothing_is_asked_of_nobody() -> None:
+    assert continuations(built(CONFIGS["gpt-pre"]), [], []) == []
