@@ -160,6 +160,7 @@ def _words_from(*special_ids: int) -> int:
     return 1 + max(special_ids)
 
 
+@dataclass(frozen=True)
 class Pretraining:
     """Masked words and next sentence (Devlin et al. 2019).
 
@@ -167,21 +168,13 @@ class Pretraining:
     whether a text's second part is its own (0) or, for every other row, one of the same batch (1).
     """
 
-    def __init__(
-        self,
-        pad_id: int,
-        separator_id: int,
-        mask_id: int,
-        *,
-        vocab_size: int,
-        longest: int,
-        mask_rate: float,
-        next_sentence: bool,
-    ) -> None:
-        self._pad, self._separator, self._mask = pad_id, separator_id, mask_id
-        self._vocab_size, self._longest = vocab_size, longest
-        self._mask_rate, self._next_sentence = mask_rate, next_sentence
-        self._words_from = _words_from(pad_id, separator_id, mask_id)
+    pad_id: int
+    separator_id: int
+    mask_id: int
+    vocab_size: int
+    longest: int
+    mask_rate: float
+    next_sentence: bool
 
     def sizes(self, examples: EpochExamples) -> np.ndarray:
         return (examples.source_lengths_N + examples.target_lengths_N).astype(float)
@@ -190,32 +183,33 @@ class Pretraining:
         seconds = [e.target for e in examples]
         paired = np.array([len(second) > 0 for second in seconds])
         swapped = np.zeros(len(examples), dtype=np.int64)
-        if self._next_sentence:
+        if self.next_sentence:
             chosen = np.flatnonzero(paired & (random.random(len(examples)) < 0.5))
             if len(chosen) > 1:  # each gets the part of the one before: none keeps its own
                 swapped[chosen] = 1
                 for row, other in zip(chosen.tolist(), np.roll(chosen, 1).tolist(), strict=True):
                     seconds[row] = examples[other].target
         rows = [self._joined(e.source, second) for e, second in zip(examples, seconds, strict=True)]
-        inputs = prompts(rows, self._pad, self._separator)
+        inputs = prompts(rows, self.pad_id, self.separator_id)
         tokens = inputs.tokens_BS.numpy()
-        scored = (random.random(tokens.shape) < self._mask_rate) & (tokens >= self._words_from)
+        words_from = _words_from(self.pad_id, self.separator_id, self.mask_id)
+        scored = (random.random(tokens.shape) < self.mask_rate) & (tokens >= words_from)
         targets = tokens[scored]
         choice = random.random(len(targets))
-        replaced = np.where(choice < 0.8, self._mask, targets)
-        words = random.integers(self._words_from, self._vocab_size, len(targets))
+        replaced = np.where(choice < 0.8, self.mask_id, targets)
+        words = random.integers(words_from, self.vocab_size, len(targets))
         tokens[scored] = np.where(choice >= 0.9, words, replaced)
         masked = torch.from_numpy(scored), torch.from_numpy(targets)
-        if not self._next_sentence:
+        if not self.next_sentence:
             return Batch(inputs, masked[:1], masked[1:])
         return Batch(inputs, (masked[0], torch.from_numpy(paired)), (masked[1], torch.from_numpy(swapped[paired])))
 
     def logits(self, model: Any, batch: Batch) -> tuple[Tensor, ...]:
         hidden_BSC = model.hidden(batch.inputs)
         words = model.masked_words(hidden_BSC[batch.scored[0]])
-        return (words, model.next_sentence(hidden_BSC[batch.scored[1]])) if self._next_sentence else (words,)
+        return (words, model.next_sentence(hidden_BSC[batch.scored[1]])) if self.next_sentence else (words,)
 
     def _joined(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """One row, cut to what the model takes; its last separator stays."""
         row = np.concatenate([first, second])
-        return row if len(row) <= self._longest else np.append(row[: self._longest - 1], np.int32(self._separator))
+        return row if len(row) <= self.longest else np.append(row[: self.longest - 1], np.int32(self.separator_id))

@@ -17,7 +17,7 @@ class LostWorkerError(RuntimeError):
 
 
 class Group:
-    """One worker alone, which needs no messages; what a larger one does for all of its workers says the same."""
+    """Of one worker alone; a larger one does the same for all of its workers."""
 
     rank, size = 0, 1  # rank 0 is the one that writes
 

@@ -21,7 +21,7 @@ class Steered:
 
     prompt: str
     asked: str  # label
-    agreed: Proportion  # of its samples, that the judge gave the label; an empty one, or one it refuses, is not
+    agreed: Proportion  # samples that the judge gave the label; an empty one, or one it refuses, is not
     unjudged: int  # empty, or too long for the judge
     distinct: int  # different texts: a generator that repeats itself is steered easily
     shown: tuple[tuple[str, str], ...]  # text, and the judge's label ("" where it has none)

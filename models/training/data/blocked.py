@@ -101,8 +101,5 @@ def _parts(character: str) -> list[str]:
 
 def _open(character: str) -> str:
     """A syllable without its last consonant; of any other character itself."""
-    return (
-        unicodedata.normalize("NFC", unicodedata.normalize("NFD", character)[:2])
-        if _is_syllable(character)
-        else character
-    )
+    parts = unicodedata.normalize("NFD", character)
+    return unicodedata.normalize("NFC", parts[:2]) if _is_syllable(character) else character

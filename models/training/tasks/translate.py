@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,7 @@ class Translate(Task, DraftedTask):
         self, recipe: Recipe, config: Any, tokenizer: Tokenizer, rows: Sequence[TextRow], examples: Examples
     ) -> TranslationJudge:
         training = recipe.training
-        texts = training.score_texts if _has_sacrebleu() else 0
+        texts = training.score_texts if find_spec("sacrebleu") else 0
         if training.patience_by == "score" and not texts:
             raise RecipeError("patience_by is 'score', and sacrebleu is missing: pip install -e \".[train]\"")
         return TranslationJudge(config, tokenizer, mixed(recipe, rows), texts=texts, shown=training.samples)
@@ -153,14 +154,6 @@ def translation_scores(
                 # Which sentences are far depends on what this version read, so that no other one is judged by them.
                 scores[f"{key}, far"] = Measured(subset)
     return scores
-
-
-def _has_sacrebleu() -> bool:
-    try:
-        import sacrebleu  # noqa: F401
-    except ImportError:
-        return False
-    return True
 
 
 TRANSLATE = Translate()
