@@ -16,7 +16,6 @@ from service.config import SHIPPED_REGISTRY
 
 if TYPE_CHECKING:
     from models.checkpoint import Manifest
-    from models.training.evaluation.scores import Measured
 
 
 def publish(
