@@ -9,11 +9,13 @@ from torch import nn
 from models.bert import Bert
 from models.config import BertConfig, Config, ConfigError, GPTConfig, Seq2SeqConfig
 from models.gpt import GPT
+from models.llama import Llama, LlamaConfig
 from models.seq2seq import Seq2Seq
 
 ARCHITECTURES: dict[str, tuple[type[Config], type[nn.Module]]] = {
     "seq2seq": (Seq2SeqConfig, Seq2Seq),
     "gpt": (GPTConfig, GPT),
+    "llama": (LlamaConfig, Llama),
     "bert": (BertConfig, Bert),
 }
 

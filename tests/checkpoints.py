@@ -12,6 +12,7 @@ from torch import nn
 from models.architectures import build
 from models.checkpoint import Adapter, Checkpoint, Manifest, load, save
 from models.config import BertConfig, Config, GPTConfig, LoraConfig, Seq2SeqConfig
+from models.llama import LlamaConfig
 from models.lora import LowRank, attach, freeze_all_but_adapters
 from models.registry import Registry
 from models.tokenizer import SPECIAL_TOKENS, Tokenizer, train_byte_bpe, train_wordpiece
@@ -41,6 +42,14 @@ def generator(directory: Path, context: int = 64) -> Checkpoint:
     tokenizer = train_byte_bpe(TEXTS, 320, control_tokens=("<rating:1>", "<rating:9>"))
     config = GPTConfig(vocab_size=tokenizer.vocab_size, layers=2, context=context, **SIZE)
     manifest = Manifest(name="generator", architecture="gpt", task="generate", version=1)
+    return _saved(directory, config, tokenizer, manifest)
+
+
+def llama(directory: Path, context: int = 64) -> Checkpoint:
+    """A generator, too."""
+    tokenizer = train_byte_bpe(TEXTS, 320, control_tokens=("<rating:1>", "<rating:9>"))
+    config = LlamaConfig(vocab_size=tokenizer.vocab_size, layers=2, kv_heads=2, context=context, **SIZE)
+    manifest = Manifest(name="llama", architecture="llama", task="generate", version=1)
     return _saved(directory, config, tokenizer, manifest)
 
 

@@ -9,15 +9,12 @@ from torch import nn
 from models.config import LORA_TARGETS
 from models.layers import Stack
 from models.parts import parts_of
-from tests.models.assembled import assembled
-from tests.models.tiny import BERTS, CONFIGS, built
-
-MODELS = {**{name: lambda c=config: built(c) for name, config in (CONFIGS | BERTS).items()}, "assembled": assembled}
+from tests.models.tiny import BERTS, CONFIGS, LLAMA, built
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", [*CONFIGS, *BERTS])
 def test_every_linear_layer_of_a_stack_is_listed_with_all_rows_of_its_weight(name: str) -> None:
-    model = MODELS[name]()
+    model = built((CONFIGS | BERTS)[name])
     stacks = [module for module in model.modules() if isinstance(module, Stack)]
     linears = {module for stack in stacks for module in stack.modules() if isinstance(module, nn.Linear)}
     listed = {}
@@ -38,7 +35,7 @@ def test_a_linear_layer_is_replaced_once() -> None:
         made.append(weight)
         return nn.Identity()
 
-    model = assembled()
+    model = built(LLAMA)
     for _ in range(2):
         for part in parts_of(model.layers):
             part.replace_linears(make)

@@ -11,6 +11,8 @@ from models.architectures import build
 from models.config import BertConfig, Config, GPTConfig, Seq2SeqConfig
 from models.ensemble import Ensemble
 from models.interface import CausalBatch, Prompts, Seq2SeqBatch, State, StateSize
+from models.llama import LlamaConfig
+from models.rotary import Rotation
 
 CONFIGS: dict[str, Config] = {
     f"seq2seq-{norm}-{positions}-{'tied' if tied else 'untied'}": Seq2SeqConfig(
@@ -22,6 +24,18 @@ CONFIGS: dict[str, Config] = {
 CONFIGS |= {
     f"gpt-{norm}": GPTConfig(vocab_size=61, width=32, heads=4, feedforward=48, layers=2, context=24, norm=norm)
     for norm in ("pre", "post")
+}
+LLAMA = LlamaConfig(
+    vocab_size=61, width=32, heads=4, kv_heads=2, feedforward=48, layers=2, context=24, rotation=Rotation(theta=500.0)
+)
+CONFIGS |= {
+    "llama": LLAMA,
+    "llama-dynamic": replace(  # texts are longer than those of its training
+        LLAMA, rotation=Rotation(scaling="dynamic", factor=2.0, trained_context=6)
+    ),
+    "llama-biased-tied": replace(
+        LLAMA, kv_heads=None, qkv_bias=True, output_bias=True, feedforward_bias=True, tied_embeddings=True
+    ),
 }
 BERTS: dict[str, BertConfig] = {
     f"bert-{norm}": BertConfig(

@@ -14,7 +14,9 @@ import torch
 
 from models import checkpoint
 from models.lineage import Ancestor
+from models.llama import Llama
 from models.registry import Registry
+from models.rotary import Rotation
 from models.training import run, trainer
 from models.training.data.readers import DataError
 from models.training.run import Job, TrainingResult
@@ -44,6 +46,17 @@ def test_a_run_ends_in_a_sound_checkpoint_and_learns(write_recipe, recipes, data
     log = [json.loads(line) for line in (tmp_path / "runs" / name / "metrics.jsonl").read_text().splitlines()]
     assert [entry["step"] for entry in log] == [6, 12]
     assert log[-1]["loss"] == pytest.approx(result.validation.loss)
+    assert log[-1]["loss"] < log[0]["loss"]
+
+
+def test_the_recipe_of_a_generator_trains_a_llama(write_recipe, recipes, data, tmp_path):
+    rotation = {"scaling": "llama3", "factor": 2, "trained_context": 16}
+    model = {**recipes["generator"]["model"], "architecture": "llama", "kv_heads": 2, "rotation": rotation}
+    result = train(write_recipe({**recipes["generator"], "model": model}), data, tmp_path / "runs")
+    loaded = checkpoint.load(result.checkpoint)
+    assert isinstance(loaded.model, Llama)
+    assert loaded.config.rotation == Rotation(**rotation)
+    log = [json.loads(line) for line in (tmp_path / "runs/generator/metrics.jsonl").read_text().splitlines()]
     assert log[-1]["loss"] < log[0]["loss"]
 
 

@@ -33,7 +33,9 @@ class Recorder:
         self.requests.append(stats)
 
 
-@pytest.fixture(scope="module", params=["translator", "generator", "translator-int8", "generator-int8"])
+@pytest.fixture(
+    scope="module", params=["translator", "generator", "llama", "translator-int8", "generator-int8", "llama-int8"]
+)
 def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     name, _, precision = request.param.partition("-")
     if precision and not int8_supported(torch.device("cpu")):
@@ -228,9 +230,10 @@ def test_after_a_failed_step_everyone_is_told_and_the_engine_goes_on(checkpoint:
     assert again.output == alone(checkpoint, 3)
 
 
-@pytest.fixture(scope="module")
-def generator(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
-    return checkpoints.generator(tmp_path_factory.mktemp("generator"))
+@pytest.fixture(scope="module", params=["generator", "llama"])
+def generator(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+    made: Checkpoint = getattr(checkpoints, request.param)(tmp_path_factory.mktemp(request.param))
+    return made
 
 
 def test_a_long_prompt_is_read_in_chunks_while_the_others_go_on(generator: Checkpoint) -> None:

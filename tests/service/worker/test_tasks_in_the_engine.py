@@ -146,6 +146,31 @@ async def test_company_may_move_log_probabilities_by_rounding_but_no_greedy_text
         engine.close()
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
+async def test_a_llama_answers_as_any_generator_does_in_every_number_format(
+    tmp_path: Path, precision: Precision
+) -> None:
+    if precision == "int8" and not int8_supported(torch.device("cpu")):
+        pytest.skip("the CPU has no VNNI")
+    options = EngineOptions(slots=8, prefill_tokens=16, precision=precision)
+    engine = TextEngine("llama", checkpoints.llama(tmp_path), options)
+    asked = [
+        Decoding(max_new_tokens=8),
+        replace(SAMPLED, num_return_sequences=2),
+        Decoding(max_new_tokens=8, num_beams=3, num_return_sequences=2),
+    ]
+    try:
+        assert engine.info.architecture == "llama"
+        alone = [await generated(engine, decoding) for decoding in asked]
+        together = await asyncio.gather(*(generated(engine, decoding) for decoding in asked * 2))
+    finally:
+        engine.close()
+    assert [len(answer.alternatives) for answer in together] == [0, 1, 1] * 2
+    assert all(answer.generated_tokens and answer.text for answer in together)
+    if precision != "bfloat16":  # in which rounding decides between two tokens now and then
+        assert [answer.text for answer in together] == [answer.text for answer in alone] * 2
+
+
 async def test_a_translation_begins_with_its_prefix_and_streams_to_the_same(engines: dict[str, TextEngine]) -> None:
     engine = engines["translator"]
     for decoding in (None, Decoding(max_new_tokens=8, num_beams=3)):

@@ -1,0 +1,107 @@
+"""A Llama-style generator (Touvron et al. 2023): RMSNorm, rotary positions, grouped queries, SwiGLU. With `qkv_bias`
+it is Qwen 2's architecture, with `tied_embeddings` that of the small models of both families."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar, Self
+
+from torch import nn
+
+from models.attention import SelfAttention
+from models.config import Activation, ConfigError, DecoderConfig, TransformerConfig
+from models.decoder import Decoder
+from models.layers import DecoderLayer, GatedFeedForward, TokenEmbedding, activation
+from models.rotary import Rotary, Rotation
+
+
+@dataclass(frozen=True, kw_only=True)
+class LlamaConfig(TransformerConfig, DecoderConfig):
+    """Decoder-only Transformer of gated layers (Touvron et al. 2023, "Llama")."""
+
+    architecture: ClassVar[str] = "llama"
+
+    layers: int
+    kv_heads: int | None = None  # key/value heads, which divide heads; None: as many as heads
+    context: int = 2048
+    dropout: float = 0.0
+    norm_epsilon: float = 1e-6
+    activation: Activation = "silu"
+    rotation: Rotation = Rotation()  # noqa: RUF009 - frozen, as the rule wants it
+    qkv_bias: bool = False
+    output_bias: bool = False  # of attention's output
+    feedforward_bias: bool = False
+    tied_embeddings: bool = False
+    start_id: int = 1
+    end_id: int = 2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._at_least("layers", 1)
+        if self.norm != "pre":
+            raise ConfigError(f"norm is {self.norm!r}, expected 'pre': {self.architecture} has no other order")
+        if self.kv_heads is not None and (self.kv_heads < 1 or self.heads % self.kv_heads):
+            raise ConfigError(f"kv_heads is {self.kv_heads}, expected a divisor of heads {self.heads}")
+        if self.head_width % 2:
+            raise ConfigError(f"width {self.width} with heads {self.heads} makes heads of odd width {self.head_width}")
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        rotation = values.get("rotation")
+        if not isinstance(rotation, Mapping):
+            return super().from_dict(values)
+        try:
+            return super().from_dict({**values, "rotation": Rotation(**rotation)})
+        except TypeError as error:
+            raise ConfigError(f"rotation: {error}") from error
+
+
+class Llama(Decoder):
+    config: LlamaConfig
+
+    def __init__(self, config: LlamaConfig) -> None:
+        norm = partial(nn.RMSNorm, config.width, eps=config.norm_epsilon)
+        rotary = Rotary(config.rotation, positions=config.context, width=config.head_width)
+        super().__init__(
+            config,
+            embedding=TokenEmbedding(
+                config.vocab_size,
+                config.width,
+                pad_id=config.pad_id,
+                positions=None,
+                tied=config.tied_embeddings,
+                dropout=config.dropout,
+            ),
+            layers=(_layer(config, norm, rotary) for _ in range(config.layers)),
+            norm=norm(),
+        )
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Normal with 0.02, biases zero, as Llama's code on Hugging Face does."""
+        for name, parameter in self.named_parameters():
+            if parameter.dim() > 1:
+                nn.init.normal_(parameter, std=0.02)
+            elif name.endswith("bias"):
+                nn.init.zeros_(parameter)
+
+
+def _layer(config: LlamaConfig, norm: partial[nn.RMSNorm], rotary: Rotary) -> DecoderLayer:
+    return DecoderLayer(
+        self_attention=SelfAttention(
+            config.width,
+            config.heads,
+            kv_heads=config.kv_heads,
+            bias=config.qkv_bias,
+            output_bias=config.output_bias,
+            rotary=rotary,
+            dropout=config.dropout,
+        ),
+        feedforward=GatedFeedForward(
+            config.width, config.feedforward, activation(config.activation), bias=config.feedforward_bias
+        ),
+        norm=norm,
+        dropout=config.dropout,
+    )
