@@ -10,10 +10,12 @@ from models.bert import Bert
 from models.config import BertConfig, Config, ConfigError, GPTConfig, Seq2SeqConfig
 from models.gpt import GPT
 from models.llama import Llama, LlamaConfig
+from models.recurrent import Recurrent, RecurrentConfig
 from models.seq2seq import Seq2Seq
 
 ARCHITECTURES: dict[str, tuple[type[Config], type[nn.Module]]] = {
     "seq2seq": (Seq2SeqConfig, Seq2Seq),
+    "recurrent": (RecurrentConfig, Recurrent),
     "gpt": (GPTConfig, GPT),
     "llama": (LlamaConfig, Llama),
     "bert": (BertConfig, Bert),

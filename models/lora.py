@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.config import LoraConfig
+from models.config import LORA_TARGETS, ConfigError, LoraConfig
 from models.parts import Blocks, parts_of
 
 Rows = Mapping[str, tuple[int, int]]  # target -> the rows of a weight that are its own: begin, end
@@ -66,12 +66,21 @@ class LoraLinear(nn.Linear):
 
 
 def attach(model: nn.Module, config: LoraConfig) -> None:
-    """Put adapters beside the layers that `config` names, in place; outputs stay what they were."""
+    """Put adapters beside the layers that `config` names, in place; outputs stay what they were.
+
+    Raises ConfigError where the model has none of these layers.
+    """
+    found: set[str] = set()
     for part in parts_of(model):
         for name, blocks in part.projections().items():
-            chosen = {target: rows for target, rows in _rows(blocks).items() if target in config.adapted}
+            rows = _rows(blocks)
+            found |= rows.keys()
+            chosen = {target: rows[target] for target in rows if target in config.adapted}
             if chosen:
                 setattr(part, name, LoraLinear(getattr(part, name), chosen, config))
+    if found.isdisjoint(config.adapted):
+        there = ", ".join(target for target in LORA_TARGETS if target in found)
+        raise ConfigError(f"targets is {list(config.targets)}, of which the model has none: it has {there}")
 
 
 def freeze_all_but_adapters(model: nn.Module, head: tuple[str, ...] = ()) -> None:

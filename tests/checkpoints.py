@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -14,6 +15,7 @@ from models.checkpoint import Adapter, Checkpoint, Manifest, load, save
 from models.config import BertConfig, Config, GPTConfig, LoraConfig, Seq2SeqConfig
 from models.llama import LlamaConfig
 from models.lora import LowRank, attach, freeze_all_but_adapters
+from models.recurrent import RecurrentConfig
 from models.registry import Registry
 from models.tokenizer import SPECIAL_TOKENS, Tokenizer, train_byte_bpe, train_wordpiece
 from service.worker.tasks import task_for
@@ -27,14 +29,26 @@ EVERYTHING = LoraConfig(rank=3, alpha=6, targets=("all",))
 SIZE = {"width": 32, "heads": 4, "feedforward": 64}
 
 
+PAIRS = (("fr", "en"), ("en", "fr"), ("ko", "en"))
+
+
 def translator(directory: Path, max_length: int = 48) -> Checkpoint:
     tokenizer = train_byte_bpe(TEXTS, 320, special_tokens=(*SPECIAL_TOKENS, "<2en>", "<2fr>"))
     config = Seq2SeqConfig(
         vocab_size=tokenizer.vocab_size, encoder_layers=2, decoder_layers=2, max_source=max_length,
         max_target=max_length, **SIZE,
     )  # fmt: skip
-    pairs = (("fr", "en"), ("en", "fr"), ("ko", "en"))
-    manifest = Manifest(name="translator", architecture="seq2seq", task="translate", version=1, language_pairs=pairs)
+    manifest = Manifest(name="translator", architecture="seq2seq", task="translate", version=1, language_pairs=PAIRS)
+    return _saved(directory, config, tokenizer, manifest)
+
+
+def recurrent(directory: Path, max_length: int = 48, **fields: Any) -> Checkpoint:
+    """A translator, too."""
+    tokenizer = train_byte_bpe(TEXTS, 320, special_tokens=(*SPECIAL_TOKENS, "<2en>", "<2fr>"))
+    config = RecurrentConfig(
+        vocab_size=tokenizer.vocab_size, width=32, max_source=max_length, max_target=max_length, **fields
+    )
+    manifest = Manifest(name="recurrent", architecture="recurrent", task="translate", version=1, language_pairs=PAIRS)
     return _saved(directory, config, tokenizer, manifest)
 
 

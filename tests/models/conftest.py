@@ -17,8 +17,13 @@ def classifier(request: pytest.FixtureRequest) -> nn.Module:
     return built(BERTS[request.param])
 
 
-@pytest.fixture(params=[name for name in CONFIGS if name.startswith("seq2seq")], scope="module")
+@pytest.fixture(params=[name for name in CONFIGS if name.startswith(("seq2seq", "recurrent"))], scope="module")
 def translator(request: pytest.FixtureRequest) -> nn.Module:
+    return built(CONFIGS[request.param])
+
+
+@pytest.fixture(params=[name for name in CONFIGS if name.startswith("seq2seq")], scope="module")
+def transformer(request: pytest.FixtureRequest) -> nn.Module:
     return built(CONFIGS[request.param])
 
 

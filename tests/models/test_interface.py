@@ -137,14 +137,11 @@ def test_padding_rows_are_finite_and_change_nobody(decoder: nn.Module) -> None:
 
 @torch.inference_mode()
 def test_the_attended_length_does_not_change_the_result(decoder: nn.Module) -> None:
-    state, prompts = state_for(decoder), prompts_of(4)
-    prefilled = decoder.config.capabilities.prefilled
-    decoder.prefill(prompts, torch.tensor([0]), state)
-    position = prefilled(4)
-    results = [
-        decoder.decode(torch.tensor([7]), torch.tensor([position]), state.window(1, length, length))
-        for length in (max(position + 1, 4), 16, 24)
-    ]
+    position, results = decoder.config.capabilities.prefilled(4), []
+    for length in (max(position + 1, 4), 16, 24):
+        state = state_for(decoder)
+        decoder.prefill(prompts_of(4), torch.tensor([0]), state)
+        results.append(decoder.decode(torch.tensor([7]), torch.tensor([position]), state.window(1, length, length)))
     for other in results[1:]:
         torch.testing.assert_close(other, results[0], atol=1e-5, rtol=1e-5)
 

@@ -8,8 +8,9 @@ from models import checkpoint
 from models.architectures import build
 from models.attention import SelfAttention
 from models.checkpoint import CheckpointError
-from models.config import LORA_TARGETS, ConfigError, LoraConfig
+from models.config import LORA_TARGETS, ConfigError, LoraConfig, TransformerConfig
 from models.lora import attach, freeze_all_but_adapters, merge
+from models.parts import parts_of
 from models.registry import Registry
 from tests import checkpoints
 from tests.checkpoints import EVERYTHING, beside, shaken
@@ -30,7 +31,8 @@ def test_new_adapters_change_nothing_and_those_that_learned_do() -> None:
         model = built(config)
         before = outputs(model)
         attach(model, EVERYTHING)
-        assert torch.equal(outputs(model), before)
+        # Cells with adapters are computed step by step, which is rounded otherwise than a sequence at once.
+        torch.testing.assert_close(outputs(model), before, rtol=0, atol=5e-6 if "cell" in config.to_dict() else 0)
         assert not torch.allclose(outputs(shaken(model)), before, atol=1e-2)
 
 
@@ -40,6 +42,12 @@ def test_merged_computes_what_the_adapters_did_under_the_names_of_before(name: s
     model = built(MODELS[name])
     names = list(model.state_dict())
     plain = outputs(model)
+    there = {target for part in parts_of(model) for blocks in part.projections().values() for target, _ in blocks}
+    if there.isdisjoint(targets) and targets != ("all",):
+        assert not isinstance(model.config, TransformerConfig), "it has them all"
+        with pytest.raises(ConfigError, match=r"of which the model has none: it has .*feedforward"):
+            attach(model, LoraConfig(targets=targets))
+        return
     attach(model, LoraConfig(rank=3, alpha=6, targets=targets))
     adapted = outputs(shaken(model))
     assert not torch.allclose(adapted, plain, atol=1e-3)

@@ -13,10 +13,12 @@ from tests.models.tiny import BERTS, CONFIGS, LLAMA, built
 
 
 @pytest.mark.parametrize("name", [*CONFIGS, *BERTS])
-def test_every_linear_layer_of_a_stack_is_listed_with_all_rows_of_its_weight(name: str) -> None:
+def test_every_linear_layer_of_a_stack_or_a_part_is_listed_with_all_rows_of_its_weight(name: str) -> None:
     model = built((CONFIGS | BERTS)[name])
     stacks = [module for module in model.modules() if isinstance(module, Stack)]
     linears = {module for stack in stacks for module in stack.modules() if isinstance(module, nn.Linear)}
+    listing = [part for part in parts_of(model) if part.projections()]
+    linears |= {child for part in listing for child in part.children() if isinstance(child, nn.Linear)}
     listed = {}
     for part in parts_of(model):
         for linear, blocks in part.projections().items():

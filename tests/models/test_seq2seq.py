@@ -39,17 +39,17 @@ def test_sinusoids_are_sines_then_cosines_of_falling_frequencies() -> None:
 
 
 @torch.inference_mode()
-def test_an_alignment_is_what_the_cross_attention_of_that_layer_looks_at(translator: nn.Module) -> None:
+def test_an_alignment_is_what_the_cross_attention_of_that_layer_looks_at(transformer: nn.Module) -> None:
     prompts = prompts_of(4, 7)
     target = torch.randint(3, 61, (2, 5), generator=torch.Generator().manual_seed(3))
     batch = Seq2SeqBatch(source_BS=prompts.tokens_BS, source_lengths_B=prompts.lengths_B, target_BT=target)
     seen: list[tuple[torch.Tensor, ...]] = []
-    layer = translator.decoder[1].cross_attention
+    layer = transformer.decoder[1].cross_attention
     handle = layer.register_forward_hook(lambda module, inputs, output: seen.append(inputs))
-    translator(batch)
+    transformer(batch)
     handle.remove()
     x, keys, _, mask = seen[0][:4]
-    got = translator.alignment(batch, 1)
+    got = transformer.alignment(batch, 1)
     torch.testing.assert_close(got.sum(dim=2), torch.ones(2, 5))
     assert (got[0, :, 4:] == 0).all(), "nothing looks at padding"
     # With values that name their columns, the attention's own output must say the same.
@@ -59,8 +59,8 @@ def test_an_alignment_is_what_the_cross_attention_of_that_layer_looks_at(transla
     torch.testing.assert_close(got, mixed.mean(dim=1), atol=1e-5, rtol=1e-5)
 
 
-def test_a_layer_that_is_not_there_is_named(translator: nn.Module) -> None:
+def test_a_layer_that_is_not_there_is_named(transformer: nn.Module) -> None:
     prompts = prompts_of(4)
     batch = Seq2SeqBatch(source_BS=prompts.tokens_BS, source_lengths_B=prompts.lengths_B, target_BT=torch.tensor([[1]]))
     with pytest.raises(IndexError, match="layer is 2, there are 2"):
-        translator.alignment(batch, 2)
+        transformer.alignment(batch, 2)

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from models.architectures import build
-from models.config import BertConfig, Config, GPTConfig, Seq2SeqConfig
+from models.config import BertConfig, Config, EncoderDecoderConfig, GPTConfig, Seq2SeqConfig
 from models.ensemble import Ensemble
 from models.interface import CausalBatch, Prompts, Seq2SeqBatch, State, StateSize
 from models.llama import LlamaConfig
+from models.recurrent import RecurrentConfig
 from models.rotary import Rotation
 
 CONFIGS: dict[str, Config] = {
@@ -37,6 +38,23 @@ CONFIGS |= {
         LLAMA, kv_heads=None, qkv_bias=True, output_bias=True, feedforward_bias=True, tied_embeddings=True
     ),
 }
+RECURRENT = RecurrentConfig(
+    vocab_size=61, width=32, cell="gru", attention="additive", bidirectional=True, max_source=24, max_target=24
+)
+CONFIGS |= {
+    "recurrent-gru-additive": RECURRENT,
+    "recurrent-rnn-fixed": replace(RECURRENT, cell="rnn", attention="none", bidirectional=False),
+    "recurrent-lstm-fixed-deep": replace(
+        RECURRENT, cell="lstm", attention="none", bidirectional=False, encoder_layers=3, decoder_layers=2
+    ),
+    "recurrent-gru-fixed": replace(RECURRENT, attention="none", tied_embeddings=False),
+    "recurrent-lstm-dot": replace(RECURRENT, cell="lstm", attention="dot"),
+    "recurrent-rnn-general-deep": replace(
+        RECURRENT, cell="rnn", attention="general", bidirectional=False, encoder_layers=2, decoder_layers=3
+    ),
+    "recurrent-gru-general-untied": replace(RECURRENT, attention="general", tied_embeddings=False),
+    "recurrent-lstm-additive-deep": replace(RECURRENT, cell="lstm", encoder_layers=2, decoder_layers=2),
+}
 BERTS: dict[str, BertConfig] = {
     f"bert-{norm}": BertConfig(
         vocab_size=61, width=32, heads=4, feedforward=48, layers=2, labels=3, max_positions=24, norm=norm
@@ -48,13 +66,14 @@ BERTS: dict[str, BertConfig] = {
 def built(config: Config, seed: int = 0) -> nn.Module:
     """Random weights large enough that different inputs give clearly different outputs."""
     torch.manual_seed(seed)
-    return roughened(build(config)).eval()
+    # Recurrent ones forget what they read, and need more.
+    return roughened(build(config), 0.3 if isinstance(config, RecurrentConfig) else 0.1).eval()
 
 
 @torch.no_grad()
-def roughened(model: nn.Module) -> nn.Module:
+def roughened(model: nn.Module, by: float = 0.1) -> nn.Module:
     for parameter in model.parameters():
-        parameter.add_(torch.randn_like(parameter) * 0.1)
+        parameter.add_(torch.randn_like(parameter) * by)
     return model
 
 
@@ -86,7 +105,7 @@ def row_of(prompts: Prompts, row: int) -> Prompts:
 
 def teacher_forced(model: nn.Module, prompt: Prompts, output: list[int]) -> Tensor:
     """Logits [len(output) + 1, V] of one prompt's first output and of each one after the given tokens, uncached."""
-    if isinstance(model.config, Seq2SeqConfig):
+    if isinstance(model.config, EncoderDecoderConfig):
         target = torch.tensor([[model.config.start_id, *output]])
         batch = Seq2SeqBatch(source_BS=prompt.tokens_BS, source_lengths_B=prompt.lengths_B, target_BT=target)
         return model(batch)[0]

@@ -13,7 +13,8 @@ from tests.models.tiny import BERTS, CONFIGS, built
 
 PEERS = [Entry("ctranslate2", "float32"), Entry("transformers", "float32")]
 ROOM = Room(prompt_tokens=11, new_tokens=8)
-GENERATING = [name for name in CONFIGS if name != "gpt-post"]  # which transformers does not have
+# What the peers have: no recurrent models, no export of Llama, and transformers no GPT of this norm order.
+GENERATING = [name for name in CONFIGS if name.startswith(("seq2seq", "gpt")) and name != "gpt-post"]
 
 
 def prompts(count: int = 7) -> list[list[int]]:

@@ -15,6 +15,7 @@ import torch
 from models import checkpoint
 from models.lineage import Ancestor
 from models.llama import Llama
+from models.recurrent import Recurrent
 from models.registry import Registry
 from models.rotary import Rotation
 from models.training import run, trainer
@@ -57,6 +58,21 @@ def test_the_recipe_of_a_generator_trains_a_llama(write_recipe, recipes, data, t
     assert isinstance(loaded.model, Llama)
     assert loaded.config.rotation == Rotation(**rotation)
     log = [json.loads(line) for line in (tmp_path / "runs/generator/metrics.jsonl").read_text().splitlines()]
+    assert log[-1]["loss"] < log[0]["loss"]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{}, {"cell": "lstm", "attention": "general", "decoder_layers": 2}, {"attention": "none", "bidirectional": False}],
+    ids=["additive", "general", "fixed"],
+)
+def test_the_recipe_of_a_translator_trains_a_recurrent_one(write_recipe, recipes, data, tmp_path, fields):
+    model = {"architecture": "recurrent", "width": 32, **fields}
+    result = train(write_recipe({**recipes["translator"], "model": model}), data, tmp_path / "runs")
+    loaded = checkpoint.load(result.checkpoint)
+    assert isinstance(loaded.model, Recurrent)
+    assert loaded.config.attention == fields.get("attention", "additive")
+    log = [json.loads(line) for line in (tmp_path / "runs/translator/metrics.jsonl").read_text().splitlines()]
     assert log[-1]["loss"] < log[0]["loss"]
 
 

@@ -162,8 +162,9 @@ def test_beams_among_other_requests_equal_the_reference_token_for_token(name: st
         assert other.output == copy.output
 
 
-def test_a_search_frees_its_slots_at_once_and_tells_one_output() -> None:
-    engine = engine_for(built(CONFIGS[MODELS[0]]), slots=5)
+@pytest.mark.parametrize("name", [MODELS[0], "recurrent-gru-additive"])
+def test_a_search_frees_its_slots_at_once_and_tells_one_output(name: str) -> None:
+    engine = engine_for(built(CONFIGS[name]), slots=5)
     search = Sequence(SequenceSpec(id="search", prompt=[9, 8], max_new_tokens=3, beams=Beams(width=4, results=2)))
     waiting = Sequence(SequenceSpec(id="waiting", prompt=[9, 8], max_new_tokens=3, beams=Beams(width=2)))
     engine.add(search)
@@ -176,8 +177,9 @@ def test_a_search_frees_its_slots_at_once_and_tells_one_output() -> None:
     assert [len(h.tokens) for h in search.hypotheses] == [3, 3]
 
 
-def test_a_cancelled_search_gives_back_all_of_its_slots() -> None:
-    engine = engine_for(built(CONFIGS[MODELS[0]]), slots=5)
+@pytest.mark.parametrize("name", [MODELS[0], "recurrent-gru-additive"])
+def test_a_cancelled_search_gives_back_all_of_its_slots(name: str) -> None:
+    engine = engine_for(built(CONFIGS[name]), slots=5)
     search = Sequence(SequenceSpec(id="search", prompt=[9, 8], max_new_tokens=9, beams=Beams(width=4)))
     other = Sequence(SequenceSpec(id="other", prompt=[7], max_new_tokens=9))
     engine.add(search)

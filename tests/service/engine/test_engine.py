@@ -34,7 +34,8 @@ class Recorder:
 
 
 @pytest.fixture(
-    scope="module", params=["translator", "generator", "llama", "translator-int8", "generator-int8", "llama-int8"]
+    scope="module",
+    params=[f"{name}{way}" for way in ("", "-int8") for name in ("translator", "recurrent", "generator", "llama")],
 )
 def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     name, _, precision = request.param.partition("-")

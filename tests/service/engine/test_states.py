@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from models.interface import Seq2SeqBatch, StateSize
+from models.recurrent import Recurrent
 from service.engine.beams import Beams
 from service.engine.engine import Engine
 from service.engine.runner import Runner
@@ -15,7 +16,7 @@ from service.engine.scheduler import Scheduler
 from service.engine.sequence import Sampling, Sequence, SequenceSpec
 from service.engine.stats import RequestStats, StepStats
 from service.engine.steps import GraphStep
-from tests.models.recurrent import Recurrent, recurrent
+from tests.models.tiny import CONFIGS, built
 from tests.service.engine.test_steps import run_again
 
 CPU = torch.device("cpu")
@@ -32,9 +33,11 @@ class Recorder:
         pass
 
 
-@pytest.fixture(scope="module")
-def model() -> Recurrent:
-    return recurrent()
+@pytest.fixture(scope="module", params=["gru-additive", "rnn-fixed", "lstm-dot", "lstm-additive-deep"])
+def model(request: pytest.FixtureRequest) -> Recurrent:
+    model = built(CONFIGS[f"recurrent-{request.param}"])
+    assert isinstance(model, Recurrent)
+    return model
 
 
 def engine_for(model: Recurrent, slots: int = 9) -> tuple[Engine, Recorder]:
@@ -43,8 +46,8 @@ def engine_for(model: Recurrent, slots: int = 9) -> tuple[Engine, Recorder]:
     return Engine(Runner(model, state, device=CPU), Scheduler(slots=slots, prefill_tokens=30), recorder), recorder
 
 
-def sequence(name: int) -> Sequence:
-    """Greedy, sampled or a beam search, with a target prefix or without."""
+def sequence(model: Recurrent, name: int) -> Sequence:
+    """Greedy, sampled or a beam search, with a target prefix or without, aligned where the model can tell."""
     chance = random.Random(name)
     kind = name % 3
     spec = SequenceSpec(
@@ -55,14 +58,14 @@ def sequence(name: int) -> Sequence:
         sampling=Sampling(do_sample=True, temperature=1.5, seed=name) if kind == 1 else Sampling(),
         beams=Beams(width=2 + name % 2, results=2) if kind == 2 else None,
         target_prefix=[chance.randrange(3, 61) for _ in range(chance.choice([0, 0, 1, 3]))],
-        align_layer=0,
+        align_layer=0 if model.config.capabilities.alignment_layers else None,
     )
     return Sequence(spec)
 
 
-def run(engine: Engine, names: list[int]) -> list[Sequence]:
+def run(model: Recurrent, engine: Engine, names: list[int]) -> list[Sequence]:
     """They arrive one after the other."""
-    asked = [sequence(name) for name in names]
+    asked = [sequence(model, name) for name in names]
     arriving = list(asked)
     while arriving or not engine.idle:
         if arriving:
@@ -72,16 +75,16 @@ def run(engine: Engine, names: list[int]) -> list[Sequence]:
 
 
 def test_who_is_batched_with_others_gets_what_he_would_get_alone(model: Recurrent) -> None:
-    together = run(engine_for(model)[0], list(range(30)))
+    together = run(model, engine_for(model)[0], list(range(30)))
     for name, got in enumerate(together):
-        [alone] = run(engine_for(model)[0], [name])
+        [alone] = run(model, engine_for(model)[0], [name])
         assert got.output == alone.output, name
         assert [h.tokens for h in got.hypotheses] == [h.tokens for h in alone.hypotheses], name
 
 
 @torch.inference_mode()
 def test_a_greedy_answer_is_the_best_token_of_the_whole_prefix_each_time(model: Recurrent) -> None:
-    for got in run(engine_for(model)[0], list(range(0, 30, 3))):
+    for got in run(model, engine_for(model)[0], list(range(0, 30, 3))):
         batch = Seq2SeqBatch(
             source_BS=torch.tensor([got.spec.prompt]),
             source_lengths_B=torch.tensor([len(got.spec.prompt)]),
@@ -89,12 +92,13 @@ def test_a_greedy_answer_is_the_best_token_of_the_whole_prefix_each_time(model: 
         )
         best = model(batch)[0].argmax(dim=1).tolist()
         assert best[len(got.spec.target_prefix) :] == got.output
-        assert got.alignment == model.alignment(batch, 0)[0, len(got.spec.target_prefix) :].tolist()
+        if got.spec.align_layer is not None:
+            assert got.alignment == model.alignment(batch, 0)[0, len(got.spec.target_prefix) :].tolist()
 
 
 @torch.inference_mode()
 def test_a_beams_score_is_the_probability_of_its_tokens(model: Recurrent) -> None:
-    for got in run(engine_for(model)[0], list(range(2, 30, 3))):
+    for got in run(model, engine_for(model)[0], list(range(2, 30, 3))):
         for hypothesis in got.hypotheses:
             batch = Seq2SeqBatch(
                 source_BS=torch.tensor([got.spec.prompt]),
@@ -110,11 +114,11 @@ def test_recorded_steps_leave_the_rows_alone_whose_turn_it_is_not(model: Recurre
     (eager, _), (recorded, _) = engine_for(model), engine_for(model)
     recorded.runner._step = GraphStep(model, recorded.runner.state, CPU, run_again)
     names = list(range(12))
-    assert [s.output for s in run(recorded, names)] == [s.output for s in run(eager, names)]
+    assert [s.output for s in run(model, recorded, names)] == [s.output for s in run(model, eager, names)]
 
 
 def test_slots_that_do_not_grow_are_never_more_or_less_full(model: Recurrent) -> None:
     engine, recorder = engine_for(model)
-    run(engine, [0, 1, 2])
+    run(model, engine, [0, 1, 2])
     assert max(step.slots_used for step in recorder.steps) > 1
     assert {(step.kv_used_tokens, step.kv_total_tokens) for step in recorder.steps} == {(0, 0)}
