@@ -5,6 +5,7 @@ Knows nothing of the models, whose limits are checked where requests are made.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, Any, ClassVar
 
@@ -51,14 +52,14 @@ class TaskBody(Body):
     def all_texts(self) -> Iterable[NamedText]:
         return self.texts()
 
-    def requests(self, info: ModelInfo, envelope: Envelope) -> Sequence[Request]:  # one for each of the `count`
-        raise NotImplementedError
+    @abstractmethod
+    def requests(self, info: ModelInfo, envelope: Envelope) -> Sequence[Request]: ...  # one for each of the `count`
 
     def rendered(self, answers: Sequence[Answer]) -> Any:  # as the JSON of an `answer`
         return [self.rendered_one(answer) for answer in answers]
 
-    def rendered_one(self, answer: Answer) -> Any:
-        raise NotImplementedError
+    @abstractmethod
+    def rendered_one(self, answer: Answer) -> Any: ...
 
     def check(self, max_inputs: int) -> None:
         if not self.count:
