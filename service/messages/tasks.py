@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from service.messages.classify import ClassifyRequest
+from service.messages.embed import EmbedRequest
 from service.messages.generate import GenerateRequest
 from service.messages.request import Request
 from service.messages.translate import TranslateRequest
@@ -13,6 +14,7 @@ TASKS: dict[str, type[Request]] = {
     "translate": TranslateRequest,
     "generate": GenerateRequest,
     "classify": ClassifyRequest,
+    "embed": EmbedRequest,
 }
 
 if TYPE_CHECKING:

@@ -33,7 +33,7 @@ def test_a_body_becomes_requests_of_its_task(task: str) -> None:
 
 
 def test_an_unknown_task_is_refused_by_name() -> None:
-    with pytest.raises(ValidationError, match=r"'translate', 'generate' or 'classify'.*'sing'"):
+    with pytest.raises(ValidationError, match=r"'translate', 'generate', 'classify' or 'embed'.*'sing'"):
         ModelSettings(task="sing", checkpoint="x")
     served = {"m": ModelSettings(task="classify", checkpoint="x")}
     catalogue = Catalogue(Settings(models=served), {"m": FakeWorker("m", "classify")}, GatewayMetrics(["m"]))

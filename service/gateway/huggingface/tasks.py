@@ -2,8 +2,14 @@
 
 from service.gateway.huggingface.body import TaskBody
 from service.gateway.huggingface.classify import ClassifyBody
+from service.gateway.huggingface.embed import EmbedBody
 from service.gateway.huggingface.generate import GenerateBody
 from service.gateway.huggingface.translate import TranslateBody
 from service.messages import Task
 
-TASKS: dict[Task, type[TaskBody]] = {"translate": TranslateBody, "generate": GenerateBody, "classify": ClassifyBody}
+TASKS: dict[Task, type[TaskBody]] = {
+    "translate": TranslateBody,
+    "generate": GenerateBody,
+    "classify": ClassifyBody,
+    "embed": EmbedBody,
+}

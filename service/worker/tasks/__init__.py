@@ -5,11 +5,17 @@ from __future__ import annotations
 from models.checkpoint import Manifest
 from service.messages import Task
 from service.worker.tasks.classify import Classify
+from service.worker.tasks.embed import Embed
 from service.worker.tasks.generate import Generate
 from service.worker.tasks.task import WorkerTask
 from service.worker.tasks.translate import Translate
 
-TASKS: dict[Task, type[WorkerTask]] = {"translate": Translate, "generate": Generate, "classify": Classify}
+TASKS: dict[Task, type[WorkerTask]] = {
+    "translate": Translate,
+    "generate": Generate,
+    "classify": Classify,
+    "embed": Embed,
+}
 
 
 def task_for(manifest: Manifest, asked: Task | None = None) -> tuple[Task, type[WorkerTask]]:

@@ -21,11 +21,11 @@ from tests import tiny_recipes
 NAMES = {"translate", "generate", "classify", "pretrain"}
 
 
-def test_a_task_is_trained_that_is_served_or_named_as_only_trained():
-    assert set(TASKS) == {*SERVED, *checkpoint.ONLY_TRAINED} == set(checkpoint.TASKS)
-    assert not {*SERVED} & {*checkpoint.ONLY_TRAINED}
+def test_what_is_trained_is_what_the_served_tasks_are_made_from():
+    assert set(TASKS) == {made for task in SERVED.values() for made in task.REQUEST.made_for} == set(checkpoint.TASKS)
+    assert set(checkpoint.ONLY_TRAINED) == set(TASKS) - set(SERVED)
     assert set(MEASURED) == set(TASKS)
-    assert set(DRAFTED) == set(SERVED)
+    assert set(DRAFTED) == set(TASKS) & set(SERVED)
     for tasks in (TASKS, DRAFTED, MEASURED):
         assert all(task.name == name for name, task in tasks.items())  # type: ignore[attr-defined]
 

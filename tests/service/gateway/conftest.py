@@ -19,7 +19,13 @@ from service.observability.metrics import GatewayMetrics
 from tests.service.gateway.documented import Documented
 from tests.service.gateway.fakes import FakeWorker
 
-MODELS = {"translator": "translate", "generator": "generate", "second-generator": "generate", "classifier": "classify"}
+MODELS = {
+    "translator": "translate",
+    "generator": "generate",
+    "second-generator": "generate",
+    "classifier": "classify",
+    "embedder": "embed",
+}
 
 
 @dataclass
@@ -47,6 +53,10 @@ class Stand:
     @property
     def classifier(self) -> FakeWorker:
         return self.workers["classifier"]
+
+    @property
+    def embedder(self) -> FakeWorker:
+        return self.workers["embedder"]
 
     @asynccontextmanager
     async def client(self) -> AsyncIterator[httpx.AsyncClient]:

@@ -18,11 +18,13 @@ from service.messages import (
     Classification,
     ClassifyRequest,
     Completion,
+    Decoding,
     Event,
     Failure,
     GenerateRequest,
     ModelInfo,
     Request,
+    Result,
     Task,
     Terminal,
     Timing,
@@ -30,7 +32,9 @@ from service.messages import (
     TopToken,
     TranslateRequest,
 )
+from service.messages.embed import Embedding, EmbedRequest
 
+VECTORS = {"east": (1.0, 0.0), "far east": (3.0, 0.0), "north": (0.0, 1.0), "west": (-1.0, 0.0)}
 PAIRS = (("fr", "en"), ("en", "fr"), ("ko", "en"))
 EXAMPLES: dict[Task, dict] = {
     "translate": {
@@ -42,6 +46,7 @@ EXAMPLES: dict[Task, dict] = {
         "A stream": {"inputs": "once upon", "parameters": {"top_n_tokens": 2}, "stream": True},
     },
     "classify": {"A pair": {"inputs": {"text": "a", "text_pair": "b"}}},
+    "embed": {"Two texts": {"inputs": ["a", "b"]}},
 }
 
 
@@ -172,12 +177,17 @@ class FakeWorker:
         self.answered.append(request.text)
         queue.put_nowait([*streamed[-1:], self._result(request, tokens)])
 
-    def _result(self, request: Request, tokens: list[Token]) -> Completion | Classification:
+    def _result(self, request: Request, tokens: list[Token]) -> Result:
         timing = Timing(queue_ms=1.25, inference_ms=3.5)
         if isinstance(request, ClassifyRequest):
             scores = (("good", 0.75), ("bad", 0.25))[: request.top_k]
             return Classification(
                 request_id=request.id, scores=scores, prompt_tokens=3, timing=timing, model_version=self.info.version
+            )
+        if isinstance(request, EmbedRequest):
+            vector = VECTORS.get(request.text, (0.6, 0.8))
+            return Embedding(
+                request_id=request.id, vector=vector, prompt_tokens=3, timing=timing, model_version=self.info.version
             )
         before = _before(request)
         results = _results(request, before)
@@ -257,15 +267,20 @@ def _alignment(request: TranslateRequest | GenerateRequest, tokens: list[Token])
     )
 
 
+def _decoding(request: Request) -> Decoding:
+    """Of a request whose answer is no text, what asks for nothing."""
+    return getattr(request, "decoding", Decoding())
+
+
 def _text(request: Request) -> str:
     text = request.text.upper()
-    for stop in () if isinstance(request, ClassifyRequest) else request.decoding.stop:
+    for stop in _decoding(request).stop:
         text = text.partition(stop)[0]
     return text
 
 
 def _top_tokens(request: Request, token: int) -> tuple[TopToken, ...]:
-    count = 0 if isinstance(request, ClassifyRequest) else request.decoding.top_n_tokens
+    count = _decoding(request).top_n_tokens
     return tuple(TopToken(id=token + n, text=str(n), logprob=-0.5 - n) for n in range(count))
 
 

@@ -199,7 +199,7 @@ async def test_it_documents_itself(client: httpx.AsyncClient) -> None:
     document = (await client.get("/openapi.json")).json()
     assert document["info"]["description"].endswith("convention. And oddly.")
     content = document["paths"]["/odd/say"]["post"]["requestBody"]["content"]["application/json"]
-    assert content["examples"] == {"With one of 4": {"value": {"words": "a"}}}
+    assert content["examples"] == {"With one of 5": {"value": {"words": "a"}}}
     assert list(document["components"]["schemas"]["SayBody"]["properties"]) == ["words", "heat", "flow"]
     assert "POST /odd/say" in (await client.get("/docs")).text
 

@@ -49,11 +49,11 @@ def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Text
         engine.close()
 
 
-def test_a_pre_trained_encoder_is_not_served(tmp_path: Path) -> None:
+def test_a_pre_trained_encoder_has_no_labels_to_serve(tmp_path: Path) -> None:
     made = checkpoints.classifier(tmp_path / "encoder")
     encoder = dataclasses.replace(made, manifest=dataclasses.replace(made.manifest, task="pretrain"))
     with pytest.raises(ValueError, match="classifier@1 is a pre-trained encoder: fine-tune"):
-        TextEngine("encoder", encoder, EngineOptions(slots=4))
+        TextEngine("encoder", encoder, EngineOptions(slots=4), task="classify")
 
 
 def translate(name: str, text: str = "Je suis fatigué.", **fields: object) -> TranslateRequest:

@@ -83,6 +83,6 @@ def test_no_schema_of_the_document_is_empty(document: dict[str, Any]) -> None:
 def test_what_matters_most_comes_first(document: dict[str, Any]) -> None:
     schemas = document["components"]["schemas"]
     for name in BODIES:
-        assert list(schemas[name]["properties"]) == ["inputs", "parameters", "stream", "model"]
+        assert list(schemas[name]["properties"])[:4] == ["inputs", "parameters", "stream", "model"]
     assert list(schemas["TranslateParameters"]["properties"])[:3] == ["src_lang", "tgt_lang", "max_new_tokens"]
     assert list(schemas["GenerateParameters"]["properties"])[:3] == ["max_new_tokens", "num_beams", "do_sample"]

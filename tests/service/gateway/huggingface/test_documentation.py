@@ -40,7 +40,8 @@ def takes(said: Bounds, kind: Any) -> str:
     if "never" in get_args(kinds[-1]):
         return '`false`, `true` or `"never"`'
     if get_origin(kinds[0]) is Literal or isinstance(kinds[0], str):
-        return " or ".join(", ".join(f"`{one}`" for one in get_args(kind)[0].__args__).rsplit(", ", 1))
+        names = get_args(kinds[0]) or kinds  # a choice may be among others, or all that there is
+        return " or ".join(", ".join(f"`{one}`" for one in names).rsplit(", ", 1))
     if kinds == [bool]:
         return "`true` or `false`"
     if kinds == [str]:
@@ -68,7 +69,8 @@ def test_the_table_has_each_parameter_with_its_bounds_and_its_default(of: str, m
         assert row.takes == takes(said.bounds, types[name]), name
         default = defaults[name]
         if default not in (None, (), ""):  # those are said in words: none, or the model's own
-            assert row.default == f"`{json.dumps(default)}`", name
+            shown = default if isinstance(default, str) else json.dumps(default)
+            assert row.default == f"`{shown}`", name
 
 
 def test_every_field_of_parameters_is_on_the_page() -> None:

@@ -16,6 +16,7 @@ ROUTES = {
     "/translate": {"POST"},
     "/generate": {"POST"},
     "/classify": {"POST"},
+    "/embed": {"POST"},
     "/livez": {"GET", "HEAD"},
     "/readyz": {"GET", "HEAD"},
     "/info": {"GET", "HEAD"},

@@ -1,0 +1,80 @@
+"""A vector for a text, from an encoder's hidden states."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+from models import formats
+from models.checkpoint import Checkpoint
+from models.embedder import POOLINGS, Embedder
+from models.tokenizer import Tokenizer
+from service.engine.engine import Output
+from service.engine.sequence import SequenceSpec
+from service.messages import Event, ModelInfo, Request, Timing
+from service.messages.embed import Embedding, EmbedRequest
+from service.worker.decoding import within_tokens
+from service.worker.tasks.task import Limits, WorkerTask, normalized
+
+SPECIAL = 2  # tokens around a text: [CLS] and [SEP]
+
+
+@dataclass(frozen=True)
+class Embed(WorkerTask):
+    REQUEST: ClassVar[type[Request]] = EmbedRequest
+
+    tokenizer: Tokenizer
+    limits: Limits
+    version: str
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint, limits: Limits) -> Self:
+        return cls(checkpoint.tokenizer, limits, checkpoint.manifest.reference)
+
+    @staticmethod
+    def servable(model: Any) -> Embedder:
+        return Embedder(model)
+
+    def texts(self, request: EmbedRequest) -> dict[str, str]:
+        """Of a text that is cut to fit, as much as may fit."""
+        return {"the text": _end(request, request.text, self.limits.max_characters)}
+
+    def prepare(self, request: EmbedRequest) -> list[SequenceSpec]:
+        text = normalized("the text", self.texts(request)["the text"], self.limits)
+        ids, _ = formats.classification_prompt(self.tokenizer, text)
+        first, *inner, last = ids
+        prompt = [first, *_end(request, inner, self.limits.max_prompt_tokens - SPECIAL), last]
+        within_tokens("the text", prompt, self.limits.max_prompt_tokens)
+        return [SequenceSpec(id=request.id, prompt=prompt, max_new_tokens=1, want_logits=True)]
+
+    def answer(self, request: EmbedRequest, ends: list[Output], timing: Timing) -> Embedding:
+        [output] = ends
+        assert output.logits is not None
+        width, place = len(output.logits) // len(POOLINGS), POOLINGS.index(request.pooling)
+        vector = output.logits[place * width : (place + 1) * width]
+        length = math.hypot(*vector) if request.normalize else 1.0
+        return Embedding(
+            request_id=request.id,
+            vector=tuple(value / (length or 1.0) for value in vector),
+            prompt_tokens=len(output.sequence.spec.prompt),
+            timing=timing,
+            model_version=self.version,
+        )
+
+    @staticmethod
+    def canary(info: ModelInfo, request_id: str) -> EmbedRequest:
+        return EmbedRequest(id=request_id, text="1")
+
+    @staticmethod
+    def flaw(event: Event) -> str:
+        if isinstance(event, Embedding) and not all(map(math.isfinite, event.vector)):
+            return f"the canary's vector begins with {event.vector[:3]}"
+        return ""
+
+
+def _end(request: EmbedRequest, parts: Any, most: int) -> Any:
+    """What is left of a text, or of its tokens, where the request lets it be cut."""
+    if not request.truncate or len(parts) <= most:
+        return parts
+    return parts[:most] if request.truncation_direction == "right" else parts[len(parts) - most :]
