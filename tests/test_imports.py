@@ -104,6 +104,8 @@ RULES = (
     ),
     # What a generator's training texts are, its recipe and the training job's reading say.
     Rule("loadtests.bench.compression", ("models",), ("rich", "pyppmd")),
+    # Translators are measured as `triptych evaluate` does it.
+    Rule("loadtests.bench.attention", ("models", "service.scoring", "service.messages"), ("rich", "matplotlib")),
 )
 EXCEPTIONS = {
     # Annotations of what the engine emits, behind TYPE_CHECKING: nothing is loaded.
@@ -112,7 +114,13 @@ EXCEPTIONS = {
 
 
 # Whom the training job's modules are for, besides itself.
-_TRAINERS = ("models.training", "service.commands", "service.scoring", "loadtests.bench.compression")
+_TRAINERS = (
+    "models.training",
+    "service.commands",
+    "service.scoring",
+    "loadtests.bench.compression",
+    "loadtests.bench.attention",
+)
 
 # The protocols of the gateway: each over the traffic, none over another. The app alone knows them.
 _PROTOCOLS = tuple(f"service.gateway.{each.parent.name}" for each in (ROOT / "service/gateway").glob("*/__init__.py"))

@@ -1,4 +1,4 @@
-"""`triptych bench engine | arrivals | growth | overhead | prompts | decode-step | compression`: what each one runs."""
+"""The benchmarks of `triptych bench`: what each one takes and runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,18 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from loadtests.bench import arrivals, compression, decode_step, growth, measure, overhead, prompts, report, workloads
+from loadtests.bench import (
+    arrivals,
+    attention,
+    compression,
+    decode_step,
+    growth,
+    measure,
+    overhead,
+    prompts,
+    report,
+    workloads,
+)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -63,6 +74,19 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--order", type=_positive, default=compression.ORDER, help="of PPMd")
     command.add_argument("--memory", type=_positive, default=compression.MEMORY, help="of PPMd, in MiB")
     command.add_argument("--xz", action="store_true", help="LZMA, too: minutes for a large training text")
+    command = _command(commands, "attention", "recurrent translators and the Transformer, side by side", run_attention)
+    command.add_argument(
+        "checkpoints", type=Path, nargs="+", help="directories of translators, such as runs/NAME/checkpoint"
+    )
+    command.add_argument("--data", type=Path, required=True, help="sentences in two languages")
+    command.add_argument("--columns", default="fr,en", help="the languages of its columns")
+    command.add_argument(
+        "--sentence", default=attention.SENTENCE, help="of the first language, to show where words look"
+    )
+    command.add_argument("--limit", type=_positive, help="rows of the file")
+    command.add_argument("--rounds", type=_positive, default=3)
+    command.add_argument("--precision", choices=("auto", "float32", "bfloat16", "int8"), default="auto")
+    command.add_argument("--plots", type=Path, help="folder to draw the pictures to")
     return top
 
 
@@ -169,3 +193,17 @@ def main(arguments: Sequence[str] | None = None, console: Console | None = None)
     figures = given.run(given, console)
     if given.json:
         report.write_json(given.json, {"machine": report.machine(given.threads), **figures})
+
+
+def run_attention(arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
+    return attention.run(
+        arguments.checkpoints,
+        data=arguments.data,
+        columns=arguments.columns.split(","),
+        sentence=arguments.sentence,
+        limit=arguments.limit,
+        rounds=arguments.rounds,
+        precision=arguments.precision,
+        console=console,
+        plots=arguments.plots,
+    )

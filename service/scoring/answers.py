@@ -81,11 +81,22 @@ class EngineAnswers:
         return self._engine.info
 
     def translations(
-        self, texts: Sequence[str], source: str, target: str, decoding: Decoding = Decoding()
+        self,
+        texts: Sequence[str],
+        source: str,
+        target: str,
+        decoding: Decoding = Decoding(),
+        *,
+        alignment: bool = False,
     ) -> Answers[Completion]:
         requests = [
             TranslateRequest(
-                id=str(number), text=text, source_language=source, target_language=target, decoding=decoding
+                id=str(number),
+                text=text,
+                source_language=source,
+                target_language=target,
+                return_alignment=alignment,
+                decoding=decoding,
             )
             for number, text in enumerate(texts)
         ]
