@@ -28,7 +28,7 @@ from service.scoring.options import Options
 
 LENGTHS = (4, 6, 8, 10, 13)  # words: upper ends of the bins; a quarter of everyday sentences has more than eight
 SEARCHES = {"greedy": Decoding(), "beam 4": Decoding(num_beams=4)}
-SENTENCE = "Je n'ai jamais vu un aussi beau coucher de soleil."  # the adjective's place is another one in English
+SENTENCE = "J'ai acheté une voiture rouge hier."  # a red car: the words change places
 BEST = "beam 4"  # what BLEU is of
 Pair = tuple[str, str]
 Texts = Mapping[Pair, tuple[list[str], list[str]]]  # sources and references
