@@ -6,6 +6,7 @@ Knows nothing of what starts the workers.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 import torch.distributed as dist
@@ -54,28 +55,24 @@ class TorchGroup(Group):
         return self._stop_asked()
 
     def sum(self, values: Sequence[float]) -> list[float]:
-        summed = torch.tensor(values, dtype=torch.float64)
-        self._wait(lambda: dist.all_reduce(summed))
-        return summed.tolist()
+        return self._sent(dist.all_reduce, torch.tensor(values, dtype=torch.float64)).tolist()
 
     def sum_in_place(self, tensors: Sequence[Tensor]) -> None:
-        # All in one message: sending costs less than the pauses between many.
-        flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
-        self._wait(lambda: dist.all_reduce(flat))
-        _unpack(flat, tensors)
+        self._sent_together(dist.all_reduce, tensors)
 
     def copy_from_first(self, tensors: Sequence[Tensor]) -> None:
-        flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
-        self._wait(lambda: dist.broadcast(flat, src=0))
-        _unpack(flat, tensors)
+        self._sent_together(partial(dist.broadcast, src=0), tensors)
 
-    def _wait(self, message: Callable[[], object]) -> None:
+    def _sent_together(self, message: Callable[[Tensor], object], tensors: Sequence[Tensor]) -> None:
+        """All in one message: sending costs less than the pauses between many."""
+        flat = self._sent(message, torch.cat([tensor.reshape(-1) for tensor in tensors]))
+        parts = flat.split([tensor.numel() for tensor in tensors])
+        torch._foreach_copy_(list(tensors), [part.view_as(tensor) for part, tensor in zip(parts, tensors, strict=True)])
+
+    def _sent(self, message: Callable[[Tensor], object], tensor: Tensor) -> Tensor:
+        """The tensor, which the message fills in."""
         try:
-            message()
+            message(tensor)
         except RuntimeError as error:  # what gloo raises has no class of its own
             raise LostWorkerError(f"worker {self.rank} of {self.size} lost another: {error}") from error
-
-
-def _unpack(flat: Tensor, tensors: Sequence[Tensor]) -> None:
-    parts = flat.split([tensor.numel() for tensor in tensors])
-    torch._foreach_copy_(list(tensors), [part.view_as(tensor) for part, tensor in zip(parts, tensors, strict=True)])
+        return tensor
