@@ -23,13 +23,10 @@ def compiled(model: nn.Module) -> Iterator[None]:
         raise RecipeError(
             "compile needs a C++ compiler (g++ or clang++), and there is none: install one, or set it false"
         )
-    for layer in _layers(model):
-        layer.compile(dynamic=True)
-    try:
-        yield
-    finally:
+    with uncompiled(model):  # which in the end makes the layers what they were
         for layer in _layers(model):
-            layer._compiled_call_impl = None
+            layer.compile(dynamic=True)
+        yield
 
 
 @contextmanager
