@@ -22,18 +22,14 @@ _ROWS_ON_GPU = 8192  # there it is only memory that is saved
 _SCORES = 512 * 512  # of a head; with more of them it may pay that torch's own attention never writes them out
 
 
-def computes_bfloat16(device: torch.device) -> bool:
-    """Whether matrix products in bfloat16 are quicker there than in float32."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_capability(device) >= BFLOAT16_CAPABILITY
-    return any(torch.cpu.get_capabilities().get(feature) for feature in BFLOAT16_FEATURES)
-
-
 def number_format(precision: Literal["auto", "float32", "bfloat16"], device: torch.device) -> torch.dtype:
     """Of matrix products. `auto` is bfloat16 where the hardware computes in it; elsewhere it would only be slower."""
-    if precision == "auto":
-        return torch.bfloat16 if computes_bfloat16(device) else torch.float32
-    return torch.bfloat16 if precision == "bfloat16" else torch.float32
+    narrow = precision == "bfloat16"
+    if precision == "auto" and device.type == "cuda":
+        narrow = torch.cuda.get_device_capability(device) >= BFLOAT16_CAPABILITY
+    elif precision == "auto":
+        narrow = any(torch.cpu.get_capabilities().get(feature) for feature in BFLOAT16_FEATURES)
+    return torch.bfloat16 if narrow else torch.float32
 
 
 def speed_up_on_cpu(model: nn.Module) -> None:
@@ -129,11 +125,6 @@ class _SmoothedCrossEntropy(torch.autograd.Function):
         if gradient.device.type == "cpu" and gradient == 1:
             return gradient_NV, None, None, None
         return gradient_NV * gradient, None, None, None
-
-
-def soft_cross_entropy(logits_NV: Tensor, targets_NV: Tensor, count: float) -> Tensor:
-    """From probabilities, for few outputs. Sum over N, divided by `count`, float32."""
-    return -(targets_NV * logits_NV.float().log_softmax(dim=1)).sum() / count
 
 
 def smoothed_cross_entropy(

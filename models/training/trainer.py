@@ -14,7 +14,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,13 +28,7 @@ from models.training.compiling import compiled, uncompiled
 from models.training.data.batches import Order, Place, plan_batches
 from models.training.data.examples import Examples, TrainingExamples
 from models.training.evaluation.validation import Judge, Shown
-from models.training.fast import (
-    divergence,
-    number_format,
-    smoothed_cross_entropy,
-    soft_cross_entropy,
-    speed_up_on_cpu,
-)
+from models.training.fast import divergence, number_format, smoothed_cross_entropy, speed_up_on_cpu
 from models.training.objectives import Batch, Objective
 from models.training.optimizer import build_optimizers, clip_gradients, schedule
 from models.training.parallel import ALONE, Group
@@ -112,22 +106,18 @@ class Trainer:
         """
         recipe, progress = self._recipe, self.progress
         self.model.train()
-        with ExitStack() as stack:
-            first = self._group.rank == 0
-            reporter = Reporter(
-                self._name,
-                recipe,
-                self._directory,
-                progress,
-                shown=first,
-                say=self._say,
-                score=self.score_name,
-                sinks=self._sinks,
-            )
-            stack.enter_context(reporter)
-            stack.enter_context(on_signals(self._stop_soon))
-            if recipe.compile:
-                stack.enter_context(compiled(self.model))
+        reporter = Reporter(
+            self._name,
+            recipe,
+            self._directory,
+            progress,
+            shown=self._group.rank == 0,
+            say=self._say,
+            score=self.score_name,
+            sinks=self._sinks,
+        )
+        quick = compiled(self.model) if recipe.compile else nullcontext()
+        with reporter, on_signals(self._stop_soon), quick:
             self._train(reporter)
             if progress.validated != progress.step or progress.last is None:
                 self._validate(reporter)
@@ -242,9 +232,9 @@ class Trainer:
             part = self._loss(batch, counts)
             part.backward()
             loss += part.detach()
-        parameters = [p for p in self.learned.values() if p.grad is not None]
-        self._group.sum_in_place([loss, *(p.grad for p in parameters if p.grad is not None)])
-        clip_gradients(parameters, self._recipe.clip)
+        gradients = [p.grad for p in self.learned.values() if p.grad is not None]
+        self._group.sum_in_place([loss, *gradients])
+        clip_gradients(self.learned.values(), self._recipe.clip)
         self._optimizers.step(share)
         self._averaging.update(self.progress.step)
         return loss
@@ -266,8 +256,8 @@ class Trainer:
         return loss
 
     def _cross_entropy(self, logits_NV: Tensor, targets: Tensor, count: float) -> Tensor:
-        if targets.is_floating_point():
-            return soft_cross_entropy(logits_NV, targets, count)
+        if targets.is_floating_point():  # probabilities, of few outputs
+            return F.cross_entropy(logits_NV.float(), targets, reduction="sum") / count
         return smoothed_cross_entropy(logits_NV, targets, self._recipe.label_smoothing, count)
 
     def _validate(self, reporter: Reporter) -> None:
