@@ -6,9 +6,11 @@ Knows nothing of models, files or who answered.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -176,11 +178,8 @@ class Confusion:
         if unknown:
             raise ValueError(f"labels {unknown} are not among {list(labels)}")
         kept = tuple(label for label in labels if label in occurring)
-        place = {label: index for index, label in enumerate(kept)}
-        counts = [[0] * len(kept) for _ in kept]
-        for answer, right in zip(given, expected, strict=True):
-            counts[place[right]][place[answer]] += 1
-        return cls(kept, tuple(map(tuple, counts)))
+        counts = Counter(zip(expected, given, strict=True))
+        return cls(kept, tuple(tuple(counts[right, answer] for answer in kept) for right in kept))
 
     @property
     def texts(self) -> int:
@@ -246,15 +245,13 @@ def calibration(confidences: Sequence[float], right: Sequence[bool], bins: int =
     nothing to measure.
     """
     _check_lengths(confidences, right)
-    members: list[list[int]] = [[] for _ in range(bins)]
-    for index, confidence in enumerate(confidences):
-        members[_bin_of(confidence, bins)].append(index)
+    members: list[list[tuple[float, bool]]] = [[] for _ in range(bins)]
+    for answer in zip(confidences, right, strict=True):
+        members[_bin_of(answer[0], bins)].append(answer)
     found = []
-    for number, chosen in enumerate(members):
-        texts = len(chosen)
-        mean = sum(confidences[i] for i in chosen) / texts if texts else 0.0
-        share = sum(right[i] for i in chosen) / texts if texts else 0.0
-        found.append(ReliabilityBin(number / bins, (number + 1) / bins, texts, mean, share))
+    for number, answers in enumerate(members):
+        confidence, accuracy = map(fmean, zip(*answers, strict=True)) if answers else (0.0, 0.0)
+        found.append(ReliabilityBin(number / bins, (number + 1) / bins, len(answers), confidence, accuracy))
     return Calibration(tuple(found))
 
 
@@ -268,19 +265,15 @@ def label_samples(
     """Of accuracy, macro F1 and calibration error. `labels`: all that occur. Raises ValueError as `calibration`."""
     _check_lengths(given, expected)
     right_N = np.array([answer == label for answer, label in zip(given, expected, strict=True)])
-    place = {label: index for index, label in enumerate(labels)}
-    rows = np.arange(len(expected))
-    given_NL, expected_NL = np.zeros((2, len(rows), len(labels)))
-    given_NL[rows, [place[label] for label in given]] = 1
-    expected_NL[rows, [place[label] for label in expected]] = 1
-    confidences_N = np.asarray(confidences, dtype=np.float64)
-    in_bin_NB = np.zeros((len(rows), BINS))
-    in_bin_NB[rows, [_bin_of(confidence, BINS) for confidence in confidences]] = 1
+    one_hot = dict(zip(labels, np.eye(len(labels)), strict=True))
+    given_NL, expected_NL = (np.array([one_hot[label] for label in each]) for each in (given, expected))
+    in_bin_NB = np.eye(BINS)[[_bin_of(confidence, BINS) for confidence in confidences]]
+    gaps_N = right_N - np.asarray(confidences, dtype=np.float64)
     return {
         "accuracy": Share(right_N.tolist()),
         "macro_f1": Sample(np.hstack([given_NL * expected_NL, given_NL + expected_NL]), _macro_f1),
         "calibration_error": Sample(
-            np.hstack([in_bin_NB * (right_N - confidences_N)[:, None], np.ones((len(rows), 1))]),
+            np.hstack([in_bin_NB * gaps_N[:, None], np.ones((len(gaps_N), 1))]),
             lambda sums: float(np.abs(sums[:-1]).sum() / sums[-1]),
             lower_is_better=True,
         ),
