@@ -71,7 +71,7 @@ def label_scores(answers: Sequence[Answered], expected: Sequence[str], labels: S
     samples = label_samples(
         given, [answer.confidence for answer in answers], expected, sorted({*labels, *given, *expected})
     )
-    return Measured({**_figures(samples, 4), "texts": len(expected)}, ("accuracy", samples["accuracy"]))
+    return _measured(samples, len(expected), "accuracy")
 
 
 def masked_word_scores(found: MaskedWords, texts: int) -> Measured:
@@ -79,26 +79,21 @@ def masked_word_scores(found: MaskedWords, texts: int) -> Measured:
     if not found.words:
         raise ValueError(f"{texts} texts have no word to hide")
     samples = masked_word_samples(found.right_each, found.words_each, found.nats_each)
-    accuracy = samples["masked_word_accuracy"]
-    figures = _figures(samples, 4, masked_word_perplexity=2)
-    return Measured({**figures, "texts": texts}, ("masked_word_accuracy", accuracy))
+    return _measured(samples, texts, "masked_word_accuracy")
 
 
 def text_scores(found: Likelihood, texts: Sequence[str]) -> Measured:
     """Of texts as they are written; what a model reads of them is normalized, and those are the bytes that count."""
     sizes = [len(formats.normalize(text).encode()) for text in texts]
-    samples = text_samples(found.nats_each, found.tokens_each, sizes)
-    figures = _figures(samples, 4, perplexity=2)
-    return Measured({**figures, "texts": len(texts)}, ("bits_per_byte", samples["bits_per_byte"]))
+    return _measured(text_samples(found.nats_each, found.tokens_each, sizes), len(texts), "bits_per_byte")
 
 
-def _figures(samples: Mapping[str, Sample], digits: int, **other_digits: int) -> dict[str, Any]:
-    """Each measure's value, and all their intervals."""
-    values = {name: round(sample.value, other_digits.get(name, digits)) for name, sample in samples.items()}
-    intervals = {
-        name: list(rounded(sample.interval(), other_digits.get(name, digits))) for name, sample in samples.items()
-    }
-    return {**values, "intervals": intervals}
+def _measured(samples: Mapping[str, Sample], texts: int, judged_by: str) -> Measured:
+    values, intervals = {}, {}
+    for name, sample in samples.items():
+        digits = 2 if name.endswith("perplexity") else 4
+        values[name], intervals[name] = round(sample.value, digits), list(rounded(sample.interval(), digits))
+    return Measured({**values, "intervals": intervals, "texts": texts}, (judged_by, samples[judged_by]))
 
 
 def name_of(corpus: Corpus) -> str:
