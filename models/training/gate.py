@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from models.checkpoint import Manifest
-from models.training.evaluation.metrics import headline_of
+from models.training.evaluation.metrics import headline_of, rounded
 from models.training.evaluation.resampling import COMPARISONS, Z95, Interval, Sample, holm, wilson
 from models.training.evaluation.scores import Measured
 
@@ -113,19 +113,16 @@ def judge(
     texts, or nothing to compare at all.
     """
     found = list(_recorded(current.scores, new.scores) if scored is None else _paired(*scored))
-    tested = [index for index, each in enumerate(found) if each.p is not None]
-    significant = dict(zip(tested, holm([found[i].p or 0.0 for i in tested], LEVEL), strict=True))
-    compared = tuple(_decided(each, significant.get(index, True), tolerance) for index, each in enumerate(found))
+    significant = iter(holm([each.p for each in found if each.p is not None], LEVEL))
+    compared = tuple(_decided(each, each.p is None or next(significant), tolerance) for each in found)
     if not compared and not obstacles:
         obstacles = ("there is no test that both were scored on alike",)
-    gone = _gone(current, new)
-    if scored is None:
-        gone = (*gone, *_otherwise(current, new, {each.test for each in compared}))
+    otherwise = _otherwise(current, new, {each.test for each in compared}) if scored is None else ()
     return Verdict(
         against=current.reference,
         tolerance=tolerance,
         compared=compared,
-        obstacles=tuple(dict.fromkeys((*gone, *obstacles))),
+        obstacles=tuple(dict.fromkeys((*_gone(current, new), *otherwise, *obstacles))),
         added=tuple(test for test in new.scores if _judged_by(new.scores[test]) and test not in current.scores),
     )
 
@@ -179,23 +176,24 @@ def _recorded(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Compar
         )
 
 
-def _gone(current: Manifest, new: Manifest) -> tuple[str, ...]:
+def _gone(current: Manifest, new: Manifest) -> Iterator[str]:
     """What the current version does or was measured on and the new one is not."""
     pairs = [f"{a}-{b}" for a, b in current.language_pairs if (a, b) not in new.language_pairs]
     labels = [label for label in current.labels if label not in new.labels]
-    found = [
-        f"it lacks the {what} {', '.join(gone)}" for what, gone in (("direction", pairs), ("label", labels)) if gone
-    ]
+    for what, gone in (("direction", pairs), ("label", labels)):
+        if gone:
+            yield f"it lacks the {what} {', '.join(gone)}"
     for test, before in current.scores.items():
         if _judged_by(before) is None:
             continue
         after = new.scores.get(test)
         if not isinstance(after, Mapping):
-            found.append(f"it was not scored on {test}")
+            yield f"it was not scored on {test}"
             continue
-        fewer = [f"{before[name]:,} {name}, now {after[name]:,}" for name in _COUNTS if _fewer(before, after, name)]
-        found += [f"{test} had {counts}" for counts in fewer]
-    return tuple(found)
+        for name in _COUNTS:
+            was, now = before.get(name), after.get(name)
+            if isinstance(was, int) and isinstance(now, int) and now < was:
+                yield f"{test} had {was:,} {name}, now {now:,}"
 
 
 def _otherwise(current: Manifest, new: Manifest, compared: set[str]) -> Iterator[str]:
@@ -206,10 +204,6 @@ def _otherwise(current: Manifest, new: Manifest, compared: set[str]) -> Iterator
             continue
         differing = [name for name in (*_ALIKE, "sha256") if before.get(name) != after.get(name)]
         yield f"{test} was measured otherwise" + (f" ({', '.join(differing)})" if differing else "")
-
-
-def _fewer(before: Mapping[str, Any], after: Mapping[str, Any], name: str) -> bool:
-    return isinstance(before.get(name), int) and isinstance(after.get(name), int) and after[name] < before[name]
 
 
 def _judged_by(score: object) -> str | None:
@@ -234,8 +228,7 @@ def _interval(score: Mapping[str, Any], measure: str) -> Interval | None:
     texts = next((score[name] for name in _COUNTS if isinstance(score.get(name), int)), 0)
     value = score.get(measure)
     if measure in _SHARES and texts > 0 and isinstance(value, int | float) and 0 <= value <= 1:
-        low, high = wilson(round(value * texts), texts)
-        return round(low, 4), round(high, 4)
+        return rounded(wilson(round(value * texts), texts), 4)
     return None
 
 
