@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,9 @@ from models import checkpoint
 from models.checkpoint import CARD, CURVES, Manifest
 from models.config import Config
 from models.lineage import licences
-from models.training import provenance
+from models.training import markdown, provenance
 from models.training.evaluation.robustness import ROBUSTNESS
-from models.training.markdown import cell as _cell
-from models.training.markdown import figure as _figure
-from models.training.markdown import table as _table
+from models.training.markdown import cell, table
 from models.training.tasks import TASKS
 
 _ARCHITECTURES = {
@@ -81,24 +79,23 @@ def render(manifest: Manifest, config: Config, *, curves: bool) -> str:
     """`curves`: whether there is a curves.png to show."""
     recipe = manifest.training.get("recipe", {})
     robustness = {test: score for test, score in manifest.scores.items() if test.startswith(f"{ROBUSTNESS} ")}
-    sections = {
-        "": "\n\n".join(_summary(manifest, config)),
-        "Use": _use(manifest),
-        "Scores": _scores({test: score for test, score in manifest.scores.items() if test not in robustness}),
-        "Robustness": f"{_OF_ROBUSTNESS}\n\n{_scores(robustness)}" if robustness else "",
-        "Publication": "\n\n".join(provenance.publication(manifest)),
-        "Limits": recipe.get("limits", ""),
-        "Model": _table(("field", "value"), [(name, _cell(value)) for name, value in _model(manifest, config)]),
-        "Training data": "\n\n".join(_data(manifest)),
-        "Training": "\n\n".join(_training(manifest, curves)),
-        "Lineage": "\n".join(provenance.lineage(manifest.lineage)),
-        "Licence": "\n\n".join(
-            part for part in (manifest.licence, manifest.attribution, *provenance.terms(manifest.lineage)) if part
-        ),
+    sections: dict[str, Iterable[str]] = {  # by title, their paragraphs
+        f"# {manifest.name}": _summary(manifest, config),
+        "## Use": [_use(manifest)],
+        "## Scores": _scores({test: score for test, score in manifest.scores.items() if test not in robustness}),
+        "## Robustness": [_OF_ROBUSTNESS, *_scores(robustness)] if robustness else (),
+        "## Publication": provenance.publication(manifest),
+        "## Limits": [recipe.get("limits", "")],
+        "## Model": [table(("field", "value"), [(name, cell(value)) for name, value in _model(manifest, config)])],
+        "## Training data": _data(manifest),
+        "## Training": _training(manifest, curves),
+        "## Lineage": ["\n".join(provenance.lineage(manifest.lineage))],
+        "## Licence": [manifest.licence, manifest.attribution, *provenance.terms(manifest.lineage)],
     }
-    body = [f"## {title}\n\n{text}" if title else text for title, text in sections.items() if text]
+    written = [(title, [part for part in paragraphs if part]) for title, paragraphs in sections.items()]
+    body = ["\n\n".join([title, *paragraphs]) for title, paragraphs in written if paragraphs]
     front = yaml.safe_dump(_front_matter(manifest), sort_keys=False, allow_unicode=True, width=120)
-    return f"---\n{front}---\n\n# {manifest.name}\n\n" + "\n\n".join(body) + "\n"
+    return f"---\n{front}---\n\n" + "\n\n".join(body) + "\n"
 
 
 def _front_matter(manifest: Manifest) -> dict[str, Any]:
@@ -187,34 +184,31 @@ def score_table(scores: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
 
 def figure(score: Mapping[str, Any], measure: str) -> str:
     """51.67 [50.02, 53.53]; empty where there is no such measure."""
-    value = _figure(_measures(score).get(measure))
+    value = markdown.figure(_measures(score).get(measure))
     interval = score.get("intervals", {}).get(measure)
     return f"{value} [{', '.join(f'{bound:.4g}' for bound in interval)}]" if interval else value
 
 
-def _scores(scores: Mapping[str, Any]) -> str:
+def _scores(scores: Mapping[str, Any]) -> Iterator[str]:
     """A table of what was measured, and how."""
     head, rows = score_table(scores)
     if not head:
-        return ""
+        return
+    yield table(head, [list(map(cell, row)) for row in rows])
+    if any("intervals" in score for score in scores.values()):
+        yield "In brackets: where the figure lies with 95 % certainty, had other texts of the same kind been drawn."
+    yield from dict.fromkeys(f"A test's subset, {score['subset']}." for score in scores.values() if "subset" in score)
     computed: dict[str, list[str]] = {}  # measure and signature -> tests
     for test, score in scores.items():
         for measure, field in (("BLEU", "signature"), ("chrF", "chrf_signature")):
             if field in score:
-                computed.setdefault(f"{measure} `{score[field]}`", []).append(_cell(test))
-    parts = [_table(head, [list(map(_cell, row)) for row in rows])]
-    if any("intervals" in score for score in scores.values()):
-        parts.append(
-            "In brackets: where the figure lies with 95 % certainty, had other texts of the same kind been drawn."
-        )
-    parts += dict.fromkeys(f"A test's subset, {score['subset']}." for score in scores.values() if "subset" in score)
+                computed.setdefault(f"{measure} `{score[field]}`", []).append(cell(test))
     if computed:
-        lines = [
+        yield "How they were computed (sacrebleu):"
+        yield "\n".join(
             f"- {how}" + (f": {', '.join(tests)}" if len(tests) < len(scores) else "")
             for how, tests in computed.items()
-        ]
-        parts.append("How they were computed (sacrebleu):\n\n" + "\n".join(lines))
-    return "\n\n".join(parts)
+        )
 
 
 def _model(manifest: Manifest, config: Config) -> Iterator[tuple[str, object]]:
@@ -237,17 +231,17 @@ def _data(manifest: Manifest) -> Iterator[str]:
         broken = [f"{corpus['broken']:,} broken"] if corpus.get("broken") else []
         role = corpus.get("role", "training")
         kept = corpus.get("kept") if role == "training" else ""
-        counts = (_figure(corpus.get("rows")), _figure(kept), ", ".join(out + broken))
-        rows.append((_cell(corpus["name"]), role, *counts))
+        counts = (markdown.figure(corpus.get("rows")), markdown.figure(kept), ", ".join(out + broken))
+        rows.append((cell(corpus["name"]), role, *counts))
     if rows:
-        yield _table(("file", "role", "rows", "kept", "left out"), rows)
+        yield table(("file", "role", "rows", "kept", "left out"), rows)
 
 
 def _training(manifest: Manifest, curves: bool) -> Iterator[str]:
     facts = {name: value for name, value in manifest.training.items() if not isinstance(value, dict)}
     if facts:
-        rows = [(name.replace("_", " "), _figure(value)) for name, value in facts.items()]
-        yield _table(("", ""), rows)
+        rows = [(name.replace("_", " "), markdown.figure(value)) for name, value in facts.items()]
+        yield table(("", ""), rows)
     if curves:
         yield f"![Loss and learning rate by step]({CURVES})"
     if recipe := manifest.training.get("recipe"):
