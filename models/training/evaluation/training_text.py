@@ -10,6 +10,7 @@ import hashlib
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from functools import cache as cached
 from itertools import islice
 from pathlib import Path
@@ -70,10 +71,8 @@ class TrainingText:
             if language in corpus.columns and any(language in pair for pair in corpus.pairs)
         ]
         file = self._cache / f"{self._key(rule, language, texts, corpora)}.npy"
-        try:
+        with suppress(OSError, ValueError):  # not there, or cut off
             return np.load(file)
-        except (OSError, ValueError):
-            pass  # not there, or cut off
         training = {
             record.values[language]
             for corpus in corpora
@@ -81,13 +80,11 @@ class TrainingText:
         }
         self._say(f"looking for the like of {len(texts):,} texts ({language}) among {len(training):,} of the training")
         like_N = compare(texts, training)
-        try:
+        with suppress(OSError):  # it will be compared again
             self._cache.mkdir(parents=True, exist_ok=True)
             scratch = file.with_name(f".{file.stem}.{os.getpid()}.npy")
             np.save(scratch, like_N)
             scratch.replace(file)
-        except OSError:
-            pass  # it will be compared again
         return like_N
 
     def _key(self, rule: str, language: str, texts: Sequence[str], corpora: Sequence[Corpus]) -> str:
