@@ -33,7 +33,7 @@ def set_scores(directory: Path, scores: Mapping[str, Any]) -> Manifest:
 
 def publish(
     directory: Path,
-    registry: Registry | Path | str,
+    registry: Registry,
     scores: Mapping[str, Any] | None = None,
     *,
     measured: Mapping[str, Measured] | None = None,
@@ -72,7 +72,6 @@ def publish(
             raise GateError(new.name, verdict)
         return {**publication, "gate": verdict.to_dict(), "forced": verdict.refused}
 
-    registry = registry if isinstance(registry, Registry) else Registry(registry)
     return registry.manifest(new.name, registry.publish(new.name, directory, admit=admit, seal=rewrite_card))
 
 
