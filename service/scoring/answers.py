@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, Self, TypeVar
 
 from rich.console import Console
-from rich.progress import track
+from rich.progress import Progress
 
 from models.checkpoint import Checkpoint
 from models.precision import Precision
@@ -140,11 +142,16 @@ class EngineAnswers:
 
     async def _collect(self, requests: Sequence[Request], what: str) -> dict[str, Event]:
         answers: dict[str, Event] = {}
-        quiet = not self._console.is_terminal
-        progress = iter(track(range(len(requests)), what, console=self._console, transient=True, disable=quiet))
-        async for events in self._engine.submit(requests):
-            for event in events:
-                answers[event.request_id] = event
-                next(progress)
-        next(progress, None)
+        with progress(self._console, what) as track:
+            tick = track(len(requests))
+            async for events in self._engine.submit(requests):
+                answers |= {event.request_id: event for event in events}
+                tick(len(events))
         return answers
+
+
+@contextmanager
+def progress(console: Console, what: str) -> Iterator[Callable[[int], Callable[[int], object]]]:
+    """A bar that goes when it is done. Gives a function that starts it with a total and returns what moves it."""
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        yield lambda total: partial(bar.advance, bar.add_task(what, total=total))

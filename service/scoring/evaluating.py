@@ -172,11 +172,7 @@ def evaluate_texts(
 
 
 def _facts(quality: TranslationQuality) -> dict[str, Any]:
-    return {
-        **quality.scores,
-        "brevity_penalty": quality.brevity_penalty,
-        "length_ratio": quality.length_ratio,
-    }
+    return {**quality.scores, "brevity_penalty": quality.brevity_penalty, "length_ratio": quality.length_ratio}
 
 
 def _some_answered(found: Answers[Any]) -> list[int]:

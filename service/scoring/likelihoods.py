@@ -5,21 +5,17 @@ Likelihood is a matter of the model alone: nothing is generated, so the engine's
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 from rich.console import Console
-from rich.progress import Progress
 
 from models.checkpoint import Checkpoint
 from models.config import Config
 from models.precision import Precision, convert, resolve_device, resolve_precision
-from models.training.evaluation import likelihood
-from models.training.evaluation.likelihood import Likelihood, MaskedWords
-
-Tick = Callable[[int], object]
+from models.training.evaluation.likelihood import Likelihood, MaskedWords, masked_words, text_likelihood
+from service.scoring.answers import progress
 
 
 @dataclass(frozen=True)
@@ -38,23 +34,17 @@ class Converted:
         return cls(checkpoint, convert(checkpoint.model, chosen, where)[0], chosen)
 
     def texts(
-        self,
-        texts: Sequence[str],
-        console: Console,
-        prompts: Sequence[str] | None = None,
-        stride: int | None = None,
+        self, texts: Sequence[str], console: Console, prompts: Sequence[str] | None = None, stride: int | None = None
     ) -> Likelihood:
         """Raises ValueError where the checkpoint is no generator."""
-        config = self.generator_config
+        tokenizer, config = self.checkpoint.tokenizer, self.generator_config
         with progress(console, "likelihood") as track:
-            return likelihood.text_likelihood(
-                self.model, self.checkpoint.tokenizer, config, texts, prompts, stride=stride, track=track
-            )
+            return text_likelihood(self.model, tokenizer, config, texts, prompts, stride=stride, track=track)
 
     def masked_words(self, texts: Sequence[tuple[str, str | None]], seed: int) -> MaskedWords:
-        config = self.checkpoint.config
+        tokenizer, config = self.checkpoint.tokenizer, self.checkpoint.config
         assert config.kind == "encoder", "only an encoder guesses words"
-        return likelihood.masked_words(self.model, self.checkpoint.tokenizer, config, texts, seed=seed)
+        return masked_words(self.model, tokenizer, config, texts, seed=seed)
 
     @property
     def generator_config(self) -> Config:
@@ -62,15 +52,3 @@ class Converted:
         if config.kind != "decoder":
             raise ValueError(f"{manifest.name} is made to {manifest.task}, only a generator tells how likely a text is")
         return config
-
-
-@contextmanager
-def progress(console: Console, what: str) -> Iterator[Callable[[int], Tick]]:
-    """A bar that goes when it is done. Gives a function that starts it with a total and returns what moves it."""
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-
-        def start(total: int) -> Tick:
-            task = bar.add_task(what, total=total)
-            return lambda done: bar.advance(task, done)
-
-        yield start
