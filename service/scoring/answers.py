@@ -1,4 +1,4 @@
-"""What an engine of one checkpoint answers to many texts at once."""
+"""What one checkpoint says of many texts at once: its engine's answers, and how likely its model finds them."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from rich.console import Console
 from rich.progress import Progress
 
 from models.checkpoint import Checkpoint
-from models.precision import Precision
+from models.config import Config
+from models.precision import Precision, convert, resolve_device, resolve_precision
+from models.training.evaluation.likelihood import Likelihood, MaskedWords, masked_words, text_likelihood
 from service.errors import EmptyInput, InputTooLong
 from service.messages import (
     Classification,
@@ -148,6 +150,45 @@ class EngineAnswers:
                 answers |= {event.request_id: event for event in events}
                 tick(len(events))
         return answers
+
+
+@dataclass(frozen=True)
+class Converted:
+    """Takes the checkpoint's model over, in the precision that the engine would have it in.
+
+    Likelihood is a matter of the model alone: nothing is generated, so the engine's batching has no part in it.
+    """
+
+    checkpoint: Checkpoint
+    model: Any
+    precision: Precision
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint, precision: Precision) -> Self:
+        """Raises ValueError for a precision that the machine lacks."""
+        where = resolve_device("auto")
+        chosen, _ = resolve_precision(precision, where)
+        return cls(checkpoint, convert(checkpoint.model, chosen, where)[0], chosen)
+
+    def texts(
+        self, texts: Sequence[str], console: Console, prompts: Sequence[str] | None = None, stride: int | None = None
+    ) -> Likelihood:
+        """Raises ValueError where the checkpoint is no generator."""
+        tokenizer, config = self.checkpoint.tokenizer, self.generator_config
+        with progress(console, "likelihood") as track:
+            return text_likelihood(self.model, tokenizer, config, texts, prompts, stride=stride, track=track)
+
+    def masked_words(self, texts: Sequence[tuple[str, str | None]], seed: int) -> MaskedWords:
+        tokenizer, config = self.checkpoint.tokenizer, self.checkpoint.config
+        assert config.kind == "encoder", "only an encoder guesses words"
+        return masked_words(self.model, tokenizer, config, texts, seed=seed)
+
+    @property
+    def generator_config(self) -> Config:
+        config, manifest = self.checkpoint.config, self.checkpoint.manifest
+        if config.kind != "decoder":
+            raise ValueError(f"{manifest.name} is made to {manifest.task}, only a generator tells how likely a text is")
+        return config
 
 
 @contextmanager

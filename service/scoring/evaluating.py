@@ -27,8 +27,7 @@ from models.training.evaluation.metrics import (
 from models.training.evaluation.scores import Answered, label_scores, text_scores
 from models.training.evaluation.training_text import FAR
 from service.messages import Classification, Completion, Decoding
-from service.scoring.answers import Answers, EngineAnswers
-from service.scoring.likelihoods import Converted
+from service.scoring.answers import Answers, Converted, EngineAnswers
 
 
 @dataclass(frozen=True, kw_only=True)

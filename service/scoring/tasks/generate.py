@@ -18,9 +18,8 @@ from models.training.sections import Steering
 from models.training.tasks.generate import generation_scores
 from service.messages import Decoding
 from service.scoring import tables
-from service.scoring.answers import EngineAnswers, progress
+from service.scoring.answers import Converted, EngineAnswers, progress
 from service.scoring.evaluating import evaluate_texts
-from service.scoring.likelihoods import Converted
 from service.scoring.options import JudgedPrompts, Options, Shots, known_names, labelled_rows, recipe_values, report_on
 from service.scoring.steering import load_judge, steer
 from service.scoring.tasks.task import Found, MeasuredTask, Scoring

@@ -8,7 +8,7 @@ from models.checkpoint import TOKENIZER, Checkpoint, Manifest
 from models.training.evaluation.scores import Measured, masked_word_scores
 from models.training.tasks.pretrain import pretraining_scores
 from service.scoring import tables
-from service.scoring.likelihoods import Converted
+from service.scoring.answers import Converted
 from service.scoring.options import Options, known_names, report_on
 from service.scoring.tasks.task import Found, MeasuredTask, Scoring
 
