@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -112,6 +112,10 @@ def labelled_rows(
     if len(rows) < len(file.rows):
         console.print(f"{len(file.rows) - len(rows):,} rows have none of the labels: left out")
     return rows
+
+
+def listed(pairs: Iterable[tuple[str, str]]) -> str:
+    return ", ".join("-".join(pair) for pair in pairs) or "nothing"
 
 
 def recipe_values(manifest: Manifest) -> Mapping[str, Any]:

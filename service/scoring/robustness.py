@@ -14,7 +14,7 @@ from models.training.evaluation.suite import Case, Direction, read_suite
 from models.training.evaluation.training_text import TrainingText
 from service.messages import Decoding
 from service.scoring.answers import EngineAnswers
-from service.scoring.options import training_text
+from service.scoring.options import listed, recipe_values, training_text
 
 
 def suite_for(checkpoint: Checkpoint, path: Path, chosen: Sequence[Direction] = ()) -> dict[Direction, list[Case]]:
@@ -26,13 +26,13 @@ def suite_for(checkpoint: Checkpoint, path: Path, chosen: Sequence[Direction] = 
     if not manifest.language_pairs:
         raise ValueError(f"a robustness suite is of a translator; {manifest.name} is made to {manifest.task}")
     suite, served = read_suite(path), manifest.language_pairs
-    for what, known in ((str(path), list(suite)), (manifest.reference, list(served))):
+    for what, known in ((path, [*suite]), (manifest.reference, [*served])):
         unknown = [pair for pair in chosen if pair not in known]
         if unknown:
-            raise ValueError(f"{what} does not have {_listed(unknown)}; it has {_listed(known)}")
+            raise ValueError(f"{what} does not have {listed(unknown)}; it has {listed(known)}")
     found = {pair: cases for pair, cases in suite.items() if pair in (chosen or served)}
     if not found:
-        raise ValueError(f"{path} has cases for {_listed(list(suite))}, the checkpoint translates {_listed(served)}")
+        raise ValueError(f"{path} has cases for {listed(suite)}, the checkpoint translates {listed(served)}")
     return found
 
 
@@ -67,12 +67,8 @@ def robustness_scores(
     trained_on = training_text(checkpoint.manifest, data, console) if data is not None else None
     scores = {}
     with EngineAnswers(checkpoint, console) as answers:
-        for beams in checkpoint.manifest.training.get("recipe", {}).get("beams", (1,)):
+        for beams in recipe_values(checkpoint.manifest).get("beams", (1,)):
             width = f", beam {beams}" if beams > 1 else ""
             for pair, tally in tallies(answers, suite, Decoding(num_beams=beams), trained_on).items():
                 scores[f"{ROBUSTNESS} {'-'.join(pair)}{width}"] = tally.to_dict()
     return scores
-
-
-def _listed(pairs: Sequence[Direction]) -> str:
-    return ", ".join("-".join(pair) for pair in pairs) or "nothing"

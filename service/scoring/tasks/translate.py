@@ -16,7 +16,7 @@ from service.messages import Decoding
 from service.scoring import tables
 from service.scoring.answers import EngineAnswers
 from service.scoring.evaluating import evaluate_translations
-from service.scoring.options import Options, report_on, training_text
+from service.scoring.options import Options, listed, report_on, training_text
 from service.scoring.robustness import suite_for, tallies
 from service.scoring.tasks.task import Found, MeasuredTask, Scoring
 
@@ -49,7 +49,7 @@ def _on_file(checkpoint: Checkpoint, options: Options, console: Console) -> Foun
     unknown = [pair for pair in options.pairs if pair not in served]
     if unknown:
         raise ValueError(
-            f"{checkpoint.manifest.reference} does not translate {_listed(unknown)}; it translates {_listed(served)}"
+            f"{checkpoint.manifest.reference} does not translate {listed(unknown)}; it translates {listed(served)}"
         )
     languages = list(dict.fromkeys(language for pair in served for language in pair))
     columns = [column.partition("=")[0] for column in options.columns]
@@ -59,7 +59,7 @@ def _on_file(checkpoint: Checkpoint, options: Options, console: Console) -> Foun
     if not options.columns and len(served) == 1:
         pairs = served
     if not pairs:
-        raise ValueError(f"say which way to translate with --pair, or what the columns are: {_listed(served)}")
+        raise ValueError(f"say which way to translate with --pair, or what the columns are: {listed(served)}")
     file = options.read(list(dict.fromkeys(language for pair in pairs for language in pair)))
     report_on(file, console)
     folder = options.training_data or options.file.parent
@@ -104,7 +104,3 @@ def _robustness(checkpoint: Checkpoint, options: Options, console: Console) -> F
 def _search(decoding: Decoding) -> str:
     beams = f"beams {decoding.num_beams}, length penalty {decoding.length_penalty:g}"
     return beams if decoding.num_beams > 1 else "greedy"
-
-
-def _listed(pairs: Sequence[tuple[str, str]]) -> str:
-    return ", ".join("-".join(pair) for pair in pairs)
