@@ -81,12 +81,10 @@ def steer(
     asked = [(prompt, replace(decoding, seed=first + n)) for prompt in prompts for n in range(samples)]
     found = generator.generations([prompt for prompt, _ in asked], [each for _, each in asked]).all()
     texts = [completion.text.strip() for completion in found]
-    written = [index for index, text in enumerate(texts) if text]
-    judged = judge.classifications([texts[i] for i in written], [None] * len(written), "judge")
-    labels = [""] * len(texts)
-    for index, classification in zip(written, judged.each, strict=True):
-        if classification is not None:
-            labels[index] = classification.scores[0][0]
+    written = [text for text in texts if text]
+    judged = iter(judge.classifications(written, [None] * len(written), "judge").each)
+    judgements = [next(judged) if text else None for text in texts]
+    labels = ["" if each is None else each.scores[0][0] for each in judgements]
     results = []
     for number, (prompt, label) in enumerate(prompts.items()):
         mine = slice(number * samples, (number + 1) * samples)
