@@ -43,12 +43,7 @@ class WorkersFailedError(RuntimeError):
 
 
 def train(
-    job: Job,
-    workers: int,
-    say: Callable[[str], None] = print,
-    *,
-    address: str | None = None,
-    hire: Hire | None = None,
+    job: Job, workers: int, say: Callable[[str], None] = print, *, address: str | None = None, hire: Hire | None = None
 ) -> TrainingResult:
     """Run a job on `workers` processes: on a Ray of its own, or on the cluster at `address`.
 

@@ -119,8 +119,7 @@ class Experiment(Sink):
     def _complaint(self, error: Exception) -> str:
         if isinstance(error, ImportError):
             return f"nothing is tracked: mlflow is missing; {_INSTALL}"
-        reason = " ".join(str(error).split()) or type(error).__name__
-        reason = _without_password(reason)
+        reason = _without_password(" ".join(str(error).split()) or type(error).__name__)
         return f"MLflow at {_without_password(self._uri)}: {reason if len(reason) <= 300 else reason[:300] + '…'}"
 
     def _open(self) -> None:

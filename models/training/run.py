@@ -42,7 +42,7 @@ from models.training.experiments import Experiment, experiment
 from models.training.loading import load_recipe
 from models.training.parallel import ALONE, Group
 from models.training.recipe import Recipe
-from models.training.sections import Distillation, TokenizerRecipe
+from models.training.sections import Distillation
 from models.training.soft_labels import TaughtExamples, taught
 from models.training.start import (
     WarmStart,
@@ -120,8 +120,7 @@ def prepare(job: Job, say: Say = print, hire: Hire | None = None) -> Prepared:
     tokenizer = _tokenizer(task, recipe, start, splits.training, directory / "tokenizer.json")
     config = new_config(recipe, start, tokenizer.vocab_size, job.recipe)
     longest = task.longest(config)
-    pack = recipe.packing == "blocks"
-    folder = directory / "data" / "training"
+    folder, pack = directory / "data" / "training", recipe.packing == "blocks"
     training = encode(task.encode, recipe, tokenizer, splits.training, longest, folder, pack=pack)
     validation = encode(task.encode, recipe, tokenizer, splits.validation, longest, None)
     if training.too_long:
@@ -222,14 +221,15 @@ def _tokenizer(task: Task, recipe: Recipe, start: WarmStart | None, rows: Iterab
     """The one the run starts from, or one trained on the training rows; a run that goes on keeps its own."""
     if path.is_file():
         return Tokenizer.load(path)
-    tokenizer = start.tokenizer if start else _train_tokenizer(task, recipe, recipe.tokenizer, rows)
+    tokenizer = start.tokenizer if start else _train_tokenizer(task, recipe, rows)
     scratch = path.with_suffix(".tmp")
     tokenizer.save(scratch)
     scratch.replace(path)
     return tokenizer
 
 
-def _train_tokenizer(task: Task, recipe: Recipe, wanted: TokenizerRecipe | None, rows: Iterable[TextRow]) -> Tokenizer:
+def _train_tokenizer(task: Task, recipe: Recipe, rows: Iterable[TextRow]) -> Tokenizer:
+    wanted = recipe.tokenizer
     assert wanted is not None, "a recipe without `start` has a tokenizer"
 
     def texts() -> Iterable[tuple[str | None, str]]:

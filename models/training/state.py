@@ -75,7 +75,7 @@ class States:
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True)
         moments = {
-            f"{name}|{key}": value.contiguous()
+            f"{name}|{key}": value
             for name, parameter in self.learned.items()
             for key, value in self.optimizers.state_of(parameter).items()
         }

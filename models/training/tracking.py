@@ -49,13 +49,7 @@ class Tracking(Sink):
     """
 
     def __init__(
-        self,
-        directory: Path,
-        name: str,
-        *,
-        step: int,
-        say: Callable[[str], None] = print,
-        sinks: Sequence[Sink] = (),
+        self, directory: Path, name: str, *, step: int, say: Callable[[str], None], sinks: Sequence[Sink] = ()
     ) -> None:
         self._directory, self._name = directory, name
         self._own: list[Sink] = [Files(directory, step)]
