@@ -27,7 +27,9 @@ def set_scores(directory: Path, scores: Mapping[str, Any]) -> Manifest:
 
     Raises CheckpointError when the directory is damaged, ValueError when it is a published version.
     """
-    manifest = _unpublished(directory)
+    manifest = checkpoint.verify(directory)
+    if manifest.version:
+        raise ValueError(f"{directory} is published as {manifest.reference}, which never changes; publish a new one")
     return checkpoint.write_manifest(directory, dataclasses.replace(manifest, scores={**manifest.scores, **scores}))
 
 
@@ -52,10 +54,8 @@ def publish(
     """
     if not 0 <= tolerance < 1:
         raise ValueError(f"tolerance is {tolerance}, expected a share from 0 to 1, such as 0.01 or 1%")
-    _unpublished(directory)
     found = {test: each.scores for test, each in measured.items()} if measured is not None else scores
-    if found:
-        set_scores(directory, found)
+    set_scores(directory, found or {})
     new = write_card(directory)
     verdicts: dict[int, Verdict] = {}  # by the current version: the registry may ask again
 
@@ -90,10 +90,3 @@ def _compared(
     except (OSError, CheckpointError, RegistryError, ValueError) as error:  # it may be forced past what is broken
         against = current.reference
         return judge(current, new, ({}, measured), tolerance, [f"{against} cannot be scored: {error}"])
-
-
-def _unpublished(directory: Path) -> Manifest:
-    manifest = checkpoint.verify(directory)
-    if manifest.version:
-        raise ValueError(f"{directory} is published as {manifest.reference}, which never changes; publish a new one")
-    return manifest
