@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import torch
@@ -114,19 +115,15 @@ def text_likelihood(
 
     `track` gets the number of windows and returns what is told how many more have been read.
     """
-    rows: list[Window] = []
-    owners: list[int] = []
+    of_each: list[list[Window]] = []
     for number, text in enumerate(texts):
         prompt = formats.generation_prompt(tokenizer, prompts[number] if prompts else "")
         ids = [*tokenizer.encode(formats.normalize(text)), config.end_id]
-        rows += windows(prompt, ids, context_of(config), stride)
-        owners += [number] * (len(rows) - len(owners))
-    nats_each, tokens_each = [0.0] * len(texts), [0] * len(texts)
-    nats = negative_log_likelihoods(model, rows, pad_id=config.pad_id, tick=track(len(rows)))
-    for owner, row, cost in zip(owners, rows, nats, strict=True):
-        nats_each[owner] += cost
-        tokens_each[owner] += row.scored
-    return Likelihood(nats_each, tokens_each, len(rows))
+        of_each.append(list(windows(prompt, ids, context_of(config), stride)))
+    rows = [window for some in of_each for window in some]
+    nats = iter(negative_log_likelihoods(model, rows, pad_id=config.pad_id, tick=track(len(rows))))
+    nats_each = [sum(islice(nats, len(some))) for some in of_each]
+    return Likelihood(nats_each, [sum(window.scored for window in some) for some in of_each], len(rows))
 
 
 @dataclass(frozen=True)
