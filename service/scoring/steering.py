@@ -12,27 +12,33 @@ from models.training.evaluation.resampling import Proportion
 from service.messages import Decoding
 from service.scoring.answers import EngineAnswers
 
-SHOWN = 2  # samples of each prompt
 
-
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Steered:
     """Of one prompt."""
 
     prompt: str
     asked: str  # label
-    agreed: Proportion  # samples that the judge gave the label; an empty one, or one it refuses, is not
-    unjudged: int  # empty, or too long for the judge
-    distinct: int  # different texts: a generator that repeats itself is steered easily
-    shown: tuple[tuple[str, str], ...]  # text, and the judge's label ("" where it has none)
+    texts: list[str]
+    labels: list[str]  # the judge's of each text; "" of one that is empty, or too long for the judge
+
+    @property
+    def agreed(self) -> Proportion:
+        return Proportion(self.labels.count(self.asked), len(self.labels))
 
 
 @dataclass(frozen=True)
 class SteeringResult:
-    prompts: tuple[Steered, ...]
+    prompts: list[Steered]
     judge: str  # name@version
-    texts: tuple[str, ...]  # of all samples, prompt by prompt
-    right_each: tuple[bool, ...]  # of all samples, prompt by prompt
+
+    @property
+    def texts(self) -> list[str]:
+        return [text for each in self.prompts for text in each.texts]
+
+    @property
+    def right_each(self) -> list[bool]:
+        return [label == each.asked for each in self.prompts for label in each.labels]
 
     @property
     def agreed(self) -> Proportion:
@@ -43,8 +49,8 @@ class SteeringResult:
             each.prompt: {
                 "asked": each.asked,
                 **_figures(each.agreed),
-                "unjudged": each.unjudged,
-                "distinct": each.distinct,
+                "unjudged": each.labels.count(""),
+                "distinct": len(set(each.texts)),  # a generator that repeats itself is steered easily
             }
             for each in self.prompts
         }
@@ -88,16 +94,5 @@ def steer(
     results = []
     for number, (prompt, label) in enumerate(prompts.items()):
         mine = slice(number * samples, (number + 1) * samples)
-        own, given = texts[mine], labels[mine]
-        results.append(
-            Steered(
-                prompt=prompt,
-                asked=label,
-                agreed=Proportion(given.count(label), samples),
-                unjudged=given.count(""),
-                distinct=len(set(own)),
-                shown=tuple(zip(own[:SHOWN], given[:SHOWN], strict=True)),
-            )
-        )
-    right_each = tuple(label == prompts[prompt] for (prompt, _), label in zip(asked, labels, strict=True))
-    return SteeringResult(tuple(results), judge.info.version, tuple(texts), right_each)
+        results.append(Steered(prompt, label, texts[mine], labels[mine]))
+    return SteeringResult(results, judge.info.version)

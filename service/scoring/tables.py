@@ -24,6 +24,7 @@ from service.scoring.steering import SteeringResult
 
 MOST_COLUMNS = 10  # labels of a confusion matrix that is shown whole; of more, the most frequent confusions
 BAR = 16  # characters
+SHOWN = 2  # samples of each prompt
 
 
 def show_scores(scores: Mapping[str, Any], console: Console) -> None:
@@ -180,14 +181,14 @@ def show_steering(result: SteeringResult, console: Console) -> None:
     console.print(f"\n[bold]{result.agreed.of:,} samples[/bold], judged by {result.judge}")
     table = _table("", "prompt", "asked", ">as asked", "95 % sure", ">distinct", ">unjudged")
     for each in result.prompts:
-        distinct = f"{each.distinct / each.agreed.of:.3f}"
-        table.add_row(Text(each.prompt), Text(each.asked), *_agreed(each.agreed), distinct, str(each.unjudged))
+        distinct, unjudged = f"{len(set(each.texts)) / len(each.texts):.3f}", str(each.labels.count(""))
+        table.add_row(Text(each.prompt), Text(each.asked), *_agreed(each.agreed), distinct, unjudged)
     table.add_section()
     table.add_row("all", "", *_agreed(result.agreed))
     console.print(table)
     samples = _table("Some of them", "prompt", "judged", "text")
     for each in result.prompts:
-        for text, label in each.shown:
+        for text, label in list(zip(each.texts, each.labels, strict=True))[:SHOWN]:
             samples.add_row(
                 Text(each.prompt), Text(label or "-", style="green" if label == each.asked else "red"), Text(text)
             )
