@@ -15,7 +15,6 @@ from models.registry import Registry
 from models.training.evaluation.scores import Measured
 from models.training.loading import read_recipe
 from models.training.recipe import Recipe
-from models.training.sections import Corpus
 from models.training.tasks import TASKS
 from service.scoring import tables
 from service.scoring.options import Options
@@ -34,7 +33,8 @@ def score(
     checkpoint = load(directory, base=registry.base)
     recipe = _recipe_of(checkpoint.manifest)
     if limit is not None:
-        recipe = recipe.model_copy(update={"tests": tuple(_shortened(corpus, limit) for corpus in recipe.tests)})
+        tests = (corpus.model_copy(update={"limit": min(limit, corpus.limit or limit)}) for corpus in recipe.tests)
+        recipe = recipe.model_copy(update={"tests": tuple(tests)})
     return _scores(Scoring(directory, checkpoint, recipe, directory, data, registry, console))
 
 
@@ -65,10 +65,6 @@ def _recipe_of(manifest: Manifest) -> Recipe:
     if "recipe" not in manifest.training:
         raise ValueError(f"{manifest.name} was made by no recipe, which would say what it is tested on: give --scores")
     return read_recipe(manifest.training["recipe"])
-
-
-def _shortened(corpus: Corpus, limit: int) -> Corpus:
-    return corpus.model_copy(update={"limit": limit if corpus.limit is None else min(limit, corpus.limit)})
 
 
 def measure_recipe(directory: Path, options: Options, registry: Registry, console: Console) -> dict[str, Any]:
