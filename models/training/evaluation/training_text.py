@@ -92,7 +92,7 @@ class TrainingText:
         for text in texts:
             key.update(hashlib.sha256(text.encode()).digest())
         for corpus in corpora:
-            key.update(f"\n{corpus.columns} {corpus.format} {corpus.limit} {corpus.directions}".encode())
+            key.update(f"\n{corpus.model_dump_json()}".encode())
             for path in paths_of(corpus, self._data):
                 key.update(self._sha256_of(path).encode())
         return key.hexdigest()

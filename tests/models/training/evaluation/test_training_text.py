@@ -105,6 +105,15 @@ def test_what_was_compared_once_is_known_until_a_text_changes(
     assert TrainingText(recipe_of(), data, said.append).far("fr", "en", ["y" * 20], ["x" * 20]) == [False]
 
 
+def test_what_was_compared_with_one_column_says_nothing_of_another(data: Path, tmp_path: Path) -> None:
+    (data / "named.jsonl").write_text('{"before": "le chat", "after": "le chien", "en": "the cat"}\n')
+    corpus = {"file": "named.jsonl", "columns": ["fr", "en"], "directions": ["fr-en"]}
+    for name, unseen in (("before", [False, True]), ("after", [True, False])):
+        recipe = recipe_of(corpora=[{**corpus, "names": {"fr": name}}])
+        text = TrainingText(recipe, data, lambda line: None, tmp_path / "cache")
+        assert text.unseen("fr", ["le chat", "le chien"]) == unseen
+
+
 def test_without_the_training_files_nobody_knows(data: Path, tmp_path: Path) -> None:
     (data / "train.tsv").unlink()
     with pytest.raises(DataError, match=r"train\.tsv: no such file, and translator was trained on it"):
