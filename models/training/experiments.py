@@ -18,7 +18,7 @@ from typing import Any
 from models.checkpoint import CURVES, Manifest
 from models.training.evaluation.validation import Shown
 from models.training.recipe import Recipe
-from models.training.tracking import Sink, as_table
+from models.training.tracking import Figures, Sink, as_table
 from models.training.trainer import Interrupted
 
 RUN = "mlflow-run"  # in the run's folder: the id under which a later sitting goes on
@@ -65,12 +65,10 @@ class Experiment(Sink):
         self._metrics: list[tuple[str, float, int, int]] = []  # name, value, milliseconds, step
         self._failed_at = -_SECONDS_BETWEEN_TRIES
 
-    def steps(self, step: int, values: Mapping[str, float]) -> None:
+    def steps(self, step: int, values: Figures) -> None:
         self._measure("training", step, values)
 
-    def validation(
-        self, step: int, measures: Mapping[str, float], counters: Mapping[str, Any], samples: Sequence[Shown]
-    ) -> None:
+    def validation(self, step: int, measures: Figures, counters: Mapping[str, Any], samples: Sequence[Shown]) -> None:
         self._measure("validation", step, measures)
         self._measure("progress", step, {name: counters[name] for name in counters.keys() & {"epoch", "tokens"}})
         if samples:
@@ -89,7 +87,7 @@ class Experiment(Sink):
         self._waiting.append(lambda client, run: client.set_terminated(run, status))
         self._send()
 
-    def _measure(self, group: str, step: int, values: Mapping[str, float]) -> None:
+    def _measure(self, group: str, step: int, values: Figures) -> None:
         now = time.time_ns() // 1_000_000
         self._metrics += [(f"{group}/{name}", float(value), now, step) for name, value in values.items()]
 

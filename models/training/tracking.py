@@ -23,6 +23,7 @@ STEPS = "steps.jsonl"  # a line for every few steps
 SAMPLES = "samples.jsonl"  # a line for each validation
 EVENTS = "tensorboard"  # a folder
 
+Figures = Mapping[str, float]  # by name
 _SECONDS_BETWEEN_PICTURES = 60.0
 _INSTALL = 'pip install -e ".[train]"'
 
@@ -30,12 +31,10 @@ _INSTALL = 'pip install -e ".[train]"'
 class Sink:
     """What is told of a run. Every event may be ignored; none may raise for want of a package or a server."""
 
-    def steps(self, step: int, values: Mapping[str, float]) -> None:
+    def steps(self, step: int, values: Figures) -> None:
         """Of training, every few steps: loss, learning_rate and tokens_per_second."""
 
-    def validation(
-        self, step: int, measures: Mapping[str, float], counters: Mapping[str, Any], samples: Sequence[Shown]
-    ) -> None:
+    def validation(self, step: int, measures: Figures, counters: Mapping[str, Any], samples: Sequence[Shown]) -> None:
         """`measures` has at least loss and accuracy; `samples` are what the model said."""
 
     def close(self) -> None:
@@ -59,13 +58,11 @@ class Tracking(Sink):
         self._say: Callable[[str], None] | None = say  # until it is said that curves cannot be drawn
         self._drawn = time.monotonic()
 
-    def steps(self, step: int, values: Mapping[str, float]) -> None:
+    def steps(self, step: int, values: Figures) -> None:
         for sink in self._sinks:
             sink.steps(step, values)
 
-    def validation(
-        self, step: int, measures: Mapping[str, float], counters: Mapping[str, Any], samples: Sequence[Shown]
-    ) -> None:
+    def validation(self, step: int, measures: Figures, counters: Mapping[str, Any], samples: Sequence[Shown]) -> None:
         for sink in self._sinks:
             sink.validation(step, measures, counters, samples)
         if time.monotonic() - self._drawn >= _SECONDS_BETWEEN_PICTURES:
@@ -94,12 +91,10 @@ class Files(Sink):
         for file in (METRICS, STEPS, SAMPLES):
             _drop_after(directory / file, step)
 
-    def steps(self, step: int, values: Mapping[str, float]) -> None:
+    def steps(self, step: int, values: Figures) -> None:
         _append(self._directory / STEPS, {"step": step, **values})
 
-    def validation(
-        self, step: int, measures: Mapping[str, float], counters: Mapping[str, Any], samples: Sequence[Shown]
-    ) -> None:
+    def validation(self, step: int, measures: Figures, counters: Mapping[str, Any], samples: Sequence[Shown]) -> None:
         _append(self._directory / METRICS, {"step": step, **counters, **measures})
         if samples:
             _append(self._directory / SAMPLES, {"step": step, "samples": [vars(sample) for sample in samples]})
@@ -119,12 +114,10 @@ class TensorBoard(Sink):
         # Readers then forget what an interrupted sitting wrote of later steps.
         return cls(SummaryWriter(str(folder), purge_step=step + 1 if folder.exists() else None))
 
-    def steps(self, step: int, values: Mapping[str, float]) -> None:
+    def steps(self, step: int, values: Figures) -> None:
         self._scalars("training", values, step)
 
-    def validation(
-        self, step: int, measures: Mapping[str, float], counters: Mapping[str, Any], samples: Sequence[Shown]
-    ) -> None:
+    def validation(self, step: int, measures: Figures, counters: Mapping[str, Any], samples: Sequence[Shown]) -> None:
         self._scalars("validation", measures, step)
         if samples:
             self._writer.add_text("samples", as_table(samples), step)
@@ -132,7 +125,7 @@ class TensorBoard(Sink):
     def close(self) -> None:
         self._writer.close()
 
-    def _scalars(self, group: str, values: Mapping[str, float], step: int) -> None:
+    def _scalars(self, group: str, values: Figures, step: int) -> None:
         for name, value in values.items():
             self._writer.add_scalar(f"{group}/{name}", value, step)
 
