@@ -71,9 +71,9 @@ def show_translation(result: TranslationResult, console: Console) -> None:
     figures = _figures()
     for name, measure in (("BLEU", "bleu"), ("chrF", "chrf")):
         value = Text(f"{getattr(quality, measure):.2f}", style="bold" if quality.headline == measure else "")
-        figures.add_row(name, value, _sure(quality.intervals, measure, 2))
+        figures.add_row(name, value, _sure(quality.intervals[measure], 2))
         if (far := result.far) is not None:
-            figures.add_row(f"{name}, far", f"{getattr(far, measure):.2f}", _sure(far.intervals, measure, 2))
+            figures.add_row(f"{name}, far", f"{getattr(far, measure):.2f}", _sure(far.intervals[measure], 2))
     shorter = "the translations are too short" if quality.brevity_penalty < 1 else "nothing is lost for shortness"
     figures.add_row("brevity penalty", f"{quality.brevity_penalty:.3f}", _dim(shorter))
     figures.add_row("length ratio", f"{quality.length_ratio:.3f}", _dim("tokens of the translations to the references"))
@@ -111,10 +111,10 @@ def show_classification(result: ClassificationResult, console: Console) -> None:
     intervals = result.scores["intervals"]
     console.print(f"\n[bold]{confusion.texts:,} texts[/bold]")
     figures = _figures()
-    _add_measured(figures, "accuracy", confusion.accuracy, intervals, "accuracy", 4)
-    _add_measured(figures, "macro F1", confusion.macro_f1, intervals, "macro_f1", 4)
+    _add_measured(figures, "accuracy", confusion.accuracy, intervals["accuracy"], 4)
+    _add_measured(figures, "macro F1", confusion.macro_f1, intervals["macro_f1"], 4)
     figures.add_row("majority", f"{confusion.majority:.4f}", _dim("accuracy of always giving the most frequent label"))
-    figures.add_row("calibration error", f"{result.calibration.error:.4f}", _sure(intervals, "calibration_error", 4))
+    figures.add_row("calibration error", f"{result.calibration.error:.4f}", _sure(intervals["calibration_error"], 4))
     figures.add_row("", "", _dim("expected gap of confidence and accuracy, 15 bins"))
     figures.add_row("texts/s", f"{confusion.texts / result.found.seconds:,.1f}", "")
     console.print(figures)
@@ -132,9 +132,9 @@ def show_texts(result: TextResult, console: Console) -> None:
     found, intervals = result.likelihood, result.scores["intervals"]
     console.print(f"\n[bold]{result.scores['texts']:,} texts[/bold]")
     figures = _figures()
-    _add_measured(figures, "perplexity", perplexity(found.nats, found.tokens), intervals, "perplexity", 2)
+    _add_measured(figures, "perplexity", perplexity(found.nats, found.tokens), intervals["perplexity"], 2)
     figures.add_row("", "", _dim(f"per token, {found.tokens:,} with the texts' ends"))
-    _add_measured(figures, "bits per byte", result.scores["bits_per_byte"], intervals, "bits_per_byte", 4)
+    _add_measured(figures, "bits per byte", result.scores["bits_per_byte"], intervals["bits_per_byte"], 4)
     figures.add_row("", "", _dim(f"{result.bytes:,} bytes of UTF-8"))
     if found.windows > result.scores["texts"]:
         figures.add_row("windows", f"{found.windows:,}", _dim("some texts are longer than the model reads at once"))
@@ -146,9 +146,9 @@ def show_masked_words(scores: Mapping[str, Any], found: MaskedWords, console: Co
     intervals = scores["intervals"]
     console.print(f"\n[bold]{scores['texts']:,} texts[/bold]")
     figures = _figures()
-    _add_measured(figures, "masked words", found.right / found.words, intervals, "masked_word_accuracy", 4)
+    _add_measured(figures, "masked words", found.right / found.words, intervals["masked_word_accuracy"], 4)
     figures.add_row("", "", _dim(f"guessed right, of {found.words:,} hidden"))
-    _add_measured(figures, "perplexity", perplexity(found.nats, found.words), intervals, "masked_word_perplexity", 2)
+    _add_measured(figures, "perplexity", perplexity(found.nats, found.words), intervals["masked_word_perplexity"], 2)
     console.print(figures)
 
 
@@ -314,18 +314,16 @@ def _figures() -> Table:
     return Table("", Column(justify="right"), "", box=None, show_header=False, padding=(0, 1))
 
 
-def _add_measured(
-    figures: Table, name: str, value: float, intervals: Mapping[str, Sequence[float]], measure: str, digits: int
-) -> None:
-    figures.add_row(name, f"[bold]{value:.{digits}f}[/bold]", _sure(intervals, measure, digits))
+def _add_measured(figures: Table, name: str, value: float, interval: Sequence[float], digits: int) -> None:
+    figures.add_row(name, f"[bold]{value:.{digits}f}[/bold]", _sure(interval, digits))
 
 
 def _bar(share: float) -> Text:
     return Text("█" * round(share * BAR), style="cyan") + Text("·" * (BAR - round(share * BAR)), style="dim")
 
 
-def _sure(intervals: Mapping[str, Sequence[float]], measure: str, digits: int) -> Text:
-    return _dim(f"95 % sure: {_bounds(intervals[measure], digits)}")
+def _sure(interval: Sequence[float], digits: int) -> Text:
+    return _dim(f"95 % sure: {_bounds(interval, digits)}")
 
 
 def _bounds(interval: Sequence[float], digits: int) -> str:
