@@ -25,9 +25,11 @@ from models.training.evaluation.metrics import (
     worst_sentences,
 )
 from models.training.evaluation.scores import Answered, label_scores, text_scores
-from models.training.evaluation.training_text import FAR
-from service.messages import Classification, Completion, Decoding
+from models.training.evaluation.testfile import TestFile
+from models.training.evaluation.training_text import FAR, TrainingText
+from service.messages import Classification, Completion
 from service.scoring.answers import Answers, Converted, EngineAnswers
+from service.scoring.options import Options
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,35 +62,28 @@ class TranslationResult:
 
 
 def evaluate_translations(
-    answers: EngineAnswers,
-    sources: Sequence[str],
-    references: Sequence[str],
-    *,
-    pair: tuple[str, str],
-    decoding: Decoding,
-    tokenize: str | None = None,
-    far: Sequence[bool] | None = None,
-    worst: int = 5,
+    answers: EngineAnswers, file: TestFile, pair: tuple[str, str], trained_on: TrainingText | None, options: Options
 ) -> TranslationResult:
-    """`tokenize` is that of the target language unless given, `far` says which of the sources are.
+    """The far sentences are told apart where `trained_on` knows which they are.
 
     Raises ValueError where none of the texts can be translated.
     """
-    tokenize = tokenize or tokenizer_of(pair[1])
-    found = answers.translations(sources, *pair, decoding)
+    sources, references = file.translations(*pair)
+    far = trained_on.far(*pair, sources, references) if trained_on is not None else [False] * len(sources)
+    tokenize = options.tokenize or tokenizer_of(pair[1])
+    found = answers.translations(sources, *pair, options.decoding)
     kept = _some_answered(found)
     hypotheses = [completion.text for completion in found.answered_each]
     sources, references = [sources[i] for i in kept], [references[i] for i in kept]
-    chosen = [n for n, i in enumerate(kept) if far[i]] if far is not None else []
+    distant = [n for n, i in enumerate(kept) if far[i]]
+    far_texts = [hypotheses[n] for n in distant], [references[n] for n in distant]
     return TranslationResult(
         source=pair[0],
         target=pair[1],
         quality=translation_quality(hypotheses, references, tokenize),
-        far=translation_quality([hypotheses[n] for n in chosen], [references[n] for n in chosen], tokenize)
-        if chosen
-        else None,
+        far=translation_quality(*far_texts, tokenize) if distant else None,
         by_length=quality_by_length(sources, hypotheses, references, tokenize),
-        worst=worst_sentences(sources, hypotheses, references, worst),
+        worst=worst_sentences(sources, hypotheses, references, options.worst),
         found=found,
     )
 
@@ -154,17 +149,12 @@ class TextResult:
         }
 
 
-def evaluate_texts(
-    converted: Converted,
-    texts: Sequence[str],
-    console: Console,
-    *,
-    prompts: Sequence[str] | None = None,
-    stride: int | None = None,
-) -> TextResult:
+def evaluate_texts(converted: Converted, file: TestFile, options: Options, console: Console) -> TextResult:
     """Raises ValueError where the checkpoint is no generator, or a prompt leaves no room for a text."""
+    texts = [row["text"] for row in file.rows]
+    prompts = file.prompts(options.prompt) if options.prompt else None
     started = time.perf_counter()
-    found = converted.texts(texts, console, prompts, stride)
+    found = converted.texts(texts, console, prompts, options.stride)
     seconds = time.perf_counter() - started
     size = sum(len(formats.normalize(text).encode()) for text in texts)
     return TextResult(scores=text_scores(found, texts).scores, likelihood=found, bytes=size, seconds=seconds)

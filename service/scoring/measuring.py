@@ -77,10 +77,8 @@ def measure_recipe(directory: Path, options: Options, registry: Registry, consol
     console.print(
         f"[bold]{manifest.reference}[/bold], made to {manifest.task}, on its recipe's tests in {options.data}"
     )
-    found = {
-        test: each.scores
-        for test, each in score(directory, options.data, registry, console, limit=options.limit).items()
-    }
+    measured = score(directory, options.data, registry, console, limit=options.limit)
+    found = {test: each.scores for test, each in measured.items()}
     tables.show_scores(found, console)
     return _record(manifest, options, "float32", found)
 

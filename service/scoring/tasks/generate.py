@@ -51,11 +51,10 @@ def _steering_score(scoring: Scoring, steering: Steering) -> Measured:
     decoding = Decoding(
         do_sample=True, temperature=steering.temperature, top_p=steering.top_p, seed=scoring.recipe.seed
     )
+    registry, console = scoring.registry, scoring.console
     with (
-        EngineAnswers(load(scoring.directory, base=scoring.registry.base), scoring.console) as generator,
-        EngineAnswers(
-            load_judge(scoring.registry.resolve(steering.judge), scoring.registry.base), scoring.console
-        ) as judge,
+        EngineAnswers(load(scoring.directory, base=registry.base), console) as generator,
+        EngineAnswers(load_judge(registry.resolve(steering.judge), registry.base), console) as judge,
     ):
         found = steer(generator, judge, steering.prompts, decoding, steering.samples)
     score = {
@@ -85,13 +84,7 @@ def _on_file(checkpoint: Checkpoint, options: Options, console: Console) -> Foun
     report_on(file, console)
     converted = Converted.of(checkpoint, options.precision)
     console.print(converted.precision + (f", after {options.prompt}" if options.prompt else ""), markup=False)
-    result = evaluate_texts(
-        converted,
-        [row["text"] for row in file.rows],
-        console,
-        prompts=file.prompts(options.prompt) if options.prompt else None,
-        stride=options.stride,
-    )
+    result = evaluate_texts(converted, file, options, console)
     tables.show_texts(result, console)
     return result.to_dict(), converted.precision
 

@@ -66,26 +66,12 @@ def _on_file(checkpoint: Checkpoint, options: Options, console: Console) -> Foun
     trained_on = training_text(checkpoint.manifest, folder, console)
     scores = {}
     with EngineAnswers(checkpoint, console, options.precision) as answers:
-        decoding = options.decoding
-        console.print(f"{answers.info.precision}, {_search(decoding)}")
+        console.print(f"{answers.info.precision}, {_search(options.decoding)}")
+        how = {"beams": options.decoding.num_beams, "length_penalty": options.decoding.length_penalty}
         for pair in pairs:
-            sources, references = file.translations(*pair)
-            result = evaluate_translations(
-                answers,
-                sources,
-                references,
-                pair=pair,
-                decoding=decoding,
-                tokenize=options.tokenize,
-                far=trained_on.far(*pair, sources, references) if trained_on is not None else None,
-                worst=options.worst,
-            )
+            result = evaluate_translations(answers, file, pair, trained_on, options)
             tables.show_translation(result, console)
-            scores["-".join(pair)] = {
-                "beams": decoding.num_beams,
-                "length_penalty": decoding.length_penalty,
-                **result.to_dict(),
-            }
+            scores["-".join(pair)] = {**how, **result.to_dict()}
         return scores, answers.info.precision
 
 
