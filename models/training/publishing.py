@@ -54,10 +54,20 @@ def publish(
     """
     if not 0 <= tolerance < 1:
         raise ValueError(f"tolerance is {tolerance}, expected a share from 0 to 1, such as 0.01 or 1%")
-    found = {test: each.scores for test, each in measured.items()} if measured is not None else scores
-    set_scores(directory, found or {})
+    found = dict(scores or {}) if measured is None else {test: each.scores for test, each in measured.items()}
+    set_scores(directory, found)
     new = write_card(directory)
     verdicts: dict[int, Verdict] = {}  # by the current version: the registry may ask again
+
+    def compared(current: Manifest) -> Verdict:
+        if measured is None or score_current is None:
+            return judge(current, new, None, tolerance)
+        scored = dataclasses.replace(new, scores=found)
+        try:
+            return judge(current, scored, (score_current(current), measured), tolerance)
+        except (OSError, CheckpointError, RegistryError, ValueError) as error:  # it may be forced past what is broken
+            obstacle = f"{current.reference} cannot be scored: {error}"
+            return judge(current, scored, ({}, measured), tolerance, [obstacle])
 
     def admit(current: Manifest | None) -> dict[str, Any]:
         publication: dict[str, Any] = {"at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
@@ -66,27 +76,10 @@ def publish(
         if current is None:
             return publication
         if current.version not in verdicts:
-            verdicts[current.version] = _compared(current, new, measured, score_current, tolerance)
+            verdicts[current.version] = compared(current)
         verdict = verdicts[current.version]
         if verdict.refused and not force:
             raise GateError(new.name, verdict)
         return {**publication, "gate": verdict.to_dict(), "forced": verdict.refused}
 
     return registry.manifest(new.name, registry.publish(new.name, directory, admit=admit, seal=rewrite_card))
-
-
-def _compared(
-    current: Manifest,
-    new: Manifest,
-    measured: Mapping[str, Measured] | None,
-    score_current: ScoreCurrent | None,
-    tolerance: float,
-) -> Verdict:
-    if measured is None or score_current is None:
-        return judge(current, new, None, tolerance)
-    new = dataclasses.replace(new, scores={test: each.scores for test, each in measured.items()})
-    try:
-        return judge(current, new, (score_current(current), measured), tolerance)
-    except (OSError, CheckpointError, RegistryError, ValueError) as error:  # it may be forced past what is broken
-        against = current.reference
-        return judge(current, new, ({}, measured), tolerance, [f"{against} cannot be scored: {error}"])
