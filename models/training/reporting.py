@@ -79,8 +79,8 @@ class Reporter:
         *,
         shown: bool,
         say: Callable[[str], None],
-        score: str = "",
-        sinks: Sequence[Sink] = (),
+        score: str,
+        sinks: Sequence[Sink],
     ) -> None:
         self._recipe, self._progress, self._score = recipe, progress, score
         self._display = TrainingDisplay(name, recipe.steps, say, shown=shown)

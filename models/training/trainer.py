@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -73,9 +74,9 @@ class Trainer:
         if device.type == "cpu":
             speed_up_on_cpu(model)
         self.model, self._recipe, self._device = model.to(device), recipe, device
-        self._name, self._directory, self._seed = name, directory, seed
+        self._directory, self._seed, self._group, self._judge = directory, seed, group, judge
         self._objective, self._training, self._validation = objective, training, validation
-        self._group, self._say, self._judge, self._sinks = group, say, judge, sinks
+        self._reporter = partial(Reporter, name, recipe, directory, shown=group.rank == 0, say=say, sinks=sinks)
         self._order = Order(lambda epoch: objective.sizes(training.epoch(epoch)), recipe.batch_tokens, seed)
         self.learned = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self._optimizers = build_optimizers(model, recipe)
@@ -106,18 +107,8 @@ class Trainer:
         """
         recipe, progress = self._recipe, self.progress
         self.model.train()
-        reporter = Reporter(
-            self._name,
-            recipe,
-            self._directory,
-            progress,
-            shown=self._group.rank == 0,
-            say=self._say,
-            score=self.score_name,
-            sinks=self._sinks,
-        )
         quick = compiled(self.model) if recipe.compile else nullcontext()
-        with reporter, on_signals(self._stop_soon), quick:
+        with self._reporter(progress, score=self.score_name) as reporter, on_signals(self._stop_soon), quick:
             self._train(reporter)
             if progress.validated != progress.step or progress.last is None:
                 self._validate(reporter)
