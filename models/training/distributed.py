@@ -66,7 +66,7 @@ def train(
         desk = _put_up_desk()
         outcome: list[Any] = []
         fitting = threading.Thread(
-            target=lambda: outcome.append(_fit(job, workers, desk, directory, device, cpus)), name="fit", daemon=True
+            target=lambda: outcome.append(_fit(job, workers, desk, directory, cpus)), name="fit", daemon=True
         )
         stopping = threading.Event()
 
@@ -197,12 +197,12 @@ def _pass_on(desk: Any, say: Callable[[str], None]) -> None:
         say(line)
 
 
-def _fit(job: Job, workers: int, desk: Any, directory: Path, device: str, cpus: int) -> TrainingResult | BaseException:
+def _fit(job: Job, workers: int, desk: Any, directory: Path, cpus: int) -> TrainingResult | BaseException:
     """Outside the main thread, where Ray Train would put a handler for SIGINT of its own."""
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
-    cuda = device == "cuda"
+    cuda = job.device == "cuda"
     trainer = TorchTrainer(
         _work,  # type: ignore[arg-type]
         train_loop_config={"job": job, "desk": desk, "threads": cpus},
