@@ -42,7 +42,7 @@ class SteeringResult:
 
     @property
     def agreed(self) -> Proportion:
-        return Proportion(sum(self.right_each), len(self.right_each))
+        return Proportion.among(self.right_each)
 
     def to_dict(self) -> dict[str, Any]:
         prompts = {

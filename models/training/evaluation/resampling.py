@@ -7,7 +7,7 @@ Shapes: N texts, S statistics, R resamples.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import ClassVar
@@ -102,6 +102,12 @@ class Proportion:
 
     count: int
     of: int
+
+    @classmethod
+    def among(cls, each: Iterable[bool]) -> Proportion:
+        """Of what holds."""
+        held = list(each)
+        return cls(sum(held), len(held))
 
     @property
     def value(self) -> float:

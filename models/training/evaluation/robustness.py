@@ -22,37 +22,30 @@ Answer = Callable[[Sequence[str], str, str], Sequence[str | None]]
 Unseen = Callable[[str, Sequence[str]], Sequence[bool]]
 
 
-@dataclass(frozen=True, kw_only=True)
+_LOOPS, _INVENTS, _LOST = "loops", "invents", "lost a piece"  # the worst first
+
+
+@dataclass(frozen=True)
 class Verdict:
     case: Case
     output: str | None  # None: refused
-    loops: bool
-    invents: bool  # says words where the source has none
-    whole: bool  # every piece to be copied is there
-    right: bool  # none of the above is wrong, and the words are accepted
+    failures: list[str]  # what is wrong, in a word each
     unseen: bool | None = None  # the model was not trained on the source; None where nobody knows
 
     @classmethod
     def of(cls, case: Case, output: str | None, unseen: bool | None = None) -> Verdict:
         text = output or ""
-        looping, inventing = loops(case.source, text), case.wordless and has_words(text)
-        whole = all(has_whole(text, piece) for piece in case.copied)
-        return cls(
-            case=case,
-            output=output,
-            loops=looping,
-            invents=inventing,
-            whole=whole,
-            right=not looping and not inventing and whole and case.accepts(text),
-            unseen=unseen,
-        )
+        found = {
+            _LOOPS: loops(case.source, text),
+            _INVENTS: case.wordless and has_words(text),  # there were none to translate
+            _LOST: not all(has_whole(text, piece) for piece in case.copied),
+        }
+        failures = [name for name, holds in found.items() if holds]
+        return cls(case, output, failures if failures or case.accepts(text) else ["wrong"], unseen)
 
     @property
-    def failures(self) -> list[str]:
-        """What is wrong, in a word each; nothing where it is right."""
-        found = {"loops": self.loops, "invents": self.invents, "lost a piece": not self.whole}
-        named = [name for name, holds in found.items() if holds]
-        return named if named or self.right else ["wrong"]
+    def right(self) -> bool:
+        return not self.failures
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -87,11 +80,11 @@ class Tally:
     def wrong(self) -> list[Verdict]:
         """What loops first, then what invents, then what loses a piece."""
         found = [verdict for verdict in self.verdicts if not verdict.right]
-        return sorted(found, key=lambda verdict: (not verdict.loops, not verdict.invents, verdict.whole))
+        return sorted(found, key=lambda verdict: [name not in verdict.failures for name in (_LOOPS, _INVENTS, _LOST)])
 
     @property
     def right(self) -> Proportion:
-        return self._share("right", self.verdicts)
+        return Proportion.among(verdict.right for verdict in self.verdicts)
 
     @property
     def greetings_and_capitals(self) -> Proportion:
@@ -99,17 +92,17 @@ class Tally:
 
     @property
     def looping(self) -> Proportion:
-        return self._share("loops", self.verdicts)
+        return Proportion.among(_LOOPS in verdict.failures for verdict in self.verdicts)
 
     @property
     def inventing(self) -> Proportion:
-        """Of the cases without words."""
-        return self._share("invents", [verdict for verdict in self.verdicts if verdict.case.wordless])
+        """Says words, of the cases without."""
+        return Proportion.among(_INVENTS in verdict.failures for verdict in self.verdicts if verdict.case.wordless)
 
     @property
     def copied(self) -> Proportion:
         """Whole, of the cases with pieces to be copied."""
-        return self._share("whole", [verdict for verdict in self.verdicts if verdict.case.copied])
+        return Proportion.among(_LOST not in verdict.failures for verdict in self.verdicts if verdict.case.copied)
 
     def to_dict(self) -> dict[str, Any]:
         """As a manifest keeps it: shares, of how many each, in which bounds; none where there is nothing to share."""
@@ -128,9 +121,6 @@ class Tally:
             "of": {name: share.of for name, share in known.items()},
             "intervals": {name: [round(bound, 4) for bound in share.interval] for name, share in known.items()},
         }
-
-    def _share(self, what: str, among: Sequence[Verdict]) -> Proportion:
-        return Proportion(sum(getattr(verdict, what) for verdict in among), len(among))
 
 
 def run_suite(

@@ -63,7 +63,7 @@ def label_scores(answers: Sequence[Answered], expected: Sequence[str], labels: S
     Raises ValueError when the lengths differ or there is nothing to measure.
     """
     if not any(expected):
-        unsure = Proportion(sum(answer.confidence < SURE for answer in answers), len(answers))
+        unsure = Proportion.among(answer.confidence < SURE for answer in answers)
         intervals = {"unsure": list(rounded(unsure.interval, 4))}
         figures = {"unsure": round(unsure.value, 4), "intervals": intervals, "confidence_below": SURE}
         return Measured({**figures, "texts": unsure.of})
