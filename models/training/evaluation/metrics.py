@@ -102,15 +102,10 @@ def translation_quality(
 
 @dataclass(frozen=True)
 class LengthBin:
-    """Sentences whose source has `least` to `most` words; None: any number above."""
+    """Sentences whose sources have so many words."""
 
-    least: int
-    most: int | None
+    name: str  # 1-5; 41+
     quality: TranslationQuality
-
-    @property
-    def name(self) -> str:
-        return f"{self.least}+" if self.most is None else f"{self.least}-{self.most}"
 
 
 def quality_by_length(
@@ -127,7 +122,7 @@ def quality_by_length(
         chosen = [index for index, count in enumerate(words) if least <= count <= (most or count)]
         if chosen:
             found = translation_quality([hypotheses[i] for i in chosen], [references[i] for i in chosen], tokenize)
-            bins.append(LengthBin(least, most, found))
+            bins.append(LengthBin(f"{least}-{most}" if most else f"{least}+", found))
     return bins
 
 
