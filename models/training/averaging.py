@@ -44,8 +44,7 @@ class Averaging:
         progress.kept = progress.kept[-self._recipe.average_last :]
         if self._group.rank == 0:
             save_weights(self._directory, _KEPT, progress.step, self._learned)
-            for mean in self._mean.values():
-                mean.zero_()
+            torch._foreach_zero_(list(self._mean.values()))
             for step in progress.kept:
                 for name, tensor in load_weights(self._directory, _KEPT, step).items():
                     self._mean[name].add_(tensor.to(self._mean[name].device), alpha=1 / len(progress.kept))
