@@ -50,16 +50,14 @@ class TestFile:
         what people call them, and first by `known`. Only the first `limit` rows are read; `documents` makes one of
         the lines of plain text up to a blank one. Raises DataError and RecipeError, which name the file.
         """
-        if columns:
-            corpus = _told(path, columns, _format(path, format, columns))
-        else:
-            corpus = _found(path, needed, optional, _format(path, format), known)
+        layout = _format(path, format, columns)
+        corpus = _told(path, columns, layout) if columns else _found(path, needed, optional, layout, known)
         missing = [name for name in needed if name not in corpus.columns]
         if missing:
             raise DataError(f"{path}: no column {missing[0]!r} among {', '.join(corpus.columns)}")
         broken = Broken(corpus)
         records = itertools.islice(read_rows(corpus, path.parent, broken), limit)
-        if documents and corpus.layout == "text":
+        if documents and layout == "text":
             rows = _joined(records, corpus.columns[0])
         else:
             rows = [record.values for record in records]
