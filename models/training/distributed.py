@@ -63,7 +63,9 @@ def train(
         device, cpus = _share(job.device, workers, [node["Resources"] for node in ray.nodes() if node["Alive"]])
         job = dataclasses.replace(job, device=device)
         say(f"{workers} workers, " + ("a GPU each" if device == "cuda" else f"threads each: {cpus}"))
-        desk = _put_up_desk()
+        here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
+        actor: Any = ray.remote(num_cpus=0)(_Desk)
+        desk = actor.options(label_selector=here).remote()  # on the driver's node, with which it goes
         outcome: list[Any] = []
         fitting = threading.Thread(
             target=lambda: outcome.append(_fit(job, workers, desk, directory, cpus)), name="fit", daemon=True
@@ -181,15 +183,6 @@ class _Desk:
         return self._verdict
 
 
-def _put_up_desk() -> Any:
-    """On the driver's node, with which it goes."""
-    import ray
-
-    here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
-    actor: Any = ray.remote(num_cpus=0)(_Desk)
-    return actor.options(label_selector=here).remote()
-
-
 def _pass_on(desk: Any, say: Callable[[str], None]) -> None:
     import ray
 
@@ -202,15 +195,13 @@ def _fit(job: Job, workers: int, desk: Any, directory: Path, cpus: int) -> Train
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
-    cuda = job.device == "cuda"
+    cuda, failures = job.device == "cuda", FailureConfig(max_failures=MAX_FAILURES)
     trainer = TorchTrainer(
         _work,  # type: ignore[arg-type]
         train_loop_config={"job": job, "desk": desk, "threads": cpus},
         torch_config=TorchConfig(backend="cpu:gloo,cuda:nccl" if cuda else "gloo"),
         scaling_config=ScalingConfig(num_workers=workers, use_gpu=cuda, resources_per_worker={"CPU": cpus}),
-        run_config=RunConfig(
-            name="run", storage_path=str(directory / _STORAGE), failure_config=FailureConfig(max_failures=MAX_FAILURES)
-        ),
+        run_config=RunConfig(name="run", storage_path=str(directory / _STORAGE), failure_config=failures),
     )
     try:
         result: Any = trainer.fit()
