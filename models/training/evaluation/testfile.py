@@ -26,7 +26,6 @@ class TestFile:
     __test__ = False  # pytest takes the name for a test's
 
     path: Path
-    columns: tuple[str, ...]
     rows: list[dict[str, str]]
     broken: tuple[int, str]  # rows that could not be read, and the first of them
     took: str = ""  # the columns that were found, with the file's names for them
@@ -62,7 +61,7 @@ class TestFile:
         else:
             rows = [record.values for record in records]
         took = ", ".join(f"{name} ({corpus.called(name)})" for name in corpus.columns) if not columns else ""
-        return cls(path, corpus.columns, rows, (broken.count, broken.examples), took)
+        return cls(path, rows, (broken.count, broken.examples), took)
 
     def translations(self, source: str, target: str) -> tuple[list[str], list[str]]:
         """Sources and references."""
