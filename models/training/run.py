@@ -59,6 +59,7 @@ from models.training.trainer import Measurement, Trainer
 
 Say = Callable[[str], None]
 Hire = Callable[[Sequence[Path], Distillation], AbstractContextManager[Writer]]
+_Teacher = tuple[Path, Manifest]  # where it is, verified
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ def prepare(job: Job, say: Say = print, hire: Hire | None = None) -> Prepared:
     directory.mkdir(parents=True, exist_ok=True)
     teachers = _teachers(recipe, job)
     recipe = task.with_labels(recipe, job.data, directory)
-    splits = read_splits(task, recipe, job.data, directory, say, _writing(task, recipe, teachers, directory, hire))
+    splits = read_splits(task, recipe, job.data, directory, say, _writing(recipe, teachers, directory, hire))
     tokenizer = _tokenizer(task, recipe, start, splits.training, directory / "tokenizer.json")
     config = new_config(recipe, start, tokenizer.vocab_size, job.recipe)
     longest = task.longest(config)
@@ -137,20 +138,18 @@ def prepare(job: Job, say: Say = print, hire: Hire | None = None) -> Prepared:
     return Prepared(recipe, directory, start, lineage, tokenizer, config, splits, read, validation)
 
 
-def _teachers(recipe: Recipe, job: Job) -> list[tuple[Path, Manifest]]:
+def _teachers(recipe: Recipe, job: Job) -> list[_Teacher]:
     """Where they are, verified."""
     wanted = recipe.distillation.teachers if recipe.distillation else ()
     directories = [resolve("distillation.teachers", teacher, job.runs, job.registry) for teacher in wanted]
     return [(directory, checkpoint.verify(directory)) for directory in directories]
 
 
-def _writing(
-    task: Task, recipe: Recipe, teachers: Sequence[tuple[Path, Manifest]], directory: Path, hire: Hire | None
-) -> Writing | None:
+def _writing(recipe: Recipe, teachers: Sequence[_Teacher], directory: Path, hire: Hire | None) -> Writing | None:
     """None where the recipe has no written columns."""
-    if recipe.distillation is None or not task.teachers_write:
-        return None
     wanted = recipe.distillation
+    if wanted is None or not task_of(recipe).teachers_write:
+        return None
     hashes = [manifest.weights_sha256 for _, manifest in teachers]
 
     def hired() -> AbstractContextManager[Writer]:
