@@ -38,6 +38,7 @@ class Muon(torch.optim.Optimizer):
         super().__init__(list(blocks), {"lr": lr, "weight_decay": weight_decay})
         self._dtype = dtype  # of Newton-Schulz: bfloat16 is exact enough, and quick where the hardware computes in it
         self._blocks = {parameter: tuple(rows) for parameter, rows in blocks.items()}
+        self.state.update({parameter: {"momentum": torch.zeros_like(parameter)} for parameter in blocks})
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
@@ -46,17 +47,11 @@ class Muon(torch.optim.Optimizer):
             if not parameters:
                 continue
             gradients = [p.grad for p in parameters]
-            momenta = [self._momentum(p) for p in parameters]
+            momenta = [self.state[p]["momentum"] for p in parameters]
             torch._foreach_lerp_(momenta, gradients, 1 - _MOMENTUM)
             updates = torch._foreach_lerp(gradients, momenta, _MOMENTUM)
             torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
             self._move(parameters, updates, group["lr"])
-
-    def _momentum(self, parameter: Tensor) -> Tensor:
-        state = self.state[parameter]
-        if "momentum" not in state:
-            state["momentum"] = torch.zeros_like(parameter)
-        return state["momentum"]
 
     def _move(self, parameters: list[Tensor], updates: Sequence[Tensor], rate: float) -> None:
         alike: dict[torch.Size, list[tuple[Tensor, Tensor, float]]] = {}  # weight, update and scale, by shape
