@@ -10,10 +10,10 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from models.checkpoint import CURVES, Manifest
 from models.training.evaluation.validation import Shown
@@ -33,24 +33,11 @@ _INSTALL = 'pip install -e ".[tracking]"'
 _Sending = Callable[[Any, str], object]
 
 
-@contextmanager
 def experiment(
     uri: str, recipe: Recipe, directory: Path, say: Callable[[str], None] = print
-) -> Iterator[Experiment | None]:
+) -> AbstractContextManager[Experiment | None]:
     """One sitting of a run in the store at `uri`, if there is one; how the block ends is the run's status."""
-    if not uri:
-        yield None
-        return
-    sink = Experiment(uri, recipe, directory, say)
-    status = "FAILED"
-    try:
-        yield sink
-        status = "FINISHED"
-    except Interrupted:
-        status = "KILLED"
-        raise
-    finally:
-        sink.end(status)
+    return Experiment(uri, recipe, directory, say) if uri else nullcontext()
 
 
 class Experiment(Sink):
@@ -83,7 +70,11 @@ class Experiment(Sink):
         if curves.is_file():
             self._waiting.append(lambda client, run: client.log_artifact(run, str(curves)))
 
-    def end(self, status: str) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        status = "FINISHED" if kind is None else "KILLED" if issubclass(kind, Interrupted) else "FAILED"
         self._waiting.append(lambda client, run: client.set_terminated(run, status))
         self._send()
 
