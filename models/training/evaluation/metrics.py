@@ -46,7 +46,11 @@ class TranslationQuality:
     brevity_penalty: float  # what BLEU was multiplied with because the translations are too short; 1: they are not
     length_ratio: float  # tokens of the translations / of the references
     samples: dict[str, Sample] = field(repr=False, compare=False)  # bleu, chrf
-    intervals: dict[str, Interval]  # of 95 %, by bootstrap over the sentences
+
+    @cached_property
+    def intervals(self) -> dict[str, Interval]:
+        """Of 95 %, by bootstrap over the sentences: a validation that asks for the score alone does not wait for it."""
+        return {name: rounded(sample.interval(), 2) for name, sample in self.samples.items()}
 
     @property
     def headline(self) -> str:
@@ -96,7 +100,6 @@ def translation_quality(
         brevity_penalty=round(score.bp, 4),
         length_ratio=round(score.sys_len / score.ref_len, 4) if score.ref_len else 0.0,
         samples=samples,
-        intervals={name: rounded(sample.interval(), 2) for name, sample in samples.items()},
     )
 
 
