@@ -94,9 +94,8 @@ def measure(directory: Path, options: Options, console: Console) -> dict[str, An
         for option, what in task.evaluations.items():
             if getattr(options, option) is not None and task.name != manifest.task:
                 raise ValueError(f"{what} is of {TASKS[task.name].noun}; {manifest.name} is made to {manifest.task}")
-    console.print(
-        f"[bold]{manifest.reference}[/bold], made to {manifest.task}" + (f", on {options.data}" if options.data else "")
-    )
+    where = f", on {options.data}" if options.data else ""
+    console.print(f"[bold]{manifest.reference}[/bold], made to {manifest.task}{where}")
     scores, precision = MEASURED[manifest.task].measure(checkpoint, options, console)
     return _record(manifest, options, precision, scores)
 
