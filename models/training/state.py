@@ -96,8 +96,7 @@ class States:
             raise ResumeError(f"{state} is missing here: the folder of the run must be one that all workers see")
         try:
             values = json.loads((state / "progress.json").read_text())
-            found = values.pop("recipe")
-            if found != self.recipe_hash:
+            if values.pop("recipe") != self.recipe_hash:
                 raise ResumeError(
                     f"{state} was saved under another recipe; put it back, or start over without resuming"
                 )
