@@ -219,8 +219,7 @@ def show_robustness(tallies: Mapping[Direction, Tally], worst: int, console: Con
 
 def _robustness(tally: Tally) -> Table:
     """Counts by kind; below, in which bounds their shares lie."""
-    columns = ("right", "95 % sure", "loops", "invents", "copied")
-    table = _table("", "", *(f">{column}" for column in columns))
+    table = _table("", "", ">right", ">95 % sure", ">loops", ">invents", ">copied")
 
     def add(name: str, of: Tally) -> None:
         low, high = of.right.interval
