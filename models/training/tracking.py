@@ -52,8 +52,10 @@ class Tracking(Sink):
     ) -> None:
         self._directory, self._name = directory, name
         self._own: list[Sink] = [Files(directory, step)]
-        if (events := TensorBoard.open(directory / EVENTS, step, say)) is not None:
-            self._own.append(events)
+        try:
+            self._own.append(TensorBoard(directory / EVENTS, step))
+        except ImportError:
+            say(f"no TensorBoard files: tensorboard is missing; {_INSTALL}")
         self._sinks = [*self._own, *sinks]
         self._say: Callable[[str], None] | None = say  # until it is said that curves cannot be drawn
         self._drawn = time.monotonic()
@@ -101,18 +103,13 @@ class Files(Sink):
 
 
 class TensorBoard(Sink):
-    def __init__(self, writer: Any) -> None:
-        self._writer = writer
+    """Raises ImportError where the package is missing."""
 
-    @classmethod
-    def open(cls, folder: Path, step: int, say: Callable[[str], None]) -> TensorBoard | None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
-            say(f"no TensorBoard files: tensorboard is missing; {_INSTALL}")
-            return None
+    def __init__(self, folder: Path, step: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
         # Readers then forget what an interrupted sitting wrote of later steps.
-        return cls(SummaryWriter(str(folder), purge_step=step + 1 if folder.exists() else None))
+        self._writer: Any = SummaryWriter(str(folder), purge_step=step + 1 if folder.exists() else None)
 
     def steps(self, step: int, values: Figures) -> None:
         self._scalars("training", values, step)
