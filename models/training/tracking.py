@@ -10,6 +10,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -185,12 +186,9 @@ def _drop_after(path: Path, step: int) -> None:
 
 
 def _entries(path: Path) -> Iterator[dict[str, Any]]:
-    """A line that was cut off by a kill is none."""
     if not path.is_file():
         return
     with path.open(encoding="utf-8") as file:
         for line in file:
-            try:
+            with suppress(ValueError):  # it was cut off by a kill
                 yield json.loads(line)
-            except ValueError:
-                continue
