@@ -36,8 +36,7 @@ from service.scoring.options import Options
 class TranslationResult:
     """Of one direction. What the engine refused is in no score but counted."""
 
-    source: str
-    target: str
+    pair: tuple[str, str]  # languages
     quality: TranslationQuality
     far: TranslationQuality | None  # of the far sentences, where it is known which they are and there are any
     by_length: list[LengthBin]
@@ -78,8 +77,7 @@ def evaluate_translations(
     distant = [n for n, i in enumerate(kept) if far[i]]
     far_texts = [hypotheses[n] for n in distant], [references[n] for n in distant]
     return TranslationResult(
-        source=pair[0],
-        target=pair[1],
+        pair=pair,
         quality=translation_quality(hypotheses, references, tokenize),
         far=translation_quality(*far_texts, tokenize) if distant else None,
         by_length=quality_by_length(sources, hypotheses, references, tokenize),

@@ -67,7 +67,7 @@ def _two_lines(figure: str) -> Text:
 
 def show_translation(result: TranslationResult, console: Console) -> None:
     quality = result.quality
-    console.print(f"\n[bold]{result.source} → {result.target}[/bold]  {quality.sentences:,} sentences")
+    console.print(f"\n[bold]{' → '.join(result.pair)}[/bold]  {quality.sentences:,} sentences")
     figures = _figures()
     for name, measure in (("BLEU", "bleu"), ("chrF", "chrf")):
         value = Text(f"{getattr(quality, measure):.2f}", style="bold" if quality.headline == measure else "")
