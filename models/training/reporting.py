@@ -25,13 +25,7 @@ class TrainingDisplay:
     """A bar on a terminal, a line now and then in a log file; nothing of a worker that is not `shown`."""
 
     def __init__(
-        self,
-        name: str,
-        steps: int,
-        say: Callable[[str], None] = print,
-        *,
-        console: Console | None = None,
-        shown: bool = True,
+        self, name: str, steps: int, say: Callable[[str], None], *, shown: bool, console: Console | None = None
     ) -> None:
         console = console or Console()
         self._bar = Bar(
@@ -115,7 +109,7 @@ class Reporter:
             self._tracking.steps(progress.step, values)
             self._tracked, self._tokens_tracked = now, progress.tokens
 
-    def validation(self, result: Measurement, samples: Sequence[Shown] = (), seconds: float = 0.0) -> None:
+    def validation(self, result: Measurement, samples: Sequence[Shown], seconds: float) -> None:
         """What was measured, what the model said, and how long it took to say it."""
         progress, measures = self._progress, self._measures(result)
         if self._tracking is not None:
