@@ -122,7 +122,7 @@ def text_likelihood(
         of_each.append(list(windows(prompt, ids, context_of(config), stride)))
     rows = [window for some in of_each for window in some]
     nats = iter(negative_log_likelihoods(model, rows, pad_id=config.pad_id, tick=track(len(rows))))
-    nats_each = [sum(islice(nats, len(some))) for some in of_each]
+    nats_each: list[float] = [sum(islice(nats, len(some))) for some in of_each]
     return Likelihood(nats_each, [sum(window.scored for window in some) for some in of_each], len(rows))
 
 
