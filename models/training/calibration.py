@@ -24,8 +24,17 @@ _WIDEST = 20.0  # temperatures are looked for from 1/20 to 20
 def calibrate(
     model: Any, objective: Objective, examples: Examples, batch_tokens: int, device: torch.device
 ) -> tuple[float, float]:
-    """Changes the label projection of `model`; the temperature, and the loss of `examples` with it in nats."""
-    logits_NL, targets_N = _logits(model, objective, examples, batch_tokens, device)
+    """Changes the label projection of `model`; the temperature, and the loss of `examples` with it in nats.
+
+    Computed in float32, as scores are that are published.
+    """
+    logits, targets = [], []
+    with torch.inference_mode():
+        for number, rows in enumerate(plan_batches(objective.sizes(examples), batch_tokens, 0, 0)):
+            batch = objective.batch([examples[row] for row in rows], np.random.default_rng(number)).to(device)
+            logits.append(objective.logits(model, batch)[0].float().cpu())
+            targets.append(batch.targets[0].cpu())
+    logits_NL, targets_N = torch.cat(logits), torch.cat(targets)
     temperature = best_temperature(logits_NL, targets_N)
     with torch.no_grad():
         for parameter in model.classifier.parameters():
@@ -49,16 +58,3 @@ def best_temperature(logits_NL: Tensor, targets_N: Tensor) -> float:
         else:
             low = middle
     return math.exp(-(low + high) / 2)
-
-
-@torch.inference_mode()
-def _logits(
-    model: Any, objective: Objective, examples: Examples, batch_tokens: int, device: torch.device
-) -> tuple[Tensor, Tensor]:
-    """In float32, as scores are computed that are published."""
-    logits, targets = [], []
-    for number, rows in enumerate(plan_batches(objective.sizes(examples), batch_tokens, 0, 0)):
-        batch = objective.batch([examples[row] for row in rows], np.random.default_rng(number)).to(device)
-        logits.append(objective.logits(model, batch)[0].float().cpu())
-        targets.append(batch.targets[0].cpu())
-    return torch.cat(logits), torch.cat(targets)
