@@ -16,7 +16,7 @@ from rich.progress import Progress
 from models.checkpoint import Checkpoint
 from models.config import Config
 from models.precision import Precision, convert, resolve_device, resolve_precision
-from models.training.evaluation.likelihood import Likelihood, MaskedWords, masked_words, text_likelihood
+from models.training.evaluation.likelihood import Likelihood, MaskedWords, Tick, masked_words, text_likelihood
 from service.errors import EmptyInput, InputTooLong
 from service.messages import (
     Classification,
@@ -192,7 +192,7 @@ class Converted:
 
 
 @contextmanager
-def progress(console: Console, what: str) -> Iterator[Callable[[int], Callable[[int], object]]]:
+def progress(console: Console, what: str) -> Iterator[Callable[[int], Tick]]:
     """A bar that goes when it is done. Gives a function that starts it with a total and returns what moves it."""
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         yield lambda total: partial(bar.advance, bar.add_task(what, total=total))

@@ -8,7 +8,7 @@ reads its label in front of the text.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from models import formats
 from models.tokenizer import Tokenizer
-from models.training.evaluation.likelihood import Window, context_of, negative_log_likelihoods
+from models.training.evaluation.likelihood import Tick, Window, context_of, negative_log_likelihoods
 from models.training.evaluation.metrics import Confusion
 
 _PLACES = re.compile(r"\{(text|pair|label)\}")
@@ -105,11 +105,7 @@ class FewShot:
     seed: int = 1
 
     def run(
-        self,
-        rows: Sequence[Labelled],
-        pool: Sequence[Labelled],
-        shots: int,
-        tick: Callable[[int], object] = lambda windows: None,
+        self, rows: Sequence[Labelled], pool: Sequence[Labelled], shots: int, tick: Tick = lambda windows: None
     ) -> ShotResult:
         """Each text gets `shots` examples of the pool, drawn for it by the seed; more shots add to the same ones.
 

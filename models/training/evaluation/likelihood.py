@@ -23,6 +23,8 @@ from models.tokenizer import Tokenizer
 BATCH_TOKENS = 4096  # padded, of one pass
 LOGITS_AT_A_TIME = 512  # positions that are projected at once: a vocabulary of 50,000 makes 100 MB of them
 
+Tick = Callable[[int], object]  # is told how many more rows have been read
+
 
 @dataclass(frozen=True, slots=True)
 class Window:
@@ -81,9 +83,9 @@ def windows(prompt: list[int], text: list[int], context: int, stride: int | None
 
 @torch.inference_mode()
 def negative_log_likelihoods(
-    model: Any, rows: Sequence[Window], *, pad_id: int, tick: Callable[[int], object] = lambda rows: None
+    model: Any, rows: Sequence[Window], *, pad_id: int, tick: Tick = lambda rows: None
 ) -> list[float]:
-    """Nats of each row's scored ids, in the order given. `tick` is told how many rows have been read."""
+    """Nats of each row's scored ids, in the order given."""
     device = next(model.parameters()).device
     nats = [0.0] * len(rows)
     for chosen in _batches([len(row.ids) - 1 for row in rows]):
@@ -109,11 +111,11 @@ def text_likelihood(
     prompts: Sequence[str] | None = None,
     *,
     stride: int | None = None,
-    track: Callable[[int], Callable[[int], object]] = lambda rows: lambda done: None,
+    track: Callable[[int], Tick] = lambda rows: lambda done: None,
 ) -> Likelihood:
     """Of whole texts, their end tokens included, each after its prompt (the start token where there is none).
 
-    `track` gets the number of windows and returns what is told how many more have been read.
+    `track` gets the number of windows.
     """
     of_each: list[list[Window]] = []
     for number, text in enumerate(texts):
