@@ -15,7 +15,7 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
@@ -28,6 +28,7 @@ from models.training.parallel import TorchGroup
 from models.training.run import Hire, Job, TrainingResult, fit, prepare
 from models.training.sections import RecipeError
 from models.training.state import ResumeError
+from models.training.tracking import Say
 from models.training.trainer import DivergedError, Interrupted, on_signals
 
 MAX_FAILURES = 5  # so many times in a run the workers are started again
@@ -43,7 +44,7 @@ class WorkersFailedError(RuntimeError):
 
 
 def train(
-    job: Job, workers: int, say: Callable[[str], None] = print, *, address: str | None = None, hire: Hire | None = None
+    job: Job, workers: int, say: Say = print, *, address: str | None = None, hire: Hire | None = None
 ) -> TrainingResult:
     """Run a job on `workers` processes: on a Ray of its own, or on the cluster at `address`.
 
@@ -183,7 +184,7 @@ class _Desk:
         return self._verdict
 
 
-def _pass_on(desk: Any, say: Callable[[str], None]) -> None:
+def _pass_on(desk: Any, say: Say) -> None:
     import ray
 
     for line in ray.get(desk.take.remote()):

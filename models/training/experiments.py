@@ -18,7 +18,7 @@ from typing import Any, Self
 from models.checkpoint import CURVES, Manifest
 from models.training.evaluation.validation import Shown
 from models.training.recipe import Recipe
-from models.training.tracking import Figures, Sink, as_table
+from models.training.tracking import Figures, Say, Sink, as_table
 from models.training.trainer import Interrupted
 
 RUN = "mlflow-run"  # in the run's folder: the id under which a later sitting goes on
@@ -34,7 +34,7 @@ _Sending = Callable[[Any, str], object]
 
 
 def experiment(
-    uri: str, recipe: Recipe, directory: Path, say: Callable[[str], None] = print
+    uri: str, recipe: Recipe, directory: Path, say: Say = print
 ) -> AbstractContextManager[Experiment | None]:
     """One sitting of a run in the store at `uri`, if there is one; how the block ends is the run's status."""
     return Experiment(uri, recipe, directory, say) if uri else nullcontext()
@@ -43,9 +43,9 @@ def experiment(
 class Experiment(Sink):
     """Nothing is sent before the first validation or the end, whichever comes first."""
 
-    def __init__(self, uri: str, recipe: Recipe, directory: Path, say: Callable[[str], None]) -> None:
+    def __init__(self, uri: str, recipe: Recipe, directory: Path, say: Say) -> None:
         self._uri, self._recipe, self._directory = uri, recipe, directory
-        self._say: Callable[[str], None] | None = say  # until it is said what is wrong
+        self._say: Say | None = say  # until it is said what is wrong
         self._client: Any = None
         self._run = ""
         self._waiting: list[_Sending] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
@@ -14,7 +14,7 @@ from rich.progress import Progress as Bar
 from models.training.evaluation.validation import Shown
 from models.training.sections import Training
 from models.training.state import Measurement, Progress
-from models.training.tracking import Sink, Tracking
+from models.training.tracking import Say, Sink, Tracking
 
 _SECONDS_BETWEEN_LINES = 30.0
 _MUCH = 0.1  # of a run's time, for answers that are only looked at
@@ -24,9 +24,7 @@ _NAMES = {"bleu": "BLEU", "bits_per_byte": "bits per byte"}
 class TrainingDisplay:
     """A bar on a terminal, a line now and then in a log file; nothing of a worker that is not `shown`."""
 
-    def __init__(
-        self, name: str, steps: int, say: Callable[[str], None], *, shown: bool, console: Console | None = None
-    ) -> None:
+    def __init__(self, name: str, steps: int, say: Say, *, shown: bool, console: Console | None = None) -> None:
         console = console or Console()
         self._bar = Bar(
             TextColumn("[bold]{task.description}"),
@@ -72,7 +70,7 @@ class Reporter:
         progress: Progress,
         *,
         shown: bool,
-        say: Callable[[str], None],
+        say: Say,
         score: str,
         sinks: Sequence[Sink],
     ) -> None:

@@ -55,9 +55,9 @@ from models.training.start import (
     settle_weights,
 )
 from models.training.tasks import Task, task_of
+from models.training.tracking import Say
 from models.training.trainer import Measurement, Trainer
 
-Say = Callable[[str], None]
 Hire = Callable[[Sequence[Path], Distillation], AbstractContextManager[Writer]]
 _Teacher = tuple[Path, Manifest]  # where it is, verified
 

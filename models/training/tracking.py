@@ -25,6 +25,7 @@ SAMPLES = "samples.jsonl"  # a line for each validation
 EVENTS = "tensorboard"  # a folder
 
 Figures = Mapping[str, float]  # by name
+Say = Callable[[str], None]
 _SECONDS_BETWEEN_PICTURES = 60.0
 _INSTALL = 'pip install -e ".[train]"'
 
@@ -48,9 +49,7 @@ class Tracking(Sink):
     `sinks` are closed by whoever opened them.
     """
 
-    def __init__(
-        self, directory: Path, name: str, *, step: int, say: Callable[[str], None], sinks: Sequence[Sink] = ()
-    ) -> None:
+    def __init__(self, directory: Path, name: str, *, step: int, say: Say, sinks: Sequence[Sink] = ()) -> None:
         self._directory, self._name = directory, name
         self._own: list[Sink] = [Files(directory, step)]
         try:
@@ -58,7 +57,7 @@ class Tracking(Sink):
         except ImportError:
             say(f"no TensorBoard files: tensorboard is missing; {_INSTALL}")
         self._sinks = [*self._own, *sinks]
-        self._say: Callable[[str], None] | None = say  # until it is said that curves cannot be drawn
+        self._say: Say | None = say  # until it is said that curves cannot be drawn
         self._drawn = time.monotonic()
 
     def steps(self, step: int, values: Figures) -> None:

@@ -36,7 +36,7 @@ from models.training.parallel import ALONE, Group
 from models.training.reporting import Reporter
 from models.training.sections import Training
 from models.training.state import Measurement, Progress, States, latest_state
-from models.training.tracking import Sink
+from models.training.tracking import Say, Sink
 
 
 class Interrupted(Exception):
@@ -64,7 +64,7 @@ class Trainer:
         seed: int,
         device: torch.device,
         group: Group = ALONE,
-        say: Callable[[str], None] = print,
+        say: Say = print,
         judge: Judge | None = None,
         sinks: Sequence[Sink] = (),
     ) -> None:
