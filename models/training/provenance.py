@@ -55,9 +55,8 @@ def publication(manifest: Manifest) -> Iterator[str]:
         names = list(dict.fromkeys(name for each in compared for name in each if not name.endswith("_interval")))
         called = {"old": against, "new": "this one"}
         head = [called.get(name, name.replace("_", " ")) for name in names]
-        yield table(
-            head, [[_value(each.get(name), each.get(f"{name}_interval")) for name in names] for each in compared]
-        )
+        rows = [[_value(each.get(name), each.get(f"{name}_interval")) for name in names] for each in compared]
+        yield table(head, rows)
 
 
 def _sentence(ancestor: Ancestor, of: str) -> str:

@@ -189,9 +189,8 @@ def show_steering(result: SteeringResult, console: Console) -> None:
     samples = _table("Some of them", "prompt", "judged", "text")
     for each in result.prompts:
         for text, label in list(zip(each.texts, each.labels, strict=True))[:SHOWN]:
-            samples.add_row(
-                Text(each.prompt), Text(label or "-", style="green" if label == each.asked else "red"), Text(text)
-            )
+            judged = Text(label or "-", style="green" if label == each.asked else "red")
+            samples.add_row(Text(each.prompt), judged, Text(text))
     console.print(samples)
 
 

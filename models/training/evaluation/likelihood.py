@@ -194,14 +194,9 @@ def masked_words(
 
 def _log_probabilities(project: Callable[[Tensor], Tensor], vectors_NC: Tensor, targets_N: Tensor) -> Tensor:
     """[N] float32, of each target."""
-    return torch.cat(
-        [
-            project(some_NC).float().log_softmax(1).gather(1, targets[:, None])[:, 0]
-            for some_NC, targets in zip(
-                vectors_NC.split(LOGITS_AT_A_TIME), targets_N.split(LOGITS_AT_A_TIME), strict=True
-            )
-        ]
-    )
+    parts = zip(vectors_NC.split(LOGITS_AT_A_TIME), targets_N.split(LOGITS_AT_A_TIME), strict=True)
+    found = [project(some_NC).float().log_softmax(1).gather(1, targets[:, None])[:, 0] for some_NC, targets in parts]
+    return torch.cat(found)
 
 
 def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:

@@ -321,9 +321,7 @@ def masked_word_samples(right: Sequence[int], words: Sequence[int], nats: Sequen
 
 
 def _perplexity_sample(nats: Sequence[float], tokens: Sequence[float]) -> Sample:
-    return Sample(
-        np.array([nats, tokens], dtype=np.float64).T, lambda sums: perplexity(sums[0], sums[1]), lower_is_better=True
-    )
+    return Sample(np.array([nats, tokens], dtype=np.float64).T, lambda sums: perplexity(*sums), lower_is_better=True)
 
 
 def rounded(interval: Interval, digits: int) -> Interval:
