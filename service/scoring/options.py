@@ -13,7 +13,7 @@ from rich.text import Text
 from models.checkpoint import FindBase, Manifest
 from models.precision import Precision
 from models.training.evaluation.fewshot import Labelled, Template
-from models.training.evaluation.testfile import TestFile
+from models.training.evaluation.testfile import Names, TestFile
 from models.training.evaluation.training_text import TrainingText
 from models.training.loading import read_recipe
 from models.training.sections import Format
@@ -80,7 +80,7 @@ class Options:
         needed: Sequence[str],
         *,
         optional: Sequence[str] = (),
-        known: Mapping[str, Sequence[str]] | None = None,
+        known: Names | None = None,
         documents: bool = False,
     ) -> TestFile:
         """The file to measure on."""

@@ -16,6 +16,7 @@ from models.training.data.readers import Broken, DataError, Record, read_rows
 from models.training.evaluation.fewshot import Labelled
 from models.training.sections import Corpus, Format
 
+Names = Mapping[str, Sequence[str]]  # column -> what files may call it
 _PLACE = re.compile(r"\{(\w+)\}")
 
 
@@ -40,7 +41,7 @@ class TestFile:
         format: Format | None = None,
         limit: int | None = None,
         optional: Sequence[str] = (),
-        known: Mapping[str, Sequence[str]] | None = None,
+        known: Names | None = None,
         documents: bool = False,
     ) -> TestFile:
         """`needed` are the columns a task reads, `optional` those it reads where they are there.
@@ -119,13 +120,7 @@ def _told(path: Path, columns: Sequence[str], format: Format) -> Corpus:
     return Corpus.read(fields, str(path))
 
 
-def _found(
-    path: Path,
-    needed: Sequence[str],
-    optional: Sequence[str],
-    format: Format,
-    known: Mapping[str, Sequence[str]] | None,
-) -> Corpus:
+def _found(path: Path, needed: Sequence[str], optional: Sequence[str], format: Format, known: Names | None) -> Corpus:
     there = columns_of(path, format)
     found = find(there, [*needed, *optional], known)
     missing = [name for name in needed if name not in found]
