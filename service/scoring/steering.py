@@ -78,11 +78,10 @@ def steer(
 
     Raises ValueError: a judge without that label, a prompt or a setting that the generator refuses.
     """
-    unknown = sorted(set(prompts.values()) - set(judge.info.labels))
+    info = judge.info
+    unknown = sorted(set(prompts.values()) - set(info.labels))
     if unknown:
-        raise ValueError(
-            f"{judge.info.version} has no label {', '.join(unknown)}; it has {', '.join(judge.info.labels)}"
-        )
+        raise ValueError(f"{info.version} has no label {', '.join(unknown)}; it has {', '.join(info.labels)}")
     first = decoding.seed or 0
     asked = [(prompt, replace(decoding, seed=first + n)) for prompt in prompts for n in range(samples)]
     found = generator.generations([prompt for prompt, _ in asked], [each for _, each in asked]).all()
@@ -95,4 +94,4 @@ def steer(
     for number, (prompt, label) in enumerate(prompts.items()):
         mine = slice(number * samples, (number + 1) * samples)
         results.append(Steered(prompt, label, texts[mine], labels[mine]))
-    return SteeringResult(results, judge.info.version)
+    return SteeringResult(results, info.version)
