@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -129,13 +130,10 @@ def translation_scores(
 
     {"tatoeba.fr-en.test fr-en": {"bleu": ...}, "... fr-en, beam 4": ..., "... fr-en, beam 4, far": ...}
     """
-    chosen: dict[tuple[str, str, str], list[TextRow]] = {}
+    chosen = defaultdict[tuple[str, str, str], list[TextRow]](list)
     for corpus in recipe.tests:
-        rows = list(read_corpus(TRANSLATE, recipe, corpus, data))
-        for source, target in corpus.pairs:
-            # Each row is of one direction; which one, its target language says.
-            own = [row for row in rows if row.language == target]
-            chosen.setdefault((name_of(corpus), source, target), []).extend(own)
+        for row in read_corpus(TRANSLATE, recipe, corpus, data):
+            chosen[name_of(corpus), row.source_language or "", row.language or ""].append(row)
     hashes = hashes_of(recipe, data)
     scores: dict[str, Measured] = {}
     for (name, source, target), rows in chosen.items():

@@ -55,6 +55,19 @@ def test_both_directions_of_a_file_are_scored_apart(data: Path) -> None:
     assert asked == {"fr": [line[0] for line in lines], "en": [line[1] for line in lines]}
 
 
+def test_rows_of_a_file_of_three_languages_are_scored_in_their_own_direction_alone(data: Path) -> None:
+    (data / "three.tsv").write_text("le chat\tthe cat\t고양이\nun chien\ta dog\t개\n")
+    tests = [{"file": "three.tsv", "columns": ["fr", "en", "ko"], "directions": ["fr-en", "ko-en"]}]
+    asked = {}
+
+    def answer(texts, source, target, beams):
+        asked[source, target] = list(texts)
+        return texts
+
+    translation_scores(recipe_of("translator", tests=tests), data, answer)
+    assert asked == {("fr", "en"): ["le chat", "un chien"], ("ko", "en"): ["고양이", "개"]}
+
+
 def test_the_far_sentences_of_a_test_have_a_score_of_their_own_that_no_other_version_is_judged_by(
     data: Path, tmp_path: Path
 ) -> None:
