@@ -221,7 +221,8 @@ class _Preparation:
     def _complete(self, corpus: Corpus, records: Iterator[Record]) -> Iterator[Record]:
         if not corpus.written:
             return records
-        return written(corpus, _stamp(self._data / corpus.file), records, self._writing, self._say)
+        (stamp,) = _stamps([corpus], self._data)
+        return written(corpus, stamp, records, self._writing, self._say)
 
     def _compared(self, sample: Sample) -> Iterable[str]:
         texts = sample.texts.values()

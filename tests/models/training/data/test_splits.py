@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import tracemalloc
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from models.training.data import splits as module
 from models.training.data.duplicates import fingerprint
 from models.training.data.readers import DataError
 from models.training.data.report import Report
+from models.training.data.written import Writing
 from models.training.loading import load_recipe
 from models.training.recipe import DataFields, Recipe, RunFields
 from models.training.tasks import task_of
@@ -235,6 +237,18 @@ def test_a_reading_that_fails_leaves_nothing_that_is_taken_for_whole(recipe, rea
         read(recipe("generator"))
     (data / "rated.tsv").write_text(whole)
     assert len(read(recipe("generator")).training) > 0
+
+
+def test_a_column_can_be_written_of_a_file_that_comes_with_the_shipped_recipes(recipe, data, tmp_path):
+    phrases = {"file": "phrases.fr-en-ko.tsv", "columns": ["fr", "_", "_"], "limit": 20}
+    written = {**phrases, "written": {"en": "fr"}, "directions": ["fr-en"]}
+    chosen = recipe("translator", corpora=[written], distillation={"teachers": ["any"]})
+    backwards = Writing(
+        lambda: nullcontext(lambda texts, direction: [text[::-1] for text in texts]), tmp_path / "written", "key"
+    )
+    rows = list(read_splits(chosen, data, tmp_path / "run", quiet, backwards).training)
+    assert rows
+    assert all(row.target == row.source[::-1] for row in rows)
 
 
 def test_missing_data_is_named(recipe, tmp_path):
