@@ -77,13 +77,19 @@ def paths_of(corpus: Corpus, data: Path) -> list[Path]:
     return [path_of(data, name) for name in corpus.files.values() or (corpus.file,)]
 
 
-def read_rows(corpus: Corpus, data: Path, broken: Broken | None = None) -> Iterator[Record]:
-    """Rows in the file's order, every column filled. Raises DataError; `broken` counts the rows that are left out."""
-    broken = Broken(corpus) if broken is None else broken
-    paths = [path_of(data, name) for name in _names(corpus)]
+def found_paths(corpus: Corpus, data: Path) -> list[Path]:
+    """As `paths_of`. Raises DataError where one is not there."""
+    paths = paths_of(corpus, data)
     for path in paths:
         if not path.is_file():
             raise DataError(f"{path}: no such file; the recipe's files are relative to the data folder")
+    return paths
+
+
+def read_rows(corpus: Corpus, data: Path, broken: Broken | None = None) -> Iterator[Record]:
+    """Rows in the file's order, every column filled. Raises DataError; `broken` counts the rows that are left out."""
+    broken = Broken(corpus) if broken is None else broken
+    paths = found_paths(corpus, data)
     records = _aligned(corpus, paths, broken) if corpus.files else _of_file(corpus, paths[0], broken)
     first = next(records, None)
     if first is None:
@@ -101,11 +107,6 @@ def _of_file(corpus: Corpus, path: Path, broken: Broken) -> Iterator[Record]:
     ours = dict(zip(columns, corpus.columns, strict=True))
     named = read(corpus.model_copy(update={"columns": columns, "names": {}, "directions": ()}), path, broken)
     return (record._replace(values={ours.get(n, n): value for n, value in record.values.items()}) for record in named)
-
-
-def _names(corpus: Corpus) -> list[str]:
-    """Its files, in the order of its columns."""
-    return [corpus.files[column] for column in corpus.columns] if corpus.files else [corpus.file]
 
 
 def _lines(path: Path, broken: Broken) -> Iterator[tuple[int, str]]:
@@ -348,7 +349,7 @@ def _kind(value: Any) -> str:
 
 def _aligned(corpus: Corpus, paths: Sequence[Path], broken: Broken) -> Iterator[Record]:
     """Line n of each file belongs to line n of the others."""
-    names = _names(corpus)
+    columns, names = tuple(corpus.files), tuple(corpus.files.values())
     with ExitStack() as stack:
         files = [stack.enter_context(path.open("rb")) for path in paths]
         for file in files:
@@ -368,7 +369,7 @@ def _aligned(corpus: Corpus, paths: Sequence[Path], broken: Broken) -> Iterator[
                     broken.add(f"not UTF-8 at byte {error.start}", number, file=name)
                     break
             else:
-                if record := _record(corpus.columns, values, number, broken):
+                if record := _record(columns, values, number, broken):
                     yield record
 
 

@@ -17,7 +17,7 @@ from typing import TextIO
 from models.training.data.cleaning import Cleaner
 from models.training.data.duplicates import NearDuplicates, hash64
 from models.training.data.labels import MOST_LABELS, check_number, check_others, labels_found
-from models.training.data.readers import Broken, DataError, Record, paths_of, place
+from models.training.data.readers import Broken, DataError, Record, found_paths, place
 from models.training.data.report import CorpusReport, Report, Role
 from models.training.data.rows import ReadingTask, Sample, TextRow, read_samples
 from models.training.data.spool import Spool, key_of, prepared, read_rows, write_rows
@@ -54,16 +54,17 @@ def read_splits(
     def build(scratch: Path) -> None:
         nonlocal fresh
         fresh = True
-        report = _Preparation(task, recipe, data, say, writing).write(scratch)
-        (scratch / "report.json").write_text(_json(report), encoding="utf-8")
+        report = _Preparation(task, recipe, data, say, writing).write(scratch).to_dict()
+        (scratch / "report.json").write_text(json.dumps(report, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
 
     folder = prepared(directory / "data", "rows", key, build)
-    report = Report.from_dict(json.loads((folder / "report.json").read_text(encoding="utf-8")))
+    kept = (folder / "report.json").read_text(encoding="utf-8")
+    report = Report.from_dict(json.loads(kept))
     if fresh:
         say(str(report))
     if fresh or not (directory / "report.json").is_file():
         scratch = directory / ".report.unfinished"
-        scratch.write_text(_json(report), encoding="utf-8")
+        scratch.write_text(kept, encoding="utf-8")
         scratch.replace(directory / "report.json")
     parts = [(corpus.examples_kept, corpus.repeat) for corpus in report.corpora if corpus.role == "training"]
     with (folder / "validation.jsonl").open(encoding="utf-8") as file:
@@ -80,8 +81,8 @@ def with_labels(task: ReadingTask, recipe: Recipe, data: Path, directory: Path) 
         key = key_of([_VERSION, recipe.read_from["corpora"], _stamps(recipe.corpora, data)])
 
         def build(scratch: Path) -> None:
-            samples = ((s.mark, each) for each in recipe.corpora for s in read_samples(task, recipe, each, data))
-            found = labels_found((mark, corpus) for mark, corpus in samples if corpus.has_labels)
+            labelled = (corpus for corpus in recipe.corpora if corpus.has_labels)
+            found = labels_found((s.mark, each) for each in labelled for s in read_samples(task, recipe, each, data))
             (scratch / "labels.json").write_text(json.dumps(found), encoding="utf-8")
 
         folder = prepared(directory / "data", "labels", key, build)
@@ -100,20 +101,10 @@ def _check_scripts(recipe: Recipe) -> None:
             )
 
 
-def _json(report: Report) -> str:
-    return json.dumps(report.to_dict(), ensure_ascii=False, indent=2) + "\n"
-
-
 def _stamps(corpora: Sequence[Corpus], data: Path) -> list[tuple[int, int]]:
-    return [_stamp(path) for corpus in corpora for path in paths_of(corpus, data)]
-
-
-def _stamp(path: Path) -> tuple[int, int]:
-    """Size and time of change; not the path: workers on other machines may see the folder elsewhere."""
-    if not path.is_file():
-        raise DataError(f"{path}: no such file; the recipe's files are relative to the data folder")
-    stat = path.stat()
-    return stat.st_size, stat.st_mtime_ns
+    """Size and time of change of each file; not its path: workers on other machines may see the folder elsewhere."""
+    stats = [path.stat() for corpus in corpora for path in found_paths(corpus, data)]
+    return [(stat.st_size, stat.st_mtime_ns) for stat in stats]
 
 
 class _Preparation:
