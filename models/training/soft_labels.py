@@ -60,7 +60,7 @@ class TaughtExamples:
 
     def __getitem__(self, index: int) -> TaughtExample:
         example = self._examples[index]
-        return TaughtExample(example.source, example.target, self._soft_ML[self._examples.stored(index)])
+        return TaughtExample(example.source, example.target, self._soft_ML[self._examples.stored_N[index]])
 
 
 class DistilledClassification(Classification):

@@ -9,7 +9,7 @@ import io
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import groupby, islice
 from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple, Protocol, Self
@@ -66,41 +66,37 @@ class TrainingExamples(Protocol):
     def epoch(self, number: int) -> EpochExamples: ...
 
 
+@dataclass(eq=False)
 class Examples:
     """N examples, of which M <= N are stored: those that are repeated are stored once."""
 
-    def __init__(
-        self, ids: np.ndarray, offsets: np.ndarray, stored_N: np.ndarray, sources_N: np.ndarray, targets_N: np.ndarray
-    ) -> None:
-        """`ids` all ids in a row, `offsets` [M + 1] where each example begins, `stored_N` which one each example is."""
-        self._ids, self._offsets, self._stored_N = ids, offsets, stored_N
-        self.source_lengths_N, self.target_lengths_N = sources_N, targets_N  # int32
-        self.too_long = ""  # what became of the texts that are longer than the model takes, in words
+    ids: np.ndarray  # all of them in a row
+    offsets: np.ndarray  # [M + 1]: where each of those that are stored begins
+    stored_N: np.ndarray  # which of these it is
+    source_lengths_N: np.ndarray  # int32
+    target_lengths_N: np.ndarray
+    too_long: str = ""  # what became of the texts that are longer than the model takes, in words
 
     def __len__(self) -> int:
-        return len(self._stored_N)
+        return len(self.stored_N)
 
     def epoch(self, number: int) -> Self:
         """What training reads in an epoch: these, always."""
         return self
 
-    def stored(self, index: int) -> int:
-        """Which of the stored ones it is."""
-        return int(self._stored_N[index])
-
     def __getitem__(self, index: int) -> Example:
-        start = self._offsets[self._stored_N[index]]
+        start = self.offsets[self.stored_N[index]]
         middle = start + self.source_lengths_N[index]
         end = middle + self.target_lengths_N[index]
-        return Example(self._ids[start:middle].astype(np.int32), self._ids[middle:end].astype(np.int32))
+        return Example(self.ids[start:middle].astype(np.int32), self.ids[middle:end].astype(np.int32))
 
-    @classmethod
-    def of(cls, examples: Sequence[Example]) -> Self:
+    @staticmethod
+    def of(examples: Sequence[Example]) -> Examples:
         """In memory."""
         writer = _Writer(io.BytesIO(), np.dtype(np.int32))
         for example in examples:
             writer.add(example.source, example.target, 1)
-        return cls(*writer.arrays())
+        return writer.examples()
 
     @classmethod
     def open(cls, directory: Path) -> Self:
@@ -110,10 +106,9 @@ class Examples:
         ids = np.memmap(path, kind, mode="r") if path.stat().st_size else np.empty(0, kind)
         # As plain arrays: a slice of a np.memmap is one too, which takes ten times as long.
         offsets, stored_N = (np.asarray(np.load(directory / f"{n}.npy", mmap_mode="r")) for n in ("offsets", "stored"))
-        lengths = [np.load(directory / f"{name}.npy") for name in ("sources", "targets")]
-        examples = cls(np.asarray(ids), offsets, stored_N, *lengths)
-        examples.too_long = (directory / "too_long").read_text(encoding="utf-8")
-        return examples
+        sources_N, targets_N = (np.load(directory / f"{name}.npy") for name in ("sources", "targets"))
+        too_long = (directory / "too_long").read_text(encoding="utf-8")
+        return cls(np.asarray(ids), offsets, stored_N, sources_N, targets_N, too_long)
 
 
 class _Writer:
@@ -137,10 +132,10 @@ class _Writer:
         parts = [f"{self.fates[fate]:,} {what}" for fate, what in words.items() if self.fates[fate]]
         return f"longer than the model takes, of {self.fates.total():,} rows: {', '.join(parts)}" if parts else ""
 
-    def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """As `Examples` takes them; the file is one in memory."""
+    def examples(self) -> Examples:
+        """What was written; the file is one in memory."""
         assert isinstance(self._file, io.BytesIO)
-        return (np.frombuffer(self._file.getvalue(), self._kind), *self._counted())
+        return Examples(np.frombuffer(self._file.getvalue(), self._kind), *self._counted(), self.too_long)
 
     def save(self, directory: Path) -> None:
         for name, values in zip(("offsets", "stored", "sources", "targets"), self._counted(), strict=True):
@@ -171,7 +166,8 @@ def encode(
     `encode_row` says what becomes of longer ones. Equal rows that follow each other are stored once. With `pack`,
     passages come in blocks of `longest[1]` ids.
 
-    With a `directory` the ids lie on disk below it; what is there of the same rows, tokenizer and lengths is opened.
+    With a `directory`, the ids of spooled rows lie on disk below it; what is there of the same rows, tokenizer and
+    lengths is opened.
     """
 
     def write(writer: _Writer) -> None:
@@ -194,11 +190,8 @@ def encode(
     if directory is None:
         writer = _Writer(io.BytesIO(), np.dtype(np.int32))
         write(writer)
-        examples = Examples(*writer.arrays())
-        examples.too_long = writer.too_long
-        return examples
-    if not isinstance(rows, Spool):
-        rows = list(rows)
+        return writer.examples()
+    assert isinstance(rows, Spool), "other rows have no key by which they are found again"
     largest = max(tokenizer.vocab_size, len(recipe.labels)) - 1
     kind = np.dtype(np.uint16 if largest <= np.iinfo(np.uint16).max else np.int32)
 
@@ -208,9 +201,8 @@ def encode(
             write(writer)
         writer.save(scratch)
 
-    which = rows.key if isinstance(rows, Spool) else [asdict(row) for row in rows]
-    key = key_of([_VERSION, which, recipe.task, recipe.labels, tokenizer.definition, longest, pack])
-    return Examples.open(prepared(directory, "examples" if isinstance(rows, Spool) else "some-examples", key, build))
+    key = key_of([_VERSION, rows.key, recipe.task, recipe.labels, tokenizer.definition, longest, pack])
+    return Examples.open(prepared(directory, "examples", key, build))
 
 
 def _passages(tokenizer: Tokenizer, rows: Iterator[TextRow]) -> Iterator[tuple[Passage, _Ids]]:

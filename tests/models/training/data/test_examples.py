@@ -8,6 +8,7 @@ from models.tokenizer import Tokenizer, train_byte_bpe, train_wordpiece
 from models.training.data import examples as module
 from models.training.data.examples import Example, Examples
 from models.training.data.rows import TextRow
+from models.training.data.spool import Spool, write_rows
 from models.training.loading import load_recipe
 from tests.models.training.reading import encode, read_splits
 
@@ -194,19 +195,10 @@ def test_on_disk_and_in_memory_are_the_same_and_what_is_there_is_opened(
             encode(chosen, tokenizer, rows, (5, 12), tmp_path / "ids")
 
 
-def test_a_list_of_rows_lies_beside_the_spooled_ones(recipe, bytes_only, data, tmp_path):
-    chosen = recipe("translator")
-    splits = read_splits(chosen, data, tmp_path / "run", lambda line: None)
-    training = encode(chosen, bytes_only, splits.training, (64, 64), tmp_path / "ids")
-    before = as_lists(training)
-    validation = encode(chosen, bytes_only, splits.validation, (64, 64), tmp_path / "ids")
-    assert len(validation) == len(splits.validation)
-    assert as_lists(training) == before
-    encode(chosen, bytes_only, splits.training, (64, 64), tmp_path / "ids")
-
-
 def test_repeated_rows_are_stored_once(recipe, bytes_only, tmp_path):
-    rows = [TextRow("a", "b", language="en")] * 1000
+    with (tmp_path / "rows.jsonl").open("w") as file:
+        write_rows(file, [TextRow("a", "b", language="en")])
+    rows = Spool(tmp_path / "rows.jsonl", [(1, 1000)], "key")
     found = encode(recipe("translator"), bytes_only, rows, (8, 8), tmp_path)
     assert len(found) == 1000
     assert as_lists(found)[0] == as_lists(found)[999]
