@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ from torch import Tensor, nn
 
 from models.training.averaging import Averaging
 from models.training.compiling import compiled, uncompiled
-from models.training.data.batches import Order, Place, plan_batches
+from models.training.data.batches import Chosen, endless_batches, plan_batches
 from models.training.data.examples import Examples, TrainingExamples
 from models.training.evaluation.validation import Judge, Shown
 from models.training.fast import divergence, number_format, smoothed_cross_entropy, speed_up_on_cpu
@@ -77,7 +78,9 @@ class Trainer:
         self._directory, self._seed, self._group, self._judge = directory, seed, group, judge
         self._objective, self._training, self._validation = objective, training, validation
         self._reporter = partial(Reporter, name, recipe, directory, shown=group.rank == 0, say=say, sinks=sinks)
-        self._order = Order(lambda epoch: objective.sizes(training.epoch(epoch)), recipe.batch_tokens, seed)
+        self._batches_after = partial(
+            endless_batches, lambda epoch: objective.sizes(training.epoch(epoch)), recipe.batch_tokens, seed
+        )
         self.learned = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self._optimizers = build_optimizers(model, recipe)
         self._averaging = Averaging(self.learned, recipe, directory, group)
@@ -162,11 +165,11 @@ class Trainer:
         recipe, progress = self._recipe, self.progress
         began = saved = time.monotonic()
         seconds_before = progress.seconds
-        place = Place(progress.epoch, progress.position)
+        order = self._batches_after(progress.epoch, progress.position)
         batches: list[tuple[int, Batch]] | None = None
         while progress.step < recipe.steps and not (recipe.patience and progress.not_better >= recipe.patience):
             if batches is None:
-                batches, place = self._take(progress.step, place)
+                batches, last = self._take(progress.step, order)
             counts = self._agree(batches, seconds_before + time.monotonic() - began)
             if self._stop:
                 self.save()
@@ -175,8 +178,8 @@ class Trainer:
                 return
             share = schedule(recipe, progress.step, progress.seconds / 60)
             loss = self._step(batches, counts, share)
-            progress.epoch, progress.position = place.epoch, place.position
-            batches, place = self._take(progress.step + 1, place)  # while a GPU is still busy with the step
+            progress.epoch, progress.position = last.epoch, last.position
+            batches, last = self._take(progress.step + 1, order)  # while a GPU is still busy with the step
             value = float(loss)
             if not math.isfinite(value):
                 raise DivergedError(
@@ -194,16 +197,15 @@ class Trainer:
                 self.save()
                 saved = time.monotonic()
 
-    def _take(self, step: int, place: Place) -> tuple[list[tuple[int, Batch]], Place]:
-        """This worker's batches of a step with their places within it, and where the next step begins."""
-        chosen, place = self._order.take(place, self._recipe.accumulate)
+    def _take(self, step: int, order: Iterator[Chosen]) -> tuple[list[tuple[int, Batch]], Chosen]:
+        """This worker's batches of a step with their places within it, and the step's last one."""
+        chosen = list(islice(order, self._recipe.accumulate))
         batches = []
         for index in range(self._group.rank, len(chosen), self._group.size):
             random = np.random.default_rng((self._seed, 1, step, index))
-            epoch, rows = chosen[index]
-            examples = [self._training.epoch(epoch)[row] for row in rows]
+            examples = [self._training.epoch(chosen[index].epoch)[row] for row in chosen[index].rows]
             batches.append((index, self._objective.batch(examples, random).to(self._device)))
-        return batches, place
+        return batches, chosen[-1]
 
     def _agree(self, batches: list[tuple[int, Batch]], seconds: float) -> list[float]:
         """What all workers have to see alike: the time, whether to stop, and the positions that the step scores in each

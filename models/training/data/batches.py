@@ -5,7 +5,8 @@ Knows nothing of models, and but for their padding nothing of what batches hold.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -41,44 +42,26 @@ def padded(rows: Sequence[np.ndarray], pad: int) -> np.ndarray:
     return out
 
 
-class Place(NamedTuple):
-    epoch: int
-    position: int  # batches taken of the epoch
-
-
 class Chosen(NamedTuple):
     """A batch."""
 
     epoch: int
+    position: int  # batches of the epoch up to this one
     rows: np.ndarray  # indices of examples
 
 
-class Order:
-    """The endless row of batches, epoch after epoch, each in an order of its own; only the epoch in use is held.
+def endless_batches(
+    sizes: Callable[[int], np.ndarray], batch_tokens: int, seed: int, epoch: int, position: int
+) -> Iterator[Chosen]:
+    """What comes after the batch at `position` of `epoch`, epoch after epoch, each in an order of its own.
 
-    `sizes` gives those of an epoch, as `plan_batches` takes them.
+    `sizes` gives those of an epoch, as `plan_batches` takes them; only the epoch in use is held.
     """
-
-    def __init__(self, sizes: Callable[[int], np.ndarray], batch_tokens: int, seed: int) -> None:
-        self._sizes, self._batch_tokens, self._seed = sizes, batch_tokens, seed
-        self._epoch, self._plan = -1, []  # type: tuple[int, list[np.ndarray]]
-
-    def take(self, place: Place, count: int) -> tuple[list[Chosen], Place]:
-        """The next `count` batches and the place after them; a step may reach across epochs."""
-        taken: list[Chosen] = []
-        epoch, position = place
-        while len(taken) < count:
-            some = self._plan_of(epoch)[position : position + count - len(taken)]
-            taken += [Chosen(epoch, rows) for rows in some]
-            position += len(some)
-            if len(taken) < count:
-                epoch, position = epoch + 1, 0
-        return taken, Place(epoch, position)
-
-    def _plan_of(self, epoch: int) -> list[np.ndarray]:
-        if epoch != self._epoch:
-            sizes_N = self._sizes(epoch)
-            if not len(sizes_N):
-                raise ValueError("there are no examples to train on")
-            self._epoch, self._plan = epoch, plan_batches(sizes_N, self._batch_tokens, self._seed, epoch)
-        return self._plan
+    for number in itertools.count(epoch):
+        sizes_N = sizes(number)
+        if not len(sizes_N):
+            raise ValueError("there are no examples to train on")
+        plan = plan_batches(sizes_N, batch_tokens, seed, number)
+        for place in range(position, len(plan)):
+            yield Chosen(number, place + 1, plan[place])
+        position = 0
