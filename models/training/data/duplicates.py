@@ -31,7 +31,7 @@ def hash64(text: str, key: str = "") -> int:
 
 
 class NearDuplicates:
-    """`text in near` says whether `text` is one of the held-out texts, or nearly. Memory grows with those alone."""
+    """Which texts are one of the held-out ones, or nearly. Memory grows with those alone."""
 
     def __init__(self, texts: Iterable[str], threshold: float = 0.8) -> None:
         self._threshold = threshold
@@ -47,11 +47,8 @@ class NearDuplicates:
             for shingle in self._rarest(shingles, len(shingles)):
                 self._by_shingle[shingle].append(number)
 
-    def __contains__(self, text: str) -> bool:
-        return self.has(fingerprint(text))
-
     def has(self, print_: str) -> bool:
-        """As `in`, of a text's fingerprint."""
+        """Whether the text of this fingerprint is one."""
         if not print_ or print_ in self._exact:
             return bool(print_)
         shingles = _shingles(print_)
@@ -121,12 +118,9 @@ class Seen:
 
     def _grow(self) -> None:
         old, self._slots = self._slots, array("Q", bytes(16 * len(self._slots)))
-        mask = len(self._slots) - 1
+        self._filled = 0
         for hash in filter(None, old):
-            slot = hash & mask
-            while self._slots[slot]:
-                slot = (slot + 1) & mask
-            self._slots[slot] = hash
+            self.add(hash)
 
 
 def _shingles(text: str) -> frozenset[str]:
