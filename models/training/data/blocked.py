@@ -33,7 +33,7 @@ class BlockedWords:
         self._by_first = {first: re.compile("|".join(found)) for first, found in patterns.items()}
         self._firsts = re.compile(f"[{''.join(map(re.escape, patterns))}]") if patterns else None
         others = sorted(map(_folded, allowed), key=len, reverse=True)
-        self._allowed = re.compile("|".join(map(re.escape, others))) if others else None
+        self._allowed = re.compile("|".join(map(re.escape, others)))  # without any it finds nothing of any length
 
     def __contains__(self, text: str) -> bool:
         return self.find(text) is not None
@@ -43,14 +43,9 @@ class BlockedWords:
         if self._firsts is None:
             return None
         text = _folded(text)
-        meant: list[tuple[int, int]] | None = None
         for first in self._firsts.finditer(text):
             found = self._by_first[first[0]].match(text, first.start())
-            if found is None:
-                continue
-            if meant is None:
-                meant = [] if self._allowed is None else [other.span() for other in self._allowed.finditer(text)]
-            if not any(start <= found.start() < end for start, end in meant):
+            if found and not any(each.start() <= first.start() < each.end() for each in self._allowed.finditer(text)):
                 return found[0]
         return None
 
