@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import re
 import string
+from collections.abc import Sequence
+from typing import TypeVar
 
 from numpy.random import Generator
 
 Pair = tuple[str, str]
+T = TypeVar("T")
 
 PLACEHOLDERS = re.compile(r"%\(?\w*\)?[sd]|\{\{?\$?\w*\}?\}|\$\{\w+\}|\$\d|%\d\$[sd]|<\w+>")
 _NUMBERS = re.compile(r"(?<![\w.,])\d+(?:[.,:/-]\d+)*(?![A-Za-z\d])")
@@ -23,16 +26,19 @@ def copies(source: str, target: str, random: Generator) -> Pair:
     for pattern, pieces in ((PLACEHOLDERS, (_placeholder,)), (_NUMBERS, _FIGURES), (_NAMES, _WRITTEN)):
         common = [piece for piece in pattern.findall(source) if source.count(piece) == target.count(piece) == 1]
         if common:
-            old = common[int(random.integers(len(common)))]
-            new = pieces[int(random.integers(len(pieces)))](random)
+            old, new = one_of(common, random), one_of(pieces, random)(random)
             return source.replace(old, new), target.replace(old, new)
-    new = _PIECES[int(random.integers(len(_PIECES)))](random)
+    new = one_of(_PIECES, random)(random)
     choice = random.random()
     if choice < 0.5:
         return f"{source} {new}", f"{target} {new}"
     if choice < 0.75:
         return f"{source} ({new})", f"{target} ({new})"
     return f"{new}: {source}", f"{new}: {target}"
+
+
+def one_of(things: Sequence[T], random: Generator) -> T:
+    return things[int(random.integers(len(things)))]
 
 
 def _letters(random: Generator, least: int, most: int, of: str = string.ascii_lowercase) -> str:
@@ -98,7 +104,7 @@ def _code(random: Generator) -> str:
 def _identifier(random: Generator) -> str:
     first, second = _word(random), _word(random)
     written = (f"{first}_{second}", f"{first}{second.capitalize()}", f"{first}.{second}()", f"--{first}-{second}")
-    return written[int(random.integers(len(written)))]
+    return one_of(written, random)
 
 
 def _path(random: Generator) -> str:
@@ -113,7 +119,7 @@ def _placeholder(random: Generator) -> str:
         "%s", "%d", f"%{digit + 1}$s", f"{{{digit}}}", f"{{{word}}}", f"{{{{{word}}}}}",
         f"${{{word}}}", f"${digit + 1}", f"{{${word}}}", f"%({word})s",
     )  # fmt: skip
-    return written[int(random.integers(len(written)))]
+    return one_of(written, random)
 
 
 def _handle(random: Generator) -> str:

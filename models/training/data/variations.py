@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from numpy.random import Generator
 
-from models.training.data.pieces import PLACEHOLDERS, Pair, copies
+from models.training.data.pieces import PLACEHOLDERS, Pair, copies, one_of
 
 _END = re.compile(r"\s*[.!?…。！？]+$")
 _SPACED_SIGN = re.compile(r"\s+([?!:;»])|(«)\s+")  # as French has it
@@ -79,10 +79,8 @@ def spaces(source: str, target: str, random: Generator) -> Pair:
     if 2 * sum(ord(character) in _SYLLABLES for character in source) > sum(map(str.isalpha, source)):
         share = random.random()
         dropped = {place for place in places if random.random() < share}
-    elif signs := [match.start() for match in _AFTER_SIGN.finditer(source)]:
-        dropped = {signs[int(random.integers(len(signs)))]}
     else:
-        dropped = {places[int(random.integers(len(places)))]}
+        dropped = {one_of([match.start() for match in _AFTER_SIGN.finditer(source)] or places, random)}
     return "".join(character for place, character in enumerate(source) if place not in dropped), target
 
 
@@ -93,7 +91,7 @@ def slips(source: str, target: str, random: Generator) -> Pair:
         places = [place for place, letter in enumerate(letters) if letter.isalpha()]
         if len(places) < 3:
             break
-        place = places[int(random.integers(len(places)))]
+        place = one_of(places, random)
         letters[place : place + 2] = _slip(letters[place : place + 2], random)
     return "".join(letters), target
 
@@ -119,18 +117,11 @@ def _beside(letter: str, random: Generator) -> str:
         return chr(code - final + (0 if final else int(random.integers(1, _FINALS))))
     for row in _KEYS:
         if (place := row.find(letter.lower())) >= 0:
-            near = row[max(place - 1, 0) : place] + row[place + 1 : place + 2]
-            found = near[int(random.integers(len(near)))]
+            found = one_of(row[max(place - 1, 0) : place] + row[place + 1 : place + 2], random)
             return found.upper() if letter.isupper() else found
     return letter
 
 
 VARIATIONS: dict[str, Callable[[str, str, Generator], Pair]] = {
-    "capitals": capitals,
-    "lower_case": lower_case,
-    "final_signs": final_signs,
-    "accents": accents,
-    "spaces": spaces,
-    "slips": slips,
-    "copies": copies,
+    each.__name__: each for each in (capitals, lower_case, final_signs, accents, spaces, slips, copies)
 }
