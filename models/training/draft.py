@@ -147,11 +147,10 @@ def _held_out(units: int) -> int:
 def _training(look: Look, task: DraftedTask, size: Size, minutes: float | None) -> Iterator[str]:
     directions = len(look.corpus.directions) / 2 or 1
     epoch = look.size / BYTES_OF_A_TOKEN * directions
-    steps = int(min(max(size.epochs * epoch / size.batch_tokens, 200), 20_000))
-    steps = round(steps, -2)
+    steps = round(int(min(max(size.epochs * epoch / size.batch_tokens, 200), 20_000)), -2)
     budget = size.minutes if minutes is None else minutes
-    yield "training:"
     times = steps * size.batch_tokens / max(epoch, 1)
+    yield "training:"
     yield commented(f"  steps: {steps}", f"about {times:,.0f} times through the data")
     yield commented(f"  max_minutes: {budget:g}", "whichever comes first; the learning rate ends at zero either way")
     yield commented("  patience: 5", "ends after so many validations without a lower loss, and keeps the best")

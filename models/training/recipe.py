@@ -16,7 +16,6 @@ from models.training.sections import (
     Cleaning,
     Control,
     Corpora,
-    Corpus,
     Distillation,
     Lora,
     Steering,
@@ -141,10 +140,7 @@ class Recipe(CardFields, FinalFields, TaskFields, ModelFields, DataFields, RunFi
             if not isinstance(request, dict):
                 raise ValueError(f"examples.{shown} is {request!r}, expected a request, such as {{inputs: a text}}")
         for corpus in (*self.corpora, *self.validation, *self.tests):
-            self._check_labels(corpus)
+            unknown = sorted(set(corpus.labels.values()) - set(self.labels))
+            if unknown and self.labels:
+                raise ValueError(f"{corpus.name}: labels {unknown} are not among the recipe's {list(self.labels)}")
         return self
-
-    def _check_labels(self, corpus: Corpus) -> None:
-        unknown = sorted(set(corpus.labels.values()) - set(self.labels))
-        if unknown and self.labels:
-            raise ValueError(f"{corpus.name}: labels {unknown} are not among the recipe's {list(self.labels)}")

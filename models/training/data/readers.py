@@ -316,15 +316,14 @@ def _converted(
     """Texts as they are, numbers as one writes them; None, and counted, when there is neither."""
     texts = {}
     for column, value in zip(columns, values, strict=True):
-        if type(value) is not str:
-            value = _as_text(value)
-        if value is None or not value.strip():
-            broken.add(f"column {column} {_complaint(value, values[columns.index(column)])}", line, group)
+        text = value if type(value) is str else _as_text(value)
+        if text is None or not text.strip():
+            broken.add(f"column {column} {_complaint(text, value)}", line, group)
             return None
-        if _SURROGATE.search(value):
+        if _SURROGATE.search(text):
             broken.add(f"column {column} has half a character (a lone surrogate)", line, group)
             return None
-        texts[column] = value
+        texts[column] = text
     return Record(texts, line, group)
 
 

@@ -62,14 +62,13 @@ def _filled(
     there = _read(path)
     earlier = list(islice(records, len(there)))
     yield from _with(earlier, target, there[: len(earlier)])
-    first = list(islice(records, _AT_A_TIME))
-    if not first:
+    chunk = list(islice(records, _AT_A_TIME))
+    if not chunk:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    began, count = time.monotonic(), 0
-    said = began
+    began = said = time.monotonic()
+    count = 0
     with writing.hire() as write, path.open("a", encoding="utf-8") as file:
-        chunk = first
         while chunk:
             texts = write([record.values[source] for record in chunk], direction)
             file.write("".join(json.dumps(text, ensure_ascii=False) + "\n" for text in texts))
