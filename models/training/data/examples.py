@@ -62,7 +62,6 @@ class EpochExamples(Protocol):
 
 
 class TrainingExamples(Protocol):
-    def __len__(self) -> int: ...
     def epoch(self, number: int) -> EpochExamples: ...
 
 

@@ -37,9 +37,6 @@ class Varied:
         self._parts = _Parts(tokenizer)
         self.epoch = lru_cache(maxsize=2)(partial(VariedEpoch, self))  # a step may reach across epochs
 
-    def __len__(self) -> int:
-        return len(self.examples)
-
     def random(self, *numbers: int) -> np.random.Generator:
         return np.random.default_rng((self._seed, 2, *numbers))
 
