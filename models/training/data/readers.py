@@ -87,10 +87,14 @@ def found_paths(corpus: Corpus, data: Path) -> list[Path]:
 
 
 def read_rows(corpus: Corpus, data: Path, broken: Broken | None = None) -> Iterator[Record]:
-    """Rows in the file's order, every column filled. Raises DataError; `broken` counts the rows that are left out."""
+    """Rows in the file's order, every column filled, at most the corpus' limit of them.
+
+    Raises DataError; `broken` counts the rows that are left out.
+    """
     broken = Broken(corpus) if broken is None else broken
     paths = found_paths(corpus, data)
-    records = _aligned(corpus, paths, broken) if corpus.files else _of_file(corpus, paths[0], broken)
+    all_records = _aligned(corpus, paths, broken) if corpus.files else _of_file(corpus, paths[0], broken)
+    records = itertools.islice(all_records, corpus.limit)
     first = next(records, None)
     if first is None:
         raise DataError(f"{corpus.name}: not one row that can be read. {broken.examples}".strip())

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from models.training.data.readers import Broken, DataError, Record, read_rows
+from models.training.data.readers import DataError, Record, read_rows
 from models.training.recipe import Recipe
 from models.training.sections import Corpus
-
-Complete = Callable[[Corpus, Iterator[Record]], Iterator[Record]]
 
 
 class Passage(NamedTuple):
@@ -61,20 +58,8 @@ class ReadingTask(ABC):
 
 def read_corpus(task: ReadingTask, recipe: Recipe, corpus: Corpus, data: Path) -> Iterator[TextRow]:
     """All rows of one corpus, neither cleaned nor repeated. Raises DataError."""
-    for sample in read_samples(task, recipe, corpus, data):
+    for sample in task.samples(recipe, corpus, read_rows(corpus, data)):
         yield from sample.rows
-
-
-def read_samples(
-    task: ReadingTask,
-    recipe: Recipe,
-    corpus: Corpus,
-    data: Path,
-    broken: Broken | None = None,
-    complete: Complete = lambda c, records: records,
-) -> Iterator[Sample]:
-    """Raises DataError; `broken` counts the rows that cannot be read, `complete` fills the columns no file has."""
-    return task.samples(recipe, corpus, complete(corpus, islice(read_rows(corpus, data, broken), corpus.limit)))
 
 
 def require(recipe: Recipe, corpus: Corpus, *columns: str) -> None:

@@ -17,10 +17,10 @@ from typing import TextIO
 from models.training.data.cleaning import Cleaner
 from models.training.data.duplicates import NearDuplicates, hash64
 from models.training.data.labels import MOST_LABELS, check_number, check_others, labels_found
-from models.training.data.readers import Broken, DataError, Record, found_paths, place
+from models.training.data.readers import Broken, DataError, found_paths, place, read_rows
 from models.training.data.report import CorpusReport, Report, Role
-from models.training.data.rows import ReadingTask, Sample, TextRow, read_samples
-from models.training.data.spool import Spool, key_of, prepared, read_rows, write_rows
+from models.training.data.rows import ReadingTask, Sample, TextRow
+from models.training.data.spool import Spool, key_of, prepared, spooled_rows, write_rows
 from models.training.data.written import Writing, written
 from models.training.recipe import Recipe
 from models.training.sections import Corpus
@@ -68,7 +68,7 @@ def read_splits(
         scratch.replace(directory / "report.json")
     parts = [(corpus.examples_kept, corpus.repeat) for corpus in report.corpora if corpus.role == "training"]
     with (folder / "validation.jsonl").open(encoding="utf-8") as file:
-        validation = list(read_rows(file))
+        validation = list(spooled_rows(file))
     return Splits(Spool(folder / "training.jsonl", parts, key), validation, report)
 
 
@@ -81,8 +81,12 @@ def with_labels(task: ReadingTask, recipe: Recipe, data: Path, directory: Path) 
         key = key_of([_VERSION, recipe.read_from["corpora"], _stamps(recipe.corpora, data)])
 
         def build(scratch: Path) -> None:
-            labelled = (corpus for corpus in recipe.corpora if corpus.has_labels)
-            found = labels_found((s.mark, each) for each in labelled for s in read_samples(task, recipe, each, data))
+            found = labels_found(
+                (sample.mark, corpus)
+                for corpus in recipe.corpora
+                if corpus.has_labels
+                for sample in task.samples(recipe, corpus, read_rows(corpus, data))
+            )
             (scratch / "labels.json").write_text(json.dumps(found), encoding="utf-8")
 
         folder = prepared(directory / "data", "labels", key, build)
@@ -164,8 +168,7 @@ class _Preparation:
         seed, wanted = str(self._recipe.seed), self._recipe.hold_out
         heap: list[tuple[int, int, Sample]] = []  # the largest hash first
         hashes: set[int] = set()
-        samples = read_samples(self._task, self._recipe, corpus, self._data, None, self._complete)
-        for number, sample in enumerate(samples):
+        for number, sample in enumerate(self._samples_of(corpus)):
             self._progress(corpus)
             hash = hash64("\n".join((*sample.texts.values(), sample.mark)), seed)
             if not sample.rows or (len(heap) == wanted and hash >= -heap[0][0]) or hash in hashes:
@@ -199,7 +202,7 @@ class _Preparation:
         self._report.corpora.append(entry)
         broken = Broken(corpus)
         others, first = Counter[str](), ""
-        for sample in read_samples(self._task, self._recipe, corpus, self._data, broken, self._complete):
+        for sample in self._samples_of(corpus, broken):
             entry.rows += 1
             self._progress(corpus)
             if not sample.rows:
@@ -209,11 +212,13 @@ class _Preparation:
         entry.broken, entry.broken_first = broken.count, broken.first
         check_others(corpus, others, first)
 
-    def _complete(self, corpus: Corpus, records: Iterator[Record]) -> Iterator[Record]:
-        if not corpus.written:
-            return records
-        (stamp,) = _stamps([corpus], self._data)
-        return written(corpus, stamp, records, self._writing, self._say)
+    def _samples_of(self, corpus: Corpus, broken: Broken | None = None) -> Iterator[Sample]:
+        """All samples of a corpus, its written columns among them."""
+        records = read_rows(corpus, self._data, broken)
+        if corpus.written:
+            (stamp,) = _stamps([corpus], self._data)
+            records = written(corpus, stamp, records, self._writing, self._say)
+        return self._task.samples(self._recipe, corpus, records)
 
     def _compared(self, sample: Sample) -> Iterable[str]:
         texts = sample.texts.values()

@@ -58,7 +58,7 @@ def write_rows(file: TextIO, rows: Iterable[TextRow]) -> None:
     file.writelines(_encode([getattr(row, name) for name in TextRow.__slots__]) + "\n" for row in rows)
 
 
-def read_rows(file: TextIO) -> Iterator[TextRow]:
+def spooled_rows(file: TextIO) -> Iterator[TextRow]:
     for line in file:
         values = json.loads(line)
         if values[-1] is not None:
@@ -80,7 +80,7 @@ class Spool:
 
     def __iter__(self) -> Iterator[TextRow]:
         with self._path.open(encoding="utf-8") as file:
-            rows = read_rows(file)
+            rows = spooled_rows(file)
             for count, repeat in self._parts:
                 for row in islice(rows, count):
                     for _ in range(repeat):

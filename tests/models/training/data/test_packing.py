@@ -7,7 +7,7 @@ import pytest
 from models.tokenizer import Tokenizer, train_byte_bpe
 from models.training.data.packing import PASSAGE, blocks
 from models.training.data.rows import Passage, TextRow
-from models.training.data.spool import read_rows, write_rows
+from models.training.data.spool import spooled_rows, write_rows
 from models.training.loading import load_recipe
 from models.training.recipe import Recipe
 from models.training.sections import RecipeError
@@ -147,4 +147,4 @@ def test_a_packed_row_survives_the_spool(tmp_path):
     with (tmp_path / "rows").open("w") as file:
         write_rows(file, rows)
     with (tmp_path / "rows").open() as file:
-        assert list(read_rows(file)) == rows
+        assert list(spooled_rows(file)) == rows

@@ -9,7 +9,7 @@ import pytest
 
 import models
 from models.training.data.rows import TextRow
-from models.training.data.spool import Spool, key_of, prepared, read_rows, write_rows
+from models.training.data.spool import Spool, key_of, prepared, spooled_rows, write_rows
 
 ROWS = [
     TextRow("a\tb\nc\u2028d", "é", None, "fr", None),
@@ -22,7 +22,7 @@ def test_rows_come_back_as_they_were_written_and_repeated_ones_follow_themselves
     with (tmp_path / "rows.jsonl").open("w", encoding="utf-8") as file:
         write_rows(file, ROWS)
     with (tmp_path / "rows.jsonl").open(encoding="utf-8") as file:
-        assert list(read_rows(file)) == ROWS
+        assert list(spooled_rows(file)) == ROWS
     spool = Spool(tmp_path / "rows.jsonl", [(1, 3), (0, 5), (2, 1)], "key")
     assert list(spool) == [ROWS[0]] * 3 + ROWS[1:]
     assert list(spool) == list(spool)
