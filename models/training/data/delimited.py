@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Collection, Iterator
+from itertools import islice
 from pathlib import Path
 
 DELIMITERS = (",", ";", "\t", "|")
@@ -64,12 +65,7 @@ def delimiter_of(path: Path, wanted: Collection[str] = (), *, header: bool = Tru
         raise NotDelimitedError("it is UTF-16: save it as UTF-8")
 
     def fit(delimiter: str) -> tuple[int, int, int, int]:
-        rows = []
-        for _, cells in read_cells(path, delimiter):
-            if isinstance(cells, list):
-                rows.append(cells)
-            if len(rows) == _HEAD:
-                break
+        rows = list(islice((cells for _, cells in read_cells(path, delimiter) if isinstance(cells, list)), _HEAD))
         if not rows:
             return 0, 0, 0, 0
         width = len(wanted) if wanted and not header else len(rows[0])

@@ -44,7 +44,8 @@ class Encoded(NamedTuple):
     """What a row gives."""
 
     examples: Sequence[tuple[Sequence[int], Sequence[int]]]  # (source, target)
-    too_long: Literal["", "left_out", "cut", "split"] = ""  # what became of a row that is longer than the model takes
+    # What became of a row that is longer than the model takes.
+    too_long: Literal["", "cut", "left out", "split into windows"] = ""
 
 
 # What a task makes of a row, with a tokenizer that knows the row's normalized texts and the longest source and target.
@@ -127,8 +128,7 @@ class _Writer:
     @property
     def too_long(self) -> str:
         """What became of the rows that are longer than the model takes, in words."""
-        words = {"left_out": "left out", "cut": "cut", "split": "split into windows"}
-        parts = [f"{self.fates[fate]:,} {what}" for fate, what in words.items() if self.fates[fate]]
+        parts = [f"{count:,} {fate}" for fate, count in sorted(self.fates.items()) if fate]
         return f"longer than the model takes, of {self.fates.total():,} rows: {', '.join(parts)}" if parts else ""
 
     def examples(self) -> Examples:

@@ -122,9 +122,8 @@ def _format(path: Path) -> Format:
 def _table(path: Path, format: Format) -> Table:
     if format in ("text", "nsmc", "anki"):
         columns = ("1", "2") if format == "anki" else columns_of(path, format)
-        corpus = Corpus(file=path.name, columns=columns, format=format, max_broken=MOST_ROWS)
-        records = islice(read_rows(corpus, path.parent), _HEAD)
-        rows = [tuple(record.values[column] for column in columns) for record in records]
+        corpus = Corpus(file=path.name, columns=columns, format=format, limit=_HEAD, max_broken=MOST_ROWS)
+        rows = [tuple(record.values[column] for column in columns) for record in read_rows(corpus, path.parent)]
         return Table(format, columns, rows, header=format == "nsmc")
     rows = [row for row in islice(_cells(path, format), _HEAD + 1) if row]
     if not rows:

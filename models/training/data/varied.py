@@ -7,6 +7,7 @@ of workers nor an interruption changes it. Of translators only: the text of both
 from __future__ import annotations
 
 from functools import lru_cache, partial
+from itertools import islice
 
 import numpy as np
 
@@ -111,14 +112,9 @@ class VariedEpoch:
         """One to three other examples from near by that are translated into the same language."""
         examples = self._varied.examples
         tag = examples[row].source[0]
-        found: list[int] = []
-        for offset in random.integers(-_NEAR, _NEAR + 1, size=8 * _MOST_JOINED).tolist():
-            other = min(max(row + offset, 0), len(examples) - 1)
-            if examples[other].source[0] == tag:
-                found.append(other)
-            if len(found) == _MOST_JOINED - 1:
-                break
-        return found[: int(random.integers(1, _MOST_JOINED))]
+        near = np.clip(row + random.integers(-_NEAR, _NEAR + 1, size=8 * _MOST_JOINED), 0, len(examples) - 1).tolist()
+        alike = islice((other for other in near if examples[other].source[0] == tag), _MOST_JOINED - 1)
+        return list(alike)[: int(random.integers(1, _MOST_JOINED))]
 
 
 class _Parts:

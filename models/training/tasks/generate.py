@@ -67,9 +67,9 @@ class Generate(Task, DraftedTask):
         if len(source) <= longest[0] and len(target) <= longest[1]:
             return Encoded([(source, target)])
         if row.control is not None:
-            return Encoded([], "left_out")
+            return Encoded([], "left out")
         starts = range(0, len(target), longest[1])
-        return Encoded([(source, target[start : start + longest[1]]) for start in starts], "split")
+        return Encoded([(source, target[start : start + longest[1]]) for start in starts], "split into windows")
 
     def longest(self, config: Config) -> tuple[int, int]:
         context = context_of(config)
@@ -105,11 +105,9 @@ class GenerationJudge:
 
     def __init__(self, config: Config, tokenizer: Tokenizer, rows: Sequence[TextRow], examples: Examples) -> None:
         self._tokenizer = tokenizer
-        scored, read = 0, 0
-        for example in (examples[index] for index in range(len(examples))):
-            scored += len(example.target)
-            read += len(tokenizer.decode(example.target.tolist()).encode())
-        self._bits_per_nat = scored / math.log(2) / max(read, 1)
+        targets = (examples[index].target.tolist() for index in range(len(examples)))
+        read = sum(len(tokenizer.decode(target).encode()) for target in targets)
+        self._bits_per_nat = int(examples.target_lengths_N.sum()) / math.log(2) / max(read, 1)
         self._prompts: list[tuple[Shown, list[int], int]] = []  # what is to be said, ids to read, and room
         for row in rows:
             text = formats.normalize(row.target)[:MOST_SHOWN]

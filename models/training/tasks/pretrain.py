@@ -50,7 +50,7 @@ class Pretrain(Task):
         if len(ids) <= longest[0]:
             first = segments.count(0)
             return Encoded([(ids[:first], ids[first:])])
-        return Encoded(list(_windows(ids, longest[0], in_two=recipe.next_sentence)), "split")
+        return Encoded(list(_windows(ids, longest[0], in_two=recipe.next_sentence)), "split into windows")
 
     def objective(self, recipe: Recipe, config: Any, tokenizer: Tokenizer) -> Pretraining:
         return Pretraining(

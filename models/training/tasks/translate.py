@@ -59,7 +59,7 @@ class Translate(Task, DraftedTask):
         source = formats.translation_source(tokenizer, row.source, row.language or "")
         target = formats.translation_target(tokenizer, row.target)
         fits = len(source) <= longest[0] and len(target) <= longest[1]
-        return Encoded([(source, target)]) if fits else Encoded([], "left_out")
+        return Encoded([(source, target)]) if fits else Encoded([], "left out")
 
     def objective(self, recipe: Recipe, config: Any, tokenizer: Tokenizer) -> Translation:
         return Translation(config.pad_id, config.start_id)
