@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby, islice
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
@@ -43,24 +43,16 @@ class TaughtExample(Example):
     soft_L: np.ndarray  # float32: the teachers' probabilities of the labels, at the recipe's temperature
 
 
-class TaughtExamples:
+@dataclass(eq=False, kw_only=True)
+class TaughtExamples(Examples):
     """Examples with what teachers say of each."""
 
-    def __init__(self, examples: Examples, soft_ML: np.ndarray, key: str) -> None:
-        """`key`: equal for what equal teachers say."""
-        self._examples, self._soft_ML, self.key = examples, soft_ML, key
-        self.source_lengths_N, self.target_lengths_N = examples.source_lengths_N, examples.target_lengths_N
-
-    def __len__(self) -> int:
-        return len(self._examples)
-
-    def epoch(self, number: int) -> Self:
-        """These, always."""
-        return self
+    soft_ML: np.ndarray
+    key: str  # equal for what equal teachers say
 
     def __getitem__(self, index: int) -> TaughtExample:
-        example = self._examples[index]
-        return TaughtExample(example.source, example.target, self._soft_ML[self._examples.stored_N[index]])
+        example = super().__getitem__(index)
+        return TaughtExample(example.source, example.target, self.soft_ML[self.stored_N[index]])
 
 
 class DistilledClassification(Classification):
@@ -182,4 +174,4 @@ def taught(
                 said = time.monotonic()
                 say(f"{recipe.name}: teachers have read {answered:,} texts, {answered / (said - began):.0f} a second")
         parts.append(np.load(path))
-    return TaughtExamples(examples, np.concatenate(parts), key)
+    return TaughtExamples(**vars(examples), soft_ML=np.concatenate(parts), key=key)

@@ -218,7 +218,8 @@ def test_a_recipe_that_nobody_can_teach_is_refused(student, changes, complaint) 
 
 def test_examples_that_are_taught_are_read_as_others() -> None:
     plain = Examples.of([Example(np.array([2, 7, 3], np.int32), np.array([0], np.int32))] * 2)
-    examples = TaughtExamples(plain, np.array([[0.5, 0.5], [0.1, 0.9]], np.float32), "key")
+    soft_ML = np.array([[0.5, 0.5], [0.1, 0.9]], np.float32)
+    examples = TaughtExamples(**vars(plain), soft_ML=soft_ML, key="key")
     assert len(examples) == 2
     assert examples.epoch(3) is examples
     assert examples[1].source.tolist() == [2, 7, 3]
