@@ -34,7 +34,7 @@ from models.training.card import write_card
 from models.training.data.examples import Examples, TrainingExamples, encode
 from models.training.data.readers import DataError
 from models.training.data.rows import TextRow
-from models.training.data.splits import Splits, read_splits
+from models.training.data.splits import Splits, read_splits, with_labels
 from models.training.data.spool import key_of
 from models.training.data.varied import Varied
 from models.training.data.written import Writer, Writing
@@ -116,7 +116,7 @@ def prepare(job: Job, say: Say = print, hire: Hire | None = None) -> Prepared:
         shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True, exist_ok=True)
     teachers = _teachers(recipe, job)
-    recipe = task.with_labels(recipe, job.data, directory)
+    recipe = with_labels(task, recipe, job.data, directory)
     splits = read_splits(task, recipe, job.data, directory, say, _writing(recipe, teachers, directory, hire))
     tokenizer = _tokenizer(task, recipe, start, splits.training, directory / "tokenizer.json")
     config = new_config(recipe, start, tokenizer.vocab_size, job.recipe)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -48,12 +48,10 @@ class ReadingTask(ABC):
     """What reading has to know of a task."""
 
     texts_stand_alone: bool = False  # each is compared with the held-out ones, not all texts of a sample as one
+    targets_are_text: bool = True  # and not labels
 
     @abstractmethod
     def samples(self, recipe: Recipe, corpus: Corpus, records: Iterator[Record]) -> Iterator[Sample]: ...
-
-    def check_labels(self, recipe: Recipe, counts: Mapping[str, int]) -> None:  # noqa: B027 - most have none
-        """Raises DataError for labels of which there is too little to train on. `counts` are their rows."""
 
 
 def read_corpus(task: ReadingTask, recipe: Recipe, corpus: Corpus, data: Path) -> Iterator[TextRow]:

@@ -16,7 +16,7 @@ from typing import TextIO
 
 from models.training.data.cleaning import Cleaner
 from models.training.data.duplicates import NearDuplicates, hash64
-from models.training.data.labels import MOST_LABELS, check_number, check_others, labels_found
+from models.training.data.labels import MOST_LABELS, check_examples, check_number, check_others, labels_found
 from models.training.data.readers import Broken, DataError, found_paths, place, read_rows
 from models.training.data.report import CorpusReport, Report, Role
 from models.training.data.rows import ReadingTask, Sample, TextRow
@@ -73,10 +73,12 @@ def read_splits(
 
 
 def with_labels(task: ReadingTask, recipe: Recipe, data: Path, directory: Path) -> Recipe:
-    """A recipe with the labels that its training data has, where it names none. Raises DataError.
+    """The recipe with the labels that its training data has, where it needs some and names none. Raises DataError.
 
     They are looked for once and kept below `directory`/data.
     """
+    if task.targets_are_text:
+        return recipe
     if not recipe.labels:
         key = key_of([_VERSION, recipe.read_from["corpora"], _stamps(recipe.corpora, data)])
 
@@ -145,7 +147,8 @@ class _Preparation:
                 f"{self._report.training} training and {self._report.validation} validation rows, expected at least "
                 f"1 of each\n{self._report}"
             )
-        self._task.check_labels(recipe, self._report.labels)
+        if not self._task.targets_are_text:
+            check_examples(recipe, self._report.labels)
         return self._report
 
     def _held_out(self, corpus: Corpus, role: Role, texts: set[str], file: TextIO | None) -> None:

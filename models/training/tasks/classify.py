@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,10 @@ from models import formats
 from models.config import Config
 from models.tokenizer import Tokenizer
 from models.training.data.examples import Encoded, Examples
-from models.training.data.labels import LEAST_EXAMPLES, MOST_LABELS, check_examples, label_of
+from models.training.data.labels import LEAST_EXAMPLES, MOST_LABELS, label_of
 from models.training.data.look import Look
 from models.training.data.readers import DataError, Record
 from models.training.data.rows import Sample, TextRow, read_corpus, require
-from models.training.data.splits import with_labels
 from models.training.draft import DraftedTask, Size, commented, flow, length
 from models.training.evaluation.scores import Answered, Measured, hashes_of, label_scores, name_of
 from models.training.evaluation.validation import Answers, Shown, mixed
@@ -61,9 +60,6 @@ class Classify(Task, DraftedTask):
                     "corpus that has them"
                 )
 
-    def with_labels(self, recipe: Recipe, data: Path, directory: Path) -> Recipe:
-        return with_labels(self, recipe, data, directory)
-
     def samples(self, recipe: Recipe, corpus: Corpus, records: Iterator[Record]) -> Iterator[Sample]:
         require(recipe, corpus, "text")
         column, known = corpus.label_column, {*recipe.labels} if corpus.has_labels else None
@@ -72,9 +68,6 @@ class Classify(Task, DraftedTask):
             label = label_of(corpus, values[column]) if corpus.has_labels else _NO_LABEL
             rows = (TextRow(text, label, pair=pair),) if not known or label in known else ()
             yield Sample(rows, {"text": text} if pair is None else {"text": text, "pair": pair}, label, line, group)
-
-    def check_labels(self, recipe: Recipe, counts: Mapping[str, int]) -> None:
-        check_examples(recipe, counts)
 
     def encode(self, recipe: Recipe, tokenizer: Tokenizer, row: TextRow, longest: tuple[int, int]) -> Encoded:
         """Of two texts that are too long together the longer is cut first; each keeps its separator."""

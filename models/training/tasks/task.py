@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from models.checkpoint import Manifest
@@ -29,17 +28,12 @@ class Task(ReadingTask):
     kind: Kind  # of architectures that learn it
     tokenizer: TokenizerKind
     fields: frozenset[str] = frozenset()  # of a recipe that other tasks' recipes have to leave alone
-    targets_are_text: bool = True  # and not labels
     teachers_write: bool = True  # columns of the corpora; or else they say how likely each label is
 
     def check(self, recipe: Recipe) -> None:
         """What a recipe of this task needs. Raises RecipeError."""
         if recipe.distillation and self.teachers_write and not recipe.has_written_columns:
             raise RecipeError("distillation has teachers, but no corpus has a written column for them")
-
-    def with_labels(self, recipe: Recipe, data: Path, directory: Path) -> Recipe:
-        """The recipe with the labels that its data has, where it needs some and names none. Raises DataError."""
-        return recipe
 
     @abstractmethod
     def encode(self, recipe: Recipe, tokenizer: Tokenizer, row: TextRow, longest: tuple[int, int]) -> Encoded:

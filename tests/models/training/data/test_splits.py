@@ -38,7 +38,7 @@ def recipe(write_recipe, recipes):
 
 
 def with_labels(recipe: Recipe, data: Path, directory: Path) -> Recipe:
-    return task_of(recipe).with_labels(recipe, data, directory)
+    return module.with_labels(task_of(recipe), recipe, data, directory)
 
 
 def test_each_direction_and_repeat_of_a_corpus_gives_a_row(recipe, read):
