@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -98,16 +98,11 @@ def find(
 
 def _called(name: str, columns: Sequence[str], known: Sequence[str]) -> str | None:
     names = (*known, name, *USUAL.get(name, ()), *([LANGUAGES[name]] if name in LANGUAGES else []))
-    for candidate in names:
-        if candidate in columns:
-            return candidate
+    exact = (candidate for candidate in names if candidate in columns)
     folded = {column.casefold(): column for column in reversed(columns)}
-    for candidate in names:
-        if candidate.casefold() in folded:
-            return folded[candidate.casefold()]
-    if name in LANGUAGES:
-        return next((column for column in columns if language_of(column) == name), None)
-    return None
+    alike = (folded[candidate.casefold()] for candidate in names if candidate.casefold() in folded)
+    spoken_of = (column for column in columns if language_of(column) == name)
+    return next(chain(exact, alike, spoken_of), None)
 
 
 def language_of(column: str) -> str | None:

@@ -109,7 +109,7 @@ def _of_file(corpus: Corpus, path: Path, broken: Broken) -> Iterator[Record]:
         return read(corpus, path, broken)
     columns = tuple(map(corpus.called, corpus.columns))
     ours = dict(zip(columns, corpus.columns, strict=True))
-    named = read(corpus.model_copy(update={"columns": columns, "names": {}, "directions": ()}), path, broken)
+    named = read(corpus.model_copy(update={"columns": columns}), path, broken)
     return (record._replace(values={ours.get(n, n): value for n, value in record.values.items()}) for record in named)
 
 
