@@ -52,7 +52,7 @@ class DraftedTask(ABC):
     """What a draft has to know of a task."""
 
     name: str
-    title: str
+    noun: str
     tokenizer: TokenizerKind
     learning_rate = "3.0e-3"
     matrix_learning_rate = "0.02"
@@ -96,7 +96,7 @@ def draft(look: Look, task: DraftedTask, name: str, minutes: float | None = None
     broken = " ".join(look.broken[1].split())
     units = look.passages if task.packs(look) else look.rows
     lines = [
-        f"# {task.title}: {look.path.name} has {look.rows:,} rows, about {tokens:,.0f} tokens. Written by",
+        f"# {task.noun.capitalize()}: {look.path.name} has {look.rows:,} rows, about {tokens:,.0f} tokens. Written by",
         "# `triptych init`; every field is explained in docs/training.md and docs/data.md.",
         f"name: {flow(name)}",
         f"task: {task.name}",

@@ -231,17 +231,16 @@ def find_languages(path: Path, table: Table, languages: Sequence[str]) -> dict[s
                 raise DataError(f"{path}: {len(texts)} columns have text, --languages names {len(languages)}")
             found = dict(zip(languages, texts, strict=False))
         return found
-    speaks = {column: language_of(column) for column in table.columns if table.header}
-    found = {language: column for column, language in reversed(speaks.items()) if language}
-    if len(found) < 2:
-        scripts = {column: _language_of_script(table.values(column)) for column in table.columns}
-        found = {language: column for column, language in reversed(scripts.items()) if language}
-        if len(found) < 2:
-            looks = ", ".join(f"{column} ({language or 'unknown'})" for column, language in scripts.items())
-            raise DataError(
-                f"{path}: which languages are its columns? {looks}. Say so with --languages, such as --languages fr,en"
-            )
-    return dict(reversed(found.items()))
+    by_name = {column: language_of(column) for column in table.columns if table.header}
+    by_script = {column: _language_of_script(table.values(column)) for column in table.columns}
+    for speaks in (by_name, by_script):
+        found = {language: column for column, language in reversed(speaks.items()) if language}
+        if len(found) > 1:
+            return dict(reversed(found.items()))
+    looks = ", ".join(f"{column} ({language or 'unknown'})" for column, language in by_script.items())
+    raise DataError(
+        f"{path}: which languages are its columns? {looks}. Say so with --languages, such as --languages fr,en"
+    )
 
 
 def _language_of_script(texts: Sequence[str]) -> str | None:

@@ -36,7 +36,7 @@ AnswerLabels = Callable[[Sequence[str], Sequence[str | None]], Sequence[Answered
 
 class Classify(Task, DraftedTask):
     name = "classify"
-    noun, title = "a classifier", "A classifier"
+    noun = "a classifier"
     does = "tells which label a text has"
     hub_name = "text-classification"
     kind = "encoder"

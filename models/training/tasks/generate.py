@@ -34,7 +34,7 @@ AnswerLikelihood = Callable[[Sequence[str]], Likelihood]
 
 class Generate(Task, DraftedTask):
     name = "generate"
-    noun, title = "a generator", "A generator"
+    noun = "a generator"
     does = "goes on with a text"
     hub_name = "text-generation"
     kind = "decoder"

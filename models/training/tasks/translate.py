@@ -32,7 +32,7 @@ AnswerTranslations = Callable[[Sequence[str], str, str, int], Sequence[str] | No
 
 class Translate(Task, DraftedTask):
     name = "translate"
-    noun, title = "a translator", "A translator"
+    noun = "a translator"
     does = "translates text"
     hub_name = "translation"
     kind = "encoder_decoder"
