@@ -66,12 +66,11 @@ class Pretrain(Task):
 
 def _parts(records: Iterator[Record], *, split: bool) -> Iterator[Sample]:
     for values, line, group, _ in records:
-        if "pair" in values:
-            first, second = values["text"], values["pair"]
-            texts = {"text": first, "pair": second}
+        texts: dict[str, str] = {column: values[column] for column in ("text", "pair") if column in values}
+        if "pair" in texts or not split:
+            first, second = texts["text"], texts.get("pair", "")
         else:
-            first, second = split_in_two(values["text"]) if split else (values["text"], "")
-            texts = {"text": values["text"]}
+            first, second = split_in_two(texts["text"])
         yield Sample((TextRow(first, second),), texts, "", line, group)
 
 
