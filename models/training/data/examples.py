@@ -90,14 +90,6 @@ class Examples:
         end = middle + self.target_lengths_N[index]
         return Example(self.ids[start:middle].astype(np.int32), self.ids[middle:end].astype(np.int32))
 
-    @staticmethod
-    def of(examples: Sequence[Example]) -> Examples:
-        """In memory."""
-        writer = _Writer(io.BytesIO(), np.dtype(np.int32))
-        for example in examples:
-            writer.add(example.source, example.target, 1)
-        return writer.examples()
-
     @classmethod
     def open(cls, directory: Path) -> Self:
         """Of `encode`; memory-mapped but for the lengths."""

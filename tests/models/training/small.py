@@ -18,6 +18,7 @@ from models.training.objectives import CausalLanguageModel
 from models.training.sections import Training
 from models.training.state import Measurement
 from models.training.trainer import Trainer
+from tests.models.training.reading import examples_of
 
 VOCABULARY = 40
 
@@ -31,7 +32,7 @@ def texts(count: int, seed: int) -> Examples:
     """Of counting up, which is easily learned."""
     random = np.random.default_rng(seed)
     rows = [np.arange(start, start + random.integers(3, 9)) % 30 + 5 for start in random.integers(0, 30, count)]
-    return Examples.of([Example(np.array([1], np.int32), row.astype(np.int32)) for row in rows])
+    return examples_of([Example(np.array([1], np.int32), row.astype(np.int32)) for row in rows])
 
 
 def trainer(

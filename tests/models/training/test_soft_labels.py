@@ -9,13 +9,14 @@ import torch
 
 from models import checkpoint
 from models.training import run, soft_labels
-from models.training.data.examples import Example, Examples
+from models.training.data.examples import Example
 from models.training.data.rows import TextRow
 from models.training.loading import read_recipe
 from models.training.sections import Distillation, RecipeError
 from models.training.soft_labels import DistilledClassification, TaughtExample, TaughtExamples, Teacher
 from models.training.tasks.classify import CLASSIFY
 from models.training.trainer import Interrupted
+from tests.models.training.reading import examples_of
 
 UNLABELLED = {"file": "rated.tsv", "columns": ["_", "text"]}
 
@@ -217,7 +218,7 @@ def test_a_recipe_that_nobody_can_teach_is_refused(student, changes, complaint) 
 
 
 def test_examples_that_are_taught_are_read_as_others() -> None:
-    plain = Examples.of([Example(np.array([2, 7, 3], np.int32), np.array([0], np.int32))] * 2)
+    plain = examples_of([Example(np.array([2, 7, 3], np.int32), np.array([0], np.int32))] * 2)
     soft_ML = np.array([[0.5, 0.5], [0.1, 0.9]], np.float32)
     examples = TaughtExamples(**vars(plain), soft_ML=soft_ML, key="key")
     assert len(examples) == 2

@@ -9,12 +9,13 @@ from models.architectures import build
 from models.config import BertConfig
 from models.training import trainer as module
 from models.training.data.batches import plan_batches
-from models.training.data.examples import Example, Examples
+from models.training.data.examples import Example
 from models.training.fast import divergence
 from models.training.objectives import CausalLanguageModel, Classification, Pretraining
 from models.training.sections import RecipeError
 from models.training.state import ResumeError, latest_state
 from models.training.trainer import DivergedError, Interrupted, Trainer
+from tests.models.training.reading import examples_of
 from tests.models.training.small import (
     VOCABULARY,
     Killed,
@@ -192,7 +193,7 @@ def test_a_frozen_encoder_is_neither_trained_nor_saved(tmp_path):
     model.freeze_encoder()
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     rows = [Example(np.array([2, 5 + n % 2, 3], np.int32), np.array([n % 2], np.int32)) for n in range(40)]
-    examples = {"training": Examples.of(rows), "validation": Examples.of(rows[:8])}
+    examples = {"training": examples_of(rows), "validation": examples_of(rows[:8])}
     one = trainer(tmp_path, recipe(average_last=2), model=model, objective=Classification(0, 3, 4), **examples)
     one.run()
     changed = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
@@ -212,7 +213,7 @@ def test_a_loss_of_two_terms_trains_both_heads(tmp_path):
         for _ in range(40)
     ]
     objective = Pretraining(0, 3, 4, vocab_size=40, longest=32, mask_rate=0.15, next_sentence=True)
-    examples = {"training": Examples.of(rows), "validation": Examples.of(rows[:10])}
+    examples = {"training": examples_of(rows), "validation": examples_of(rows[:10])}
     one = trainer(tmp_path, recipe(accumulate=2), model=model, objective=objective, **examples)
     one.run()
     changed = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}

@@ -10,7 +10,7 @@ from models.training.data.examples import Example, Examples
 from models.training.data.rows import TextRow
 from models.training.data.spool import Spool, write_rows
 from models.training.loading import load_recipe
-from tests.models.training.reading import encode, read_splits
+from tests.models.training.reading import encode, examples_of, read_splits
 
 WORDS = ["영화", "최고", "정말", "감동"]
 
@@ -35,14 +35,14 @@ def as_lists(examples: Examples) -> list[tuple[list[int], list[int]]]:
 
 
 def test_examples_are_given_back_with_their_lengths():
-    some = Examples.of([Example(np.array([1, 2, 3]), np.array([4])), Example(np.array([5]), np.array([], int))])
+    some = examples_of([Example(np.array([1, 2, 3]), np.array([4])), Example(np.array([5]), np.array([], int))])
     assert as_lists(some) == [([1, 2, 3], [4]), ([5], [])]
     assert some[0].source.dtype == np.int32
     assert some.source_lengths_N.tolist() == [3, 1]
     assert some.target_lengths_N.tolist() == [1, 0]
     with pytest.raises(IndexError):
         some[2]
-    assert len(Examples.of([])) == 0
+    assert len(examples_of([])) == 0
 
 
 @pytest.mark.parametrize("name", ["translator", "classifier", "generator"])

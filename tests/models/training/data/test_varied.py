@@ -3,9 +3,10 @@ import pytest
 
 from models import formats
 from models.tokenizer import SPECIAL_TOKENS, train_byte_bpe
-from models.training.data.examples import Example, Examples
+from models.training.data.examples import Example
 from models.training.data.varied import Varied
 from models.training.sections import Variation
+from tests.models.training.reading import examples_of
 
 PAIRS = [(f"Je vois {n} arbres à Paris.", f"I see {n} trees in Paris.") for n in ("deux", "trois", "cent")] * 40
 TOKENIZER = train_byte_bpe([text for pair in PAIRS for text in pair], 400, [*SPECIAL_TOKENS, "<2en>", "<2fr>"])
@@ -18,7 +19,7 @@ def example(source: str, target: str, language: str) -> Example:
     )
 
 
-EXAMPLES = Examples.of([each for fr, en in PAIRS for each in (example(fr, en, "en"), example(en, fr, "fr"))])
+EXAMPLES = examples_of([each for fr, en in PAIRS for each in (example(fr, en, "en"), example(en, fr, "fr"))])
 
 
 def varied(longest=(256, 256), **shares) -> Varied:

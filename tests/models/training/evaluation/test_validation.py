@@ -15,7 +15,7 @@ from models.training.tasks import task_of, translate
 from tests import checkpoints
 from tests import tiny_recipes as tiny
 from tests.models.tiny import CONFIGS, built, prompts_of, row_of, teacher_forced
-from tests.models.training.reading import encode
+from tests.models.training.reading import encode, examples_of
 
 TRANSLATIONS = [
     TextRow(f"{f} et {g} là", f"{e} and {h} there", language="en", source_language="fr")
@@ -27,7 +27,7 @@ LABELLED = [
     TextRow(text, label) for label, texts in (("negative", tiny.BAD), ("positive", tiny.GOOD)) for text in texts
 ]
 REVIEWS = [TextRow("", f"{text} {n}", control="<rating:9>") for n in range(5) for text in tiny.GOOD]
-NONE = Examples.of([])
+NONE = examples_of([])
 
 
 def recipe(task: str, **training: object) -> Recipe:
@@ -162,7 +162,7 @@ def test_samples_are_fit_for_a_terminal() -> None:
 
 def test_empty_examples_have_no_bytes_to_divide_by(tmp_path) -> None:
     made = checkpoints.generator(tmp_path / "generator")
-    empty = Examples.of([Example(torch.tensor([1]).numpy(), torch.tensor([2]).numpy())])
+    empty = examples_of([Example(torch.tensor([1]).numpy(), torch.tensor([2]).numpy())])
     assert judge("generator", made, [], empty)(made.model, 1.0, 0.0).samples == ()
 
 
