@@ -46,13 +46,12 @@ def check_others(corpus: Corpus, others: Mapping[str, int], first: str) -> None:
 
     `others` are their values with the number of rows, `first` the first of these.
     """
-    if not others or corpus.other_labels == "leave_out":
-        return
-    raise DataError(
-        f"{corpus.name}: {sum(others.values()):,} rows have a label that the recipe does not name: {_counted(others)}; "
-        f"the first is {first}. Name it (labels), rename it (labels of the corpus), or leave such rows out "
-        "(other_labels: leave_out)"
-    )
+    if others and corpus.other_labels == "stop":
+        raise DataError(
+            f"{corpus.name}: {sum(others.values()):,} rows have a label that the recipe does not name: "
+            f"{_counted(others)}; the first is {first}. Name it (labels), rename it (labels of the corpus), or leave "
+            "such rows out (other_labels: leave_out)"
+        )
 
 
 def check_number(recipe: Recipe) -> None:
