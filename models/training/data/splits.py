@@ -49,20 +49,18 @@ def read_splits(
     _check_scripts(recipe)
     stamps = _stamps((*recipe.corpora, *recipe.validation, *recipe.tests), data)
     key = key_of([_VERSION, recipe.read_from, stamps, writing.key if writing else ""])
-    fresh = False
 
     def build(scratch: Path) -> None:
-        nonlocal fresh
-        fresh = True
-        report = _Preparation(task, recipe, data, say, writing).write(scratch).to_dict()
-        (scratch / "report.json").write_text(json.dumps(report, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+        report = _Preparation(task, recipe, data, say, writing).write(scratch)
+        say(str(report))
+        values = json.dumps(report.to_dict(), ensure_ascii=False, indent=2)
+        (scratch / "report.json").write_text(f"{values}\n", encoding="utf-8")
+        (directory / "report.json").unlink(missing_ok=True)  # of an earlier preparation
 
     folder = prepared(directory / "data", "rows", key, build)
     kept = (folder / "report.json").read_text(encoding="utf-8")
     report = Report.from_dict(json.loads(kept))
-    if fresh:
-        say(str(report))
-    if fresh or not (directory / "report.json").is_file():
+    if not (directory / "report.json").is_file():
         scratch = directory / ".report.unfinished"
         scratch.write_text(kept, encoding="utf-8")
         scratch.replace(directory / "report.json")
