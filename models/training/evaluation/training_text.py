@@ -12,7 +12,6 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import cache as cached
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -73,11 +72,7 @@ class TrainingText:
         file = self._cache / f"{self._key(rule, language, texts, corpora)}.npy"
         with suppress(OSError, ValueError):  # not there, or cut off
             return np.load(file)
-        training = {
-            record.values[language]
-            for corpus in corpora
-            for record in islice(read_rows(corpus, self._data), corpus.limit)
-        }
+        training = {record.values[language] for corpus in corpora for record in read_rows(corpus, self._data)}
         self._say(f"looking for the like of {len(texts):,} texts ({language}) among {len(training):,} of the training")
         like_N = compare(texts, training)
         with suppress(OSError):  # it will be compared again
