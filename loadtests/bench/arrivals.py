@@ -187,14 +187,14 @@ def crossing(points: Sequence[Point], bound_s: float) -> float | None:
 
 
 def run(
-    *, precision: Precision, seconds: float, console: Console, bound_s: float | None = None, model: Any = None
+    *, precision: Precision, seconds: float, console: Console, bound: float | None = None, model: Any = None
 ) -> dict[str, Any]:
     precision, reason = resolve_precision(precision, CPU)
     continuous = Continuous(model or random_model(OPUS), precision)
     static = Static(continuous.triptych.model, continuous.triptych.dtype)
     vocabulary = static.config.vocab_size
     alone, capacity = _calibrate(continuous, vocabulary)
-    bound_s = bound_s or BOUND * alone
+    bound_s = bound or BOUND * alone
     console.print(
         f"{precision} ({reason}); served one at a time p95 is {alone * 1000:.0f} ms, so the bound is "
         f"{bound_s * 1000:.0f} ms; all at once the engine answers {capacity:.1f} requests/s"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from rich.console import Console
@@ -23,9 +23,11 @@ from loadtests.bench import (
     report,
     workloads,
 )
+from models.precision import Precision
 
 
 def parser() -> argparse.ArgumentParser:
+    """A command declares what the function that it runs takes, besides the console."""
     top = argparse.ArgumentParser(prog="triptych bench", description="Measures the engine; see docs/benchmarks.md.")
     commands = top.add_subparsers(dest="command", required=True)
     engine = _command(commands, "engine", "ours and the peers, alternately, on the same weights", run_engine)
@@ -40,30 +42,30 @@ def parser() -> argparse.ArgumentParser:
     engine.add_argument("--no-beams", action="store_true", help="greedy only")
     engine.add_argument("--quick", action="store_true", help="batches 1 and 8, 16 tokens, 1 round")
     engine.add_argument("--markdown", type=Path, help="write the tables there")
-    command = _command(commands, "arrivals", "continuous against static batching, requests at random", run_arrivals)
+    command = _command(commands, "arrivals", "continuous against static batching, requests at random", arrivals.run)
     command.add_argument("--seconds", type=float, default=10, help="of arrivals at each rate")
     command.add_argument("--bound", type=float, help="of the 95th percentile of latency, in seconds")
-    command.add_argument("--precision", choices=("auto", "float32", "bfloat16", "int8"), default="auto")
-    command = _command(commands, "growth", "time of a step against batch and length", run_growth)
+    _precision(command)
+    command = _command(commands, "growth", "time of a step against batch and length", growth.run)
     command.add_argument("--batches", type=_positive, nargs="+", default=[1, 2, 4, 8, 16, 32, 64])
     command.add_argument("--lengths", type=_positive, nargs="+", default=[16, 32, 64, 128, 256, 512])
-    command.add_argument("--precision", choices=("auto", "float32", "bfloat16", "int8"), default="auto")
+    _precision(command)
     command.add_argument("--rounds", type=_positive, default=3)
     command.add_argument("--plot", type=Path, help="write a PNG there")
-    command = _command(commands, "overhead", "what of a step is not the model", run_overhead)
+    command = _command(commands, "overhead", "what of a step is not the model", overhead.run)
     command.add_argument("--batch", type=_positive, default=8)
     command.add_argument("--tokens", type=_positive, default=64)
     command.add_argument("--rounds", type=_positive, default=5)
-    command.add_argument("--precision", choices=("auto", "float32", "bfloat16", "int8"), default="auto")
+    _precision(command)
     command = _command(
-        commands, "prompts", "long prompts beside running streams, and prefixes read before", run_prompts
+        commands, "prompts", "long prompts beside running streams, and prefixes read before", prompts.run
     )
     command.add_argument("--rounds", type=_positive, default=3)
-    command.add_argument("--precision", choices=("auto", "float32", "bfloat16", "int8"), default="auto")
-    command = _command(commands, "decode-step", "a cached step against recomputing the prefix", run_decode_step)
+    _precision(command)
+    command = _command(commands, "decode-step", "a cached step against recomputing the prefix", decode_step.run)
     command.add_argument("--length", type=_positive, default=256)
     command.add_argument("--repeats", type=_positive, default=5)
-    command = _command(commands, "compression", "a generator's bits per byte against PPMd's", run_compression)
+    command = _command(commands, "compression", "a generator's bits per byte against PPMd's", compression.run)
     command.add_argument("checkpoint", help="NAME, NAME@VERSION or a checkpoint directory")
     command.add_argument(
         "--registry", default=str(workloads.SHIPPED), help="directory or URL that holds the checkpoints"
@@ -74,18 +76,20 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--order", type=_positive, default=compression.ORDER, help="of PPMd")
     command.add_argument("--memory", type=_positive, default=compression.MEMORY, help="of PPMd, in MiB")
     command.add_argument("--xz", action="store_true", help="LZMA, too: minutes for a large training text")
-    command = _command(commands, "attention", "recurrent translators and the Transformer, side by side", run_attention)
+    command = _command(commands, "attention", "recurrent translators and the Transformer, side by side", attention.run)
     command.add_argument(
         "checkpoints", type=Path, nargs="+", help="directories of translators, such as runs/NAME/checkpoint"
     )
     command.add_argument("--data", type=Path, required=True, help="sentences in two languages")
-    command.add_argument("--columns", default="fr,en", help="the languages of its columns")
+    command.add_argument(
+        "--columns", type=lambda text: text.split(","), default="fr,en", help="the languages of its columns"
+    )
     command.add_argument(
         "--sentence", default=attention.SENTENCE, help="of the first language, to show where words look"
     )
     command.add_argument("--limit", type=_positive, help="rows of the file")
     command.add_argument("--rounds", type=_positive, default=3)
-    command.add_argument("--precision", choices=("auto", "float32", "bfloat16", "int8"), default="auto")
+    _precision(command)
     command.add_argument("--plots", type=Path, help="folder to draw the pictures to")
     return top
 
@@ -93,12 +97,16 @@ def parser() -> argparse.ArgumentParser:
 _WORKLOADS = "a: shipped translator; b: OPUS-MT-sized; c: GPT-2 small; d: shipped and BERT-base-sized classifiers"
 
 
-def _command(commands: Any, name: str, text: str, run: Any) -> argparse.ArgumentParser:
+def _command(commands: Any, name: str, text: str, run: Callable[..., dict[str, Any]]) -> argparse.ArgumentParser:
     command = commands.add_parser(name, help=text, description=text)
     command.add_argument("--threads", type=_positive, default=torch.get_num_threads(), help="the same for everyone")
     command.add_argument("--json", type=Path, help="write the figures there")
     command.set_defaults(run=run)
     return command
+
+
+def _precision(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--precision", choices=get_args(Precision), default="auto")
 
 
 def _positive(text: str) -> int:
@@ -108,102 +116,57 @@ def _positive(text: str) -> int:
     return value
 
 
-def run_engine(arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
-    if arguments.quick:
-        arguments.batches, arguments.tokens, arguments.rounds = [1, 8], 16, 1
+def run_engine(
+    *,
+    workload: Sequence[str],
+    batches: Sequence[int],
+    rounds: int,
+    tokens: int,
+    tsv: Path,
+    pair: Sequence[str],
+    texts: Path,
+    limit: int,
+    no_beams: bool,
+    quick: bool,
+    markdown: Path | None,
+    console: Console,
+) -> dict[str, Any]:
+    if quick:
+        batches, tokens, rounds = [1, 8], 16, 1
+    source, target = pair
     options = workloads.Options(
-        batches=arguments.batches,
-        tokens=arguments.tokens,
-        beams=not arguments.no_beams,
-        sentences=arguments.tsv,
-        pair=tuple(arguments.pair),
-        texts=arguments.texts,
-        limit=arguments.limit,
+        batches=batches,
+        tokens=tokens,
+        beams=not no_beams,
+        sentences=tsv,
+        pair=(source, target),
+        texts=texts,
+        limit=limit,
     )
+    threads = torch.get_num_threads()
     measured = []
-    for name in arguments.workload:
-        for workload in workloads.workloads([name], options):  # one after the other: each goes before the next comes
+    for name in workload:
+        for each in workloads.workloads([name], options):  # one after the other: each goes before the next comes
             with console.status("") as status:
-                rows = measure.measure(workload, rounds=arguments.rounds, threads=arguments.threads, say=status.update)
-            found = measure.ratios(workload, rows)
-            report.show(workload, rows, found, console)
-            measured.append((workload, rows, found))
-    if arguments.markdown:
-        arguments.markdown.write_text(report.markdown(measured), encoding="utf-8")
+                rows = measure.measure(each, rounds=rounds, threads=threads, say=status.update)
+            found = measure.ratios(each, rows)
+            report.show(each, rows, found, console)
+            measured.append((each, rows, found))
+    if markdown:
+        markdown.write_text(report.markdown(measured), encoding="utf-8")
     settings = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(options).items()}
-    return report.document(measured, {**settings, "rounds": arguments.rounds}, arguments.threads)
-
-
-def run_arrivals(arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
-    return arrivals.run(
-        precision=arguments.precision, seconds=arguments.seconds, bound_s=arguments.bound, console=console
-    )
-
-
-def run_growth(arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
-    return growth.run(
-        batches=arguments.batches,
-        lengths=arguments.lengths,
-        rounds=arguments.rounds,
-        precision=arguments.precision,
-        plot=arguments.plot,
-        console=console,
-    )
-
-
-def run_overhead(arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
-    return overhead.run(
-        batch=arguments.batch,
-        tokens=arguments.tokens,
-        rounds=arguments.rounds,
-        precision=arguments.precision,
-        console=console,
-    )
-
-
-def run_prompts(arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
-    return prompts.run(precision=arguments.precision, rounds=arguments.rounds, console=console)
-
-
-def run_decode_step(arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
-    return decode_step.run(length=arguments.length, repeats=arguments.repeats, console=console)
-
-
-def run_compression(arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
-    return compression.run(
-        checkpoint=arguments.checkpoint,
-        registry=arguments.registry,
-        data=arguments.data,
-        training=arguments.training,
-        held_out=arguments.held_out,
-        order=arguments.order,
-        memory=arguments.memory,
-        xz=arguments.xz,
-        console=console,
-    )
+    return report.document(measured, {**settings, "rounds": rounds}, threads)
 
 
 def main(arguments: Sequence[str] | None = None, console: Console | None = None) -> None:
     """Raises OSError and ValueError for files and settings that cannot be used."""
-    given = parser().parse_args(arguments)
-    torch.set_num_threads(given.threads)
+    given = vars(parser().parse_args(arguments))
+    run, threads, json = given.pop("run"), given.pop("threads"), given.pop("json")
+    del given["command"]
+    torch.set_num_threads(threads)
     console = console or Console(highlight=False)
     if not console.is_terminal:
         console.width = max(console.width, 120)  # a file is as wide as its tables
-    figures = given.run(given, console)
-    if given.json:
-        report.write_json(given.json, {"machine": report.machine(given.threads), **figures})
-
-
-def run_attention(arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
-    return attention.run(
-        arguments.checkpoints,
-        data=arguments.data,
-        columns=arguments.columns.split(","),
-        sentence=arguments.sentence,
-        limit=arguments.limit,
-        rounds=arguments.rounds,
-        precision=arguments.precision,
-        console=console,
-        plots=arguments.plots,
-    )
+    figures = run(**given, console=console)
+    if json:
+        report.write_json(json, {"machine": report.machine(threads), **figures})
