@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
@@ -43,73 +44,55 @@ class GatewayMetrics:
 
     def __init__(self, models: Sequence[str], replica: str = GATEWAY) -> None:
         self.replica = replica
-        self.registry = registry = CollectorRegistry()
-        ProcessCollector(registry=registry)
-        self._requests = Counter(
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        counter, gauge = partial(Counter, registry=self.registry), partial(Gauge, registry=self.registry)
+        histogram = partial(Histogram, registry=self.registry)
+        seconds = partial(histogram, buckets=SECONDS)
+        self._requests = counter(
             "triptych_http_requests_total",
             "HTTP requests by route and status; 499: the client left.",
             ["route", "status"],
-            registry=registry,
         )
-        self._errors = Counter(
+        self._errors = counter(
             "triptych_http_errors_total",
             "Errors that clients were told, as an answer or within a stream, by their code.",
             ["route", "code"],
-            registry=registry,
         )
-        self._duration = Histogram(
-            "triptych_http_request_duration_seconds",
-            "From the request's first byte to the answer's last.",
-            ["route"],
-            buckets=SECONDS,
-            registry=registry,
+        self._duration = seconds(
+            "triptych_http_request_duration_seconds", "From the request's first byte to the answer's last.", ["route"]
         )
-        self._first_token = Histogram(
+        self._first_token = seconds(
             "triptych_http_time_to_first_token_seconds",
             "From the request's first byte to the first token of a streamed answer.",
             ["route"],
-            buckets=SECONDS,
-            registry=registry,
         )
-        self._in_flight = Gauge(
-            "triptych_http_requests_in_flight", "HTTP requests being answered.", ["route"], registry=registry
-        )
-        self._refusals = Counter(
+        self._in_flight = gauge("triptych_http_requests_in_flight", "HTTP requests being answered.", ["route"])
+        self._refusals = counter(
             "triptych_admission_refusals_total",
             "Requests refused with 503 because the gateway or a worker was full.",
             ["reason"],
-            registry=registry,
         )
-        self._cancelled = Counter(
-            "triptych_http_cancelled_total",
-            "Requests whose client left before the answer was complete.",
-            ["route"],
-            registry=registry,
+        self._cancelled = counter(
+            "triptych_http_cancelled_total", "Requests whose client left before the answer was complete.", ["route"]
         )
-        self._batch = Histogram(
-            "triptych_batch_requests",
-            "Texts handed to a worker in one call.",
-            ["model"],
-            buckets=REQUESTS,
-            registry=registry,
+        self._batch = histogram(
+            "triptych_batch_requests", "Texts handed to a worker in one call.", ["model"], buckets=REQUESTS
         )
-        self._scrape_failures = Counter(
+        self._scrape_failures = counter(
             "triptych_scrape_failures_total",
             "Scrapes in which a model's workers did not hand over their metrics.",
             ["model"],
-            registry=registry,
         )
-        self._ready = Gauge(
+        self._ready = gauge(
             "triptych_model_ready",
             "1 while the model gives signs of life, 0 while requests to it are refused.",
             ["model"],
-            registry=registry,
         )
-        self._restarts = Counter(
+        self._restarts = counter(
             "triptych_restarts_total",
             "Processes that were started again after their end, by what they are.",
             ["process"],
-            registry=registry,
         )
         self._routes: set[str] = set()  # whose counters exist
         self._told_restarts = dict.fromkeys((GATEWAY, *models), 0)
