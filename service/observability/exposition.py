@@ -6,7 +6,8 @@ Text is edited, not parsed into objects: a scrape must not hold up the requests 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 SAMPLE_SUFFIXES = ("", "_bucket", "_sum", "_count", "_total")
@@ -25,28 +26,23 @@ def merge(replicas: Iterable[tuple[str, bytes]]) -> bytes:
     families: dict[str, _Family] = {}
     for replica, text in replicas:
         label = f'replica="{_escaped(replica)}"'
-        for name, header, samples in _families(text.decode("utf-8", "replace")):
-            family = families.setdefault(name, _Family(header))
-            family.samples.extend(_labelled(sample, label) for sample in samples)
+        for name, found in _families(text.decode("utf-8", "replace")).items():
+            family = families.setdefault(name, _Family(found.header))
+            family.samples.extend(_labelled(sample, label) for sample in found.samples)
     lines = [line for family in families.values() for line in (*family.header, *family.samples)]
     return "".join(f"{line}\n" for line in lines).encode()
 
 
-def _families(text: str) -> Iterator[tuple[str, list[str], list[str]]]:
-    """(name, header lines, sample lines) of each family but the `_created` ones, which only repeat their metric."""
-    name, header, samples = "", list[str](), list[str]()
+def _families(text: str) -> dict[str, _Family]:
+    """By name, those that have samples, but for the `_created` ones, which only repeat their metric."""
+    name, families = "", defaultdict[str, _Family](_Family)
     for line in text.split("\n"):
         if line.startswith(("# HELP ", "# TYPE ")):
-            title = line.split(" ", 3)[2]
-            if title != name:
-                if samples and not name.endswith("_created"):
-                    yield name, header, samples
-                name, header, samples = title, [], []
-            header.append(line)
+            name = line.split(" ", 3)[2]
+            families[name].header.append(line)
         elif line and not line.startswith("#") and _belongs(line, name):
-            samples.append(line)
-    if samples and not name.endswith("_created"):
-        yield name, header, samples
+            families[name].samples.append(line)
+    return {name: family for name, family in families.items() if family.samples and not name.endswith("_created")}
 
 
 def _belongs(sample: str, family: str) -> bool:
