@@ -55,8 +55,9 @@ class Config(ABC):
     pad_id: int
 
     def __post_init__(self) -> None:
-        for name in ("vocab_size", "width"):
-            self._at_least(name, 1)
+        for each in fields(self):
+            if each.type == "int" and not each.name.endswith("_id"):  # it counts something
+                self._at_least(each.name, 1)
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"dropout is {self.dropout}, expected 0 <= dropout < 1")
         self._token("pad_id")
@@ -119,11 +120,6 @@ class EncoderDecoderConfig(AutoregressiveConfig):
     max_source: int  # source tokens, end token and tags included
     max_target: int  # target tokens, start token included
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._at_least("max_source", 1)
-        self._at_least("max_target", 1)
-
     @property
     def max_prompt(self) -> int:
         return self.max_source
@@ -141,8 +137,8 @@ class DecoderConfig(AutoregressiveConfig):
     context: int  # tokens a sequence may have, prompt included
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         self._at_least("context", 2)
+        super().__post_init__()
 
     @property
     def capabilities(self) -> Capabilities:
@@ -164,11 +160,6 @@ class EncoderConfig(Config):
 
     labels: int  # outputs of the classification head
     max_positions: int  # tokens of a text or pair, special tokens included
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._at_least("labels", 1)
-        self._at_least("max_positions", 1)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -198,8 +189,6 @@ class TransformerConfig(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("heads", "feedforward"):
-            self._at_least(name, 1)
         if self.width % self.heads:
             raise ConfigError(f"width {self.width} is not a multiple of heads {self.heads}: heads split it evenly")
         if self.norm not in ("pre", "post"):
@@ -227,11 +216,6 @@ class Seq2SeqConfig(TransformerConfig, EncoderDecoderConfig):
     start_id: int = 1
     end_id: int = 2
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._at_least("encoder_layers", 1)
-        self._at_least("decoder_layers", 1)
-
     @property
     def capabilities(self) -> Capabilities:
         return Capabilities(memory=True, alignment_layers=self.decoder_layers)
@@ -250,10 +234,6 @@ class GPTConfig(TransformerConfig, DecoderConfig):
     start_id: int = 1
     end_id: int = 2
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._at_least("layers", 1)
-
 
 @dataclass(frozen=True, kw_only=True)
 class BertConfig(TransformerConfig, EncoderConfig):
@@ -268,11 +248,6 @@ class BertConfig(TransformerConfig, EncoderConfig):
     norm: Norm = "post"
     norm_epsilon: float = 1e-12
     activation: Activation = "gelu"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._at_least("layers", 1)
-        self._at_least("segments", 1)
 
 
 LORA_TARGETS = ("query", "key", "value", "output", "feedforward")

@@ -39,7 +39,6 @@ class LlamaConfig(TransformerConfig, DecoderConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._at_least("layers", 1)
         if self.norm != "pre":
             raise ConfigError(f"norm is {self.norm!r}, expected 'pre': {self.architecture} has no other order")
         if self.kv_heads is not None and (self.kv_heads < 1 or self.heads % self.kv_heads):

@@ -65,8 +65,6 @@ class RecurrentConfig(EncoderDecoderConfig):
         for name, known in (("cell", get_args(CellKind)), ("attention", get_args(AttentionKind))):
             if getattr(self, name) not in known:
                 raise ConfigError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(known)}")
-        self._at_least("encoder_layers", 1)
-        self._at_least("decoder_layers", 1)
         if self.bidirectional and self.width % 2:
             raise ConfigError(f"width is {self.width}, expected an even one: each direction has half of it")
 

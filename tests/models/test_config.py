@@ -35,6 +35,9 @@ def test_a_missing_field_is_named() -> None:
         ({"norm": "middle"}, "norm is 'middle'"),
         ({"end_id": 61}, "end_id is 61, outside the vocabulary of 61"),
         ({"context": 1}, "context is 1, expected at least 2"),
+        ({"context": 0}, "context is 0, expected at least 2"),
+        ({"layers": 0}, "layers is 0, expected at least 1"),
+        ({"feedforward": 0}, "feedforward is 0, expected at least 1"),
         ({"vocab_size": 0}, "vocab_size is 0"),
     ],
 )
