@@ -48,7 +48,7 @@ class Bert(nn.Module):
         )
         self.segment = nn.Embedding(config.segments, config.width)
         self.embedding_norm = layer_norm(config)
-        self.layers: Stack[EncoderLayer] = Stack(encoder_layer(config, config.activation) for _ in range(config.layers))
+        self.layers: Stack[EncoderLayer] = Stack(encoder_layer(config) for _ in range(config.layers))
         self.norm = final_norm(config)
         self.pooler = nn.Linear(config.width, config.width)
         self.dropout = nn.Dropout(config.dropout)

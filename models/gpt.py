@@ -26,7 +26,7 @@ class GPT(Decoder):
                 tied=config.tied_embeddings,
                 dropout=config.dropout,
             ),
-            layers=(decoder_layer(config, config.activation, cross=False) for _ in range(config.layers)),
+            layers=(decoder_layer(config, cross=False) for _ in range(config.layers)),
             norm=final_norm(config),
         )
         self.reset_parameters()

@@ -32,12 +32,10 @@ class Seq2Seq(nn.Module):
             tied=config.tied_embeddings,
             dropout=config.dropout,
         )
-        self.encoder: Stack[EncoderLayer] = Stack(
-            encoder_layer(config, config.activation) for _ in range(config.encoder_layers)
-        )
+        self.encoder: Stack[EncoderLayer] = Stack(encoder_layer(config) for _ in range(config.encoder_layers))
         self.encoder_norm = final_norm(config)
         self.decoder: Stack[DecoderLayer] = Stack(
-            decoder_layer(config, config.activation, cross=True) for _ in range(config.decoder_layers)
+            decoder_layer(config, cross=True) for _ in range(config.decoder_layers)
         )
         self.decoder_norm = final_norm(config)
         self.reset_parameters()

@@ -6,25 +6,27 @@ from __future__ import annotations
 from torch import nn
 
 from models.attention import CrossAttention, SelfAttention
-from models.config import Activation, Positions, TransformerConfig
+from models.config import BertConfig, GPTConfig, Positions, Seq2SeqConfig, TransformerConfig
 from models.layers import DecoderLayer, EncoderLayer, FeedForward, Sinusoids, activation
 
+PlainConfig = Seq2SeqConfig | GPTConfig | BertConfig
 
-def encoder_layer(config: TransformerConfig, name: Activation) -> EncoderLayer:
+
+def encoder_layer(config: PlainConfig) -> EncoderLayer:
     return EncoderLayer(
         self_attention=SelfAttention(config.width, config.heads, dropout=config.dropout),
-        feedforward=FeedForward(config.width, config.feedforward, activation(name)),
+        feedforward=FeedForward(config.width, config.feedforward, activation(config.activation)),
         norm=lambda: layer_norm(config),
         norm_first=config.norm == "pre",
         dropout=config.dropout,
     )
 
 
-def decoder_layer(config: TransformerConfig, name: Activation, *, cross: bool) -> DecoderLayer:
+def decoder_layer(config: PlainConfig, *, cross: bool) -> DecoderLayer:
     """`cross`: with attention to an encoder's output."""
     return DecoderLayer(
         self_attention=SelfAttention(config.width, config.heads, dropout=config.dropout),
-        feedforward=FeedForward(config.width, config.feedforward, activation(name)),
+        feedforward=FeedForward(config.width, config.feedforward, activation(config.activation)),
         cross_attention=CrossAttention(config.width, config.heads, dropout=config.dropout) if cross else None,
         norm=lambda: layer_norm(config),
         norm_first=config.norm == "pre",
