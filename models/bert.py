@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from models.cache import CacheShape, KeyValueCache
 from models.config import BertConfig
 from models.interface import Prompts, StateSize
-from models.layers import EncoderLayer, Stack, TokenEmbedding, activation, padding_mask
+from models.layers import EncoderLayer, Stack, TokenEmbedding, activation, padding_mask, reset_normal
 from models.transformer import encoder_layer, final_norm, layer_norm, position_vectors
 
 
@@ -56,15 +56,7 @@ class Bert(nn.Module):
         self.masked_word_head = MaskedWordHead(config)
         self.next_sentence_head = nn.Linear(config.width, 2)
         self._frozen = False
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Normal with 0.02, biases zero, as BERT does."""
-        for name, parameter in self.named_parameters():
-            if parameter.dim() > 1:
-                nn.init.normal_(parameter, std=0.02)
-            elif name.endswith("bias"):
-                nn.init.zeros_(parameter)
+        reset_normal(self)
 
     def freeze_encoder(self) -> None:
         """From now on only the pooler and the label projection are trained, on features without dropout."""

@@ -277,3 +277,14 @@ class Stack(nn.ModuleList, Generic[L]):
 
     def __iter__(self) -> Iterator[L]:
         return cast(Iterator[L], super().__iter__())
+
+
+def reset_normal(model: nn.Module, residual: float = 1) -> None:
+    """Matrices normal with 0.02, biases zero, as BERT and Llama on Hugging Face have it; projections into the residual
+    stream with 0.02 / `residual`, which for GPT-2 is sqrt(2 * layers)."""
+    for name, parameter in model.named_parameters():
+        if parameter.dim() > 1:
+            into_residual = name.endswith(("self_attention.output.weight", "feedforward.outer.weight"))
+            nn.init.normal_(parameter, std=0.02 / (residual if into_residual else 1))
+        elif name.endswith("bias"):
+            nn.init.zeros_(parameter)

@@ -13,7 +13,7 @@ from torch import nn
 from models.attention import SelfAttention
 from models.config import Activation, ConfigError, DecoderConfig, TransformerConfig
 from models.decoder import Decoder
-from models.layers import DecoderLayer, GatedFeedForward, TokenEmbedding, activation
+from models.layers import DecoderLayer, GatedFeedForward, TokenEmbedding, activation, reset_normal
 from models.rotary import Rotary, Rotation
 
 
@@ -76,15 +76,7 @@ class Llama(Decoder):
             layers=(_layer(config, norm, rotary) for _ in range(config.layers)),
             norm=norm(),
         )
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Normal with 0.02, biases zero, as Llama's code on Hugging Face does."""
-        for name, parameter in self.named_parameters():
-            if parameter.dim() > 1:
-                nn.init.normal_(parameter, std=0.02)
-            elif name.endswith("bias"):
-                nn.init.zeros_(parameter)
+        reset_normal(self)
 
 
 def _layer(config: LlamaConfig, norm: partial[nn.RMSNorm], rotary: Rotary) -> DecoderLayer:
