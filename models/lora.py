@@ -9,7 +9,7 @@ Knows nothing of recipes, files or training.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
@@ -85,9 +85,11 @@ def attach(model: nn.Module, config: LoraConfig) -> None:
 
 def freeze_all_but_adapters(model: nn.Module, head: tuple[str, ...] = ()) -> None:
     """From now on only adapters are trained, and weights whose names begin with one of `head`."""
-    adapters = set(map(id, _adapters(model)))
     for name, parameter in model.named_parameters():
-        parameter.requires_grad = id(parameter) in adapters or name.startswith(head)
+        parameter.requires_grad = name.startswith(head)
+    for module in model.modules():
+        if isinstance(module, LowRank):
+            module.requires_grad_()
 
 
 def merge(model: nn.Module) -> None:
@@ -96,12 +98,6 @@ def merge(model: nn.Module) -> None:
         for name, child in list(parent.named_children()):
             if isinstance(child, LoraLinear):
                 setattr(parent, name, child.merged())
-
-
-def _adapters(model: nn.Module) -> Iterator[nn.Parameter]:
-    for module in model.modules():
-        if isinstance(module, LowRank):
-            yield from module.parameters()
 
 
 def _rows(blocks: Blocks) -> Rows:
