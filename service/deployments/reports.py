@@ -111,4 +111,3 @@ class Failed:
 
 
 Report = Joined | Loading | Deployed | Lost | Recovered | Failed
-Command = Connect | Restarts | Drain

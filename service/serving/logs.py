@@ -10,7 +10,6 @@ import socket
 import sys
 import threading
 from contextlib import suppress
-from types import TracebackType
 from typing import BinaryIO
 
 from service.observability.logging import END_OF_RECORD
@@ -30,9 +29,7 @@ class LogServer:
     def __enter__(self) -> LogServer:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._listener.close()
 
     def _accept(self) -> None:

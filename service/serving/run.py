@@ -91,14 +91,11 @@ def _run(
 def _wait_until_ready(supervisor: Supervisor, settings: Settings, signals: Signals) -> dict[str, Any] | None:
     """`/info` once `/readyz` is true; None where a signal or a failure comes first."""
     until = time.monotonic() + settings.start_timeout_s
-    deployed_at: float | None = None
     answer: Any = "the models are still being loaded"
     while supervisor.failed is None and signals.received is None:
         supervisor.step()
         if supervisor.deployed:
-            if deployed_at is None:
-                deployed_at = time.monotonic()
-                until = min(until, deployed_at + READY_TIMEOUT_S)
+            until = min(until, time.monotonic() + READY_TIMEOUT_S)  # later looks do not move it
             status, answer = ask(f"{local_url(settings)}/readyz", timeout_s=ASK_TIMEOUT_S)
             if status == 200:
                 return ask(f"{local_url(settings)}/info")[1]

@@ -10,9 +10,9 @@ import os
 import signal
 import socket
 import time
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing.connection import wait
 from types import FrameType
 
@@ -77,24 +77,14 @@ class Plan:
     on_line: Callable[[str], None]  # gets what the child that holds Ray prints
 
 
-@dataclass
-class _Ends:
-    """When a process ended, to tell a mishap from a state."""
-
-    times: deque[float] = field(default_factory=lambda: deque(maxlen=OFTEN))
-
-    def too_many(self) -> bool:
-        self.times.append(time.monotonic())
-        return len(self.times) == OFTEN and self.times[-1] - self.times[0] < WITHIN_S
-
-
 class Supervisor:
     """Used from one thread: `step` until `failed` says why the service cannot go on, then `stop`."""
 
     def __init__(self, plan: Plan, signals: Signals, on_loading: Callable[[tuple[str, ...]], None]) -> None:
         self._plan, self._signals, self._on_loading = plan, signals, on_loading
         self._restarts = Counter(dict.fromkeys(("gateway", *plan.settings.models), 0))
-        self._ends: dict[str, _Ends] = {}
+        # When each process ended, to tell a mishap from a state.
+        self._ends: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=OFTEN))
         self._address: str | None = None
         self._looked = time.monotonic()
         self.deployed = False
@@ -182,7 +172,9 @@ class Supervisor:
     def _count(self, process: str, reason: str) -> None:
         self._restarts[process] += 1
         self._tell_gateways(Restarts(dict(self._restarts)))
-        if self._ends.setdefault(process, _Ends()).too_many():
+        ends = self._ends[process]
+        ends.append(time.monotonic())
+        if len(ends) == OFTEN and ends[-1] - ends[0] < WITHIN_S:
             self.failed = f"{process} ended {OFTEN} times within {WITHIN_S:.0f} s, the last time: {reason}"
 
     def _tell_gateways(self, message: object) -> None:
