@@ -17,7 +17,8 @@ from loadtests.bench.jobs import Contender, Entry, Ids, Job, Room
 from models.architectures import build, config_from_dict
 from models.config import AutoregressiveConfig, Config
 from models.interface import StateSize
-from models.precision import Precision, convert, resolve_precision
+from models.precision import Precision, convert
+from models.quantization import int8_supported
 from service.engine.engine import Engine
 from service.engine.runner import Runner
 from service.engine.scheduler import Scheduler
@@ -56,16 +57,9 @@ def entries(*, natural_ends: bool) -> list[Entry]:
 
 
 def precisions() -> list[Precision]:
-    known: tuple[Precision, ...] = ("float32", "bfloat16", "int8")
-    return [precision for precision in known if _offered(precision)]
-
-
-def _offered(precision: Precision) -> bool:
-    try:
-        resolve_precision(precision, CPU)
-    except ValueError:
-        return False
-    return True
+    """In which this machine's CPU can compute."""
+    everywhere: list[Precision] = ["float32", "bfloat16"]
+    return [*everywhere, "int8"] if int8_supported(CPU) else everywhere
 
 
 def open_entry(entry: Entry, directory: Path, room: Room, threads: int) -> Contender:

@@ -58,10 +58,9 @@ class Entry:
 def padded(rows: Sequence[Ids], fill: int, *, left: bool = False) -> tuple[list[Ids], list[Ids]]:
     """Rows of equal length, and their masks: 1 for a row's own tokens."""
     longest = max(map(len, rows))
-    gaps = [[fill] * (longest - len(row)) for row in rows]
-    ids = [gap + row if left else row + gap for row, gap in zip(rows, gaps, strict=True)]
-    masks = [
-        [0] * len(gap) + [1] * len(row) if left else [1] * len(row) + [0] * len(gap)
-        for row, gap in zip(rows, gaps, strict=True)
-    ]
-    return ids, masks
+
+    def pad(row: Ids, value: int) -> Ids:
+        gap = [value] * (longest - len(row))
+        return gap + row if left else row + gap
+
+    return [pad(row, fill) for row in rows], [pad([1] * len(row), 0) for row in rows]
