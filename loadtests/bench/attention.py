@@ -221,9 +221,7 @@ def _shown(token: str) -> str:
 
 
 def _figure(count: int, size: tuple[float, float], **options: Any) -> tuple[Any, Any]:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=size, layout="constrained")
-    FigureCanvasAgg(figure)
     return figure, figure.subplots(1, count, squeeze=False, **options)[0]

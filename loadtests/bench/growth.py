@@ -139,19 +139,11 @@ def run(
     _show(found, grown, f"{precision} ({reason})", console)
     if plot:
         draw(found, precision, plot)
+    shown = ("what", "time", "multiplications", "bytes", "within")
     return {
         "precision": precision,
         "steps": [vars(step) for step in found],
-        "growth": [
-            {
-                "what": g.what,
-                "time": g.time,
-                "multiplications": g.multiplications,
-                "bytes": g.bytes,
-                "within": g.within,
-            }
-            for g in grown
-        ],
+        "growth": [{name: getattr(each, name) for name in shown} for each in grown],
     }
 
 
@@ -171,11 +163,9 @@ def _show(found: Sequence[Step], grown: Sequence[Growth], title: str, console: C
 
 def draw(found: Sequence[Step], precision: str, path: Path) -> None:
     """Two panels: against the batch at each length, and against the length at each batch."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 4), layout="constrained")
-    FigureCanvasAgg(figure)
     panels = figure.subplots(1, 2, sharey=True)
     for axes, x, lines in zip(panels, ("batch", "length"), ("length", "batch"), strict=True):
         for line in sorted({getattr(s, lines) for s in found}):
