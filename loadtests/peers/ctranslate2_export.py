@@ -7,6 +7,7 @@ format it computes in is chosen when it is opened.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,11 @@ import numpy as np
 from ctranslate2.specs import common_spec, transformer_spec
 from torch import Tensor, nn
 
-from models.attention import CrossAttention, SelfAttention
+from loadtests.peers.ctranslate2_peer import vocabulary
 from models.bert import Bert
 from models.config import AutoregressiveConfig
 from models.gpt import GPT
-from models.layers import DecoderLayer, EncoderLayer, FeedForward, TokenEmbedding
+from models.layers import DecoderLayer, EncoderLayer, TokenEmbedding
 from models.seq2seq import Seq2Seq
 
 ACTIVATIONS = {
@@ -43,11 +44,10 @@ def seq2seq(model: Seq2Seq, directory: Path) -> None:
     _stack(spec.encoder, model.encoder, model.encoder_norm)
     _stack(spec.decoder, model.decoder, model.decoder_norm)
     _projection(spec.decoder, model.embedding)
-    names = vocabulary(config)
+    names = vocabulary(vars(config))
     spec.register_source_vocabulary(names)
     spec.register_target_vocabulary(names)
     spec.config.decoder_start_token = names[config.start_id]
-    spec.config.layer_norm_epsilon = config.norm_epsilon
     _save(spec, config, directory)
 
 
@@ -60,8 +60,7 @@ def gpt(model: GPT, directory: Path) -> None:
     _embedding(spec.decoder, spec.decoder.embeddings, model.embedding)
     _stack(spec.decoder, model.layers, model.norm)
     _projection(spec.decoder, model.embedding)
-    spec.register_vocabulary(vocabulary(config))
-    spec.config.layer_norm_epsilon = config.norm_epsilon
+    spec.register_vocabulary(vocabulary(vars(config)))
     _save(spec, config, directory)
 
 
@@ -83,24 +82,16 @@ def bert(model: Bert, directory: Path) -> None:
     _norm(encoder.layernorm_embedding, model.embedding_norm)
     _stack(encoder, model.layers, model.norm)
     _linear(spec.pooler_dense, model.pooler)
-    spec.register_vocabulary(vocabulary(config))
-    spec.config.layer_norm_epsilon = config.norm_epsilon
+    spec.register_vocabulary(vocabulary(vars(config)))
     _save(spec, config, directory)
 
 
-def vocabulary(config: Any) -> list[str]:
-    """Tokens by id: `0`, `1`, ..., and CTranslate2's own names for the special ones."""
-    names = {config.pad_id: "<blank>"}
-    if isinstance(config, AutoregressiveConfig):
-        names |= {config.start_id: "<s>", config.end_id: "</s>"}
-    return [names.get(token, str(token)) for token in range(config.vocab_size)]
-
-
 def _save(spec: Any, config: Any, directory: Path) -> None:
-    names = vocabulary(config)
+    names = vocabulary(vars(config))
     if isinstance(config, AutoregressiveConfig):
         spec.config.bos_token, spec.config.eos_token = names[config.start_id], names[config.end_id]
     spec.config.unk_token = names[config.pad_id]
+    spec.config.layer_norm_epsilon = config.norm_epsilon
     spec.validate()
     spec.optimize()  # matrices that occur more than once are kept once
     directory.mkdir(parents=True, exist_ok=True)
@@ -127,28 +118,21 @@ def _stack(side: Any, layers: Any, norm: nn.Module) -> None:
 
 
 def _layer(target: Any, layer: EncoderLayer | DecoderLayer) -> None:
-    _self_attention(target.self_attention, layer.self_attention, layer.self_norm)
-    if isinstance(layer, DecoderLayer) and layer.cross_attention is not None and layer.cross_norm is not None:
-        _cross_attention(target.attention, layer.cross_attention, layer.cross_norm)
-    _feedforward(target.ffn, layer.feedforward, layer.feedforward_norm)
+    own, feedforward = layer.self_attention, layer.feedforward
+    _sublayer(target.self_attention, layer.self_norm, target.self_attention.linear, (own.qkv, own.output))
+    if isinstance(layer, DecoderLayer) and layer.cross_attention is not None:
+        cross = layer.cross_attention
+        _sublayer(
+            target.attention, layer.cross_norm, target.attention.linear, (cross.query, cross.key_value, cross.output)
+        )
+    places = (target.ffn.linear_0, target.ffn.linear_1)
+    _sublayer(target.ffn, layer.feedforward_norm, places, (feedforward.inner, feedforward.outer))
 
 
-def _self_attention(target: Any, attention: SelfAttention, norm: nn.Module) -> None:
+def _sublayer(target: Any, norm: Any, places: Sequence[Any], linears: Sequence[nn.Linear]) -> None:
     _norm(target.layer_norm, norm)
-    for place, linear in zip(target.linear, (attention.qkv, attention.output), strict=True):
+    for place, linear in zip(places, linears, strict=True):
         _linear(place, linear)
-
-
-def _cross_attention(target: Any, attention: CrossAttention, norm: nn.Module) -> None:
-    _norm(target.layer_norm, norm)
-    for place, linear in zip(target.linear, (attention.query, attention.key_value, attention.output), strict=True):
-        _linear(place, linear)
-
-
-def _feedforward(target: Any, feedforward: FeedForward, norm: nn.Module) -> None:
-    _norm(target.layer_norm, norm)
-    _linear(target.linear_0, feedforward.inner)
-    _linear(target.linear_1, feedforward.outer)
 
 
 def _linear(target: Any, linear: nn.Linear) -> None:

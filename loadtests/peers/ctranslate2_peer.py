@@ -6,6 +6,7 @@ Imports no torch of its own, so that its memory is its own.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,15 @@ def open_model(directory: Path, compute_type: str, threads: int, *, by_tokens: b
     return peers[config["architecture"]](directory, config, compute_type, threads, by_tokens)
 
 
+def vocabulary(config: Mapping[str, Any]) -> list[str]:
+    """Tokens by id: `0`, `1`, ..., and CTranslate2's own names for the special ones that the model has."""
+    names = [str(token) for token in range(config["vocab_size"])]
+    for field, name in (("pad_id", "<blank>"), ("start_id", "<s>"), ("end_id", "</s>")):
+        if field in config:
+            names[config[field]] = name
+    return names
+
+
 class _Peer:
     kind: Any
 
@@ -41,10 +51,7 @@ class _Peer:
         self.model = self.kind(
             str(directory / MODEL), compute_type=compute_type, inter_threads=1, intra_threads=threads
         )
-        self.names = [str(token) for token in range(config["vocab_size"])]
-        for name, token in (("pad_id", "<blank>"), ("start_id", "<s>"), ("end_id", "</s>")):
-            if name in config:
-                self.names[config[name]] = token
+        self.names = vocabulary(config)
         self.ids = {token: number for number, token in enumerate(self.names)}
         self.by_tokens = by_tokens
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from loadtests.peers import ctranslate2_export
+from loadtests.peers import ctranslate2_export, ctranslate2_peer
 from models.config import GPTConfig, Seq2SeqConfig
 from models.interface import Prompts
 from tests.models.tiny import BERTS, CONFIGS, built, teacher_forced
@@ -26,7 +26,7 @@ def prompt() -> Prompts:
 def test_a_translator_gives_a_target_the_same_score_there(name: str, tmp_path: Path) -> None:
     model = built(CONFIGS[name])
     ctranslate2_export.seq2seq(model, tmp_path)
-    names = ctranslate2_export.vocabulary(model.config)
+    names = ctranslate2_peer.vocabulary(vars(model.config))
     target = [9, 31, 14, 2]
     ours = teacher_forced(model, prompt(), target)[:-1].log_softmax(dim=1)
     translator = ctranslate2.Translator(str(tmp_path), compute_type="float32")
@@ -41,7 +41,7 @@ def test_a_translator_gives_a_target_the_same_score_there(name: str, tmp_path: P
 def test_a_generator_computes_the_same_logits_there(name: str, tmp_path: Path) -> None:
     model = built(CONFIGS[name])
     ctranslate2_export.gpt(model, tmp_path)
-    names = ctranslate2_export.vocabulary(model.config)
+    names = ctranslate2_peer.vocabulary(vars(model.config))
     generator = ctranslate2.Generator(str(tmp_path), compute_type="float32")
     theirs = torch.from_numpy(np.array(generator.forward_batch([[names[t] for t in PROMPT]])))
     torch.testing.assert_close(theirs[0, -1], teacher_forced(model, prompt(), [])[-1], atol=1e-4, rtol=1e-4)
