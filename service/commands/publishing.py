@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shlex
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -55,9 +56,9 @@ def publish(
             share = _share(tolerance)
             target = Registry(registry)  # a URL that cannot be opened is known before minutes of scoring
             robustness = robustness_scores(directory, suite, console, target.base, data) if suite is not None else {}
+            publish_it = partial(publish_checkpoint, directory, target, tolerance=share, force=force, note=note)
             if scores is not None:
-                found = {**_read_scores(scores), **robustness}
-                manifest = publish_checkpoint(directory, target, found, tolerance=share, force=force, note=note)
+                manifest = publish_it({**_read_scores(scores), **robustness})
             elif data is not None:
 
                 def score_current(current: Manifest) -> dict[str, Measured]:
@@ -66,18 +67,9 @@ def publish(
                     place = target.resolve(current.reference)
                     return score_alike(place, directory, data, target, console)
 
-                manifest = publish_checkpoint(
-                    directory,
-                    target,
-                    measured={
-                        **score(directory, data, target, console),
-                        **{test: Measured(each) for test, each in robustness.items()},  # by which nothing is compared
-                    },
-                    score_current=score_current,
-                    tolerance=share,
-                    force=force,
-                    note=note,
-                )
+                measured = score(directory, data, target, console)
+                measured |= {test: Measured(each) for test, each in robustness.items()}  # by which nothing is compared
+                manifest = publish_it(measured=measured, score_current=score_current)
             else:
                 raise ValueError(
                     "--data is missing: the folder of the files that the recipe is scored on (or give --scores)"
