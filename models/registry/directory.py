@@ -45,9 +45,6 @@ class DirectoryStore:
     def __init__(self, root: Path) -> None:
         self.root, self.where = root, str(root)
 
-    def names(self) -> tuple[str, ...]:
-        return tuple(name for name in self.homes() if self.versions(name))
-
     def homes(self) -> tuple[str, ...]:
         if not self.root.is_dir():
             return ()

@@ -58,11 +58,8 @@ class Store(Protocol):
 
     where: str  # as messages call it
 
-    def names(self) -> tuple[str, ...]:
-        """Of all models that have a version, sorted."""
-
     def homes(self) -> tuple[str, ...]:
-        """Those names, and names of which there are leftovers only."""
+        """Of all models that have a version, and those of which there are leftovers only; sorted."""
 
     def versions(self, name: str) -> tuple[int, ...]:
         """Ascending."""

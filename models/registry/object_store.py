@@ -69,9 +69,6 @@ class ObjectStore:
         self._objects, self.where = Objects(url), url
         self._cache = cache or Cache(default_cache())
 
-    def names(self) -> tuple[str, ...]:
-        return tuple(name for name in self.homes() if self.versions(name))
-
     def homes(self) -> tuple[str, ...]:
         return tuple(name for name in self._objects.names() if NAME.fullmatch(name))
 
@@ -234,7 +231,8 @@ class ObjectStore:
 
     def _append(self, name: str, position: int, version: int) -> bool:
         """Make `version` current, if entry `position` of the chain is still the last one."""
-        entry = {"version": version, "at": _now(), "token": _token().decode()}
+        at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        entry = {"version": version, "at": at, "token": _token().decode()}
         return self._objects.create(_entry(name, position + 1), json.dumps(entry).encode())
 
     def _remove(self, name: str, version: int, files: dict[str, int]) -> bool:
@@ -260,7 +258,3 @@ def _entry(name: str, position: int) -> str:
 
 def _token() -> bytes:
     return uuid.uuid4().hex.encode()
-
-
-def _now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -118,7 +118,7 @@ class Registry:
         name, at, version = str(reference).partition("@")
         versions = self._versions(name)
         if not versions:
-            known = ", ".join(self._store.names()) or "nothing"
+            known = ", ".join(self._published()) or "nothing"
             raise RegistryError(
                 f"no model {str(reference)!r}: {self.root} has {known}, and it is no checkpoint directory"
             )
@@ -130,7 +130,11 @@ class Registry:
 
     def list(self) -> tuple[Entry, ...]:
         """Every model, by name. One whose current version cannot be told has a `problem`; the others are listed."""
-        return tuple(map(self._entry, self._store.names()))
+        return tuple(map(self._entry, self._published()))
+
+    def _published(self) -> Iterator[str]:
+        """The names that have a version."""
+        return filter(self._store.versions, self._store.homes())
 
     def _entry(self, name: str) -> Entry:
         versions = self._store.versions(name)
@@ -188,7 +192,7 @@ class Registry:
     def _bases(self, name: str) -> frozenset[int]:
         """The versions of `name` that others are kept beside."""
         found = set()
-        for other in self._store.names():
+        for other in self._published():
             for version in self._store.versions(other):
                 with suppress(CheckpointError):  # what cannot be read stands on nothing
                     adapter = self._store.manifest(other, version).adapter
