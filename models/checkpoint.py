@@ -146,7 +146,7 @@ class Manifest:
                 del values[name]
         first = {name: values.pop(name) for name in ("name", "architecture", "task", "version")}
         values = {**first, "format_version": self.format_version, **values}
-        return json.dumps(values, ensure_ascii=False, indent=2, sort_keys=False) + "\n"
+        return json.dumps(values, ensure_ascii=False, indent=2) + "\n"
 
     @classmethod
     def from_dict(cls, values: dict[str, Any], path: Path) -> Self:

@@ -94,9 +94,7 @@ class Tokenizer:
 
     def encode(self, text: str) -> list[int]:
         """Adds nothing in front or behind. Other threads run while it reads a long text."""
-        if (
-            len(text) > LONG_TEXT
-        ):  # the library's `encode` keeps every other thread of Python waiting, its batches do not
+        if len(text) > LONG_TEXT:  # the library's `encode` keeps other threads of Python waiting, its batches do not
             return self.encode_batch([text])[0]
         return self._inner.encode(self._read(text), add_special_tokens=False).ids
 
