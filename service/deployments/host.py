@@ -32,7 +32,8 @@ class Host:
         setup = self._setup
         try:
             self._tell(Joined(lifecycle.connect(setup.address, setup.settings, setup.directory)))
-            lifecycle.deploy(setup.settings, setup.logs if setup.address is None else None, self._loading)
+            logs = setup.logs if setup.address is None else None  # a cluster's replicas cannot reach the socket
+            lifecycle.deploy(setup.settings, logs, lambda models: self._tell(Loading(models)))
         except lifecycle.StartError as error:
             self._tell(Failed(str(error)))
             return
@@ -40,9 +41,6 @@ class Host:
         if setup.address is None:
             threading.Thread(target=self._watch_processes, name="processes", daemon=True).start()
         self._watch_models()
-
-    def _loading(self, models: tuple[str, ...]) -> None:
-        self._tell(Loading(models))
 
     def _watch_processes(self) -> None:
         """Apart from the models: where one of these is gone, a question to Ray may never be answered."""
