@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -22,6 +22,11 @@ class Job:
     @property
     def search(self) -> str:
         return "greedy" if self.beams == 1 else f"beam {self.beams}"
+
+    def by_length(self) -> Iterator[list[int]]:
+        """Batches of the prompts' numbers, the shortest prompts first, so that little is padded."""
+        order = sorted(range(len(self.prompts)), key=lambda n: len(self.prompts[n]))
+        return (order[start : start + self.in_flight] for start in range(0, len(order), self.in_flight))
 
     def warm_up(self) -> Job:
         """The first batch and a few tokens."""

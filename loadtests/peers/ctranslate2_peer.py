@@ -106,10 +106,8 @@ class _Encoder(_Peer):
         self.weight, self.bias = head["weight"], head["bias"]
 
     def run(self, job: Job) -> list[Ids]:
-        order = sorted(range(len(job.prompts)), key=lambda n: len(job.prompts[n]))
-        outputs: list[Ids] = [[] for _ in order]
-        for start in range(0, len(order), job.in_flight):
-            rows = order[start : start + job.in_flight]
+        outputs: list[Ids] = [[] for _ in job.prompts]
+        for rows in job.by_length():
             pooled = np.array(self.model.forward_batch([job.prompts[n] for n in rows]).pooler_output)
             labels = (pooled.astype(np.float32) @ self.weight.T + self.bias).argmax(axis=1)
             for row, label in zip(rows, labels.tolist(), strict=True):

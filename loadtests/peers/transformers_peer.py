@@ -49,10 +49,8 @@ class _Generate:
     def run(self, job: Job) -> list[Ids]:
         # Without an end token outputs have full length, and no step is spent on ruling it out.
         self.model.generation_config.eos_token_id = None if job.exact else self.end_id
-        order = sorted(range(len(job.prompts)), key=lambda n: len(job.prompts[n]))
-        outputs: list[Ids] = [[] for _ in order]
-        for start in range(0, len(order), job.in_flight):
-            rows = order[start : start + job.in_flight]
+        outputs: list[Ids] = [[] for _ in job.prompts]
+        for rows in job.by_length():
             ids, masks = padded([job.prompts[n] for n in rows], self.pad_id, left=self.continues)
             answers = self.model.generate(
                 torch.tensor(ids),
