@@ -30,7 +30,7 @@ PREFILL_TOKENS = 512  # as the service does by default
 
 
 def write(model: Any, directory: Path) -> None:
-    """All that `open_entry` reads."""
+    """All that contenders read."""
     from loadtests.peers import ctranslate2_export, ctranslate2_peer, transformers_export, transformers_peer
 
     directory.mkdir(parents=True, exist_ok=True)
@@ -62,17 +62,8 @@ def precisions() -> list[Precision]:
     return [*everywhere, "int8"] if int8_supported(CPU) else everywhere
 
 
-def open_entry(entry: Entry, directory: Path, room: Room, threads: int) -> Contender:
-    """The modules of a peer are imported only where that peer is opened."""
-    if entry.engine == "ctranslate2":
-        from loadtests.peers import ctranslate2_peer
-
-        return ctranslate2_peer.open_model(directory, entry.format, threads, by_tokens=entry.by_tokens)
+def open_model(entry: Entry, directory: Path, room: Room, threads: int) -> Contender:
     torch.set_num_threads(threads)
-    if entry.engine == "transformers":
-        from loadtests.peers import transformers_peer
-
-        return transformers_peer.open_model(directory, entry.format)
     return Triptych(load(directory), entry.format, room)  # type: ignore[arg-type]
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import importlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Protocol
 
 Ids = list[int]
@@ -47,17 +49,28 @@ class Contender(Protocol):
         ...
 
 
+_MODULES = {
+    "triptych": "loadtests.bench.engines",
+    "ctranslate2": "loadtests.peers.ctranslate2_peer",
+    "transformers": "loadtests.peers.transformers_peer",
+}
+
+
 @dataclass(frozen=True)
 class Entry:
     """Which contender, in which number format."""
 
-    engine: str  # triptych, ctranslate2 or transformers
+    engine: str  # one of `_MODULES`
     format: str
     by_tokens: bool = False  # batches of as many tokens as `in_flight` average prompts have
 
     @property
     def label(self) -> str:
         return self.format + (", by tokens" if self.by_tokens else "")
+
+    def opener(self) -> Callable[[Entry, Path, Room, int], Contender]:
+        """What opens it, given a directory and threads. Loads the contender's own libraries, and nobody else's."""
+        return importlib.import_module(_MODULES[self.engine]).open_model
 
 
 def padded(rows: Sequence[Ids], fill: int, *, left: bool = False) -> tuple[list[Ids], list[Ids]]:

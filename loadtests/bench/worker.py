@@ -87,7 +87,10 @@ def timed(contender: Contender, job: Job, least_s: float) -> tuple[list[Ids], fl
 def main() -> None:
     answers, sys.stdout = sys.stdout, sys.stderr  # a library's prints are none of the answers
     request = json.loads(sys.stdin.readline())
-    contender, libraries = _open(request)
+    entry, room = Entry(**request["entry"]), Room(**request["room"])
+    open_model = entry.opener()
+    libraries = _resident()
+    contender = open_model(entry, Path(request["directory"]), room, request["threads"])
     gc.collect()
     loading = _peak()
     for line in sys.stdin:
@@ -103,23 +106,6 @@ def main() -> None:
             libraries_mib=libraries / MIB,
         )
         print(json.dumps(asdict(run)), file=answers, flush=True)
-
-
-def _open(request: dict[str, Any]) -> tuple[Contender, int]:
-    """The contender, and the bytes of its libraries."""
-    entry, room = Entry(**request["entry"]), Room(**request["room"])
-    directory, threads = Path(request["directory"]), request["threads"]
-    if entry.engine == "ctranslate2":  # without torch, which it does not compute with
-        from loadtests.peers import ctranslate2_peer
-
-        libraries = _resident()
-        return ctranslate2_peer.open_model(directory, entry.format, threads, by_tokens=entry.by_tokens), libraries
-    from loadtests.bench import engines
-
-    if entry.engine == "transformers":
-        import transformers  # noqa: F401  # so that it counts as a library
-    libraries = _resident()
-    return engines.open_entry(entry, directory, room, threads), libraries
 
 
 def _resident() -> int:

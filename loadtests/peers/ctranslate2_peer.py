@@ -14,7 +14,7 @@ from typing import Any
 import ctranslate2
 import numpy as np
 
-from loadtests.bench.jobs import Contender, Ids, Job
+from loadtests.bench.jobs import Contender, Entry, Ids, Job, Room
 
 MODEL, HEAD = "ctranslate2", "head.npz"
 
@@ -27,10 +27,10 @@ def formats() -> tuple[str, ...]:
     return tuple(sorted(supported - {"int8"} if any(f.startswith("int8_") for f in supported) else supported))
 
 
-def open_model(directory: Path, compute_type: str, threads: int, *, by_tokens: bool = False) -> Contender:
+def open_model(entry: Entry, directory: Path, room: Room, threads: int) -> Contender:
     config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
     peers = {"seq2seq": _Translator, "gpt": _Generator, "bert": _Encoder}
-    return peers[config["architecture"]](directory, config, compute_type, threads, by_tokens)
+    return peers[config["architecture"]](directory, config, entry, threads)
 
 
 def vocabulary(config: Mapping[str, Any]) -> list[str]:
@@ -45,15 +45,13 @@ def vocabulary(config: Mapping[str, Any]) -> list[str]:
 class _Peer:
     kind: Any
 
-    def __init__(
-        self, directory: Path, config: dict[str, Any], compute_type: str, threads: int, by_tokens: bool
-    ) -> None:
+    def __init__(self, directory: Path, config: dict[str, Any], entry: Entry, threads: int) -> None:
         self.model = self.kind(
-            str(directory / MODEL), compute_type=compute_type, inter_threads=1, intra_threads=threads
+            str(directory / MODEL), compute_type=entry.format, inter_threads=1, intra_threads=threads
         )
         self.names = vocabulary(config)
         self.ids = {token: number for number, token in enumerate(self.names)}
-        self.by_tokens = by_tokens
+        self.by_tokens = entry.by_tokens
 
     def _batching(self, job: Job) -> dict[str, Any]:
         if not self.by_tokens:

@@ -10,16 +10,18 @@ from typing import Any
 
 import torch
 
-from loadtests.bench.jobs import Contender, Ids, Job, padded
+from loadtests.bench.jobs import Contender, Entry, Ids, Job, Room, padded
+from loadtests.peers import transformers_export  # noqa: F401  # with all that is pickled there
 
 MODEL = "transformers.pt"
 FORMATS = ("float32", "bfloat16")
 
 
-def open_model(directory: Path, dtype: str) -> Contender:
+def open_model(entry: Entry, directory: Path, room: Room, threads: int) -> Contender:
     """From the whole model, pickled in float32 by us just before."""
-    model = torch.load(directory / MODEL, weights_only=False).to(getattr(torch, dtype)).eval()
-    if not hasattr(model, "generate") or model.config.model_type in ("bert", "roberta-prelayernorm"):
+    torch.set_num_threads(threads)
+    model = torch.load(directory / MODEL, weights_only=False).to(getattr(torch, entry.format)).eval()
+    if model.config.model_type in ("bert", "roberta-prelayernorm"):
         return _Classifier(model)
     return _Generate(model)
 

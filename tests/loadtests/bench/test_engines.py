@@ -24,7 +24,7 @@ def prompts(count: int = 7) -> list[list[int]]:
 
 
 def answers(directory: Path, entry: Entry, job: Job) -> list[list[int]]:
-    return engines.open_entry(entry, directory, ROOM, 2).run(job)
+    return entry.opener()(entry, directory, ROOM, 2).run(job)
 
 
 @pytest.mark.parametrize("exact", [True, False], ids=["exact", "natural"])
