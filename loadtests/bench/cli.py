@@ -133,29 +133,27 @@ def run_engine(
 ) -> dict[str, Any]:
     if quick:
         batches, tokens, rounds = [1, 8], 16, 1
-    source, target = pair
     options = workloads.Options(
         batches=batches,
         tokens=tokens,
         beams=not no_beams,
         sentences=tsv,
-        pair=(source, target),
+        pair=pair,
         texts=texts,
         limit=limit,
     )
-    threads = torch.get_num_threads()
     measured = []
     for name in workload:
         for each in workloads.workloads([name], options):  # one after the other: each goes before the next comes
             with console.status("") as status:
-                rows = measure.measure(each, rounds=rounds, threads=threads, say=status.update)
+                rows = measure.measure(each, rounds=rounds, threads=torch.get_num_threads(), say=status.update)
             found = measure.ratios(each, rows)
             report.show(each, rows, found, console)
             measured.append((each, rows, found))
     if markdown:
         markdown.write_text(report.markdown(measured), encoding="utf-8")
     settings = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(options).items()}
-    return report.document(measured, {**settings, "rounds": rounds}, threads)
+    return report.document(measured, {**settings, "rounds": rounds})
 
 
 def main(arguments: Sequence[str] | None = None, console: Console | None = None) -> None:

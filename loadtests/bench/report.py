@@ -69,11 +69,10 @@ def sentence(ratio: Ratio) -> str:
 
 
 def document(
-    measured: Sequence[tuple[Workload, Sequence[Row], Sequence[Ratio]]], settings: dict[str, Any], threads: int
+    measured: Sequence[tuple[Workload, Sequence[Row], Sequence[Ratio]]], settings: dict[str, Any]
 ) -> dict[str, Any]:
-    """What `--json` writes."""
+    """What `--json` writes, beside the machine."""
     return {
-        "machine": machine(threads),
         "settings": settings,
         "workloads": [
             {

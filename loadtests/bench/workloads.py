@@ -38,7 +38,7 @@ class Options:
     tokens: int = 64  # of each output, where weights are random
     beams: bool = True  # beam search, too
     sentences: Path = SENTENCES  # source<TAB>target
-    pair: tuple[str, str] = ("fr", "en")
+    pair: Sequence[str] = ("fr", "en")  # languages of source and target
     texts: Path = TEXTS  # the last column is read
     limit: int | None = 256  # lines of a file
 

@@ -57,7 +57,8 @@ def test_the_terminal_shows_quality_and_memory_beside_each_speed_and_ratios_with
 
 
 def test_the_json_names_machine_settings_rows_and_ratios(tiny_workload: Workload) -> None:
-    written = json.loads(json.dumps(report.document([(tiny_workload, ROWS, RATIOS)], {"rounds": 3}, threads=2)))
+    figures = report.document([(tiny_workload, ROWS, RATIOS)], {"rounds": 3})
+    written = json.loads(json.dumps({"machine": report.machine(threads=2), **figures}))
     assert written["machine"].keys() >= {"cpu", "threads", "torch", "ctranslate2", "transformers"}
     assert written["settings"] == {"rounds": 3}
     (workload,) = written["workloads"]
