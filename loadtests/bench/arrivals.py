@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -70,23 +71,21 @@ class Continuous:
         self.engine = self.triptych.engine(SLOTS)
 
     def __call__(self, arrivals: Sequence[Arrival]) -> Latencies:
-        waiting = list(reversed(arrivals))
-        due = {str(number): arrival.at for number, arrival in enumerate(arrivals)}
+        waiting = deque(enumerate(arrivals))
         latencies: Latencies = []
         started = time.perf_counter()
         while waiting or not self.engine.idle:
             now = time.perf_counter() - started
-            while waiting and waiting[-1].at <= now:
-                arrival = waiting.pop()
-                number = len(arrivals) - len(waiting) - 1
+            while waiting and waiting[0][1].at <= now:
+                number, arrival = waiting.popleft()
                 job = Job(prompts=[], in_flight=SLOTS, max_new_tokens=arrival.target_tokens, exact=True)
                 self.engine.add(self.triptych.sequence(number, arrival.source, job))
             if self.engine.idle:
-                time.sleep(max(waiting[-1].at - (time.perf_counter() - started), 0))
+                time.sleep(max(waiting[0][1].at - (time.perf_counter() - started), 0))
                 continue
-            outputs = self.engine.step()
+            done = [output.sequence.spec.id for output in self.engine.step() if output.last]
             ended = time.perf_counter() - started
-            latencies += [ended - due[output.sequence.spec.id] for output in outputs if output.last]
+            latencies += [ended - arrivals[int(number)].at for number in done]
         return latencies
 
 
@@ -109,13 +108,13 @@ class Static:
         return latencies
 
     def _batches(self, arrivals: Sequence[Arrival], started: float) -> Iterator[list[Arrival]]:
-        waiting = list(reversed(arrivals))
+        waiting = deque(arrivals)
         while waiting:
             # The 10 ms begin when there is somebody to wait with: at once, or when the next one comes.
-            closes = max(time.perf_counter() - started, waiting[-1].at) + WAIT_S
+            closes = max(time.perf_counter() - started, waiting[0].at) + WAIT_S
             batch: list[Arrival] = []
-            while waiting and len(batch) < SLOTS and waiting[-1].at <= closes:
-                batch.append(waiting.pop())
+            while waiting and len(batch) < SLOTS and waiting[0].at <= closes:
+                batch.append(waiting.popleft())
             full_at = batch[-1].at if len(batch) == SLOTS else closes
             time.sleep(max(full_at - (time.perf_counter() - started), 0))
             yield batch
