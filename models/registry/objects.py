@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import fsspec  # type: ignore[import-untyped]
@@ -139,10 +139,7 @@ class Objects:
     def _asking(self, what: str) -> Iterator[None]:
         """Clients of stores raise exceptions of many kinds; here it is one."""
         try:
-            if self._in_memory:
-                with _MEMORY:
-                    yield
-            else:
+            with _MEMORY if self._in_memory else nullcontext():
                 yield
         except FileNotFoundError as error:
             raise RegistryError(f"{self.url}: no {what}: {error}") from error
