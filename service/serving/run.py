@@ -11,6 +11,7 @@ from rich.console import Console
 
 from service.config import Settings
 from service.deployments.environment import environment
+from service.deployments.reports import HostSetup
 from service.observability.logging import configure_logging
 from service.serving import preflight
 from service.serving.announcing import announce, failed
@@ -64,10 +65,7 @@ def _run(
     with console.status("Loading") as status:
         supervisor = Supervisor(
             Plan(
-                settings=settings,
-                address=address,
-                directory=directory,
-                logs=f"{directory}/logs",
+                host=HostSetup(settings=settings, address=address, directory=directory, logs=f"{directory}/logs"),
                 listener=listener,
                 environment=environment(own_ray=address is None),
                 on_line=relay,

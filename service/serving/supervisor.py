@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from multiprocessing.connection import wait
 from types import FrameType
 
-from service.config import Settings
 from service.deployments.reports import (
     Connect,
     Deployed,
@@ -68,13 +67,10 @@ class Signals:
 class Plan:
     """What the children are started with."""
 
-    settings: Settings
-    address: str | None
-    directory: str
-    logs: str
+    host: HostSetup  # what the child that holds Ray is told
     listener: socket.socket
     environment: Mapping[str, str]
-    on_line: Callable[[str], None]  # gets what the child that holds Ray prints
+    on_line: Callable[[str], None]  # gets what that child prints
 
 
 class Supervisor:
@@ -82,26 +78,25 @@ class Supervisor:
 
     def __init__(self, plan: Plan, signals: Signals, on_loading: Callable[[tuple[str, ...]], None]) -> None:
         self._plan, self._signals, self._on_loading = plan, signals, on_loading
-        self._restarts = Counter(dict.fromkeys(("gateway", *plan.settings.models), 0))
+        self._restarts = Counter(dict.fromkeys(("gateway", *plan.host.settings.models), 0))
         # When each process ended, to tell a mishap from a state.
         self._ends: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=OFTEN))
         self._address: str | None = None
         self._looked = time.monotonic()
         self.deployed = False
         self.failed: str | None = None
-        setup = HostSetup(settings=plan.settings, address=plan.address, directory=plan.directory, logs=plan.logs)
         self._host = Child(
-            "Ray's process", "service.deployments.host", setup, environment=plan.environment, on_line=plan.on_line
+            "Ray's process", "service.deployments.host", plan.host, environment=plan.environment, on_line=plan.on_line
         )
-        self._gateways = [self._new_gateway(number) for number in range(plan.settings.gateway.replicas)]
+        self._gateways = [self._new_gateway(number) for number in range(plan.host.settings.gateway.replicas)]
 
     def _new_gateway(self, number: int) -> Child:
         plan = self._plan
         setup = GatewaySetup(
-            settings=plan.settings,
+            settings=plan.host.settings,
             number=number,
             listener=plan.listener.fileno(),
-            logs=plan.logs,
+            logs=plan.host.logs,
             restarts=dict(self._restarts),
         )
         gateway = Child(
@@ -190,5 +185,5 @@ class Supervisor:
             if not gateway.wait(until - time.monotonic()):
                 log.warning("%s did not end in time", gateway.name)
         self._host.connection.close()  # which ends it
-        self._host.wait(HOST_LEAVES_S if self._plan.address is not None else LEAVE_S)
+        self._host.wait(HOST_LEAVES_S if self._plan.host.address is not None else LEAVE_S)
         end_descendants()
