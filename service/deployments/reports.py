@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from service.config import Settings
 
@@ -26,7 +26,7 @@ class GatewaySetup:
     number: int  # which of the gateways it is, from 0
     listener: int  # file descriptor of the listening socket
     logs: str
-    restarts: Mapping[str, int] = field(default_factory=dict)
+    restarts: Mapping[str, int]  # how often each process was started anew
 
 
 # To the gateways.
