@@ -22,10 +22,7 @@ app.command()(train)
 app.command()(evaluate)
 app.command()(publish)
 app.add_typer(registry.commands, name="registry")
-app.command(
-    context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
-    add_help_option=False,
-)(bench)
+app.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True}, add_help_option=False)(bench)
 
 
 def main() -> None:

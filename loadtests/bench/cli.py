@@ -134,13 +134,7 @@ def run_engine(
     if quick:
         batches, tokens, rounds = [1, 8], 16, 1
     options = workloads.Options(
-        batches=batches,
-        tokens=tokens,
-        beams=not no_beams,
-        sentences=tsv,
-        pair=pair,
-        texts=texts,
-        limit=limit,
+        batches=batches, tokens=tokens, beams=not no_beams, sentences=tsv, pair=pair, texts=texts, limit=limit
     )
     measured = []
     for name in workload:

@@ -23,17 +23,7 @@ from models import checkpoint
 from models.checkpoint import Manifest
 from models.disk import sync
 from models.names import NAME
-from models.registry.layout import (
-    LEFTOVER_S,
-    Admit,
-    Choose,
-    RegistryError,
-    Removal,
-    Seal,
-    changed,
-    current_of,
-    doomed,
-)
+from models.registry.layout import LEFTOVER_S, Admit, Choose, RegistryError, Removal, Seal, changed, current_of, doomed
 
 _CURRENT = "CURRENT"
 _SCRATCH = (".publishing-", ".current-", ".removing-")

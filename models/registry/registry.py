@@ -14,17 +14,7 @@ from models import checkpoint
 from models.checkpoint import Checkpoint, CheckpointError, Manifest
 from models.names import NAME, check_name
 from models.registry.directory import DirectoryStore
-from models.registry.layout import (
-    Admit,
-    Entry,
-    RegistryError,
-    Removal,
-    Seal,
-    Store,
-    Unreachable,
-    current_of,
-    numbers,
-)
+from models.registry.layout import Admit, Entry, RegistryError, Removal, Seal, Store, Unreachable, current_of, numbers
 from models.registry.object_store import ObjectStore
 from models.registry.objects import local_path
 
