@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from models.cache import CacheShape, KeyValueCache
 from models.config import BertConfig
 from models.interface import Prompts, StateSize
-from models.layers import EncoderLayer, Stack, TokenEmbedding, activation, padding_mask, reset_normal
-from models.transformer import encoder_layer, final_norm, layer_norm, position_vectors
+from models.layers import EncoderLayer, TokenEmbedding, activation, padding_mask, reset_normal
+from models.transformer import final_norm, layer_norm, plain_layers, position_vectors
 
 
 class MaskedWordHead(nn.Module):
@@ -48,7 +48,7 @@ class Bert(nn.Module):
         )
         self.segment = nn.Embedding(config.segments, config.width)
         self.embedding_norm = layer_norm(config)
-        self.layers: Stack[EncoderLayer] = Stack(encoder_layer(config) for _ in range(config.layers))
+        self.layers = plain_layers(EncoderLayer, config, config.layers)
         self.norm = final_norm(config)
         self.pooler = nn.Linear(config.width, config.width)
         self.dropout = nn.Dropout(config.dropout)

@@ -6,8 +6,8 @@ import math
 
 from models.config import GPTConfig
 from models.decoder import Decoder
-from models.layers import TokenEmbedding, reset_normal
-from models.transformer import decoder_layer, final_norm, position_vectors
+from models.layers import DecoderLayer, TokenEmbedding, reset_normal
+from models.transformer import final_norm, plain_layers, position_vectors
 
 
 class GPT(Decoder):
@@ -24,7 +24,7 @@ class GPT(Decoder):
                 tied=config.tied_embeddings,
                 dropout=config.dropout,
             ),
-            layers=(decoder_layer(config, cross=False) for _ in range(config.layers)),
+            layers=plain_layers(DecoderLayer, config, config.layers),
             norm=final_norm(config),
         )
         reset_normal(self, residual=math.sqrt(2 * config.layers))

@@ -159,13 +159,15 @@ class GatedFeedForward(FeedForward):
 
 
 class Layer(nn.Module):
-    """Residual sublayers in either norm order: self-attention, feed-forward, each with a norm that `norm` makes."""
+    """Residual sublayers in either norm order, each with a norm that `norm` makes: self-attention, cross-attention
+    where a decoder has one, feed-forward."""
 
     def __init__(
         self,
         *,
         self_attention: SelfAttention,
         feedforward: FeedForward,
+        cross_attention: CrossAttention | None = None,
         norm: Callable[[], nn.Module],
         norm_first: bool = True,
         dropout: float = 0.0,
@@ -177,6 +179,8 @@ class Layer(nn.Module):
         self.self_norm = norm()
         self.feedforward = feedforward
         self.feedforward_norm = norm()
+        self.cross_attention = cross_attention
+        self.cross_norm = None if cross_attention is None else norm()
 
     def _enter(self, x: Tensor, norm: nn.Module) -> Tensor:
         """What a sublayer reads."""
@@ -200,23 +204,7 @@ class EncoderLayer(Layer):
 
 
 class DecoderLayer(Layer):
-    """Masked self-attention, cross-attention where one is given, feed-forward."""
-
-    def __init__(
-        self,
-        *,
-        self_attention: SelfAttention,
-        cross_attention: CrossAttention | None = None,
-        feedforward: FeedForward,
-        norm: Callable[[], nn.Module],
-        norm_first: bool = True,
-        dropout: float = 0.0,
-    ) -> None:
-        super().__init__(
-            self_attention=self_attention, feedforward=feedforward, norm=norm, norm_first=norm_first, dropout=dropout
-        )
-        self.cross_attention = cross_attention
-        self.cross_norm = None if cross_attention is None else norm()
+    """Causal: a token attends to itself and to those before it."""
 
     def project_memory(self, memory_BSC: Tensor) -> tuple[Tensor, Tensor]:
         """Cross-attention's keys and values [B, H, S, D] of the encoder's output."""

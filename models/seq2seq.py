@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from models.cache import CacheShape, KeyValueCache
 from models.config import Seq2SeqConfig
 from models.interface import Prompts, Seq2SeqBatch, StateSize
-from models.layers import DecoderLayer, EncoderLayer, Memory, Stack, TokenEmbedding, last_tokens, padding_mask
-from models.transformer import decoder_layer, encoder_layer, final_norm, position_vectors
+from models.layers import DecoderLayer, EncoderLayer, Memory, TokenEmbedding, last_tokens, padding_mask
+from models.transformer import final_norm, plain_layers, position_vectors
 
 
 class Seq2Seq(nn.Module):
@@ -32,11 +32,9 @@ class Seq2Seq(nn.Module):
             tied=config.tied_embeddings,
             dropout=config.dropout,
         )
-        self.encoder: Stack[EncoderLayer] = Stack(encoder_layer(config) for _ in range(config.encoder_layers))
+        self.encoder = plain_layers(EncoderLayer, config, config.encoder_layers)
         self.encoder_norm = final_norm(config)
-        self.decoder: Stack[DecoderLayer] = Stack(
-            decoder_layer(config, cross=True) for _ in range(config.decoder_layers)
-        )
+        self.decoder = plain_layers(DecoderLayer, config, config.decoder_layers, cross=True)
         self.decoder_norm = final_norm(config)
         self.reset_parameters()
 

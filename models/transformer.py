@@ -3,34 +3,31 @@ LayerNorm, and position vectors that are added to those of the tokens."""
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from torch import nn
 
 from models.attention import CrossAttention, SelfAttention
 from models.config import BertConfig, GPTConfig, Positions, Seq2SeqConfig, TransformerConfig
-from models.layers import DecoderLayer, EncoderLayer, FeedForward, Sinusoids, activation
+from models.layers import FeedForward, Layer, Sinusoids, Stack, activation
 
-PlainConfig = Seq2SeqConfig | GPTConfig | BertConfig
-
-
-def encoder_layer(config: PlainConfig) -> EncoderLayer:
-    return EncoderLayer(
-        self_attention=SelfAttention(config.width, config.heads, dropout=config.dropout),
-        feedforward=FeedForward(config.width, config.feedforward, activation(config.activation)),
-        norm=lambda: layer_norm(config),
-        norm_first=config.norm == "pre",
-        dropout=config.dropout,
-    )
+L = TypeVar("L", bound=Layer)
 
 
-def decoder_layer(config: PlainConfig, *, cross: bool) -> DecoderLayer:
+def plain_layers(
+    kind: type[L], config: Seq2SeqConfig | GPTConfig | BertConfig, count: int, *, cross: bool = False
+) -> Stack[L]:
     """`cross`: with attention to an encoder's output."""
-    return DecoderLayer(
-        self_attention=SelfAttention(config.width, config.heads, dropout=config.dropout),
-        feedforward=FeedForward(config.width, config.feedforward, activation(config.activation)),
-        cross_attention=CrossAttention(config.width, config.heads, dropout=config.dropout) if cross else None,
-        norm=lambda: layer_norm(config),
-        norm_first=config.norm == "pre",
-        dropout=config.dropout,
+    return Stack(
+        kind(
+            self_attention=SelfAttention(config.width, config.heads, dropout=config.dropout),
+            feedforward=FeedForward(config.width, config.feedforward, activation(config.activation)),
+            cross_attention=CrossAttention(config.width, config.heads, dropout=config.dropout) if cross else None,
+            norm=lambda: layer_norm(config),
+            norm_first=config.norm == "pre",
+            dropout=config.dropout,
+        )
+        for _ in range(count)
     )
 
 

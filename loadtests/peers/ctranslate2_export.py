@@ -19,7 +19,7 @@ from loadtests.peers.ctranslate2_peer import vocabulary
 from models.bert import Bert
 from models.config import AutoregressiveConfig
 from models.gpt import GPT
-from models.layers import DecoderLayer, EncoderLayer, TokenEmbedding
+from models.layers import Layer, TokenEmbedding
 from models.seq2seq import Seq2Seq
 
 ACTIVATIONS = {
@@ -117,11 +117,11 @@ def _stack(side: Any, layers: Any, norm: nn.Module) -> None:
         _norm(side.layer_norm, norm)
 
 
-def _layer(target: Any, layer: EncoderLayer | DecoderLayer) -> None:
+def _layer(target: Any, layer: Layer) -> None:
     own, feedforward = layer.self_attention, layer.feedforward
     _sublayer(target.self_attention, layer.self_norm, target.self_attention.linear, (own.qkv, own.output))
-    if isinstance(layer, DecoderLayer) and layer.cross_attention is not None:
-        cross = layer.cross_attention
+    cross = layer.cross_attention
+    if cross is not None:
         _sublayer(
             target.attention, layer.cross_norm, target.attention.linear, (cross.query, cross.key_value, cross.output)
         )

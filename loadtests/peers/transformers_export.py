@@ -26,7 +26,7 @@ from transformers import (
 
 from models.bert import Bert
 from models.gpt import GPT
-from models.layers import DecoderLayer, TokenEmbedding
+from models.layers import Layer, TokenEmbedding
 from models.seq2seq import Seq2Seq
 
 ACTIVATIONS = {"relu": "relu", "gelu": "gelu", "gelu_tanh": "gelu_pytorch_tanh", "silu": "silu"}
@@ -188,7 +188,7 @@ def _positions(embedding: TokenEmbedding) -> Tensor:
     return embedding.position.weight.detach()
 
 
-def _seq2seq_layer(layer: Any) -> Weights:
+def _seq2seq_layer(layer: Layer) -> Weights:
     weights = (
         _split(("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"), layer.self_attention.qkv)
         | _linear("self_attn.out_proj", layer.self_attention.output)
@@ -197,10 +197,8 @@ def _seq2seq_layer(layer: Any) -> Weights:
         | _linear("fc2", layer.feedforward.outer)
         | _norm("final_layer_norm", layer.feedforward_norm)
     )
-    if isinstance(layer, DecoderLayer):
-        cross = layer.cross_attention
-        assert cross is not None
-        assert layer.cross_norm is not None
+    cross = layer.cross_attention
+    if cross is not None:
         weights |= (
             _linear("encoder_attn.q_proj", cross.query)
             | _split(("encoder_attn.k_proj", "encoder_attn.v_proj"), cross.key_value)
