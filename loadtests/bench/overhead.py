@@ -94,9 +94,8 @@ def functions(engine: Engine, run: Callable[[], object], most: int = 12) -> list
     for verb in VERBS:
         setattr(model, verb, paused(getattr(model, verb)))
     try:
-        profile.enable()
-        run()
-        profile.disable()
+        with profile:
+            run()
     finally:
         _unwrap(model, *VERBS)
     stats = pstats.Stats(profile).stats  # type: ignore[attr-defined]

@@ -12,7 +12,7 @@ import torch
 from loadtests.bench.jobs import Ids, Job, Room, padded
 from models import formats
 from models.architectures import build
-from models.checkpoint import Checkpoint, load
+from models.checkpoint import Checkpoint
 from models.config import BertConfig, GPTConfig, Seq2SeqConfig
 from models.interface import Prompts
 from models.registry import Registry
@@ -199,7 +199,7 @@ def random_model(config: Any) -> Any:
 
 
 def shipped(name: str) -> Checkpoint:
-    return load(Registry(SHIPPED).resolve(name))
+    return Registry(SHIPPED).load(name)
 
 
 def read(path: Path, limit: int | None = None) -> list[list[str]]:
