@@ -95,22 +95,18 @@ class State(Protocol):
     @property
     def slots(self) -> int:
         """Rows, and as many memory rows."""
-        ...
 
     @property
     def length(self) -> int:
         """Positions a slot has room for."""
-        ...
 
     @property
     def source_length(self) -> int:
         """Tokens of a source a memory row has room for; 0 without a memory."""
-        ...
 
     @property
     def nbytes(self) -> int:
         """Of all buffers that grow with the slots; the same on the device `meta`, where nothing is allocated."""
-        ...
 
     def window(
         self,
@@ -124,7 +120,6 @@ class State(Protocol):
         """A view of the first `rows` slots up to position `length`, and of the first `memories` (as many as rows,
         unless `sharing` says otherwise) of `source_length` memory tokens; no row of it holds more after the step. No
         data is copied: what is written to the window is in the state."""
-        ...
 
     def copy(self, source: int, target: int, start: int, stop: int) -> None:
         """Slot `target`, which agrees with slot `source` up to position `start`, does so up to `stop`.
@@ -132,11 +127,9 @@ class State(Protocol):
         `stop` is what the source holds or, with `Capabilities.prefix_reuse`, less. A state that cannot be cut at a
         position copies all that the slot holds.
         """
-        ...
 
     def move_memory(self, source: int, target: int) -> None:
         """Copy a memory row over another; asked only of a model with `Capabilities.memory`."""
-        ...
 
 
 class Servable(Protocol):
@@ -150,23 +143,19 @@ class Servable(Protocol):
 
     def new_state(self, size: StateSize) -> Any:
         """A `State` of zeros."""
-        ...
 
     def forward(self, batch: Any) -> Tensor:
         """Training, teacher-forced: logits [B, T, V]; [B, V] for a classifier, whose batch is `Prompts`."""
-        ...
 
     def prefill(self, prompts: Prompts, slots_B: Tensor, state: Any, memories_B: Tensor | None = None, /) -> Tensor:
         """Read each prompt into its slot, and a source into its memory row (the slot's, unless given); logits [B, V] of
         its first output. A prompt may come in pieces: only the last one's logits mean something."""
-        ...
 
     def decode(self, tokens_B: Tensor, positions_B: Tensor, state: Any, /) -> Tensor:
         """One step for the rows of `state` (a window of its first B slots); logits [B, V] of the next output.
 
         `positions_B` counts a row's tokens so far; -1 marks a padding row, whose output means nothing.
         """
-        ...
 
 
 class Aligning(Protocol):
@@ -174,4 +163,3 @@ class Aligning(Protocol):
 
     def alignment(self, batch: Seq2SeqBatch, layer: int) -> Tensor:
         """[B, T, S]: the attention that predicts each target position's next token pays to the source."""
-        ...

@@ -46,7 +46,6 @@ class Room:
 class Contender(Protocol):
     def run(self, job: Job) -> list[Ids]:
         """One output a prompt, without the prompt and the end token; a classifier's is its best label."""
-        ...
 
 
 _MODULES = {
