@@ -276,3 +276,17 @@ def reset_normal(model: nn.Module, residual: float = 1) -> None:
             nn.init.normal_(parameter, std=0.02 / (residual if into_residual else 1))
         elif name.endswith("bias"):
             nn.init.zeros_(parameter)
+
+
+def reset_xavier(model: nn.Module, embedding: TokenEmbedding) -> None:
+    """Matrices by Xavier (the implementation of Vaswani et al.), biases zero; embeddings, but for the padding's vector,
+    and what scores energies normal with width ** -0.5."""
+    for name, parameter in model.named_parameters():
+        if "embedding" in name or name.endswith("energy"):
+            nn.init.normal_(parameter, std=embedding.token.embedding_dim**-0.5)
+        elif parameter.dim() > 1:
+            nn.init.xavier_uniform_(parameter)
+        elif name.endswith("bias"):
+            nn.init.zeros_(parameter)
+    with torch.no_grad():
+        embedding.token.weight[embedding.token.padding_idx].zero_()

@@ -33,7 +33,7 @@ from torch import Tensor, nn
 from models.cells import Cell, CellKind, RecurrentEncoderLayer, vectors
 from models.config import Capabilities, ConfigError, EncoderDecoderConfig
 from models.interface import Prompts, Seq2SeqBatch, Sharing, StateSize
-from models.layers import Stack, TokenEmbedding
+from models.layers import Stack, TokenEmbedding, reset_xavier
 from models.parts import Blocks, Part
 
 AttentionKind = Literal["none", "additive", "dot", "general"]
@@ -239,27 +239,14 @@ class Recurrent(nn.Module):
         self.decoder: Stack[Cell] = Stack(
             Cell(config.cell, config.width, config.width, context=context) for context in contexts
         )
-        self.reset_parameters()
+        reset_xavier(self, self.embedding)
+        for module in self.modules():
+            if isinstance(module, Cell):
+                module.reset_parameters()
 
     @property
     def _first(self) -> Cell:
         return next(iter(self.decoder))
-
-    def reset_parameters(self) -> None:
-        """Those of cells by themselves; Xavier for other matrices, width ** -0.5 for embeddings and energies."""
-        std = self.config.width**-0.5
-        for name, parameter in self.named_parameters():
-            if "embedding" in name or name.endswith("energy"):
-                nn.init.normal_(parameter, std=std)
-            elif parameter.dim() > 1:
-                nn.init.xavier_uniform_(parameter)
-            else:
-                nn.init.zeros_(parameter)
-        for module in self.modules():
-            if isinstance(module, Cell):
-                module.reset_parameters()
-        with torch.no_grad():
-            self.embedding.token.weight[self.config.pad_id].zero_()
 
     def new_state(self, size: StateSize) -> RecurrentState:
         config = self.config

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from models.cache import CacheShape, KeyValueCache
 from models.config import Seq2SeqConfig
 from models.interface import Prompts, Seq2SeqBatch, StateSize
-from models.layers import DecoderLayer, EncoderLayer, Memory, TokenEmbedding, last_tokens, padding_mask
+from models.layers import DecoderLayer, EncoderLayer, Memory, TokenEmbedding, last_tokens, padding_mask, reset_xavier
 from models.transformer import final_norm, plain_layers, position_vectors
 
 
@@ -36,19 +36,7 @@ class Seq2Seq(nn.Module):
         self.encoder_norm = final_norm(config)
         self.decoder = plain_layers(DecoderLayer, config, config.decoder_layers, cross=True)
         self.decoder_norm = final_norm(config)
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Xavier for matrices (the paper's implementation), width ** -0.5 for embeddings."""
-        for name, parameter in self.named_parameters():
-            if "embedding" in name:
-                nn.init.normal_(parameter, std=self.config.width**-0.5)
-            elif parameter.dim() > 1:
-                nn.init.xavier_uniform_(parameter)
-            elif name.endswith("bias"):
-                nn.init.zeros_(parameter)
-        with torch.no_grad():
-            self.embedding.token.weight[self.config.pad_id].zero_()
+        reset_xavier(self, self.embedding)
 
     def new_state(self, size: StateSize) -> KeyValueCache:
         shape = CacheShape(
