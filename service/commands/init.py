@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from service.commands.terminal import FormatName, console, parts_of, plainly
+from service.commands.terminal import FormatName, parts_of, plainly, say
 
 
 def init(
@@ -30,9 +30,6 @@ def init(
     from models.training.start import check_model
     from models.training.tasks import DRAFTED
     from models.training.tasks.classify import ENOUGH, left_out
-
-    def say(line: str) -> None:
-        console.print(line, markup=False, soft_wrap=True)
 
     with plainly():
         if task not in DRAFTED:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 import yaml
 
-from service.commands.terminal import RegistryOption, console, failed, plainly
+from service.commands.terminal import RegistryOption, console, failed, plainly, say
 from service.config import SHIPPED_REGISTRY
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def publish(
         count = len(gate["compared"])
         console.print(f"Compared with {gate['against']}: {count} {'score' if count == 1 else 'scores'}{forced}")
     console.print(f"Published as {manifest.reference}")
-    console.print(_next(manifest, registry), markup=False, soft_wrap=True)
+    say(_next(manifest, registry))
 
 
 def _next(manifest: Manifest, registry: str) -> str:

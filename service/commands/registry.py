@@ -11,7 +11,7 @@ import yaml
 from rich.markup import escape
 from rich.table import Column, Table
 
-from service.commands.terminal import RegistryOption, console, failed, plainly
+from service.commands.terminal import RegistryOption, console, failed, plainly, say
 from service.config import SHIPPED_REGISTRY
 
 commands = typer.Typer(no_args_is_help=True, help="Look at the checkpoints a registry holds, roll back, clean up.")
@@ -98,7 +98,7 @@ def show(
         }
     kept = {key: value for key, value in shown.items() if value}
     text = yaml.dump(kept, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
-    console.print(text, markup=False, soft_wrap=True, end="")
+    say(text, end="")
 
 
 @commands.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 
 console = Console(highlight=False)
+say = partial(console.print, markup=False, soft_wrap=True)  # a text as it is
 
 RegistryOption = Annotated[str, typer.Option(help="Directory or URL (s3://...) that holds the checkpoints.")]
 DataOption = Annotated[Path, typer.Option(envvar="TRIPTYCH_DATA", help="Folder of the text files that recipes name.")]

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from service.commands.terminal import DataOption, RegistryOption, console, plainly
+from service.commands.terminal import DataOption, RegistryOption, plainly, say
 from service.config import SHIPPED_REGISTRY
 
 
@@ -52,7 +52,6 @@ def train(
         track=track,
         changes=tuple(changes or ()),
     )
-    say = partial(console.print, markup=False, soft_wrap=True)
     hire = partial(hire_writer, base=find_base(registry))
     with plainly(ResumeError, DivergedError, Interrupted, distributed.WorkersFailedError):
         if workers == 1 and address is None:
