@@ -122,15 +122,9 @@ class KeyValueCache:
         return self.memory_columns_S.shape[0]
 
     def window(
-        self,
-        rows: int,
-        length: int,
-        source_length: int = 0,
-        *,
-        memories: int | None = None,
-        sharing: Sharing | None = None,
+        self, rows: int, length: int, source_length: int = 0, *, sharing: Sharing | None = None
     ) -> KeyValueCache:
-        memories = rows if memories is None else memories
+        memories = rows if sharing is None else sharing.rows_MK.shape[0]
         return KeyValueCache(
             slots_kv=self.slots_kv[:, :, :rows, :, : length + 1],
             memory_kv=self.memory_kv[:, :, :memories, :, :source_length],

@@ -108,18 +108,10 @@ class State(Protocol):
     def nbytes(self) -> int:
         """Of all buffers that grow with the slots; the same on the device `meta`, where nothing is allocated."""
 
-    def window(
-        self,
-        rows: int,
-        length: int,
-        source_length: int = 0,
-        *,
-        memories: int | None = None,
-        sharing: Sharing | None = None,
-    ) -> Self:
-        """A view of the first `rows` slots up to position `length`, and of the first `memories` (as many as rows,
-        unless `sharing` says otherwise) of `source_length` memory tokens; no row of it holds more after the step. No
-        data is copied: what is written to the window is in the state."""
+    def window(self, rows: int, length: int, source_length: int = 0, *, sharing: Sharing | None = None) -> Self:
+        """A view of the first `rows` slots up to position `length`, and of as many memory rows, or those of `sharing`,
+        up to token `source_length`; no row of it holds more after the step. No data is copied: what is written to the
+        window is in the state."""
 
     def copy(self, source: int, target: int, start: int, stop: int) -> None:
         """Slot `target`, which agrees with slot `source` up to position `start`, does so up to `stop`.

@@ -118,15 +118,9 @@ class RecurrentState:
         return self.states_LPBC.nbytes + self.vectors_NMSC.nbytes
 
     def window(
-        self,
-        rows: int,
-        length: int,
-        source_length: int = 0,
-        *,
-        memories: int | None = None,
-        sharing: Sharing | None = None,
+        self, rows: int, length: int, source_length: int = 0, *, sharing: Sharing | None = None
     ) -> RecurrentState:
-        memories = rows if memories is None else memories
+        memories = rows if sharing is None else sharing.rows_MK.shape[0]
         vectors_NMSC, lengths_M = self.vectors_NMSC[:, :memories, :source_length], self.lengths_M[:memories]
         return RecurrentState(self.states_LPBC[:, :, :rows], vectors_NMSC, lengths_M, length, source_length, sharing)
 

@@ -165,7 +165,7 @@ class _Buffers:
         if not shape.width:
             return state.window(shape.rows, shape.length, shape.source)
         sharing = Sharing(self.readers_MK, self.places_B)
-        return state.window(shape.rows, shape.length, shape.source, memories=shape.memories, sharing=sharing)
+        return state.window(shape.rows, shape.length, shape.source, sharing=sharing)
 
 
 def _round(count: int, step: int, limit: int) -> int:

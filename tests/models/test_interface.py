@@ -77,7 +77,7 @@ def test_rows_that_share_a_memory_row_get_what_rows_of_their_own_would(translato
     sharing = Sharing(rows_MK=torch.tensor([[3, 4, 0], [1, 0, 0]]), places_B=torch.tensor([2, 3, 0, 0, 1]))
     tokens, positions = torch.tensor([7, 8, 9, 0, 10]), torch.tensor([1, 1, -1, 1, 1])
     tokens[3], tokens[2] = 11, 0
-    got = translator.decode(tokens, positions, state.window(5, 4, 8, memories=2, sharing=sharing))
+    got = translator.decode(tokens, positions, state.window(5, 4, 8, sharing=sharing))
     for row, prompt, token in ((0, 0, 7), (3, 0, 11), (4, 0, 10), (1, 1, 8)):
         expected = teacher_forced(translator, row_of(prompts, prompt), [token])[1]
         torch.testing.assert_close(got[row], expected, atol=1e-5, rtol=1e-5)
