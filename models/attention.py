@@ -73,8 +73,8 @@ class Attention(Part):
         self.training_attend: Attend = attend  # what runs in training; may be replaced
         self.output = nn.Linear(self.inner_width, width, bias=bias)
 
-    def _split(self, x_BTC: Tensor, heads: int) -> Tensor:
-        return x_BTC.unflatten(2, (heads, self.head_width)).transpose(1, 2)
+    def _split(self, x_BTC: Tensor) -> Tensor:
+        return x_BTC.unflatten(2, (self.heads, self.head_width)).transpose(1, 2)
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, causal: bool = False) -> Tensor:
         if self.training:
@@ -167,10 +167,10 @@ class CrossAttention(Attention):
     def project_memory(self, memory_BSC: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values [B, H, S, D]: once a source, then reused at every step."""
         k, v = self.key_value(memory_BSC).chunk(2, dim=2)
-        return self._split(k, self.heads), self._split(v, self.heads)
+        return self._split(k), self._split(v)
 
     def forward(self, x_BTC: Tensor, k_BHSD: Tensor, v_BHSD: Tensor, mask: Tensor) -> Tensor:
-        return self._attend(self._split(self.query(x_BTC), self.heads), k_BHSD, v_BHSD, mask)
+        return self._attend(self._split(self.query(x_BTC)), k_BHSD, v_BHSD, mask)
 
     def decode(
         self, x_BC: Tensor, k_MHSD: Tensor, v_MHSD: Tensor, mask: Tensor, sharing: Sharing | None = None
@@ -180,11 +180,11 @@ class CrossAttention(Attention):
         if sharing is None:
             q_BH1D = q_BC.view(q_BC.shape[0], self.heads, 1, self.head_width)
             return self.output(self._attend_step(q_BH1D, k_MHSD, v_MHSD, mask).squeeze(1))
-        q_MHKD = self._split(sharing.gather(q_BC), self.heads)
+        q_MHKD = self._split(sharing.gather(q_BC))
         return self.output(sharing.scatter(self._attend_step(q_MHKD, k_MHSD, v_MHSD, mask)))
 
     def weights(self, x_BTC: Tensor, k_BHSD: Tensor, mask: Tensor) -> Tensor:
         """[B, T, S]: how much each query looks at each source token, as the mean of the heads."""
-        q_BHTD = self._split(self.query(x_BTC), self.heads)
+        q_BHTD = self._split(self.query(x_BTC))
         scores_BHTS = (q_BHTD @ k_BHSD.transpose(2, 3)).float() / math.sqrt(self.head_width)
         return scores_BHTS.masked_fill(~mask, -math.inf).softmax(dim=3).mean(dim=1)
