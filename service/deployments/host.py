@@ -44,11 +44,11 @@ class Host:
 
     def _watch_processes(self) -> None:
         """Apart from the models: where one of these is gone, a question to Ray may never be answered."""
-        vital = [each for each in psutil.Process().children() if each.name() in VITAL]
+        vital = {each: each.name() for each in psutil.Process().children() if each.name() in VITAL}
         while True:
-            for each in vital:
+            for each, name in vital.items():
                 if not each.is_running() or each.status() == psutil.STATUS_ZOMBIE:
-                    self._tell(Failed(f"Ray cannot go on: its process {_name(each)} has ended"))
+                    self._tell(Failed(f"Ray cannot go on: its process {name} has ended"))
                     return
             time.sleep(LOOK_S)
 
@@ -84,12 +84,6 @@ class Host:
             with suppress(psutil.NoSuchProcess):
                 each.kill()
         os._exit(0)
-
-
-def _name(process: psutil.Process) -> str:
-    with suppress(psutil.NoSuchProcess):
-        return process.name()
-    return "gone"
 
 
 def main() -> None:
