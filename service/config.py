@@ -31,10 +31,6 @@ SHIPPED_MODELS = {
 }
 
 
-class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class ModelSettings(EngineOptions):
     """One served model: its checkpoint and what a replica of it may use."""
@@ -61,7 +57,7 @@ class ModelSettings(EngineOptions):
         return self
 
 
-class GatewaySettings(Section):
+class GatewaySettings(BaseModel, frozen=True, extra="forbid"):
     """Limits and habits of the HTTP side."""
 
     replicas: Positive = 1
