@@ -7,6 +7,8 @@ Each task has a module with its request, and `tasks` has one dict of them. Knows
 pydantic.
 """
 
+# ruff: noqa: F401  # these names are here to be imported from here
+
 from service.messages.classify import Classification, ClassifyRequest, ScoreFunction
 from service.messages.completion import FINISH_REASONS, Alignment, Alternative, Completion, FinishReason
 from service.messages.decoding import MOST_BEAMS, SEEDS, Decoding
@@ -17,35 +19,3 @@ from service.messages.parameters import Bounds, Parameter, check_bounds, paramet
 from service.messages.request import Request
 from service.messages.tasks import TASKS, Task
 from service.messages.translate import TranslateRequest
-
-__all__ = [
-    "FINISH_REASONS",
-    "MOST_BEAMS",
-    "SEEDS",
-    "TASKS",
-    "Accepted",
-    "Alignment",
-    "Alternative",
-    "Bounds",
-    "Classification",
-    "ClassifyRequest",
-    "Completion",
-    "Decoding",
-    "Event",
-    "Failure",
-    "FinishReason",
-    "GenerateRequest",
-    "ModelInfo",
-    "Parameter",
-    "Request",
-    "Result",
-    "ScoreFunction",
-    "Task",
-    "Terminal",
-    "Timing",
-    "Token",
-    "TopToken",
-    "TranslateRequest",
-    "check_bounds",
-    "parameters_of",
-]
