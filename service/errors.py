@@ -1,25 +1,5 @@
 """Every error a client can see, as one tree: each class has its code and its HTTP status.
 
-    ServiceError                 500 internal
-    ├── BadRequest               400 bad_request             the body is not JSON, or not an object
-    ├── InvalidRequest           422 invalid_request         a field has the wrong type or an impossible value
-    │   ├── EmptyInput           422 empty_input
-    │   ├── UnknownParameter     422 unknown_parameter
-    │   └── InputTooLong         422 input_too_long          more tokens than the model has room for
-    ├── Unauthorized             401 unauthorized
-    ├── NotFound                 404 not_found
-    │   ├── UnknownModel         404 unknown_model
-    │   └── UnknownLanguagePair  404 unknown_language_pair
-    ├── MethodNotAllowed         405 method_not_allowed
-    ├── RequestTimeout           408 request_timeout         the body did not come in time
-    ├── ReloadFailed             409 reload_failed           the old weights go on serving
-    ├── BodyTooLarge             413 body_too_large
-    ├── QuotaExceeded            429 quota_exceeded          *your* limit
-    ├── Overloaded               503 overloaded              *our* saturation, with Retry-After
-    ├── NotReady                 503 not_ready
-    ├── DeadlineExceeded         504 deadline_exceeded
-    └── Cancelled                499 cancelled               the client left; counted, never sent
-
 A message quotes the value and the limit. Errors cross the Ray boundary as `messages.Failure`, never as exceptions.
 """
 
@@ -58,11 +38,11 @@ class ServiceError(Exception):
 
 
 class BadRequest(ServiceError):
-    code, status = "bad_request", 400
+    code, status = "bad_request", 400  # the body is not JSON, or not an object
 
 
 class InvalidRequest(ServiceError):
-    code, status = "invalid_request", 422
+    code, status = "invalid_request", 422  # a field has the wrong type or an impossible value
 
 
 class EmptyInput(InvalidRequest):
@@ -74,7 +54,7 @@ class UnknownParameter(InvalidRequest):
 
 
 class InputTooLong(InvalidRequest):
-    code = "input_too_long"
+    code = "input_too_long"  # more tokens than the model has room for
 
 
 class Unauthorized(ServiceError):
@@ -98,23 +78,19 @@ class MethodNotAllowed(ServiceError):
 
 
 class RequestTimeout(ServiceError):
-    code, status = "request_timeout", 408
+    code, status = "request_timeout", 408  # the body did not come in time
 
 
 class ReloadFailed(ServiceError):
-    code, status = "reload_failed", 409
+    code, status = "reload_failed", 409  # the old weights go on serving
 
 
 class BodyTooLarge(ServiceError):
     code, status = "body_too_large", 413
 
 
-class QuotaExceeded(ServiceError):
-    code, status = "quota_exceeded", 429
-
-
 class Overloaded(ServiceError):
-    code, status = "overloaded", 503
+    code, status = "overloaded", 503  # our saturation, with Retry-After
 
 
 class NotReady(ServiceError):
@@ -126,7 +102,7 @@ class DeadlineExceeded(ServiceError):
 
 
 class Cancelled(ServiceError):
-    code, status = "cancelled", 499
+    code, status = "cancelled", 499  # the client left; counted, never sent
 
 
 def _tree(root: type[ServiceError]) -> list[type[ServiceError]]:
