@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from itertools import chain
 
 from service.engine.beams import Continuation
 from service.engine.runner import Choice, Runner, StepResult
@@ -60,10 +61,9 @@ class Engine:
     def _update(self, plan: Plan, result: StepResult) -> list[Output]:
         now = time.monotonic()
         outputs = [self._end(s, now) for s in plan.dropped]
-        for batch in plan.prefill:
-            for chunk in batch:
-                if chunk.sequence.started is None:
-                    chunk.sequence.started = plan.at
+        for chunk in chain.from_iterable(plan.prefill):
+            if chunk.sequence.started is None:
+                chunk.sequence.started = plan.at
         outputs += [self._accept(choice, now) for choice in result.choices]
         for sequence, continuations in result.continuations.items():
             outputs += self._advance(sequence, continuations, now)
@@ -107,7 +107,7 @@ class Engine:
         return Output(sequence, last=True, error=error)
 
     def _observe(self, plan: Plan, result: StepResult) -> None:
-        prefill = [chunk for batch in plan.prefill for chunk in batch]
+        prefill = list(chain.from_iterable(plan.prefill))
         worked = [choice.sequence for choice in result.choices] + list(result.continuations)
         rows = self.scheduler.rows
         self.observer.observe_step(

@@ -25,14 +25,12 @@ BLOCK = 128  # logits that share a maximum in the search for the best ones
 
 def choose(logits_BV: Tensor, rows: list[Row]) -> list[int]:
     """The next token of each row; draws one random number for each that samples."""
-    tokens = best(logits_BV).tolist()
+    tokens_B = best(logits_BV)
     picky = [index for index, row in enumerate(rows) if not row.sequence.plain]
     if picky:
         others = [rows[index] for index in picky]
-        logits_KV = adjust(logits_BV[picky].float(), others)
-        for index, token in zip(picky, _pick(logits_KV, others), strict=True):
-            tokens[index] = token
-    return tokens
+        tokens_B[picky] = _pick(adjust(logits_BV[picky].float(), others), others)
+    return tokens_B.tolist()
 
 
 def continuations(logits_BV: Tensor, rows: list[Row], count: int) -> list[list[Continuation]]:
@@ -81,14 +79,12 @@ def top(logits_BV: Tensor, count: int) -> tuple[Tensor, Tensor]:
     return best.values, columns_BN.gather(1, best.indices)
 
 
-def _pick(logits_KV: Tensor, rows: list[Row]) -> list[int]:
-    tokens = logits_KV.argmax(dim=1).tolist()
+def _pick(logits_KV: Tensor, rows: list[Row]) -> Tensor:
+    tokens_K = logits_KV.argmax(dim=1)
     random = [index for index, row in enumerate(rows) if row.sequence.spec.sampling.do_sample]
     if random:
-        sampled = sample(logits_KV[random], [rows[index] for index in random]).tolist()
-        for index, token in zip(random, sampled, strict=True):
-            tokens[index] = token
-    return tokens
+        tokens_K[random] = sample(logits_KV[random], [rows[index] for index in random])
+    return tokens_K
 
 
 def adjust(logits_KV: Tensor, rows: list[Row]) -> Tensor:

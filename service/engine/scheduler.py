@@ -11,6 +11,7 @@ import math
 from bisect import insort
 from collections import deque
 from dataclasses import dataclass, field
+from itertools import chain
 
 from service.engine.beams import Branch
 from service.engine.prefixes import KnownPrefix, PrefixStore, common_prefix
@@ -120,7 +121,7 @@ class Scheduler:
             if row in placed:
                 source, row = row, spare.pop()
                 start = sequence.prefilled + common_prefix(row.tokens, history) if row.tokens else 0
-                self._copy(source, row, start, sequence.prefilled + len(history))
+                self._copies.append(Copy(source.slot, row.slot, start, sequence.prefilled + len(history)))
             placed.append(row)
         for row, branch in zip(placed, branches, strict=True):
             row.tokens = [*before[branch.parent], branch.token]
@@ -189,9 +190,8 @@ class Scheduler:
             if common:
                 self._copies.append(Copy(slot, sequence.rows[0].slot, 0, common))
             batches = larger
-        for batch in batches:
-            for chunk in batch:
-                chunk.sequence.read = chunk.stop
+        for chunk in chain.from_iterable(batches):
+            chunk.sequence.read = chunk.stop
         return batches, queried, found
 
     def _collects(self, now: float) -> bool:
@@ -216,7 +216,7 @@ class Scheduler:
 
     def _with(self, sequence: Sequence, batches: list[list[Chunk]], budget: int) -> list[list[Chunk]] | None:
         """The batches with the sequence's next piece, or None where the budget has no room for it."""
-        planned = [chunk for batch in batches for chunk in batch]
+        planned = list(chain.from_iterable(batches))
         left = len(sequence.spec.prompt) - sequence.read
         if self.chunked:
             room = budget - padded_tokens(batches)
@@ -241,9 +241,6 @@ class Scheduler:
         if place is not None:
             slot, start = place
             self._copies.append(Copy(row.slot, slot, start, len(tokens)))
-
-    def _copy(self, source: Row, target: Row, start: int, stop: int) -> None:
-        self._copies.append(Copy(source.slot, target.slot, start, stop))
 
 
 def turn(sequence: Sequence) -> float:
