@@ -10,13 +10,11 @@ import math
 import random
 from dataclasses import dataclass, fields
 
-from models.tokenizer import IncrementalDetokenizer
 from service.engine.beams import Beams
 from service.engine.sequence import Sampling
 from service.errors import InputTooLong, InvalidRequest
 from service.messages import SEEDS, Bounds, Decoding, TranslateRequest
 from service.messages.decoding import FILTERS
-from service.worker.stopping import StopWatch
 
 _OF_SAMPLING = {each.name for each in fields(Sampling)} & {each.name for each in fields(Decoding)}
 
@@ -101,8 +99,3 @@ def sampling_of(decoding: Decoding, *, vocabulary: int, penalize_prompt: bool) -
     return Sampling(
         **{**given, **unfiltered, "seed": seed if decoding.do_sample else 0}, penalize_prompt=penalize_prompt
     )
-
-
-def watch_of(decoding: Decoding, detokenizer: IncrementalDetokenizer) -> StopWatch | None:
-    """Who looks out for the stop strings, where there are any."""
-    return StopWatch(detokenizer, decoding.stop) if decoding.stop else None

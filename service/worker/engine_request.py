@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from models.tokenizer import IncrementalDetokenizer, Tokenizer
+from models.tokenizer import Tokenizer
 from service.engine.engine import Output
 from service.engine.sequence import Sequence
 from service.engine.stats import ANSWERED
@@ -51,7 +51,8 @@ class EngineRequest:
         self._task, self._tokenizer, self._emit = task, tokenizer, emit
         first = self.sequences[0]
         self._stream = first if request.stream and first.spec.beams is None else None
-        self._detokenizer, self._before = self._text_of(first)
+        detokenizer, self._before = primed(tokenizer, first.spec.target_prefix)  # what comes before the first token
+        self._detokenizer = first.spec.watch if isinstance(first.spec.watch, StopWatch) else detokenizer
         self._engine: EngineThread | None = None
         self._ends: dict[str, Output] = {}  # the last output of each sequence that has ended
         self._failure: ServiceError | None = None
@@ -63,7 +64,7 @@ class EngineRequest:
             try:
                 engine.add(sequence, self._take)
             except ServiceError:
-                self._emit = _ignore
+                self._emit = lambda event: None  # nobody waits for it
                 self.cancel()
                 raise
 
@@ -97,12 +98,6 @@ class EngineRequest:
             log.exception("the answer to request %s could not be built", self.request.id)
             return Failure.of(self.request.id, ServiceError("the answer could not be built"))
 
-    def _text_of(self, sequence: Sequence) -> tuple[IncrementalDetokenizer, str]:
-        """Says the text of its tokens, and what comes before the first of them."""
-        spec = sequence.spec
-        detokenizer, before = primed(self._tokenizer, spec.target_prefix)
-        return spec.watch.pieces() if isinstance(spec.watch, StopWatch) else detokenizer, before
-
     def _token(self, output: Output) -> Token:
         assert output.token is not None
         special = output.last and output.sequence.outcome == "eos_token"
@@ -116,10 +111,6 @@ class EngineRequest:
             special=special,
             top_tokens=tuple(_top_token(token, logprob, self._tokenizer) for token, logprob in output.best),
         )
-
-
-def _ignore(event: Event) -> None:
-    """Of a request that was refused: nobody waits for its events."""
 
 
 def _top_token(token: int, logprob: float, tokenizer: Tokenizer) -> TopToken:

@@ -6,6 +6,7 @@ the text is cut into tokens. Knows nothing of the engine, which only hears that 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 
 from models.tokenizer import IncrementalDetokenizer
@@ -13,8 +14,7 @@ from models.tokenizer import IncrementalDetokenizer
 
 def before_stop(text: str, stop: Sequence[str]) -> str:
     """What comes before the first stop string; all of it where there is none."""
-    start = _find(text, stop)
-    return text if start is None else text[:start]
+    return text[: _find(text, stop)]
 
 
 def _find(text: str, stop: Sequence[str]) -> int | None:
@@ -58,35 +58,23 @@ def _overlap(text: str, stop: str) -> int:
 class StopWatch:
     """Watches one sequence: the engine asks it after each token whether the text has come to a stop string.
 
-    It runs in the engine's thread; a token costs what its detokenization and a search in a short text cost. Another
-    thread may read a token's piece once the engine has told of the token, and the rest once the sequence has ended.
+    It runs in the engine's thread; a token costs what its detokenization and a search in a short text cost. For a
+    stream it is the detokenizer, too, which says what it let through: another thread may read a token's piece once the
+    engine has told of the token, and the rest once the sequence has ended.
     """
 
     def __init__(self, detokenizer: IncrementalDetokenizer, stop: Sequence[str]) -> None:
         self._detokenizer = detokenizer
         self._matcher = StopMatcher(stop)
-        self._pieces: list[str] = []
+        self._pieces: deque[str] = deque()  # that no stream has read yet
 
     def __call__(self, token: int) -> bool:
         self._pieces.append(self._matcher.push(self._detokenizer.push(token)))
         return self._matcher.stopped
 
-    def pieces(self) -> IncrementalDetokenizer:
-        """The stream's view: a detokenizer that says what the watch let through."""
-        return _Pieces(self)
-
-
-class _Pieces:
-    def __init__(self, watch: StopWatch) -> None:
-        self._watch = watch
-        self._read = 0
-
     def push(self, id: int) -> str:
-        piece = self._watch._pieces[self._read]
-        self._read += 1
-        return piece
+        return self._pieces.popleft()
 
     def flush(self) -> str:
-        matcher = self._watch._matcher
         # In this order: the last bytes may complete a stop string, or show that what was held back is none.
-        return matcher.push(self._watch._detokenizer.flush()) + matcher.flush()
+        return self._matcher.push(self._detokenizer.flush()) + self._matcher.flush()

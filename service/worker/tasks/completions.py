@@ -22,8 +22,9 @@ from service.messages import (
     Token,
     TranslateRequest,
 )
-from service.worker.decoding import Lengths, beams_of, sampling_of, watch_of
+from service.worker.decoding import Lengths, beams_of, sampling_of
 from service.worker.results import alignment_of, finish_reason, primed, scored, text_of
+from service.worker.stopping import StopWatch
 from service.worker.tasks.task import Limits, WorkerTask
 
 
@@ -80,7 +81,7 @@ class Completing(WorkerTask):
                 align_layer=None if number else align_layer,
                 want_logprobs=request.stream or decoding.num_return_sequences > 1,
                 top_n_tokens=decoding.top_n_tokens if request.stream else 0,
-                watch=watch_of(decoding, primed(self.tokenizer, prefix)[0]),
+                watch=StopWatch(primed(self.tokenizer, prefix)[0], decoding.stop) if decoding.stop else None,
             )
             for number in range(1 if beams else decoding.num_return_sequences)
         ]

@@ -72,14 +72,13 @@ def test_no_more_is_held_back_than_could_become_a_stop_string(text: str, stop: l
 @given(text=texts, stop=stops, seed=st.integers(0, 2**32))
 def test_a_stream_joins_to_the_unstreamed_text(text: str, stop: list[str], seed: int) -> None:
     pieces = cut(text, seed)
-    watch = StopWatch(Spelled(pieces), stop)
-    stream, shown = watch.pieces(), ""
+    watch, shown = StopWatch(Spelled(pieces), stop), ""
     for token in range(len(pieces) - 1):
         ended = watch(token)
-        shown += stream.push(token)
+        shown += watch.push(token)
         if ended:
             break
-    assert shown + stream.flush() == before_stop(text, stop)
+    assert shown + watch.flush() == before_stop(text, stop)
 
 
 @pytest.mark.parametrize("kind", ["byte", "wordpiece"])
@@ -95,12 +94,11 @@ def test_every_stop_string_is_found_in_real_tokens(kind: str, tmp_path: Path) ->
             continue
         start = chance.randrange(len(whole))
         stop = [whole[start : start + chance.randint(1, 4)]]
-        watch = StopWatch(tokenizer.detokenizer(), stop)
-        stream, shown, ended = watch.pieces(), "", False
+        watch, shown, ended = StopWatch(tokenizer.detokenizer(), stop), "", False
         for token in ids:
             ended = watch(token)
-            shown += stream.push(token)
+            shown += watch.push(token)
             if ended:
                 break
-        assert shown + stream.flush() == before_stop(whole, stop)
+        assert shown + watch.flush() == before_stop(whole, stop)
         assert stop[0] not in shown
