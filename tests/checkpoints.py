@@ -81,7 +81,7 @@ def classifier(directory: Path, max_positions: int = 64) -> Checkpoint:
 def task_of(checkpoint: Checkpoint, limits: Limits) -> WorkerTask:
     """What a worker does with it."""
     _, task = task_for(checkpoint.manifest)
-    return task.of(checkpoint, limits)
+    return task(checkpoint.tokenizer, checkpoint.config, checkpoint.manifest, limits)
 
 
 def registry(root: Path, context: int = 64) -> Path:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from service.errors import ServiceError
-from service.messages import Event, Failure, ModelInfo, Request, Terminal
+from service.messages import Event, Failure, Request, Terminal
 from service.worker.tasks.task import WorkerTask
 
 TIMEOUT_S = 30.0
@@ -25,7 +25,7 @@ async def patience(timeout_s: float) -> AsyncIterator[None]:
         raise ServiceError(f"no sign of life from the model in {timeout_s:g} s") from None
 
 
-async def ask(task: WorkerTask, info: ModelInfo, request_id: str, begin: Begin) -> None:
+async def ask(task: WorkerTask, request_id: str, begin: Begin) -> None:
     """Return once the model has answered; raises ServiceError where it does not answer with numbers.
 
     `begin` starts a request and sends its events to the function it is given, in this event loop.
@@ -37,7 +37,7 @@ async def ask(task: WorkerTask, info: ModelInfo, request_id: str, begin: Begin) 
         if not answered.done() and (flaw or isinstance(event, Terminal)):
             answered.set_result((event, flaw))
 
-    begin(task.canary(info, request_id), take)
+    begin(task.canary(request_id), take)
     event, flaw = await answered
     if isinstance(event, Failure):
         raise event.error()

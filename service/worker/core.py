@@ -5,25 +5,20 @@ Knows nothing of who calls it, and of Ray or HTTP.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from models.tokenizer import Tokenizer
 from service.errors import InvalidRequest
-from service.messages import Event, ModelInfo, Request
+from service.messages import ModelInfo, Request
 from service.worker.decoding import within_characters
-from service.worker.engine_request import EngineRequest
 from service.worker.engine_thread import EngineThread
 from service.worker.preparation import Preparation
-from service.worker.tasks.task import Limits, WorkerTask
+from service.worker.tasks.task import WorkerTask
 
 
 @dataclass(frozen=True)
 class Core:
     info: ModelInfo
-    limits: Limits
     task: WorkerTask
-    tokenizer: Tokenizer
     engine: EngineThread
     preparation: Preparation
 
@@ -41,11 +36,4 @@ class Core:
         if not isinstance(request, self.task.REQUEST):
             raise InvalidRequest(f"{self.info.name} answers {self.info.task}, not a {type(request).__name__}")
         for name, text in self.task.texts(request).items():
-            within_characters(name, text, self.limits.max_characters)
-
-    def request(self, request: Request, emit: Callable[[Event], None], arrived: float) -> EngineRequest:
-        """Of a request that was checked and came at `arrived` (time.monotonic()); not started yet.
-
-        Raises a ServiceError when it cannot be served.
-        """
-        return EngineRequest(request, self.task, self.tokenizer, emit, arrived)
+            within_characters(name, text, self.task.limits.max_characters)

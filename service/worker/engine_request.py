@@ -32,14 +32,7 @@ class EngineRequest:
     and the first failure is the request's.
     """
 
-    def __init__(
-        self,
-        request: Request,
-        task: WorkerTask,
-        tokenizer: Tokenizer,
-        emit: Callable[[Event], None],
-        arrived: float,
-    ) -> None:
+    def __init__(self, request: Request, task: WorkerTask, emit: Callable[[Event], None], arrived: float) -> None:
         """`arrived` is when the request came, by time.monotonic(). Raises a ServiceError when it cannot be served."""
         self.request = request
         check_bounds(request)
@@ -48,11 +41,12 @@ class EngineRequest:
         self.sequences = [
             Sequence(replace(spec, arrived=arrived, deadline=deadline, priority=request.priority)) for spec in specs
         ]
-        self._task, self._tokenizer, self._emit = task, tokenizer, emit
+        self._task, self._emit = task, emit
         first = self.sequences[0]
         self._stream = first if request.stream and first.spec.beams is None else None
-        detokenizer, self._before = primed(tokenizer, first.spec.target_prefix)  # what comes before the first token
-        self._detokenizer = first.spec.watch if isinstance(first.spec.watch, StopWatch) else detokenizer
+        watch, prefix = first.spec.watch, first.spec.target_prefix
+        detokenizer, self._before = primed(task.tokenizer, prefix)  # the text before that of the first token
+        self._detokenizer = watch if isinstance(watch, StopWatch) else detokenizer
         self._engine: EngineThread | None = None
         self._ends: dict[str, Output] = {}  # the last output of each sequence that has ended
         self._failure: ServiceError | None = None
@@ -109,7 +103,7 @@ class EngineRequest:
             text=text + (self._detokenizer.flush() if output.last else ""),
             logprob=output.logprob if output.logprob is not None else 0.0,
             special=special,
-            top_tokens=tuple(_top_token(token, logprob, self._tokenizer) for token, logprob in output.best),
+            top_tokens=tuple(_top_token(token, logprob, self._task.tokenizer) for token, logprob in output.best),
         )
 
 

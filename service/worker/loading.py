@@ -40,12 +40,10 @@ SHORTEST_PROMPT = 2  # tokens: the start token and one of a text
 class Loaded:
     """A checkpoint whose weights are converted and on their device, before anything runs on it."""
 
-    checkpoint: Checkpoint
     model: Any
     device: torch.device
     layout: CacheLayout
     task: WorkerTask
-    limits: Limits
     options: EngineOptions
     info: ModelInfo
 
@@ -110,11 +108,11 @@ class Loaded:
             slots=options.slots,
             max_prompt_tokens=max_prompt,
             max_new_tokens=max_new,
-            language_pairs=tuple((s, t) for s, t in manifest.language_pairs),
-            labels=tuple(manifest.labels),
+            language_pairs=manifest.language_pairs,
+            labels=manifest.labels,
             takes_pairs=manifest.takes_pairs,
-            examples=dict(manifest.examples),
-            scores=dict(manifest.scores),
+            examples=manifest.examples,
+            scores=manifest.scores,
             licence=manifest.licence,
             kv_cache_bytes=layout.nbytes,
             max_characters=max_characters,
@@ -128,12 +126,10 @@ class Loaded:
             max_total_tokens=total,
         )
         return cls(
-            checkpoint=checkpoint,
             model=model,
             device=device,
             layout=layout,
-            task=kind.of(checkpoint, limits),
-            limits=limits,
+            task=kind(checkpoint.tokenizer, config, manifest, limits),
             options=options,
             info=info,
         )
@@ -141,7 +137,7 @@ class Loaded:
     @serial()
     def start(self, observer: Observer | None) -> Core:
         """Allocate the cache and start the engine's thread."""
-        options, can = self.options, self.checkpoint.config.capabilities
+        options, can = self.options, self.task.config.capabilities
         runner = Runner(self.model, self.layout.allocate(), device=self.device)
         scheduler = Scheduler(
             slots=options.slots,
@@ -156,7 +152,7 @@ class Loaded:
             max_waiting_tokens=options.max_waiting_tokens,
             expected=untokenized,
         )
-        return Core(self.info, self.limits, self.task, self.checkpoint.tokenizer, engine, Preparation(untokenized))
+        return Core(self.info, self.task, engine, Preparation(untokenized))
 
 
 def _limit(name: str, asked: int | None, own: int) -> int:

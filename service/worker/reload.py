@@ -17,6 +17,7 @@ from service.messages import ModelInfo
 from service.options import EngineOptions
 from service.worker import canary
 from service.worker.core import Core
+from service.worker.engine_request import EngineRequest
 from service.worker.loading import Loaded
 
 EXPECTED = (CheckpointError, RegistryError, ServiceError, ValueError, OSError)  # what a checkpoint may fail with
@@ -45,9 +46,8 @@ async def start_proved(loaded: Loaded, observer: Observer | None) -> Core:
         async with canary.patience(canary.TIMEOUT_S):
             await canary.ask(
                 core.task,
-                core.info,
                 "canary-of-a-reload",
-                lambda request, emit: core.request(request, emit, time.monotonic()).start(core.engine),
+                lambda request, emit: EngineRequest(request, core.task, emit, time.monotonic()).start(core.engine),
             )
     except BaseException:
         await asyncio.to_thread(core.engine.close)

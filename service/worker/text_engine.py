@@ -105,7 +105,7 @@ class TextEngine:
         try:
             async with canary.patience(timeout_s):
                 if not await self._core.engine.step_ends():
-                    await canary.ask(self._core.task, self.info, request_id, self._start)
+                    await canary.ask(self._core.task, request_id, self._start)
         finally:
             self.cancel([request_id])
 
@@ -183,7 +183,7 @@ class TextEngine:
                 del self._requests[held.request.id]
             held.emit(event)
 
-        return core.request(held.request, forward, held.arrived)
+        return EngineRequest(held.request, core.task, forward, held.arrived)
 
     def _run(self, core: Core, held: Held, request: EngineRequest) -> None:
         request.start(core.engine)

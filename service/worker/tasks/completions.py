@@ -3,55 +3,23 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from typing import Any, Self
+from dataclasses import replace
 
-from models.checkpoint import Checkpoint
 from models.config import AutoregressiveConfig
-from models.tokenizer import Tokenizer
 from service.engine.engine import Output
 from service.engine.sequence import SequenceSpec
-from service.messages import (
-    SEEDS,
-    Completion,
-    Decoding,
-    Event,
-    GenerateRequest,
-    ModelInfo,
-    Timing,
-    Token,
-    TranslateRequest,
-)
+from service.messages import SEEDS, Completion, Decoding, Event, GenerateRequest, Timing, Token, TranslateRequest
 from service.worker.decoding import Lengths, beams_of, sampling_of
 from service.worker.results import alignment_of, finish_reason, primed, scored, text_of
 from service.worker.stopping import StopWatch
-from service.worker.tasks.task import Limits, WorkerTask
+from service.worker.tasks.task import WorkerTask
 
 
-@dataclass(frozen=True)
 class Completing(WorkerTask):
-    tokenizer: Tokenizer
-    limits: Limits
-    version: str
-    end_id: int
-    vocabulary: int  # number of the model's tokens
+    config: AutoregressiveConfig
 
-    @classmethod
-    def of(cls, checkpoint: Checkpoint, limits: Limits) -> Self:
-        return cls(**cls.common(checkpoint, limits))
-
-    @staticmethod
-    def common(checkpoint: Checkpoint, limits: Limits) -> dict[str, Any]:
-        """The fields of every such task."""
-        config = checkpoint.config
-        assert isinstance(config, AutoregressiveConfig), f"{checkpoint.manifest.task} is for models that write"
-        return {
-            "tokenizer": checkpoint.tokenizer,
-            "limits": limits,
-            "version": checkpoint.manifest.reference,
-            "end_id": config.end_id,
-            "vocabulary": config.vocab_size,
-        }
+    def __post_init__(self) -> None:
+        assert isinstance(self.config, AutoregressiveConfig), f"{self.manifest.task} is for models that write"
 
     def _specs(
         self,
@@ -66,7 +34,7 @@ class Completing(WorkerTask):
         """One, or one for each sample. Whatever they have in common, the first is what it would be alone."""
         decoding = request.decoding
         decoding.check_results(self.limits.slots)
-        sampling = sampling_of(decoding, vocabulary=self.vocabulary, penalize_prompt=penalize_prompt)
+        sampling = sampling_of(decoding, vocabulary=self.config.vocab_size, penalize_prompt=penalize_prompt)
         beams = beams_of(decoding)
         return [
             SequenceSpec(
@@ -74,7 +42,7 @@ class Completing(WorkerTask):
                 prompt=prompt,
                 max_new_tokens=lengths.most,
                 min_new_tokens=lengths.least,
-                end_id=self.end_id,
+                end_id=self.config.end_id,
                 sampling=replace(sampling, seed=(sampling.seed + number) % SEEDS),
                 beams=beams,
                 target_prefix=prefix,
@@ -104,7 +72,7 @@ class Completing(WorkerTask):
             alternatives=tuple(replace(result, text=before + result.text) for result in results[1:]),
             alignment=None if first.spec.align_layer is None else alignment_of(self.tokenizer, first),
             timing=timing,
-            model_version=self.version,
+            model_version=self.manifest.reference,
         )
 
     @staticmethod
@@ -113,7 +81,6 @@ class Completing(WorkerTask):
             return f"the canary's token {event.index} has the log-probability {event.logprob}"
         return ""
 
-
-def canary_decoding(info: ModelInfo) -> Decoding:
-    """Two tokens, of which the second is decoded. The request is streamed, because log-probabilities come so."""
-    return Decoding(max_new_tokens=min(2, info.max_new_tokens))
+    def _canary_decoding(self) -> Decoding:
+        """Two tokens, of which the second is decoded. The request is streamed, because log-probabilities come so."""
+        return Decoding(max_new_tokens=min(2, self.limits.max_new_tokens))

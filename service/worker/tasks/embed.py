@@ -3,34 +3,22 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 from models import formats
-from models.checkpoint import Checkpoint
 from models.embedder import POOLINGS, Embedder
-from models.tokenizer import Tokenizer
 from service.engine.engine import Output
 from service.engine.sequence import SequenceSpec
-from service.messages import Event, ModelInfo, Request, Timing
+from service.messages import Event, Request, Timing
 from service.messages.embed import Embedding, EmbedRequest
 from service.worker.decoding import within_tokens
-from service.worker.tasks.task import Limits, WorkerTask, normalized
+from service.worker.tasks.task import WorkerTask
 
 SPECIAL = 2  # tokens around a text: [CLS] and [SEP]
 
 
-@dataclass(frozen=True)
 class Embed(WorkerTask):
     REQUEST: ClassVar[type[Request]] = EmbedRequest
-
-    tokenizer: Tokenizer
-    limits: Limits
-    version: str
-
-    @classmethod
-    def of(cls, checkpoint: Checkpoint, limits: Limits) -> Self:
-        return cls(checkpoint.tokenizer, limits, checkpoint.manifest.reference)
 
     @staticmethod
     def servable(model: Any) -> Embedder:
@@ -41,7 +29,7 @@ class Embed(WorkerTask):
         return {"the text": _end(request, request.text, self.limits.max_characters)}
 
     def prepare(self, request: EmbedRequest) -> list[SequenceSpec]:
-        text = normalized("the text", self.texts(request)["the text"], self.limits)
+        text = self._normalized("the text", self.texts(request)["the text"])
         ids, _ = formats.classification_prompt(self.tokenizer, text)
         first, *inner, last = ids
         prompt = [first, *_end(request, inner, self.limits.max_prompt_tokens - SPECIAL), last]
@@ -59,12 +47,8 @@ class Embed(WorkerTask):
             vector=tuple(value / (length or 1.0) for value in vector),
             prompt_tokens=len(output.sequence.spec.prompt),
             timing=timing,
-            model_version=self.version,
+            model_version=self.manifest.reference,
         )
-
-    @staticmethod
-    def canary(info: ModelInfo, request_id: str) -> EmbedRequest:
-        return EmbedRequest(id=request_id, text="1")
 
     @staticmethod
     def flaw(event: Event) -> str:

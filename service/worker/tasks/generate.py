@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from models import formats
 from service.engine.engine import Output
 from service.engine.sequence import SequenceSpec
-from service.messages import Completion, GenerateRequest, ModelInfo, Request, Timing
+from service.messages import Completion, GenerateRequest, Request, Timing
 from service.worker.decoding import Lengths, lengths_of, within_tokens
-from service.worker.tasks.completions import Completing, canary_decoding
-from service.worker.tasks.task import text_of
+from service.worker.tasks.completions import Completing
 
 
-@dataclass(frozen=True)
 class Generate(Completing):
     REQUEST: ClassVar[type[Request]] = GenerateRequest
 
-    def texts(self, request: GenerateRequest) -> dict[str, str]:
-        return {"the text": request.text}
-
     def prepare(self, request: GenerateRequest) -> list[SequenceSpec]:
-        prompt = formats.generation_prompt(self.tokenizer, text_of(request, self.limits))
+        prompt = formats.generation_prompt(self.tokenizer, self._text_of(request))
         within_tokens("the text", prompt, self.limits.max_prompt_tokens)
         # Prompt and output are one text; a translation's source is another one, which it may well repeat.
         return self._specs(request, prompt, self._lengths(request, len(prompt)), prefix=[], penalize_prompt=True)
@@ -38,6 +32,5 @@ class Generate(Completing):
     def answer(self, request: GenerateRequest, ends: list[Output], timing: Timing) -> Completion:
         return self._completion(request, ends, timing, before=request.text if request.return_full_text else "")
 
-    @staticmethod
-    def canary(info: ModelInfo, request_id: str) -> GenerateRequest:
-        return GenerateRequest(id=request_id, text="1", stream=True, decoding=canary_decoding(info))
+    def canary(self, request_id: str) -> GenerateRequest:
+        return GenerateRequest(id=request_id, text="1", stream=True, decoding=self._canary_decoding())

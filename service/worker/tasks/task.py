@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar
 
 from models import formats
-from models.checkpoint import Checkpoint
+from models.checkpoint import Manifest
+from models.config import Config
+from models.tokenizer import Tokenizer
 from service.engine.engine import Output
 from service.engine.sequence import SequenceSpec
 from service.errors import EmptyInput
-from service.messages import MOST_BEAMS, Event, ModelInfo, Request, Result, Timing
+from service.messages import MOST_BEAMS, Event, Request, Result, Timing
 from service.worker.decoding import within_characters
 
 
@@ -23,13 +26,16 @@ class Limits:
     slots: int = MOST_BEAMS  # beams that run side by side, at most
 
 
-class WorkerTask(Protocol):
+@dataclass(frozen=True)
+class WorkerTask(ABC):
     """Of one checkpoint. Its methods take requests of the type `REQUEST` alone."""
 
     REQUEST: ClassVar[type[Request]]
 
-    @classmethod
-    def of(cls, checkpoint: Checkpoint, limits: Limits) -> Self: ...
+    tokenizer: Tokenizer
+    config: Config
+    manifest: Manifest
+    limits: Limits
 
     @staticmethod
     def servable(model: Any) -> Any:
@@ -38,38 +44,35 @@ class WorkerTask(Protocol):
 
     def texts(self, request: Any) -> dict[str, str]:
         """What of a request is tokenized, by what errors call it."""
-        ...
+        return {"the text": request.text}
 
+    @abstractmethod
     def prepare(self, request: Any) -> list[SequenceSpec]:
         """At least one, the first with the request's id. Raises a ServiceError when the request cannot be served."""
-        ...
 
+    @abstractmethod
     def answer(self, request: Any, ends: list[Output], timing: Timing) -> Result:
         """The terminal event, from the last output of each of the request's sequences, in their order."""
-        ...
 
-    @staticmethod
-    def canary(info: ModelInfo, request_id: str) -> Request:
+    def canary(self, request_id: str) -> Request:
         """A small request that any such model answers."""
-        ...
+        return self.REQUEST(id=request_id, text="1")
 
     @staticmethod
+    @abstractmethod
     def flaw(event: Event) -> str:
         """Why an event of the canary's answer shows that the model does not work; "" where it does not show that."""
-        ...
 
+    def _text_of(self, request: Request) -> str:
+        """Its text, normalized. Raises InputTooLong, and EmptyInput where nothing is left of it."""
+        text = self._normalized("the text", request.text)
+        if not text:
+            raise EmptyInput("the text is empty")
+        return text
 
-def text_of(request: Request, limits: Limits) -> str:
-    """The request's text, normalized. Raises InputTooLong, and EmptyInput where nothing is left of it."""
-    text = normalized("the text", request.text, limits)
-    if not text:
-        raise EmptyInput("the text is empty")
-    return text
-
-
-def normalized(name: str, text: str, limits: Limits) -> str:
-    """Raises InputTooLong."""
-    within_characters(name, text, limits.max_characters)
-    found = formats.normalize(text)
-    within_characters(name, found, limits.max_characters)  # one character may become many
-    return found
+    def _normalized(self, name: str, text: str) -> str:
+        """Raises InputTooLong."""
+        within_characters(name, text, self.limits.max_characters)
+        found = formats.normalize(text)
+        within_characters(name, found, self.limits.max_characters)  # one character may become many
+        return found

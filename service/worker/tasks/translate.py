@@ -2,47 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import ClassVar
 
 from models import formats
-from models.checkpoint import Checkpoint
 from service.engine.engine import Output
 from service.engine.sequence import SequenceSpec
 from service.errors import UnknownLanguagePair
-from service.messages import Completion, ModelInfo, Request, Timing, TranslateRequest
+from service.messages import Completion, Request, Timing, TranslateRequest
 from service.worker.decoding import Lengths, align_layer_of, lengths_of, within_tokens
-from service.worker.tasks.completions import Completing, canary_decoding
-from service.worker.tasks.task import Limits, normalized, text_of
+from service.worker.tasks.completions import Completing
 
 
-@dataclass(frozen=True)
 class Translate(Completing):
     REQUEST: ClassVar[type[Request]] = TranslateRequest
-
-    language_pairs: tuple[tuple[str, str], ...]
-    layers: int  # of the decoder, that can be asked for their attention to the source
-
-    @classmethod
-    def of(cls, checkpoint: Checkpoint, limits: Limits) -> Self:
-        return cls(
-            **cls.common(checkpoint, limits),
-            language_pairs=tuple((source, target) for source, target in checkpoint.manifest.language_pairs),
-            layers=checkpoint.config.capabilities.alignment_layers,
-        )
 
     def texts(self, request: TranslateRequest) -> dict[str, str]:
         return {"the text": request.text, "target_prefix": request.target_prefix}
 
     def prepare(self, request: TranslateRequest) -> list[SequenceSpec]:
         pair = (request.source_language, request.target_language)
-        if pair not in self.language_pairs:
-            served = ", ".join("-".join(each) for each in self.language_pairs)
+        if pair not in self.manifest.language_pairs:
+            served = ", ".join("-".join(each) for each in self.manifest.language_pairs)
             raise UnknownLanguagePair(f"no translation for {'-'.join(pair)}; available: {served}")
-        text = text_of(request, self.limits)
+        text = self._text_of(request)
         prompt = formats.translation_source(self.tokenizer, text, request.target_language)
         within_tokens("the text", prompt, self.limits.max_prompt_tokens)
-        prefix_text = normalized("target_prefix", request.target_prefix, self.limits)
+        prefix_text = self._normalized("target_prefix", request.target_prefix)
         prefix = formats.translation_target(self.tokenizer, prefix_text)[:-1]
         within_tokens("target_prefix", prefix, self.limits.max_new_tokens - 1)
         return self._specs(
@@ -50,7 +35,7 @@ class Translate(Completing):
             prompt,
             self._lengths(request, len(prompt) - 2, len(prefix)),
             prefix=prefix,
-            align_layer=align_layer_of(request, self.layers),
+            align_layer=align_layer_of(request, self.config.capabilities.alignment_layers),
         )
 
     def _lengths(self, request: TranslateRequest, source_tokens: int, prefix_tokens: int) -> Lengths:
@@ -61,14 +46,13 @@ class Translate(Completing):
     def answer(self, request: TranslateRequest, ends: list[Output], timing: Timing) -> Completion:
         return self._completion(request, ends, timing)
 
-    @staticmethod
-    def canary(info: ModelInfo, request_id: str) -> TranslateRequest:
-        source, target = info.language_pairs[0]
+    def canary(self, request_id: str) -> TranslateRequest:
+        source, target = self.manifest.language_pairs[0]
         return TranslateRequest(
             id=request_id,
             text="1",
             stream=True,
             source_language=source,
             target_language=target,
-            decoding=canary_decoding(info),
+            decoding=self._canary_decoding(),
         )

@@ -67,7 +67,7 @@ def started(checkpoint: Checkpoint, request: Request) -> tuple[FakeEngine, Engin
     events: list[Event] = []
     engine = FakeEngine()
     task = checkpoints.task_of(checkpoint, Limits(max_prompt_tokens=40, max_characters=400, max_new_tokens=20))
-    call = EngineRequest(request, task, checkpoint.tokenizer, events.append, time.monotonic())
+    call = EngineRequest(request, task, events.append, time.monotonic())
     call.start(engine)  # type: ignore[arg-type]
     return engine, call, events
 
@@ -112,7 +112,7 @@ def test_a_call_that_finds_no_room_for_all_leaves_none_behind(generator: Checkpo
     events: list[Event] = []
     engine = FakeEngine(room=2)
     task = checkpoints.task_of(generator, Limits(max_prompt_tokens=40, max_characters=400, max_new_tokens=20))
-    call = EngineRequest(generate(3, **SAMPLED), task, generator.tokenizer, events.append, time.monotonic())
+    call = EngineRequest(generate(3, **SAMPLED), task, events.append, time.monotonic())
     with pytest.raises(Overloaded):
         call.start(engine)  # type: ignore[arg-type]
     assert set(engine.sinks) <= set(engine.cancelled)

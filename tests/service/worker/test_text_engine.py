@@ -128,7 +128,7 @@ async def test_a_stop_string_that_does_not_come_changes_nothing(engines: dict[st
 
 
 async def test_a_greedy_request_can_be_biased_and_kept_from_ending(engines: dict[str, TextEngine]) -> None:
-    end = engines["generator"]._core.tokenizer.id("</s>")
+    end = engines["generator"]._core.task.tokenizer.id("</s>")
     ended, _ = await generated(engines["generator"], logit_bias=((end, 100.0),))
     assert (ended.finish_reason, ended.generated_tokens) == ("eos_token", 1)
     later, _ = await generated(engines["generator"], logit_bias=((end, 100.0),), min_new_tokens=4)
