@@ -63,9 +63,6 @@ class WaitingTexts:
     def __contains__(self, held: Held) -> bool:
         return self._held.get(held.request.id) is held
 
-    def first(self, count: int) -> list[Held]:
-        return list(islice(self._held.values(), count))
-
     def add(self, held: Held) -> None:
         """Raises DeadlineExceeded; otherwise it gets its events sooner or later."""
         request = held.request
@@ -107,13 +104,13 @@ class WaitingTexts:
         held.emit(Failure.of(request_id, error))
 
 
-class Holding:
+class Holding(WaitingTexts):
     """Closed, it keeps what comes; opened, it hands everything on, in the order in which it came."""
 
     def __init__(self, room: int, observer: Observer | None = None) -> None:
         """`room` bounds the requests that are held; one more is refused."""
+        super().__init__("the model was being replaced", observer)
         self.room = room
-        self._texts = WaitingTexts("the model was being replaced", observer)
         self._begin: Callable[[Held], None] | None = None  # while it is being opened
         self.closed = False
 
@@ -127,25 +124,21 @@ class Holding:
 
     def hold(self, held: Held) -> None:
         """Raises Overloaded or DeadlineExceeded; otherwise it gets its events sooner or later."""
-        if len(self._texts) >= self.room:
+        if len(self) >= self.room:
             raise Overloaded(
-                f"{len(self._texts)} requests wait for the model to be replaced, the limit is {self.room}",
+                f"{len(self)} requests wait for the model to be replaced, the limit is {self.room}",
                 retry_after_s=1,
                 limit=self.room,
             )
-        self._texts.add(held)
-
-    def cancel(self, request_id: str) -> None:
-        """Ids that are not held are ignored."""
-        self._texts.cancel(request_id)
+        self.add(held)
 
     def _hand_on(self) -> None:
         if self._begin is None:  # closed again
             return
-        for held in self._texts.first(AT_ONCE):
-            self._texts.take(held)
+        for held in list(islice(self._held.values(), AT_ONCE)):
+            self.take(held)
             held.go_on(self._begin)
-        if len(self._texts):
+        if len(self):
             asyncio.get_running_loop().call_soon(self._hand_on)
         else:
             self.closed, self._begin = False, None

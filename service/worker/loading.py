@@ -25,7 +25,6 @@ from service.messages import ModelInfo, Task
 from service.options import EngineOptions
 from service.worker.core import Core
 from service.worker.engine_thread import EngineThread
-from service.worker.holding import WaitingTexts
 from service.worker.memory import CacheLayout, mib
 from service.worker.preparation import Preparation
 from service.worker.tasks import task_for
@@ -145,14 +144,14 @@ class Loaded:
             chunked=can.prompt_in_pieces,
             prefixes=PrefixStore(range(options.slots, self.layout.size.slots)) if can.prefix_reuse else None,
         )
-        untokenized = WaitingTexts("the text was being tokenized", observer)
+        preparation = Preparation(observer)
         engine = EngineThread(
             Engine(runner, scheduler, observer),
             max_waiting=options.max_waiting,
             max_waiting_tokens=options.max_waiting_tokens,
-            expected=untokenized,
+            expected=preparation,
         )
-        return Core(self.info, self.task, engine, Preparation(untokenized))
+        return Core(self.info, self.task, engine, preparation)
 
 
 def _limit(name: str, asked: int | None, own: int) -> int:

@@ -11,33 +11,27 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
+from service.engine.stats import Observer
 from service.worker.engine_request import EngineRequest
 from service.worker.holding import Held, WaitingTexts
 
 log = logging.getLogger("triptych.engine")
 
 
-class Preparation:
+class Preparation(WaitingTexts):
     """All but the making of engine requests happens in one event loop."""
 
-    def __init__(self, texts: WaitingTexts) -> None:
-        self._texts = texts
+    def __init__(self, observer: Observer | None = None) -> None:
+        super().__init__("the text was being tokenized", observer)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tokenizer")
 
-    def __len__(self) -> int:
-        return len(self._texts)
-
-    def cancel(self, request_id: str) -> None:
-        """Ids that are not being prepared are ignored."""
-        self._texts.cancel(request_id)
-
-    def add(self, held: Held, make: Callable[[], EngineRequest], begin: Callable[[EngineRequest], None]) -> None:
+    def prepare(self, held: Held, make: Callable[[], EngineRequest], begin: Callable[[EngineRequest], None]) -> None:
         """`make` runs in the thread, `begin` in this event loop; what either raises is the request's answer.
 
         Who is cancelled or late meanwhile is told at once, and skipped. Raises DeadlineExceeded.
         """
         loop = asyncio.get_running_loop()
-        self._texts.add(held)
+        self.add(held)
 
         def hand_on(made: Future[EngineRequest | None]) -> None:
             try:
@@ -48,12 +42,12 @@ class Preparation:
         self._thread.submit(self._make, held, make).add_done_callback(hand_on)
 
     def _make(self, held: Held, make: Callable[[], EngineRequest]) -> EngineRequest | None:
-        return make() if held in self._texts else None
+        return make() if held in self else None
 
     def _begin(self, held: Held, made: Future[EngineRequest | None], begin: Callable[[EngineRequest], None]) -> None:
-        if held not in self._texts:
+        if held not in self:
             return
-        self._texts.take(held)
+        self.take(held)
 
         def go_on(_: Held) -> None:
             request = made.result()

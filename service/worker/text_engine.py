@@ -175,7 +175,7 @@ class TextEngine:
         core = self._core
         core.check(held.request)
         core.engine.check_room()
-        core.preparation.add(held, lambda: self._made(core, held), lambda made: self._run(core, held, made))
+        core.preparation.prepare(held, lambda: self._made(core, held), lambda made: self._run(core, held, made))
 
     def _made(self, core: Core, held: Held) -> EngineRequest:
         def forward(event: Event) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from service.errors import DeadlineExceeded, InputTooLong
 from service.messages import Event, Failure, GenerateRequest
-from service.worker.holding import Held, WaitingTexts
+from service.worker.holding import Held
 from service.worker.preparation import Preparation
 
 
@@ -20,7 +20,7 @@ class Stand:
     """Texts are made into calls when a test permits it; a call is its request's id here."""
 
     def __init__(self) -> None:
-        self.preparation = Preparation(WaitingTexts("the text was being tokenized"))
+        self.preparation = Preparation()
         self.permits = threading.Semaphore(0)
         self.made: list[str] = []
         self.begun: list[str] = []
@@ -36,7 +36,7 @@ class Stand:
                 raise error
             return name
 
-        self.preparation.add(held, make, self.begun.append)  # type: ignore[arg-type]
+        self.preparation.prepare(held, make, self.begun.append)  # type: ignore[arg-type]
 
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(5):
