@@ -5,6 +5,7 @@ Knows nothing of the models.
 
 from __future__ import annotations
 
+import json
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -14,9 +15,9 @@ from starlette.requests import ClientDisconnect, Request
 from service.errors import BadRequest, Cancelled, InvalidRequest, ServiceError, UnknownParameter
 from service.gateway.context import RequestContext
 from service.gateway.fields import Body
-from service.gateway.quoting import SHOWN, quoted
 
 BodyT = TypeVar("BodyT", bound=Body)
+SHOWN = 80  # characters of a client's value that an error quotes
 
 
 async def read_body(request: Request, schema: type[BodyT]) -> BodyT:
@@ -45,6 +46,12 @@ def parse_body(content: bytes, schema: type[BodyT]) -> BodyT:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise _in_words(first, schema) from None
+
+
+def quoted(value: Any) -> str:
+    """A client's value as JSON, cut where it is long."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 
 
 def _in_words(error: ErrorDetails, schema: type[Body]) -> ServiceError:

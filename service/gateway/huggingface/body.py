@@ -15,7 +15,7 @@ from service.errors import EmptyInput, InvalidRequest
 from service.gateway.answering import Answer
 from service.gateway.fields import Body, taken
 from service.gateway.limits import NamedText
-from service.gateway.quoting import quoted
+from service.gateway.parsing import quoted
 from service.gateway.traffic import Envelope
 from service.messages import ModelInfo, Request
 

@@ -15,7 +15,7 @@ from service.gateway.answering import Answer
 from service.gateway.fields import TEXT, Body, Neutral, taken
 from service.gateway.huggingface.body import Priority, TaskBody
 from service.gateway.limits import NamedText
-from service.gateway.quoting import quoted
+from service.gateway.parsing import quoted
 from service.gateway.traffic import Envelope
 from service.messages import ModelInfo, parameters_of
 from service.messages.embed import Direction, Embedding, EmbedRequest, Pooling

@@ -15,7 +15,7 @@ from service.gateway.huggingface.body import Priority
 from service.gateway.huggingface.decoding import DecodingParameters
 from service.gateway.languages import resolve_pair
 from service.gateway.limits import NamedText
-from service.gateway.quoting import quoted
+from service.gateway.parsing import quoted
 from service.gateway.traffic import Envelope
 from service.messages import ModelInfo, TranslateRequest
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from service.gateway.quoting import SHOWN, quoted
+from service.gateway.parsing import SHOWN, quoted
 
 
 @pytest.mark.parametrize(
