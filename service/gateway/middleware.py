@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -22,36 +23,23 @@ CLIENT_LEFT = 499  # counted and logged, never sent
 log = logging.getLogger("triptych.http")
 
 
+@dataclass(frozen=True)
 class RequestMiddleware:
     """Gives each request its context; answers 500 where something escaped; counts and logs the end."""
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        *,
-        routes: Collection[str],
-        probes: Collection[str],
-        error_shape_of: Callable[[str], ErrorShape],
-        metrics: GatewayMetrics,
-        stopping: Callable[[], bool],
-    ) -> None:
-        """`probes` are routes that would drown the access log; `error_shape_of` is asked with the path.
-
-        `stopping`: the service takes no new requests, and its connections should go with their next answer.
-        """
-        self._app = app
-        self._routes = routes
-        self._probes = probes
-        self._error_shape_of = error_shape_of
-        self._metrics = metrics
-        self._stopping = stopping
+    app: ASGIApp
+    routes: Collection[str]
+    probes: Collection[str]  # routes that would drown the access log
+    error_shape_of: Callable[[str], ErrorShape]  # asked with the path
+    metrics: GatewayMetrics
+    stopping: Callable[[], bool]  # no new requests are taken, and connections should go with their next answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            return await self._app(scope, receive, send)
+            return await self.app(scope, receive, send)
         path = scope["path"].removeprefix(scope.get("root_path", ""))
-        route = path if path in self._routes else "other"
-        context = RequestContext.enter(scope, route, self._error_shape_of(path))
+        route = path if path in self.routes else "other"
+        context = RequestContext.enter(scope, route, self.error_shape_of(path))
         status: int | None = None
 
         async def send_with_headers(message: Message) -> None:
@@ -60,30 +48,30 @@ class RequestMiddleware:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers.update(context.headers())
-                if self._stopping():
+                if self.stopping():
                     headers["connection"] = "close"
             await send(message)
 
-        self._metrics.request_started(context.route)
+        self.metrics.request_started(context.route)
         try:
-            await self._app(scope, receive, send_with_headers)
+            await self.app(scope, receive, send_with_headers)
         except asyncio.CancelledError:  # how Ray Serve tells that the client left
             context.client_left = True
             raise
         except Exception:
             log.exception("unexpected error", extra={"request_id": context.request_id})
-            self._metrics.failed(context.route, ServiceError.code)
+            self.metrics.failed(context.route, ServiceError.code)
             if status is not None:
                 raise  # too late for a status: the server cuts the connection, which the client notices
             await error_response(ServiceError(UNEXPECTED), context)(scope, receive, send_with_headers)
         finally:
             final = CLIENT_LEFT if context.client_left else status or 500
-            self._metrics.request_ended(context.route, final, context.seconds())
+            self.metrics.request_ended(context.route, final, context.seconds())
             self._log(scope, context, final)
 
     def _log(self, scope: Scope, context: RequestContext, status: int) -> None:
         log.log(
-            logging.DEBUG if context.route in self._probes else logging.INFO,
+            logging.DEBUG if context.route in self.probes else logging.INFO,
             "%s %s %d",
             scope["method"],
             # the path is the client's own text: repr keeps line breaks out of the log
@@ -100,47 +88,46 @@ class RequestMiddleware:
         )
 
 
+@dataclass(frozen=True)
 class EarlyRefusalMiddleware:
     """Answers what is refused whatever its body says, before the body is read: a flood should cost little."""
 
-    def __init__(self, app: ASGIApp, *, refusal: Callable[[str], ServiceError | None], metrics: GatewayMetrics) -> None:
-        """`refusal` is asked with the route; None: its endpoint decides."""
-        self._app = app
-        self._refusal = refusal
-        self._metrics = metrics
+    app: ASGIApp
+    refusal: Callable[[str], ServiceError | None]  # asked with the route; None: its endpoint decides
+    metrics: GatewayMetrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "POST":
             context = RequestContext.of(scope)
-            if error := self._refusal(context.route):
-                self._metrics.failed(context.route, error.code)
+            if error := self.refusal(context.route):
+                self.metrics.failed(context.route, error.code)
                 return await error_response(error, context)(scope, receive, send)
-        await self._app(scope, receive, send)
+        await self.app(scope, receive, send)
 
 
+@dataclass(frozen=True)
 class BodyLimitMiddleware:
     """Stops reading a body at `max_bytes`, announced or not, and after `timeout_s`.
 
     Whoever reads it gets `BodyTooLarge` or `RequestTimeout`.
     """
 
-    def __init__(self, app: ASGIApp, *, max_bytes: int, timeout_s: float) -> None:
-        self._app = app
-        self._max_bytes = max_bytes
-        self._timeout_s = timeout_s
+    app: ASGIApp
+    max_bytes: int
+    timeout_s: float
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            return await self._app(scope, receive, send)
+            return await self.app(scope, receive, send)
         announced = Headers(scope=scope).get("content-length", "")
-        until = asyncio.get_running_loop().time() + self._timeout_s
+        until = asyncio.get_running_loop().time() + self.timeout_s
         read, complete = 0, False
 
         async def receive_within_limit() -> Message:
             nonlocal read, complete
             if complete:  # what comes now is that the client leaves
                 return await receive()
-            if announced.isdecimal() and int(announced) > self._max_bytes:
+            if announced.isdecimal() and int(announced) > self.max_bytes:
                 raise self._too_large(f"{announced} bytes")
             try:
                 async with asyncio.timeout_at(until):
@@ -149,17 +136,17 @@ class BodyLimitMiddleware:
                 raise self._too_slow(read, announced) from None
             read += len(message.get("body", b""))
             complete = not message.get("more_body", False)
-            if read > self._max_bytes:
+            if read > self.max_bytes:
                 raise self._too_large(f"at least {read} bytes")
             return message
 
-        await self._app(scope, receive_within_limit, send)
+        await self.app(scope, receive_within_limit, send)
 
     def _too_slow(self, read: int, announced: str) -> RequestTimeout:
         of = f" of {announced}" if announced.isdecimal() else ""
         return RequestTimeout(
-            f"{read} bytes{of} of the body came within {self._timeout_s:g} s", request_timeout_s=self._timeout_s
+            f"{read} bytes{of} of the body came within {self.timeout_s:g} s", request_timeout_s=self.timeout_s
         )
 
     def _too_large(self, size: str) -> BodyTooLarge:
-        return BodyTooLarge(f"the body has {size}, the limit is {self._max_bytes}", max_body_bytes=self._max_bytes)
+        return BodyTooLarge(f"the body has {size}, the limit is {self.max_bytes}", max_body_bytes=self.max_bytes)
