@@ -48,10 +48,6 @@ class ServedModel:
             raise NotReady(f"model {self.name!r} says nothing of itself", retry_after_s=self.readiness.retry_after_s())
         return self._info
 
-    async def ready(self) -> None:
-        """Return once the model has lately given a sign of life; raise `NotReady` otherwise."""
-        await self.readiness.check()
-
     def heard(self, version: str | None) -> None:
         """An answer came from `version`: what was known of another one is out of date."""
         if version and self._info is not None and version != self._info.version:

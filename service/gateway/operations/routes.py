@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import FastAPI
 from pydantic import BaseModel
@@ -31,6 +31,7 @@ from service.observability.metrics import GatewayMetrics
 SCRAPE_TIMEOUT_S = 3.0  # Prometheus gives up after 10 by default, and a dead worker must not cost it the rest
 
 Endpoint = Callable[..., Awaitable[Response]]
+T = TypeVar("T")
 
 log = logging.getLogger("triptych.operations")
 
@@ -57,7 +58,7 @@ def _add_routes(app: FastAPI, traffic: Traffic) -> None:
     @get("/readyz", **_documentation("Each model has lately given a sign of life", Ready, may_fail=True))
     async def readyz() -> Response:
         traffic.admission.check_open()
-        errors = await asyncio.gather(*(_why_not_ready(model) for model in catalogue.models))
+        errors = await asyncio.gather(*(_or_error(model.readiness.check) for model in catalogue.models))
         waiting = {model.name: error for model, error in zip(catalogue.models, errors, strict=True) if error}
         if waiting:
             raise NotReady(
@@ -69,7 +70,7 @@ def _add_routes(app: FastAPI, traffic: Traffic) -> None:
 
     @get("/info", **_documentation("Models, versions, scores, languages, labels and limits", Info))
     async def info() -> Response:
-        infos = await asyncio.gather(*(_info_of(model) for model in catalogue.models))
+        infos = await asyncio.gather(*(_or_error(model.info) for model in catalogue.models))
         models = [
             asdict(told)
             if isinstance(told, ModelInfo)
@@ -90,7 +91,7 @@ def _add_routes(app: FastAPI, traffic: Traffic) -> None:
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
     async def document(request: Request) -> dict[str, Any]:
-        infos = await asyncio.gather(*(_info_of(model) for model in catalogue.models))
+        infos = await asyncio.gather(*(_or_error(model.info) for model in catalogue.models))
         told = [info for info in infos if isinstance(info, ModelInfo)]
         tasks = [model.task for model in catalogue.models]
         return app.document(told, tasks, request.scope.get("root_path", ""))
@@ -117,18 +118,10 @@ def _documentation(summary: str, answer: type[BaseModel] | None = None, *, may_f
     return {**described, "responses": {200: {"model": answer}, **responses}}
 
 
-async def _why_not_ready(model: ServedModel) -> ServiceError | None:
+async def _or_error(ask: Callable[[], Awaitable[T]]) -> T | ServiceError:
+    """The answer, or why there is none."""
     try:
-        await model.ready()
-    except ServiceError as error:
-        return error
-    return None
-
-
-async def _info_of(model: ServedModel) -> ModelInfo | ServiceError:
-    """What the model says of itself, or why it says nothing."""
-    try:
-        return await model.info()
+        return await ask()
     except ServiceError as error:
         return error
 

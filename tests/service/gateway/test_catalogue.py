@@ -34,7 +34,10 @@ async def test_a_worker_that_hangs_is_not_ready_after_a_while(worker, catalogue,
     monkeypatch.setattr("service.gateway.readiness.ANSWER_TIMEOUT_S", 0.02)
     worker.hanging = True
     model = catalogue.find("generate", None)
-    for asking, words in [(model.info(), "says nothing of itself"), (model.ready(), r"no sign of life within 0\.02 s")]:
+    for asking, words in [
+        (model.info(), "says nothing of itself"),
+        (model.readiness.check(), r"no sign of life within 0\.02 s"),
+    ]:
         with pytest.raises(NotReady, match=words):
             await asking
     await model.close()
@@ -46,7 +49,7 @@ async def test_a_worker_that_cannot_be_reached_is_not_ready_without_its_words(wo
 
     worker.describe = worker.canary = broken
     model = catalogue.find("generate", None)
-    for asking in (model.info(), model.ready()):
+    for asking in (model.info(), model.readiness.check()):
         with pytest.raises(NotReady) as caught:
             await asking
         assert "secret" not in caught.value.message
@@ -69,7 +72,7 @@ async def test_what_several_requests_ask_belongs_to_none_of_them(worker, catalog
     model = catalogue.find("generate", None)
     await model.info()
     model.batcher._on_failure()
-    await model.ready()
+    await model.readiness.check()
     assert seen == ["nobody"] * 4
 
 
@@ -82,11 +85,11 @@ async def test_a_model_can_take_what_its_replicas_run_and_let_wait(worker):
 @pytest.mark.parametrize(("breaks", "canaries"), [(Overloaded("full"), 1), (NotReady("dead"), 2), (OSError(), 2)])
 async def test_a_failure_but_not_an_overload_puts_readiness_in_doubt(worker, catalogue, breaks, canaries):
     model = catalogue.find("generate", None)
-    await model.ready()
+    await model.readiness.check()
     worker.breaks = breaks
     with model.batcher.submit([GenerateRequest(id="a", text="a")]) as ticket:
         assert [type(event) async for events in ticket for event in events] == [Failure]
-    await model.ready()
+    await model.readiness.check()
     assert worker.canaries == canaries
 
 
