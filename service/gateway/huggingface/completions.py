@@ -47,20 +47,11 @@ class CompletionBody(TaskBody):
 
     def check_stream(self) -> None:
         super().check_stream()
-        decoding = self.decoding
-        if decoding.num_beams > 1:
-            raise InvalidRequest(
-                f"stream is true with num_beams {decoding.num_beams}, the limit is 1: "
-                "a beam search knows its first token at its end",
-                parameter="stream",
-                limit=1,
-            )
-        if decoding.num_return_sequences > 1:
-            raise InvalidRequest(
-                f"stream is true with num_return_sequences {decoding.num_return_sequences}, the limit is 1",
-                parameter="stream",
-                limit=1,
-            )
+        reasons = {"num_beams": ": a beam search knows its first token at its end", "num_return_sequences": ""}
+        for name, reason in reasons.items():
+            if (given := getattr(self.decoding, name)) > 1:
+                message = f"stream is true with {name} {given}, the limit is 1{reason}"
+                raise InvalidRequest(message, parameter="stream", limit=1)
 
 
 class OneOfSeveral(BaseModel):
