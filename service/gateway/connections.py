@@ -11,6 +11,7 @@ import resource
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -40,11 +41,7 @@ class Connections:
 
     def protocol(self) -> Callable[..., Guarded]:
         """What uvicorn makes a connection's protocol with."""
-
-        def make(*arguments: Any, **named: Any) -> Guarded:
-            return Guarded(self, *arguments, **named)
-
-        return make
+        return partial(Guarded, self)
 
     def make_room(self) -> None:
         """Give up the connection that has been without a whole request for longest.

@@ -51,10 +51,6 @@ def _constraints(bounds: Bounds) -> dict[str, Any]:
     return given
 
 
-def _as_list(value: Any) -> Any:
-    return value if isinstance(value, list) else [value]
-
-
 def _token_ids(value: Any, info: ValidationInfo) -> Any:
     """JSON has names for keys: "15" is token 15."""
     if not isinstance(value, dict):
@@ -136,6 +132,6 @@ def one_or_several(*kinds: dict[str, Any]) -> WithJsonSchema:
     return WithJsonSchema({"anyOf": [*kinds, {"type": "array", "minItems": 1, "items": each}]})
 
 
-as_list = BeforeValidator(_as_list)
+as_list = BeforeValidator(lambda value: value if isinstance(value, list) else [value])
 TEXT = {"type": "string", "minLength": 1}
 Texts = Annotated[list[str], as_list, one_or_several(TEXT)]  # one text, or several

@@ -57,4 +57,4 @@ class DocumentedApp(FastAPI):
 def error_answers(*statuses: int, model: type[BaseModel] = ErrorAnswer) -> dict[int | str, dict[str, Any]]:
     """The `responses` of a route that may fail with these."""
     codes = {status: [code for code, error in BY_CODE.items() if error.status == status] for status in statuses}
-    return {status: {"model": model, "description": ", ".join(codes[status])} for status in statuses}
+    return {status: {"model": model, "description": ", ".join(those)} for status, those in codes.items()}

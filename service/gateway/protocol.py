@@ -20,10 +20,6 @@ from service.messages import ModelInfo, Task
 Examples = Mapping[str, Mapping[str, Any]]  # route -> what an example shows -> the body that is sent
 
 
-def _no_examples(models: Sequence[ModelInfo], tasks: Sequence[Task]) -> Examples:
-    return {}
-
-
 @dataclass(frozen=True, kw_only=True)
 class HttpProtocol:
     add_routes: Callable[[FastAPI, Traffic], None]
@@ -34,14 +30,10 @@ class HttpProtocol:
     description: str = ""  # the API's, as far as it is this protocol
     schemas: Sequence[type[BaseModel]] = ()  # that its documentation names, and FastAPI does not see
     # Of the models that say what they answer well, with the tasks of all that are served, also of silent ones.
-    examples: Callable[[Sequence[ModelInfo], Sequence[Task]], Examples] = _no_examples
+    examples: Callable[[Sequence[ModelInfo], Sequence[Task]], Examples] = lambda models, tasks: {}
 
 
 def error_shape_of(protocols: Sequence[HttpProtocol], path: str) -> ErrorShape:
     """That of the protocol with the longest prefix of the path, which is the usual one where none has any."""
-    shape: ErrorShape = error_answer
-    longest = 0
-    for protocol in protocols:
-        if len(protocol.prefix) > longest and path.startswith(f"{protocol.prefix}/"):
-            shape, longest = protocol.error_shape, len(protocol.prefix)
-    return shape
+    speaking = [each for each in protocols if each.prefix and path.startswith(f"{each.prefix}/")]
+    return max(speaking, key=lambda each: len(each.prefix)).error_shape if speaking else error_answer

@@ -63,7 +63,7 @@ class EventStream(Response):
             self._raise_failure(first)
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             async for part in self._until_error(self._frames(first, ticket)):
-                await send(_chunk(part))
+                await send({"type": "http.response.body", "body": part, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _until_error(self, frames: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -123,7 +123,3 @@ def frame(content: Any, event: str | None = None) -> bytes:
     name = f"event:{event}\n" if event else ""
     data = json.dumps(content, allow_nan=False, ensure_ascii=False).translate(LINE_BREAKS)
     return f"{name}data:{data}\n\n".encode()
-
-
-def _chunk(body: bytes) -> dict[str, Any]:
-    return {"type": "http.response.body", "body": body, "more_body": True}
