@@ -54,7 +54,7 @@ class Copy:
     stop: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Plan:
     """One step, in the order in which it is carried out."""
 
@@ -92,21 +92,12 @@ class Scheduler:
         return not self.waiting and not len(self.running)
 
     def schedule(self, now: float) -> Plan:
-        dropped = self._drop(now)
-        decode = [row for row in self.rows if row.tokens]
-        batches, queried, found = self._prefill(now, decodes=bool(decode))
-        copies, self._copies = self._copies, []
-        memory_moves, self._memory_moves = self._memory_moves, []
-        return Plan(
-            at=now,
-            dropped=dropped,
-            copies=copies,
-            memory_moves=memory_moves,
-            prefill=batches,
-            decode=decode,
-            queried=queried,
-            found=found,
-        )
+        plan = Plan(at=now, dropped=self._drop(now))
+        plan.decode = [row for row in self.rows if row.tokens]
+        self._prefill(plan)
+        plan.copies, self._copies = self._copies, []
+        plan.memory_moves, self._memory_moves = self._memory_moves, []
+        return plan
 
     def branch(self, sequence: Sequence, branches: list[Branch]) -> None:
         """Lay out the beams of the next step: the first that continues a beam stays in its slot, the others copy what
@@ -161,23 +152,20 @@ class Scheduler:
         self.release([s for s in dead if s.rows])
         return dead
 
-    def _prefill(self, now: float, *, decodes: bool) -> tuple[list[list[Chunk]], int, int]:
-        """The batches of prompts to read now; the first piece is read whatever it costs. Then the tokens looked for
-        in the prefix store, and those found."""
-        batches: list[list[Chunk]] = []
-        queried = found = 0
+    def _prefill(self, plan: Plan) -> None:
+        """Plan the batches of prompts to read now; the first piece is read whatever it costs."""
         budget = self.prefill_tokens
-        if not (decodes or self.chunked):  # nobody's next token waits: larger batches are cheaper
+        if not (plan.decode or self.chunked):  # nobody's next token waits: larger batches are cheaper
             budget *= IDLE_FACTOR
         for sequence in self.running:
             if not sequence.ready:
-                batches = self._with(sequence, batches, budget) or batches
-        collects = self._collects(now)
+                plan.prefill = self._with(sequence, plan.prefill, budget) or plan.prefill
+        collects = self._collects(plan.at)
         while self.waiting and self.rows.free >= self.waiting[0].spec.width and not collects:
             sequence = self.waiting[0]
             slot, common = self._find_prefix(sequence)
             sequence.read = common
-            larger = self._with(sequence, batches, budget)
+            larger = self._with(sequence, plan.prefill, budget)
             if larger is None:
                 sequence.read = 0
                 break
@@ -186,13 +174,12 @@ class Scheduler:
             for row in sequence.admit():
                 self.rows.add(row)
             if self.prefixes is not None:
-                queried, found = queried + len(sequence.spec.prompt), found + common
+                plan.queried, plan.found = plan.queried + len(sequence.spec.prompt), plan.found + common
             if common:
                 self._copies.append(Copy(slot, sequence.rows[0].slot, 0, common))
-            batches = larger
-        for chunk in chain.from_iterable(batches):
+            plan.prefill = larger
+        for chunk in chain.from_iterable(plan.prefill):
             chunk.sequence.read = chunk.stop
-        return batches, queried, found
 
     def _collects(self, now: float) -> bool:
         """Whether to let free slots wait for more of them, because a pass for each one that joins costs too much.
