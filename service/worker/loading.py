@@ -1,6 +1,6 @@
 """From a checkpoint to a core: its weights converted, its cache laid out and found to fit, its engine started.
 
-Knows nothing of requests.
+Knows nothing of who calls it, and of Ray or HTTP.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from service.engine.prefixes import PrefixStore
 from service.engine.runner import Runner
 from service.engine.scheduler import Scheduler
 from service.engine.stats import Observer
-from service.messages import ModelInfo, Task
+from service.errors import InvalidRequest
+from service.messages import ModelInfo, Request, Task
 from service.options import EngineOptions
-from service.worker.core import Core
+from service.worker.decoding import within_characters
 from service.worker.engine_thread import EngineThread
 from service.worker.memory import CacheLayout, mib
 from service.worker.preparation import Preparation
@@ -33,6 +34,32 @@ from service.worker.tasks.task import Limits, WorkerTask
 log = logging.getLogger("triptych.engine")
 
 SHORTEST_PROMPT = 2  # tokens: the start token and one of a text
+
+
+@dataclass(frozen=True)
+class Core:
+    """One checkpoint, ready to answer. It never changes: a reload makes another one."""
+
+    info: ModelInfo
+    task: WorkerTask
+    engine: EngineThread
+    preparation: Preparation
+
+    @property
+    def alive(self) -> int:
+        """Requests that are being tokenized, wait or run."""
+        return len(self.preparation) + self.engine.alive
+
+    def characters(self, request: Request) -> int:
+        """Of the request's texts; 0 of a request that another task is for."""
+        return sum(map(len, self.task.texts(request).values())) if isinstance(request, self.task.REQUEST) else 0
+
+    def check(self, request: Request) -> None:
+        """What can be said without reading the text. Raises a ServiceError when the request cannot be served."""
+        if not isinstance(request, self.task.REQUEST):
+            raise InvalidRequest(f"{self.info.name} answers {self.info.task}, not a {type(request).__name__}")
+        for name, text in self.task.texts(request).items():
+            within_characters(name, text, self.task.limits.max_characters)
 
 
 @dataclass(frozen=True, kw_only=True)

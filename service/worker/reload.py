@@ -16,9 +16,8 @@ from service.errors import ServiceError
 from service.messages import ModelInfo
 from service.options import EngineOptions
 from service.worker import canary
-from service.worker.core import Core
 from service.worker.engine_request import EngineRequest
-from service.worker.loading import Loaded
+from service.worker.loading import Core, Loaded
 
 EXPECTED = (CheckpointError, RegistryError, ServiceError, ValueError, OSError)  # what a checkpoint may fail with
 

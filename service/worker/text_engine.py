@@ -16,10 +16,9 @@ from service.errors import NotReady, ReloadFailed, ServiceError
 from service.messages import Event, Failure, ModelInfo, Request, Task, Terminal
 from service.options import EngineOptions
 from service.worker import canary
-from service.worker.core import Core
 from service.worker.engine_request import EngineRequest
 from service.worker.holding import Held, Holding
-from service.worker.loading import Loaded
+from service.worker.loading import Core, Loaded
 from service.worker.reload import EXPECTED, finish_running, load_beside, reason_of, start_proved
 
 log = logging.getLogger("triptych.engine")
