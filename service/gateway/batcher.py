@@ -66,23 +66,16 @@ class _Batch:
     task: asyncio.Task[None] | None = None
 
 
+@dataclass(eq=False)
 class Batcher:
-    def __init__(
-        self,
-        worker: Worker,
-        *,
-        size: int,
-        wait_s: float,
-        on_submit: Callable[[int], None] = lambda requests: None,
-        on_life: Callable[[], None] = lambda: None,
-        on_failure: Callable[[], None] = lambda: None,
-    ) -> None:
-        self._worker = worker
-        self._size = size
-        self._wait_s = wait_s
-        self._on_submit = on_submit
-        self._on_life = on_life  # the worker has brought something but failures
-        self._on_failure = on_failure
+    worker: Worker
+    size: int
+    wait_s: float
+    on_submit: Callable[[int], None] = lambda requests: None
+    on_life: Callable[[], None] = lambda: None  # the worker has brought something but failures
+    on_failure: Callable[[], None] = lambda: None
+
+    def __post_init__(self) -> None:
         self._closing = False
         self._pending: deque[tuple[Request, Ticket]] = deque()
         self._timer: asyncio.TimerHandle | None = None
@@ -114,11 +107,11 @@ class Batcher:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _schedule(self) -> None:
-        if len(self._pending) >= self._size:
+        if len(self._pending) >= self.size:
             self._flush()
         elif self._timer is None:
             busy = any(batch.waiting for batch in self._batches)
-            self._timer = asyncio.get_running_loop().call_later(self._wait_s if busy else 0, self._flush)
+            self._timer = asyncio.get_running_loop().call_later(self.wait_s if busy else 0, self._flush)
 
     def _flush(self) -> None:
         if self._timer is not None:
@@ -126,7 +119,7 @@ class Batcher:
         self._timer = None
         waiting = iter([(request, ticket) for request, ticket in self._pending if request.id in ticket.open])
         self._pending.clear()
-        while chunk := list(islice(waiting, self._size)):
+        while chunk := list(islice(waiting, self.size)):
             batch = _Batch()
             for request, ticket in chunk:
                 batch.waiting[request.id] = ticket
@@ -134,30 +127,30 @@ class Batcher:
             self._batches.add(batch)
             batch.task = self._spawn(self._run(batch, [request for request, _ in chunk]))
             batch.task.add_done_callback(partial(self._end, batch))
-            self._on_submit(len(chunk))
+            self.on_submit(len(chunk))
 
     async def _run(self, batch: _Batch, requests: list[Request]) -> None:
         try:
             await self._deliver_all(batch, requests)
             if batch.waiting:
-                raise ServiceError(f"model {self._worker.name!r} ended without answering")
+                raise ServiceError(f"model {self.worker.name!r} ended without answering")
         except Overloaded as error:  # it is well, only busy
             self._fail(batch, error)
         except ServiceError as error:
-            self._on_failure()
+            self.on_failure()
             self._fail(batch, error)
         except Exception:
-            log.exception("the worker failed", extra={"model": self._worker.name})
-            self._on_failure()
-            self._fail(batch, ServiceError(f"model {self._worker.name!r} failed while answering"))
+            log.exception("the worker failed", extra={"model": self.worker.name})
+            self.on_failure()
+            self._fail(batch, ServiceError(f"model {self.worker.name!r} failed while answering"))
 
     async def _deliver_all(self, batch: _Batch, requests: list[Request]) -> None:
-        events = self._worker.submit(requests)
+        events = self.worker.submit(requests)
         try:
             async with asyncio.timeout(None) as patience:
                 async for group in events:
                     if not all(isinstance(event, Failure) for event in group):
-                        self._on_life()
+                        self.on_life()
                     self._deliver(batch, group)
                     if not batch.waiting:  # all is said: the end should follow at once
                         patience.reschedule(asyncio.get_running_loop().time() + GRACE_S)
@@ -188,8 +181,8 @@ class Batcher:
         if batch.waiting and self._closing:
             self._fail(batch, NotReady(SHUTTING_DOWN))
         elif batch.waiting:
-            self._on_failure()
-            self._fail(batch, NotReady(f"the call to model {self._worker.name!r} was cut off before its answer"))
+            self.on_failure()
+            self._fail(batch, NotReady(f"the call to model {self.worker.name!r} was cut off before its answer"))
 
     def _leave(self, ticket: Ticket) -> None:
         left: dict[_Batch, list[str]] = {}
@@ -207,9 +200,9 @@ class Batcher:
     async def _cancel(self, request_ids: list[str]) -> None:
         try:
             async with asyncio.timeout(GRACE_S):
-                await self._worker.cancel(request_ids)
+                await self.worker.cancel(request_ids)
         except Exception:
-            log.warning("cancelling failed", extra={"model": self._worker.name}, exc_info=True)
+            log.warning("cancelling failed", extra={"model": self.worker.name}, exc_info=True)
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = for_nobody(coroutine)

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from typing import Any
 
 from service.errors import NotReady, ServiceError
@@ -25,23 +26,18 @@ USUAL_RECOVERY_S = 10.0  # how long a model is taken to need that has never come
 log = logging.getLogger("triptych.readiness")
 
 
+@dataclass(eq=False)
 class Readiness:
     """Of one model. One that is known to be dead is so until it answers the question."""
 
-    def __init__(
-        self,
-        model: str,
-        question: Callable[[], Coroutine[Any, Any, None]],
-        on_change: Callable[[bool], None] = lambda ready: None,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        """`question` returns when the model has given a sign of life, and raises where it cannot."""
-        self._model = model
-        self._question = question
-        self._on_change = on_change
-        self._clock = clock
+    model: str
+    question: Callable[[], Coroutine[Any, Any, None]]  # returns at a sign of life of the model, raises where it cannot
+    on_change: Callable[[bool], None]
+    clock: Callable[[], float] = time.monotonic
+
+    def __post_init__(self) -> None:
         self._asking: asyncio.Task[None] | None = None  # one question, however many wait for its answer
-        self._heard = self._changed = clock()
+        self._heard = self._changed = self.clock()
         self._silent = 0  # watches since then: not seconds, for it may have been us who stood still
         self._doubted = True  # only an answer to the question is believed
         self._ready = self._was_ready = False
@@ -50,11 +46,11 @@ class Readiness:
 
     @property
     def fresh(self) -> bool:
-        return self._reason is None and not self._doubted and self._clock() - self._heard < FRESH_S
+        return self._reason is None and not self._doubted and self.clock() - self._heard < FRESH_S
 
     def heard(self) -> None:
         """A sign of life has come. One that is known to be dead has to answer the question all the same."""
-        self._heard = self._clock()
+        self._heard = self.clock()
         self._silent = 0
 
     def doubt(self) -> None:
@@ -68,7 +64,7 @@ class Readiness:
         if self._doubted or self._reason is not None or self._silent >= ASK_AFTER:
             self._ask()
         if self._reason is None and self._silent >= DEAD_AFTER:
-            self._becomes_dead(f"no sign of life for {self._clock() - self._heard:.0f} s")
+            self._becomes_dead(f"no sign of life for {self.clock() - self._heard:.0f} s")
 
     async def begin(self) -> None:
         """Ask for the first time. A model that does not answer yet is dead until it does."""
@@ -80,13 +76,13 @@ class Readiness:
         """What those get who ask something of a model that is known to be dead."""
         if self._reason is None:
             return None
-        return NotReady(f"model {self._model!r} is not ready: {self._reason}", retry_after_s=self.retry_after_s())
+        return NotReady(f"model {self.model!r} is not ready: {self._reason}", retry_after_s=self.retry_after_s())
 
     def retry_after_s(self) -> float:
         """What is left of the time that the model took to come back the last time."""
         if self._reason is None:
             return self._recovery_s
-        left_s = self._changed + self._recovery_s - self._clock()
+        left_s = self._changed + self._recovery_s - self.clock()
         return left_s if left_s > 0 else self._recovery_s
 
     async def check(self) -> None:
@@ -117,7 +113,7 @@ class Readiness:
     async def _put_question(self) -> None:
         try:
             async with asyncio.timeout(QUESTION_TIMEOUT_S):
-                await self._question()
+                await self.question()
         except ServiceError as error:
             self._becomes_dead(error.message)
         except TimeoutError:
@@ -132,18 +128,18 @@ class Readiness:
         self._doubted = False
         if self._ready:
             return
-        now = self._clock()
+        now = self.clock()
         if self._reason is not None:
             self._recovery_s = now - self._changed
         level = logging.INFO if self._was_ready else logging.DEBUG
-        log.log(level, "the model is ready after %.1f s", now - self._changed, extra={"model": self._model})
+        log.log(level, "the model is ready after %.1f s", now - self._changed, extra={"model": self.model})
         self._ready, self._was_ready, self._reason, self._changed = True, True, None, now
-        self._on_change(True)
+        self.on_change(True)
 
     def _becomes_dead(self, reason: str, unexpected: Exception | None = None) -> None:
         if self._reason is None:
             level = logging.WARNING if self._was_ready or unexpected else logging.DEBUG  # at first it is only loading
-            log.log(level, "the model is not ready: %s", reason, extra={"model": self._model}, exc_info=unexpected)
-            self._changed = self._clock()
-            self._on_change(False)
+            log.log(level, "the model is not ready: %s", reason, extra={"model": self.model}, exc_info=unexpected)
+            self._changed = self.clock()
+            self.on_change(False)
         self._ready, self._doubted, self._reason = False, True, reason

@@ -71,7 +71,7 @@ async def test_what_several_requests_ask_belongs_to_none_of_them(worker, catalog
     caller.set("a client")
     model = catalogue.find("generate", None)
     await model.info()
-    model.batcher._on_failure()
+    model.batcher.on_failure()
     await model.readiness.check()
     assert seen == ["nobody"] * 4
 

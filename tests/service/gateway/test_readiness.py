@@ -90,7 +90,7 @@ async def test_a_gateway_that_stood_still_itself_takes_nobody_for_dead(model):
 async def test_an_answer_that_comes_late_still_counts(model):
     await model.readiness.check()
     answer = asyncio.Event()
-    model.question = model.readiness._question = answer.wait
+    model.question = model.readiness.question = answer.wait
     for _ in range(DEAD_AFTER):
         model.readiness.watch()
     assert model.readiness.refusal() is not None
