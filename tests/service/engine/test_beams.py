@@ -7,18 +7,15 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from torch import nn
 from transformers import PreTrainedModel
 
 from loadtests.peers import transformers_export
 from models.config import GPTConfig, Seq2SeqConfig
-from models.interface import Seq2SeqBatch, StateSize
+from models.interface import Seq2SeqBatch
 from service.engine.beams import Beams, BeamSearch
-from service.engine.engine import Engine
-from service.engine.runner import Runner
-from service.engine.scheduler import Scheduler
 from service.engine.sequence import Sampling, Sequence, SequenceSpec
 from tests.models.tiny import CONFIGS, built
+from tests.service.engine.driving import arrive, engine_of
 
 MODELS = ["seq2seq-pre-sinusoidal-tied", "seq2seq-post-sinusoidal-tied", "gpt-pre"]
 START = 1
@@ -113,12 +110,6 @@ def reference(
     return results
 
 
-def engine_for(model: nn.Module, slots: int) -> Engine:
-    state = model.new_state(StateSize(slots=slots, length=23, source_length=12))
-    runner = Runner(model, state, device=torch.device("cpu"))
-    return Engine(runner, Scheduler(slots=slots, prefill_tokens=40, chunked=runner.capabilities.prompt_in_pieces))
-
-
 @pytest.mark.parametrize("name", MODELS)
 def test_beams_among_other_requests_equal_the_reference_token_for_token(name: str) -> None:
     model = built(CONFIGS[name])
@@ -137,13 +128,8 @@ def test_beams_among_other_requests_equal_the_reference_token_for_token(name: st
         )
         for n in range(CASES)
     ]
-    engine = engine_for(model, slots=13)
-    arriving = [each for pair in zip(searches, others, strict=True) for each in pair]
-    while arriving or not engine.idle:  # two arrive at each step
-        for each in arriving[:2]:
-            engine.add(each)
-        del arriving[:2]
-        engine.step()
+    engine = engine_of(model, slots=13, prefill_tokens=40)
+    arrive(engine, [each for pair in zip(searches, others, strict=True) for each in pair], together=2)
     theirs = transformers_export.seq2seq(model) if translates else transformers_export.gpt(model)
     for case, end, search in zip(cases, ends, searches, strict=True):
         expected = reference(theirs, model.config, case, end)
@@ -152,19 +138,17 @@ def test_beams_among_other_requests_equal_the_reference_token_for_token(name: st
         assert search.output == search.hypotheses[0].tokens
         assert search.outcome == ("eos_token" if search.output[-1] == end else "length")
     for other in others:
-        alone = engine_for(model, slots=1)
+        alone = engine_of(model, slots=1, prefill_tokens=40)
         copy = Sequence(
             SequenceSpec(id="alone", prompt=other.spec.prompt, max_new_tokens=9, sampling=other.spec.sampling)
         )
-        alone.add(copy)
-        while not alone.idle:
-            alone.step()
+        arrive(alone, [copy])
         assert other.output == copy.output
 
 
 @pytest.mark.parametrize("name", [MODELS[0], "recurrent-gru-additive"])
 def test_a_search_frees_its_slots_at_once_and_tells_one_output(name: str) -> None:
-    engine = engine_for(built(CONFIGS[name]), slots=5)
+    engine = engine_of(built(CONFIGS[name]), slots=5, prefill_tokens=40)
     search = Sequence(SequenceSpec(id="search", prompt=[9, 8], max_new_tokens=3, beams=Beams(width=4, results=2)))
     waiting = Sequence(SequenceSpec(id="waiting", prompt=[9, 8], max_new_tokens=3, beams=Beams(width=2)))
     engine.add(search)
@@ -179,7 +163,7 @@ def test_a_search_frees_its_slots_at_once_and_tells_one_output(name: str) -> Non
 
 @pytest.mark.parametrize("name", [MODELS[0], "recurrent-gru-additive"])
 def test_a_cancelled_search_gives_back_all_of_its_slots(name: str) -> None:
-    engine = engine_for(built(CONFIGS[name]), slots=5)
+    engine = engine_of(built(CONFIGS[name]), slots=5, prefill_tokens=40)
     search = Sequence(SequenceSpec(id="search", prompt=[9, 8], max_new_tokens=9, beams=Beams(width=4)))
     other = Sequence(SequenceSpec(id="other", prompt=[7], max_new_tokens=9))
     engine.add(search)
@@ -202,16 +186,13 @@ def test_where_nothing_can_go_on_the_best_beam_is_the_result() -> None:
 
 def test_a_translation_comes_with_its_alignment_where_that_is_asked_for() -> None:
     model = built(CONFIGS[MODELS[0]])
-    engine = engine_for(model, slots=6)
+    engine = engine_of(model, slots=6, prefill_tokens=40)
     asked = [
         Sequence(SequenceSpec(id="greedy", prompt=[9, 8, 7], target_prefix=[20, 21], max_new_tokens=4, align_layer=1)),
         Sequence(SequenceSpec(id="beams", prompt=[5] * 9, max_new_tokens=3, beams=Beams(width=3), align_layer=0)),
         Sequence(SequenceSpec(id="none", prompt=[5], max_new_tokens=3)),
     ]
-    for each in asked:
-        engine.add(each)
-    while not engine.idle:
-        engine.step()
+    arrive(engine, asked, together=3)
     assert [None if s.alignment is None else (len(s.alignment), len(s.alignment[0])) for s in asked] == [
         (4, 3),
         (3, 9),

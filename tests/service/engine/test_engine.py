@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from typing import Any
 
 import pytest
@@ -12,25 +13,13 @@ from models.checkpoint import Checkpoint
 from models.interface import StateSize
 from models.quantization import int8_supported, quantize
 from service.engine.beams import Beams
-from service.engine.engine import Engine, Output
+from service.engine.engine import Engine
 from service.engine.prefixes import PrefixStore
 from service.engine.runner import Runner
 from service.engine.scheduler import Scheduler
 from service.engine.sequence import Sampling, Sequence, SequenceSpec
-from service.engine.stats import RequestStats, StepStats
 from tests import checkpoints
-
-
-class Recorder:
-    def __init__(self) -> None:
-        self.steps: list[StepStats] = []
-        self.requests: list[RequestStats] = []
-
-    def observe_step(self, stats: StepStats) -> None:
-        self.steps.append(stats)
-
-    def observe_request(self, stats: RequestStats) -> None:
-        self.requests.append(stats)
+from tests.service.engine.driving import Recorder, arrive, finish
 
 
 @pytest.fixture(
@@ -76,18 +65,11 @@ def sequence(name: int, greedy: bool = True, max_new_tokens: int | None = None, 
     )
 
 
-def run(engine: Engine) -> list[Output]:
-    outputs = []
-    while not engine.idle:
-        outputs += engine.step()
-    return outputs
-
-
 def alone(checkpoint: Checkpoint, name: int, greedy: bool = True) -> list[int]:
     engine, _ = engine_for(checkpoint)
     one = sequence(name, greedy)
     engine.add(one)
-    run(engine)
+    finish(engine)
     return one.output
 
 
@@ -95,12 +77,7 @@ def alone(checkpoint: Checkpoint, name: int, greedy: bool = True) -> list[int]:
 def test_every_request_gets_what_it_gets_alone(checkpoint: Checkpoint, greedy: bool) -> None:
     engine, _ = engine_for(checkpoint, slots=5)
     sequences = [sequence(name, greedy) for name in range(24)]
-    waiting, outputs = list(sequences), []
-    while waiting or not engine.idle:  # three arrive at each step
-        for new in waiting[:3]:
-            engine.add(new)
-        del waiting[:3]
-        outputs += engine.step()
+    outputs = arrive(engine, sequences, together=3)
     assert {s.spec.id: s.output for s in sequences} == {str(n): alone(checkpoint, n, greedy) for n in range(24)}
     assert sorted(o.sequence.spec.id for o in outputs if o.last) == sorted(s.spec.id for s in sequences)
 
@@ -124,7 +101,7 @@ def test_a_sequence_ends_at_its_length_or_at_the_end_token(checkpoint: Checkpoin
     end = sequence(2, max_new_tokens=6, end_id=alone(checkpoint, 2)[0])
     engine.add(length)
     engine.add(end)
-    run(engine)
+    finish(engine)
     assert (length.outcome, len(length.output)) == ("length", 6)
     assert (end.outcome, len(end.output)) == ("eos_token", 1)
     assert sorted(r.outcome for r in recorder.requests) == ["eos_token", "length"]
@@ -138,7 +115,7 @@ def test_a_sequence_ends_at_once_where_its_watch_says_so(checkpoint: Checkpoint)
     other = sequence(6)
     engine.add(watched)
     engine.add(other)
-    run(engine)
+    finish(engine)
     assert len(expected) > 3
     assert (watched.outcome, watched.output, asked) == ("stop_sequence", expected[:3], expected[:3])
     assert other.output == alone(checkpoint, 6)
@@ -172,11 +149,11 @@ def test_whatever_a_request_asks_for_it_gets_what_it_gets_alone(checkpoint: Chec
     engine, _ = engine_for(checkpoint, slots=5)
     for each in together:
         engine.add(each)
-    run(engine)
+    finish(engine)
     for name, each in enumerate(together):
         single, (own, _) = fancy(name), engine_for(checkpoint)
         own.add(single)
-        run(own)
+        finish(own)
         assert each.output == single.output
         assert len(each.output) >= each.spec.min_new_tokens
 
@@ -189,12 +166,12 @@ def test_cancelling_one_leaves_the_others_as_they_were(checkpoint: Checkpoint) -
         engine_alone, _ = engine_for(checkpoint)
         copy = sequence(int(each.spec.id), max_new_tokens=20)
         engine_alone.add(copy)
-        run(engine_alone)
+        finish(engine_alone)
         expected.append(copy.output)
         engine.add(each)
     outputs = engine.step() + engine.step()
-    sequences[0].cancelled_at = 0.0
-    outputs += run(engine)
+    sequences[0].cancelled_at = time.monotonic()
+    outputs += finish(engine)
     assert [s.output for s in sequences[1:]] == expected[1:]
     assert (sequences[0].outcome, len(sequences[0].output)) == ("cancelled", 2)
     assert [o.sequence.spec.id for o in outputs if o.last].count("0") == 1
@@ -203,31 +180,36 @@ def test_cancelling_one_leaves_the_others_as_they_were(checkpoint: Checkpoint) -
 
 def test_steps_are_counted_as_they_were(checkpoint: Checkpoint) -> None:
     engine, recorder = engine_for(checkpoint, slots=2)
-    for name in range(3):
-        engine.add(sequence(name, max_new_tokens=4))
-    run(engine)
-    first = recorder.steps[0]
-    assert (first.prefill_requests, first.decode_requests, first.waiting) == (2, 0, 1)
-    assert first.prefill_tokens <= first.padded_tokens
-    assert max(s.slots_used for s in recorder.steps) == 2
-    last = recorder.steps[-1]
+    sequences = [sequence(name, max_new_tokens=4, end_id=None) for name in range(3)]
+    arrive(engine, sequences, together=3)
+    prompts = [len(each.spec.prompt) for each in sequences]
+    first, last = recorder.steps[0], recorder.steps[-1]
+    assert (first.prefill_requests, first.decode_requests, first.running, first.waiting) == (2, 0, 2, 1)
+    assert (first.prefill_tokens, first.padded_tokens) == (prompts[0] + prompts[1], 2 * max(prompts[:2]))
+    can = checkpoint.config.capabilities
+    held = [can.prefilled(prompt, 0) if can.grows else 0 for prompt in prompts]
+    assert (first.kv_used_tokens, first.kv_total_tokens) == (held[0] + held[1], 2 * 63 if can.grows else 0)
+    assert sum(step.prefill_tokens for step in recorder.steps) == sum(prompts)
+    assert sum(step.decode_requests for step in recorder.steps) == 3 * 3, "the first token of each comes of its prompt"
+    assert max(step.slots_used for step in recorder.steps) == 2
     assert (last.running, last.waiting, last.slots_used, last.kv_used_tokens) == (0, 0, 0, 0)
 
 
 def test_after_a_failed_step_everyone_is_told_and_the_engine_goes_on(checkpoint: Checkpoint) -> None:
-    engine, _ = engine_for(checkpoint, slots=1)
+    engine, recorder = engine_for(checkpoint, slots=1)
     running, waiting = sequence(1, max_new_tokens=9), sequence(2, max_new_tokens=9)
     engine.add(running)
     engine.add(waiting)
     engine.step()
     outputs = engine.abort("the device is gone")
-    assert {(o.sequence.spec.id, o.last, o.error) for o in outputs} == {
+    assert sorted((o.sequence.spec.id, o.last, o.error) for o in outputs) == [
         ("1", True, "the device is gone"),
         ("2", True, "the device is gone"),
-    }
+    ]
+    assert [r.outcome for r in recorder.requests] == ["error", "error"]
     again = sequence(3)
     engine.add(again)
-    run(engine)
+    finish(engine)
     assert again.output == alone(checkpoint, 3)
 
 
@@ -252,15 +234,15 @@ def test_a_long_prompt_is_read_in_chunks_while_the_others_go_on(generator: Check
         engine.step()
         assert len(stream.output) == before + 1, "a stream gets its token in every step"
     assert [s.prefill_tokens for s in recorder.steps[-4:]] == [16, 16, 16, 2]
-    run(engine)
+    finish(engine)
     own, _ = engine_for(generator, prefill_tokens=64)
     own.add(copy)
-    run(own)
+    finish(own)
     assert long.output == copy.output
     undisturbed, _ = engine_for(generator)
     same = sequence(1, max_new_tokens=20)
     undisturbed.add(same)
-    run(undisturbed)
+    finish(undisturbed)
     assert stream.output == same.output
 
 
@@ -269,7 +251,7 @@ def test_prompts_read_in_chunks_give_everyone_what_they_get_alone(generator: Che
     sequences = [sequence(name) for name in range(16)]
     for each in sequences:
         engine.add(each)
-    run(engine)
+    finish(engine)
     assert {s.spec.id: s.output for s in sequences} == {str(n): alone(generator, n) for n in range(16)}
 
 
@@ -287,15 +269,15 @@ def test_a_prefix_that_was_read_before_is_not_read_again(generator: Checkpoint) 
         for n, prompt in enumerate(prompts)
     ]
     engine.add(asked[0])
-    run(engine)
+    finish(engine)
     for each in asked[1:]:
         engine.add(each)
-    run(engine)
+    finish(engine)
     for each in asked:
         own, _ = engine_for(generator)
         copy = Sequence(SequenceSpec(id="", prompt=each.spec.prompt, max_new_tokens=6, end_id=2, beams=each.spec.beams))
         own.add(copy)
-        run(own)
+        finish(own)
         assert each.output == copy.output
     assert sum(s.prefix_query_tokens for s in recorder.steps) == sum(map(len, prompts))
     assert sum(s.prefix_hit_tokens for s in recorder.steps) >= 8 * 24
@@ -308,14 +290,14 @@ def test_a_conversation_goes_on_from_its_own_last_answer(generator: Checkpoint) 
     engine, recorder = engine_for(generator, slots=1, prefix_slots=1)
     first = sequence(4, max_new_tokens=10, prompt=[9] * 18, end_id=None)
     engine.add(first)
-    run(engine)
+    finish(engine)
     second = Sequence(SequenceSpec(id="second", prompt=[*first.spec.prompt, *first.output, 11, 12], max_new_tokens=5))
     engine.add(second)
     engine.step()
     assert recorder.steps[-1].prefix_hit_tokens == 18 + 9, "the last output was never fed"
-    run(engine)
+    finish(engine)
     own, _ = engine_for(generator)
     copy = Sequence(SequenceSpec(id="", prompt=second.spec.prompt, max_new_tokens=5))
     own.add(copy)
-    run(own)
+    finish(own)
     assert second.output == copy.output

@@ -21,6 +21,10 @@ def sequence(name: object, prompt_tokens: int = 4, deadline: float | None = None
     return Sequence(SequenceSpec(id=str(name), prompt=[1] * prompt_tokens, max_new_tokens=3, deadline=deadline))
 
 
+def arriving(name: str, arrived: float, priority: int = 0) -> Sequence:
+    return Sequence(SequenceSpec(id=name, prompt=[1], max_new_tokens=3, arrived=arrived, priority=priority))
+
+
 def scheduler(*sequences: Sequence, slots: int = 4, prefill_tokens: int = 100) -> Scheduler:
     made = Scheduler(slots=slots, prefill_tokens=prefill_tokens)
     for each in sequences:
@@ -44,8 +48,9 @@ def prefilled(plan: Plan) -> list[str]:
 
 
 def test_requests_are_admitted_in_the_order_of_their_arrival() -> None:
-    made = scheduler(*map(sequence, range(6)))
+    made = scheduler(*(arriving(str(n), arrived=float(n)) for n in (4, 0, 5, 2, 1, 3)))
     assert prefilled(made.schedule(0)) == ["0", "1", "2", "3"]
+    assert [s.spec.id for s in made.running] == ["0", "1", "2", "3"]
     assert [s.spec.id for s in made.waiting] == ["4", "5"]
 
 
@@ -79,9 +84,9 @@ def test_a_prompt_above_the_budget_is_prefilled_alone_rather_than_never() -> Non
 
 
 def test_a_short_request_never_overtakes_a_long_one() -> None:
-    made = beside_a_stream(sequence("first", 60), sequence("long", 60), sequence("short", 50))
-    assert prefilled(made.schedule(0)) == ["first"]
-    assert prefilled(made.schedule(0)) == ["long"], "with the short one it would be over the budget"
+    made = beside_a_stream(sequence("first", 40), sequence("long", 60), sequence("short", 40))
+    assert prefilled(made.schedule(0)) == ["first"], "there is room for the short one beside it, but not for the long"
+    assert prefilled(made.schedule(0)) == ["long"]
     assert prefilled(made.schedule(0)) == ["short"]
 
 
@@ -96,11 +101,14 @@ def test_a_cancelled_request_costs_no_step_waiting_or_running() -> None:
     assert (plan.prefill, plan.decode, made.idle) == ([], [], True)
 
 
-def test_a_request_past_its_deadline_is_dropped() -> None:
-    made = scheduler(sequence("late", deadline=5.0), sequence("timely", deadline=50.0))
+def test_a_request_past_its_deadline_is_dropped_waiting_or_running() -> None:
+    made = scheduler(sequence("running", deadline=5.0), slots=1)
+    made.schedule(4.0)
+    made.add(sequence("late", deadline=5.0))
+    made.add(sequence("timely", deadline=50.0))
     plan = made.schedule(10.0)
-    assert [(s.spec.id, s.outcome) for s in plan.dropped] == [("late", "deadline")]
-    assert prefilled(plan) == ["timely"]
+    assert sorted((s.spec.id, s.outcome) for s in plan.dropped) == [("late", "deadline"), ("running", "deadline")]
+    assert (prefilled(plan), plan.decode) == (["timely"], [])
 
 
 @given(st.lists(st.integers(1, 400), min_size=1, max_size=30))
@@ -115,10 +123,7 @@ def test_batches_hold_everyone_once_and_never_pad_more_than_a_pass_costs(lengths
 
 
 def test_a_higher_priority_goes_first_but_nobody_waits_for_ever() -> None:
-    def arriving(name: str, arrived: float, priority: int) -> Sequence:
-        return Sequence(SequenceSpec(id=name, prompt=[1], max_new_tokens=3, arrived=arrived, priority=priority))
-
-    patient = arriving("patient", 0.0, 0)
+    patient = arriving("patient", 0.0)
     urgent = [arriving(f"urgent {n}", LEVEL_S * n / 2 + 0.1, -1) for n in range(6)]
     made = scheduler(*reversed(urgent), patient, slots=1)
     order = [s.spec.id for s in made.waiting]
@@ -127,12 +132,15 @@ def test_a_higher_priority_goes_first_but_nobody_waits_for_ever() -> None:
 
 
 def test_a_wide_request_is_not_passed_by_narrow_ones_for_ever() -> None:
-    made = scheduler(sequence("narrow"), slots=4)
+    narrow = sequence("narrow")
+    made = scheduler(narrow, slots=4)
     made.schedule(0)
     wide = Sequence(SequenceSpec(id="wide", prompt=[1], max_new_tokens=3, beams=Beams(width=4)))
     made.add(wide)
     made.add(sequence("late"))
     assert made.schedule(1).prefill == [], "it waits for the slots it needs, and the others wait behind it"
+    made.release([narrow])
+    assert prefilled(made.schedule(2)) == ["wide"]
 
 
 def test_an_endless_stream_of_prompts_does_not_stop_a_chunked_one() -> None:

@@ -7,30 +7,15 @@ import random
 import pytest
 import torch
 
-from models.interface import Seq2SeqBatch, StateSize
+from models.interface import Seq2SeqBatch
 from models.recurrent import Recurrent
 from service.engine.beams import Beams
 from service.engine.engine import Engine
-from service.engine.runner import Runner
-from service.engine.scheduler import Scheduler
 from service.engine.sequence import Sampling, Sequence, SequenceSpec
-from service.engine.stats import RequestStats, StepStats
+from service.engine.stats import Observer
 from service.engine.steps import GraphStep
 from tests.models.tiny import CONFIGS, built
-from tests.service.engine.test_steps import run_again
-
-CPU = torch.device("cpu")
-
-
-class Recorder:
-    def __init__(self) -> None:
-        self.steps: list[StepStats] = []
-
-    def observe_step(self, stats: StepStats) -> None:
-        self.steps.append(stats)
-
-    def observe_request(self, stats: RequestStats) -> None:
-        pass
+from tests.service.engine.driving import CPU, Recorder, arrive, engine_of, run_again
 
 
 @pytest.fixture(scope="module", params=["gru-additive", "rnn-fixed", "lstm-dot", "lstm-additive-deep"])
@@ -40,10 +25,8 @@ def model(request: pytest.FixtureRequest) -> Recurrent:
     return model
 
 
-def engine_for(model: Recurrent, slots: int = 9) -> tuple[Engine, Recorder]:
-    recorder = Recorder()
-    state = model.new_state(StateSize(slots=slots, length=23, source_length=20))
-    return Engine(Runner(model, state, device=CPU), Scheduler(slots=slots, prefill_tokens=30), recorder), recorder
+def engine_for(model: Recurrent, observer: Observer | None = None) -> Engine:
+    return engine_of(model, slots=9, prefill_tokens=30, observer=observer)
 
 
 def sequence(model: Recurrent, name: int) -> Sequence:
@@ -66,25 +49,21 @@ def sequence(model: Recurrent, name: int) -> Sequence:
 def run(model: Recurrent, engine: Engine, names: list[int]) -> list[Sequence]:
     """They arrive one after the other."""
     asked = [sequence(model, name) for name in names]
-    arriving = list(asked)
-    while arriving or not engine.idle:
-        if arriving:
-            engine.add(arriving.pop(0))
-        engine.step()
+    arrive(engine, asked)
     return asked
 
 
 def test_who_is_batched_with_others_gets_what_he_would_get_alone(model: Recurrent) -> None:
-    together = run(model, engine_for(model)[0], list(range(30)))
+    together = run(model, engine_for(model), list(range(30)))
     for name, got in enumerate(together):
-        [alone] = run(model, engine_for(model)[0], [name])
+        [alone] = run(model, engine_for(model), [name])
         assert got.output == alone.output, name
         assert [h.tokens for h in got.hypotheses] == [h.tokens for h in alone.hypotheses], name
 
 
 @torch.inference_mode()
 def test_a_greedy_answer_is_the_best_token_of_the_whole_prefix_each_time(model: Recurrent) -> None:
-    for got in run(model, engine_for(model)[0], list(range(0, 30, 3))):
+    for got in run(model, engine_for(model), list(range(0, 30, 3))):
         batch = Seq2SeqBatch(
             source_BS=torch.tensor([got.spec.prompt]),
             source_lengths_B=torch.tensor([len(got.spec.prompt)]),
@@ -98,7 +77,8 @@ def test_a_greedy_answer_is_the_best_token_of_the_whole_prefix_each_time(model: 
 
 @torch.inference_mode()
 def test_a_beams_score_is_the_probability_of_its_tokens(model: Recurrent) -> None:
-    for got in run(model, engine_for(model)[0], list(range(2, 30, 3))):
+    for got in run(model, engine_for(model), list(range(2, 30, 3))):
+        assert len(got.hypotheses) == 2
         for hypothesis in got.hypotheses:
             batch = Seq2SeqBatch(
                 source_BS=torch.tensor([got.spec.prompt]),
@@ -111,14 +91,14 @@ def test_a_beams_score_is_the_probability_of_its_tokens(model: Recurrent) -> Non
 
 
 def test_recorded_steps_leave_the_rows_alone_whose_turn_it_is_not(model: Recurrent) -> None:
-    (eager, _), (recorded, _) = engine_for(model), engine_for(model)
+    eager, recorded = engine_for(model), engine_for(model)
     recorded.runner._step = GraphStep(model, recorded.runner.state, CPU, run_again)
     names = list(range(12))
     assert [s.output for s in run(model, recorded, names)] == [s.output for s in run(model, eager, names)]
 
 
 def test_slots_that_do_not_grow_are_never_more_or_less_full(model: Recurrent) -> None:
-    engine, recorder = engine_for(model)
-    run(model, engine, [0, 1, 2])
+    recorder = Recorder()
+    run(model, engine_for(model, recorder), [0, 1, 2])
     assert max(step.slots_used for step in recorder.steps) > 1
     assert {(step.kv_used_tokens, step.kv_total_tokens) for step in recorder.steps} == {(0, 0)}
