@@ -39,8 +39,9 @@ def test_a_registry_may_be_a_url(classifier: Path, tmp_path: Path) -> None:
     url = f"memory:/{tmp_path}/models"
     assert "no model 'classifier'" in refusal(url, "classifier")
     Registry(url).publish("classifier", classifier)
-    assert preflight.check_checkpoints(settings(url, "classifier")) > 0
-    assert "made" in refusal(f"file://{tmp_path}", "made")
+    weights = (classifier / checkpoint.WEIGHTS).stat().st_size
+    assert preflight.check_checkpoints(settings(url, "classifier")) == weights
+    assert "no model 'made'" in refusal(f"file://{tmp_path}", "made")
     assert "Protocol not known" in refusal("carrier://pigeon", "classifier")
 
 
@@ -94,8 +95,10 @@ def test_an_address_nobody_can_be_reached_at_is_said_at_once() -> None:
         port = probe.getsockname()[1]
     with pytest.raises(Refused, match=rf"no Ray cluster can be reached at 127\.0\.0\.1:{port}: .*refused"):
         preflight.check_reachable(f"127.0.0.1:{port}")
-    for nonsense in ("here", "auto", "ray://host", "127.0.0.1:99999", ":6379"):
-        with pytest.raises(Refused, match=nonsense):
+    with pytest.raises(Refused, match=r"no Ray cluster can be reached at 127\.0\.0\.1:99999: "):
+        preflight.check_reachable("127.0.0.1:99999")
+    for nonsense in ("here", "auto", "ray://host", ":6379"):
+        with pytest.raises(Refused, match=f"--address is '{nonsense}', expected HOST:PORT"):
             preflight.check_reachable(nonsense)
 
 
