@@ -38,7 +38,8 @@ def test_what_is_not_metrics_is_left_out():
 @given(label=st.text(), replica=st.text(max_size=5))
 def test_any_label_value_survives(label, replica):
     merged = merge([(replica, text_of(1, label))]).decode()
-    for family in text_string_to_metric_families(merged):
-        for sample in family.samples:
-            assert sample.labels["replica"] == replica
-            assert sample.labels.get("kind", label) == label
+    samples = [sample for family in text_string_to_metric_families(merged) for sample in family.samples]
+    assert len(samples) == 1 + 1 + 5
+    for sample in samples:
+        assert sample.labels["replica"] == replica
+        assert sample.labels.get("kind", label) == label

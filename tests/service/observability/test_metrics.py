@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import inspect
 import pickle
 import time
 from itertools import pairwise
@@ -10,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from service.engine.stats import Outcome, RequestStats, StepStats
 from service.messages import FINISH_REASONS, ModelInfo
+from service.observability import metrics as metrics_module
 from service.observability.metrics import FINISHED_REASONS, GatewayMetrics, WorkerMetrics
 
 PROCESS = {
@@ -67,14 +69,14 @@ STEP = {
     "prefill_tokens": 30,
     "padded_tokens": 40,
     "decode_requests": 3,
-    "abandoned_tokens": 0,
+    "abandoned_tokens": 1,
     "prefix_query_tokens": 30,
     "prefix_hit_tokens": 20,
     "prefill_s": 0.004,
     "decode_s": 0.001,
-    "running": 5,
+    "running": 4,
     "waiting": 7,
-    "slots_used": 5,
+    "slots_used": 6,
     "kv_used_tokens": 25,
     "kv_total_tokens": 100,
 }
@@ -149,6 +151,7 @@ def test_tokens_5_to_25_ms_apart_are_told_apart():
     bounds = {f.name: {float(s.labels["le"]) for s in f.samples if "le" in s.labels} for f in families}
     for name in ("inter_token_latency", "prefill_time", "decode_time"):
         within = sorted(bound for bound in bounds[f"triptych_{name}_seconds"] if 0.005 <= bound <= 0.025)
+        assert (within[0], within[-1]) == (0.005, 0.025), name
         assert all(high / low <= 1.3 for low, high in pairwise(within)), name
 
 
@@ -169,7 +172,10 @@ def test_a_step_is_counted():
     assert value("triptych_step_padded_tokens_sum", {"model": "m"}) == 40
     assert value("triptych_prefill_time_seconds_sum", {"model": "m"}) == 0.004
     assert value("triptych_decode_time_seconds_sum", {"model": "m"}) == 0.001
+    assert value("triptych_running_requests", {"model": "m"}) == 4
     assert value("triptych_waiting_requests", {"model": "m"}) == 7
+    assert value("triptych_slots_used", {"model": "m"}) == 6
+    assert value("triptych_tokens_after_cancel_total", {"model": "m"}) == 1
     assert value("triptych_prefix_cache_queries_tokens_total", {"model": "m"}) == 30
     assert value("triptych_prefix_cache_hit_tokens_total", {"model": "m"}) == 20
     assert value("triptych_kv_cache_usage_ratio", {"model": "m"}) == 0.25
@@ -189,7 +195,11 @@ def test_an_answered_request_is_counted():
     value = metrics.registry.get_sample_value
     assert value("triptych_requests_finished_total", {"model": "m", "reason": "eos_token"}) == 1
     assert value("triptych_request_duration_seconds_sum", {"model": "m"}) == 0.01
+    assert value("triptych_queue_time_seconds_sum", {"model": "m"}) == 0.001
+    assert value("triptych_time_to_first_token_seconds_sum", {"model": "m"}) == 0.003
     assert value("triptych_inter_token_latency_seconds_count", {"model": "m"}) == 2
+    assert value("triptych_inter_token_latency_seconds_sum", {"model": "m"}) == 0.006
+    assert value("triptych_prompt_tokens_total", {"model": "m"}) == 10
     assert value("triptych_generated_tokens_total", {"model": "m"}) == 3
 
 
@@ -220,7 +230,10 @@ def test_a_reload_leaves_one_version():
     assert metrics.registry.get_sample_value("triptych_kv_cache_bytes", {"model": "m"}) == 4096
 
 
-def test_the_classes_can_be_sent_to_other_processes():
+def test_the_classes_can_be_sent_to_other_processes_with_all_that_is_beside_them():
+    for name, value in vars(metrics_module).items():
+        if not name.startswith("__") and not inspect.ismodule(value):
+            pickle.dumps(value)  # a registry or a metric has a lock, and raises TypeError
     assert pickle.loads(pickle.dumps(WorkerMetrics)) is WorkerMetrics
 
 
