@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from service.gateway.app import create_app
 from service.observability.metrics import GatewayMetrics
 from tests.service.gateway.documented import Documented
 from tests.service.gateway.fakes import FakeWorker
+from tests.waiting import wait_for
 
 MODELS = {
     "translator": "translate",
@@ -78,8 +78,7 @@ class Stand:
             server = uvicorn.Server(config)
             thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
             thread.start()
-            while not server.started:
-                time.sleep(0.005)
+            wait_for(lambda: server.started, seconds=20)
             try:
                 yield f"http://127.0.0.1:{listener.getsockname()[1]}"
             finally:

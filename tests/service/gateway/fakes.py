@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from types import NoneType
@@ -287,18 +286,3 @@ def _top_tokens(request: Request, token: int) -> tuple[TopToken, ...]:
 def parameters_type(body: type[Body]) -> type[Body]:
     """The type of a body's `parameters`."""
     return next(kind for kind in get_args(body.model_fields["parameters"].annotation) if kind is not NoneType)
-
-
-async def eventually(condition, seconds: float = 2.0) -> None:
-    """Return once `condition()` holds; fail after `seconds`."""
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.002)
-
-
-def wait_for(condition, seconds: float = 3.0) -> None:
-    """Like `eventually`, outside of an event loop."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.01)

@@ -22,8 +22,8 @@ def admission_of(model: int, limit: int = 10**6, clock: Clock | None = None) -> 
 
 def test_room_is_given_back_whatever_happens():
     admission = admission_of(2)
-    with pytest.raises(RuntimeError), admission.admit("m", 2):
-        raise RuntimeError
+    with pytest.raises(RuntimeError, match="a bug"), admission.admit("m", 2):
+        raise RuntimeError("a bug")
     with admission.admit("m", 2):
         pass
 
@@ -67,7 +67,7 @@ def test_retry_after_follows_the_measured_rate_of_the_model():
 def test_who_is_refused_or_leaves_does_not_make_the_model_look_fast():
     admission = admission_of(100)
     for _ in range(50):
-        with pytest.raises(Overloaded), admission.admit("m", 1):
+        with pytest.raises(Overloaded, match="the worker is full"), admission.admit("m", 1):
             raise Overloaded("the worker is full")
     assert admission.retry_after_s("m") == WINDOW_S
 

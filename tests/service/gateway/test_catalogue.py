@@ -50,7 +50,7 @@ async def test_a_worker_that_cannot_be_reached_is_not_ready_without_its_words(wo
     worker.describe = worker.canary = broken
     model = catalogue.find("generate", None)
     for asking in (model.info(), model.readiness.check()):
-        with pytest.raises(NotReady) as caught:
+        with pytest.raises(NotReady, match="it cannot be asked: RuntimeError") as caught:
             await asking
         assert "secret" not in caught.value.message
 

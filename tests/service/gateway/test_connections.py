@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from service.gateway import connections
 from service.gateway.connections import Connections, connection_limit
+from tests.waiting import eventually
 
 REQUEST = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 
@@ -43,8 +44,7 @@ async def serving(app: Slow, limit: int) -> AsyncIterator[tuple[int, Connections
         )  # type: ignore[arg-type]
         server = uvicorn.Server(config)
         task = asyncio.create_task(server._serve([listener]))
-        while not server.started:
-            await asyncio.sleep(0.005)
+        await eventually(lambda: server.started)
         try:
             async with asyncio.timeout(20):
                 yield listener.getsockname()[1], held
@@ -100,8 +100,7 @@ async def test_a_connection_that_is_being_served_never_makes_room() -> None:
         busy = []
         for number in range(4):
             busy.append(await opened(port, REQUEST))
-            while app.running <= number:
-                await asyncio.sleep(0.005)
+            await eventually(lambda number=number: app.running > number)
         app.let.set()
         assert [await answered(each) for each in busy] == [True] * 4
 
@@ -148,10 +147,8 @@ async def test_a_client_that_takes_nothing_of_what_is_sent_is_given_up(monkeypat
     async with serving(app, limit=10) as (port, held):
         with socket.create_connection(("127.0.0.1", port)) as deaf:
             deaf.sendall(REQUEST)
-            while not held.open:
-                await asyncio.sleep(0.01)
-            while held.open:
-                await asyncio.sleep(0.01)
+            await eventually(lambda: held.open)
+            await eventually(lambda: not held.open, seconds=20)
         app.let.clear()
         await asyncio.sleep(0.01)  # its last turn
 

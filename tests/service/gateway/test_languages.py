@@ -41,7 +41,7 @@ def test_an_ambiguous_pair_is_refused_with_the_possible_ones():
 def test_the_exact_code_decides_between_variants():
     pairs = [("zh-Hans", "en"), ("zh-Hant", "en")]
     assert resolve_pair(pairs, "zh_hant", "en", "from and to") == ("zh-Hant", "en")
-    with pytest.raises(InvalidRequest):
+    with pytest.raises(InvalidRequest, match="more than one language pair: zh-Hans-en, zh-Hant-en"):
         resolve_pair(pairs, "zh", "en", "from and to")
 
 

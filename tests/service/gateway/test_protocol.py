@@ -32,7 +32,7 @@ from service.gateway.streaming import EventStream
 from service.gateway.traffic import Asked, Envelope, Traffic
 from service.messages import Completion, Decoding, Event, GenerateRequest, ModelInfo, Task, Token
 from tests.service.gateway.conftest import Stand
-from tests.service.gateway.fakes import eventually
+from tests.waiting import eventually
 
 TEMPERATURE: Any = fields_of(Decoding)["temperature"]
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.service.gateway.fakes import wait_for
+from tests.waiting import wait_for
 
 
 def ask(url: str, *ids: bytes) -> tuple[list[str], str]:
@@ -31,9 +31,10 @@ def ask(url: str, *ids: bytes) -> tuple[list[str], str]:
         ((), None),
         ((b" mine",), "mine"),
         ((b" mine", b" another"), "mine"),
+        ((b" with spaces: ok",), "with spaces: ok"),
         ((b"",), None),
         ((b"", b" mine"), None),
-        ((b" " + b"x" * 128,), "x" * 128),
+        ((b" " + b"~" * 128,), "~" * 128),
         ((b" " + b"x" * 129,), None),
         ((b" caf\xe9",), None),
         ((" café".encode(),), None),

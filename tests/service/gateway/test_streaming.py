@@ -4,9 +4,11 @@ import asyncio
 import json
 
 import httpx
+import pytest
 
 from service.errors import InputTooLong, ServiceError
-from tests.service.gateway.fakes import eventually
+from tests.service.gateway.fakes import FakeWorker
+from tests.waiting import eventually
 
 
 def events_of(text: str) -> list[tuple[str, dict]]:
@@ -16,6 +18,18 @@ def events_of(text: str) -> list[tuple[str, dict]]:
         fields = dict(line.split(":", 1) for line in block.split("\n"))
         events.append((fields.get("event", "message"), json.loads(fields["data"])))
     return events
+
+
+def let_all_come_at_once(worker: FakeWorker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As from one whose event loop was busy: acceptance, tokens and result are one group."""
+    original = worker._answer
+
+    async def answer(request, queue):
+        inner = asyncio.Queue()
+        await original(request, inner)
+        queue.put_nowait([event for _ in range(inner.qsize()) for event in inner.get_nowait()])
+
+    monkeypatch.setattr(worker, "_answer", answer)
 
 
 async def test_a_stream_has_text_generation_inferences_shape(client):
@@ -63,15 +77,7 @@ async def test_a_text_whose_end_comes_alone_gets_an_event_that_adds_nothing(stan
 
 
 async def test_a_text_that_comes_all_at_once_keeps_its_last_token(stand, client, monkeypatch):
-    """As from a worker whose event loop was busy: acceptance, tokens and result are one group."""
-    original = stand.generator._answer
-
-    async def answer(request, queue):
-        inner = asyncio.Queue()
-        await original(request, inner)
-        queue.put_nowait([event for _ in range(inner.qsize()) for event in inner.get_nowait()])
-
-    monkeypatch.setattr(stand.generator, "_answer", answer)
+    let_all_come_at_once(stand.generator, monkeypatch)
     for text in ("a b", "a"):
         response = await client.post("/generate", json={"inputs": text, "stream": True})
         events = [data for _, data in events_of(response.text)]
@@ -157,14 +163,7 @@ async def test_a_cancelled_handler_cancels_the_worker_and_is_counted(stand, clie
 
 async def test_a_client_that_left_while_everything_came_at_once_is_counted_as_such(stand, monkeypatch):
     """As a server sees it that was busy: it hears of the leaving and has the whole answer in one turn of its loop."""
-    original = stand.generator._answer
-
-    async def answer(request, queue):
-        inner = asyncio.Queue()
-        await original(request, inner)
-        queue.put_nowait([event for _ in range(inner.qsize()) for event in inner.get_nowait()])
-
-    monkeypatch.setattr(stand.generator, "_answer", answer)
+    let_all_come_at_once(stand.generator, monkeypatch)
     gone = asyncio.Event()
     body = [{"type": "http.request", "body": b'{"inputs": "a b", "stream": true}', "more_body": False}]
 

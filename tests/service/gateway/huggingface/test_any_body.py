@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from service.gateway.huggingface.tasks import TASKS
 from tests.service.gateway.conftest import Stand
+from tests.service.gateway.documented import Documented
 from tests.service.gateway.fakes import parameters_type
 
 PARAMETERS = sorted({name for body in TASKS.values() for name in parameters_type(body).model_fields})
@@ -35,7 +36,8 @@ def post():
     stand = Stand()
     with asyncio.Runner() as runner:
         transport = httpx.ASGITransport(app=stand.app, raise_app_exceptions=False)
-        client = httpx.AsyncClient(transport=transport, base_url="http://gateway")
+        hooks = {"response": [Documented(stand.app)]}  # which knows what a result looks like
+        client = httpx.AsyncClient(transport=transport, base_url="http://gateway", event_hooks=hooks)
         yield lambda path, **request: runner.run(client.post(path, **request))
 
 
@@ -94,7 +96,9 @@ def test_what_is_not_an_object_is_400(post, body):
 
 def test_an_infinite_number_is_422(post):
     body = b'{"inputs": "a", "parameters": {"temperature": 1e999}}'
-    assert post("/generate", content=body).status_code == 422
+    response = post("/generate", content=body)
+    assert response.status_code == 422
+    assert response.json()["error"]["message"].startswith("parameters.temperature is Infinity: ")
 
 
 def test_another_content_type_is_400_and_named(post):

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from service.errors import InvalidRequest
 from service.gateway.huggingface.generate import GenerateBody, GenerateParameters
+from service.gateway.huggingface.tasks import TASKS
 from service.gateway.huggingface.translate import TranslateBody
 from service.gateway.traffic import Envelope
 from service.messages import MOST_BEAMS, Decoding
@@ -73,9 +74,11 @@ async def test_n_is_another_name_for_num_return_sequences(stand: Stand, client: 
 
 
 async def test_every_task_takes_a_priority(stand: Stand, client: httpx.AsyncClient) -> None:
-    assert (await ask(client, {"priority": 10}, "/classify")).status_code == 200
-    assert (await ask(client, {"priority": 10, "src_lang": "fr"}, "/translate")).status_code == 200
-    assert [stand.classifier.seen[0].priority, stand.translator.seen[0].priority] == [10, 10]
+    languages = {"translate": {"src_lang": "fr"}}
+    for task in TASKS:
+        assert (await ask(client, {"priority": 10, **languages.get(task, {})}, f"/{task}")).status_code == 200
+    workers = (stand.translator, stand.generator, stand.classifier, stand.embedder)
+    assert [[request.priority for request in worker.seen] for worker in workers] == [[10]] * len(TASKS)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from huggingface_hub.errors import HfHubHTTPError, TextGenerationError
 
 from service.errors import ServiceError
 from tests.service.gateway.conftest import Stand
-from tests.service.gateway.fakes import wait_for
+from tests.waiting import eventually, wait_for
 
 
 def test_inference_client_translates(server):
@@ -103,7 +103,7 @@ def test_inference_client_waits_through_comments(stand, server, monkeypatch):
     threading.Timer(0.3, stand.generator.release).start()
     assert list(client.text_generation("once upon a", stream=True)) == ["ONCE", " UPON", " A"]
     with httpx.stream("POST", f"{server}/generate", json={"inputs": "once upon a", "stream": True}) as response:
-        assert all(line.startswith("data:") for line in response.iter_lines() if line)
+        assert [line.partition(":")[0] for line in response.iter_lines() if line] == ["data"] * 3, "none are left"
 
 
 async def test_async_inference_client_streams(server):
@@ -170,8 +170,7 @@ def test_a_client_that_leaves_does_not_hurt_its_neighbours(stand, server):
         async with httpx.AsyncClient(base_url=server) as client:
             leaving = asyncio.create_task(client.post("/generate", json={"inputs": "a"}))
             staying = asyncio.create_task(client.post("/generate", json={"inputs": "b"}))
-            while len(stand.generator.seen) < 2:
-                await asyncio.sleep(0.01)
+            await eventually(lambda: len(stand.generator.seen) == 2)
             leaving.cancel()
             await asyncio.sleep(0.1)
             stand.generator.release()

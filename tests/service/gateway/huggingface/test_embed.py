@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -67,10 +68,7 @@ async def test_what_cannot_be_embedded_is_refused_in_words(
 
 
 async def test_a_text_of_too_many_characters_is_refused_unless_it_may_be_cut(stand: Stand) -> None:
-    stand.embedder.info = type(stand.embedder.info)(
-        **{name: getattr(stand.embedder.info, name) for name in stand.embedder.info.__dataclass_fields__}
-        | {"max_characters": 5}
-    )
+    stand.embedder.info = replace(stand.embedder.info, max_characters=5)
     async with stand.client() as client:
         assert (await ask(client, inputs="far east")).json()["error"]["code"] == "input_too_long"
         assert (await ask(client, inputs="far east", truncate=True)).status_code == 200

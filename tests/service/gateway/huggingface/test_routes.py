@@ -12,7 +12,7 @@ import pytest
 from service.errors import InputTooLong, Overloaded
 from service.gateway.huggingface.generate import GenerateBody
 from tests.service.gateway.conftest import Stand
-from tests.service.gateway.fakes import eventually
+from tests.waiting import eventually
 
 
 def error_of(response: httpx.Response) -> dict:
@@ -226,13 +226,12 @@ async def test_one_failing_input_fails_the_request_and_cancels_the_others(stand,
     assert stand.generator.closed == 1
 
 
-async def test_a_passed_deadline_is_504_at_once_and_cancels(stand, client):
+async def test_a_passed_deadline_is_504_while_the_worker_still_works_and_cancels(stand, client):
     stand.generator.holding = {"a"}
-    began = time.monotonic()
     response = await client.post("/generate", json={"inputs": "a"}, headers={"x-request-timeout-ms": "60"})
     assert response.status_code == 504
-    assert error_of(response)["code"] == "deadline_exceeded"
-    assert time.monotonic() - began < 1
+    error = error_of(response)
+    assert (error["code"], error["message"]) == ("deadline_exceeded", "no answer within 60 ms")
     await eventually(lambda: stand.generator.running == 0)
     assert abs(stand.generator.seen[0].deadline - time.time()) < 1
 
@@ -333,7 +332,7 @@ async def test_a_model_that_is_not_ready_yet_is_503(stand):
     async with stand.client() as client:
         response = await client.post("/generate", json={"inputs": "a"})
     assert (response.status_code, error_of(response)["code"]) == (503, "not_ready")
-    assert "retry-after" in response.headers
+    assert response.headers["retry-after"] == "10"  # nothing is known yet of how long it takes
 
 
 async def test_a_new_version_is_described_anew(stand, client):

@@ -59,15 +59,16 @@ async def test_who_does_not_know_the_token_is_sent_away(stand, client, token):
     [
         ({"model": "nobody"}, 404, "no model 'nobody'; available: translator"),
         ({}, 422, "model is missing"),
-        ({"model": "translator", "checkpoint": "/etc"}, 422, "checkpoint"),
-        ({"model": "translator", "checkpoint": "../x@1"}, 422, "checkpoint"),
+        ({"model": "translator", "checkpoint": "/etc"}, 422, 'checkpoint is "/etc"'),
+        ({"model": "translator", "checkpoint": "../x@1"}, 422, 'checkpoint is "../x@1"'),
         ({"model": "translator", "force": True}, 422, "force is unknown"),
     ],
 )
-async def test_what_cannot_be_reloaded_is_said(client, body, status, said):
+async def test_what_cannot_be_reloaded_is_said_and_is_not(stand, client, body, status, said):
     answer = await reload(client, **body)
     assert answer.status_code == status
     assert said in answer.json()["error"]["message"]
+    assert stand.translator.info.version == "translator@1"
 
 
 async def test_the_route_is_counted_under_its_own_name(stand, client):
