@@ -113,9 +113,11 @@ def test_a_call_that_finds_no_room_for_all_leaves_none_behind(generator: Checkpo
     engine = FakeEngine(room=2)
     task = checkpoints.task_of(generator, Limits(max_prompt_tokens=40, max_characters=400, max_new_tokens=20))
     call = EngineRequest(generate(3, **SAMPLED), task, events.append, time.monotonic())
-    with pytest.raises(Overloaded):
+    with pytest.raises(Overloaded, match="the limit is 2"):
         call.start(engine)  # type: ignore[arg-type]
-    assert set(engine.sinks) <= set(engine.cancelled)
+    taken = [sequence.spec.id for sequence in call.sequences[:2]]
+    assert list(engine.sinks) == taken
+    assert set(taken) <= set(engine.cancelled)
     for sequence in call.sequences[:2]:
         engine.end(sequence, "cancelled")
     assert not events

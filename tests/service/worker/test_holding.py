@@ -8,6 +8,7 @@ import pytest
 from service.errors import InvalidRequest
 from service.messages import Event, Failure, GenerateRequest
 from service.worker.holding import AT_ONCE, Held, Holding
+from tests.waiting import eventually
 
 
 def ask(number: int, emit: Callable[[Event], None] = print) -> Held:
@@ -28,8 +29,7 @@ async def test_requests_go_on_in_the_order_in_which_they_came_also_those_that_co
         holding.hold(ask(number))
     holding.open(begin)
     assert begun == list(range(AT_ONCE)), "the event loop is not kept for all of them at once"
-    while holding.closed:
-        await asyncio.sleep(0)
+    await eventually(lambda: not holding.closed)
     assert begun == list(range(3 * AT_ONCE + 1))
 
 

@@ -7,8 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from models.checkpoint import Checkpoint
+from models.precision import Precision, resolve_precision
 from service.messages import Decoding, GenerateRequest, Request, TranslateRequest
 from service.options import EngineOptions
 from service.worker import memory
@@ -94,14 +96,15 @@ def test_a_queue_in_which_a_long_prompt_could_never_wait_is_refused(tmp_path: Pa
         Loaded.of("it", checkpoints.generator(tmp_path), EngineOptions(max_waiting_tokens=40))
 
 
-@pytest.mark.parametrize(("precision", "said"), [("float32", "float32 (as set)"), ("auto", "on cpu")])
+@pytest.mark.parametrize("precision", ["float32", "auto"])
 def test_the_log_says_the_precision_and_why(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, precision: str, said: str
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, precision: Precision
 ) -> None:
     caplog.set_level(logging.INFO)
-    loaded = Loaded.of("it", checkpoints.generator(tmp_path), EngineOptions(precision=precision))
-    assert said in caplog.text
-    assert f"{loaded.info.precision} (" in caplog.text
+    loaded = Loaded.of("it", checkpoints.generator(tmp_path), EngineOptions(precision=precision, device="cpu"))
+    computed, reason = resolve_precision(precision, torch.device("cpu"))
+    assert loaded.info.precision == computed
+    assert f", {computed} ({reason}) on cpu, " in caplog.text
 
 
 @pytest.mark.parametrize("limit", [None, 5])

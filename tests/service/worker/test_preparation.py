@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from service.errors import DeadlineExceeded, InputTooLong
 from service.messages import Event, Failure, GenerateRequest
 from service.worker.holding import Held
 from service.worker.preparation import Preparation
+from tests.waiting import eventually
 
 
 class Stand:
@@ -38,11 +38,6 @@ class Stand:
 
         self.preparation.prepare(held, make, self.begun.append)  # type: ignore[arg-type]
 
-    async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(5):
-            while not condition():
-                await asyncio.sleep(0.001)
-
     def codes(self) -> dict[str, str]:
         return {event.request_id: event.code for event in self.told if isinstance(event, Failure)}
 
@@ -53,7 +48,7 @@ async def test_calls_begin_in_the_order_in_which_their_texts_came() -> None:
         stand.add(str(number))
     assert (len(stand.preparation), stand.begun) == (20, [])
     stand.permits.release(20)
-    await stand.until(lambda: not len(stand.preparation))
+    await eventually(lambda: not len(stand.preparation))
     assert stand.begun == list(map(str, range(20)))
 
 
@@ -67,7 +62,7 @@ async def test_who_is_cancelled_meanwhile_is_told_at_once_and_never_begins() -> 
     assert stand.codes() == {"being made": "cancelled", "behind it": "cancelled"}
     assert len(stand.preparation) == 1
     stand.permits.release(3)
-    await stand.until(lambda: stand.begun == ["goes on"])
+    await eventually(lambda: stand.begun == ["goes on"])
     assert stand.made == ["being made", "goes on"], "a text that nobody waits for is not read"
     assert len(stand.told) == 2
 
@@ -75,12 +70,12 @@ async def test_who_is_cancelled_meanwhile_is_told_at_once_and_never_begins() -> 
 async def test_who_is_late_meanwhile_is_told_at_once() -> None:
     stand = Stand()
     stand.add("late", deadline=time.time() + 0.02)
-    await stand.until(lambda: stand.codes() == {"late": "deadline_exceeded"})
+    await eventually(lambda: stand.codes() == {"late": "deadline_exceeded"})
     stand.permits.release()
     stand.add("next")
     stand.permits.release()
-    await stand.until(lambda: stand.begun == ["next"])
-    with pytest.raises(DeadlineExceeded):
+    await eventually(lambda: stand.begun == ["next"])
+    with pytest.raises(DeadlineExceeded, match=r"passed .* before the request reached the model"):
         stand.add("too late", deadline=1.0)
 
 
@@ -91,7 +86,7 @@ async def test_an_id_that_comes_again_gets_its_own_text() -> None:
     stand.preparation.cancel("same")
     stand.add("same")
     stand.permits.release(3)
-    await stand.until(lambda: not len(stand.preparation))
+    await eventually(lambda: not len(stand.preparation))
     assert (stand.begun, stand.made) == (["first", "same"], ["first", "same"])
 
 
@@ -101,5 +96,5 @@ async def test_what_cannot_be_made_into_a_call_is_told_so_and_the_others_go_on()
     stand.add("a bug", error=RuntimeError("ours"))
     stand.add("well")
     stand.permits.release(3)
-    await stand.until(lambda: stand.begun == ["well"])
+    await eventually(lambda: stand.begun == ["well"])
     assert stand.codes() == {"too long": "input_too_long", "a bug": "internal"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -55,8 +55,8 @@ async def translated(engine: TextEngine, decoding: Decoding | None = None, **fie
     return answer
 
 
-async def generated(engine: TextEngine, decoding: Decoding, stream: bool = False) -> Completion:
-    answer = await engine.answer(GenerateRequest(id=next(IDS), text="배우", decoding=decoding, stream=stream))
+async def generated(engine: TextEngine, decoding: Decoding) -> Completion:
+    answer = await engine.answer(GenerateRequest(id=next(IDS), text="배우", decoding=decoding))
     assert isinstance(answer, Completion), answer
     return answer
 
@@ -155,22 +155,27 @@ async def test_company_may_move_log_probabilities_by_rounding_but_no_greedy_text
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
-async def test_a_llama_answers_as_any_generator_does_in_every_number_format(
-    tmp_path: Path, precision: Precision
+@pytest.mark.parametrize("kind", ["llama", "recurrent"])
+async def test_a_llama_and_a_recurrent_translator_answer_as_any_model_does_in_every_number_format(
+    tmp_path: Path, kind: str, precision: Precision
 ) -> None:
     if precision == "int8" and not int8_supported(torch.device("cpu")):
         pytest.skip("the CPU has no VNNI")
-    options = EngineOptions(slots=8, prefill_tokens=16, precision=precision)
-    engine = TextEngine("llama", checkpoints.llama(tmp_path), options)
+    ask: Callable[[TextEngine, Decoding], Awaitable[Completion]]
+    if kind == "llama":
+        made, ask = checkpoints.llama(tmp_path), generated
+    else:
+        made, ask = checkpoints.recurrent(tmp_path, cell="lstm", attention="general", decoder_layers=2), translated
+    engine = TextEngine(kind, made, EngineOptions(slots=8, prefill_tokens=16, precision=precision))
     asked = [
         Decoding(max_new_tokens=8),
         replace(SAMPLED, num_return_sequences=2),
         Decoding(max_new_tokens=8, num_beams=3, num_return_sequences=2),
     ]
     try:
-        assert engine.info.architecture == "llama"
-        alone = [await generated(engine, decoding) for decoding in asked]
-        together = await asyncio.gather(*(generated(engine, decoding) for decoding in asked * 2))
+        assert (engine.info.architecture, engine.info.precision) == (kind, precision)
+        alone = [await ask(engine, decoding) for decoding in asked]
+        together = await asyncio.gather(*(ask(engine, decoding) for decoding in asked * 2))
     finally:
         engine.close()
     assert [len(answer.alternatives) for answer in together] == [0, 1, 1] * 2
@@ -185,8 +190,13 @@ async def test_a_translation_begins_with_its_prefix_and_streams_to_the_same(tran
         answer = await translated(engine, decoding, target_prefix="I am")
         assert answer.text.startswith("I am")
         assert answer.text != "I am"
-    streamed = await translated(engine, target_prefix="I am", stream=True)
-    assert streamed.text == (await translated(engine, target_prefix="I am")).text
+    whole = await translated(engine, target_prefix="I am")
+    request = TranslateRequest(
+        id=next(IDS), text="Je suis fatigué.", source_language="fr", target_language="en", target_prefix="I am",
+        decoding=Decoding(max_new_tokens=12), stream=True,
+    )  # fmt: skip
+    events = [event async for batch in engine.submit([request]) for event in batch]
+    assert "".join(event.text for event in events if isinstance(event, Token)) == whole.text
 
 
 @pytest.mark.parametrize("decoding", [Decoding(max_new_tokens=6), Decoding(max_new_tokens=6, num_beams=3)])
@@ -202,6 +212,8 @@ async def test_an_alignment_has_a_row_for_each_token_after_the_prefix(
         assert answer.alignment is not None
         assert "".join(answer.alignment.source_tokens) == "Je suis fatigué."
         assert "I am" + "".join(answer.alignment.target_tokens) == answer.text
+        assert len(answer.alignment.weights) == len(answer.alignment.target_tokens) > 0
+        assert {len(row) for row in answer.alignment.weights} == {len(answer.alignment.source_tokens)}
         assert all(sum(row) == pytest.approx(1, abs=1e-5) for row in answer.alignment.weights)
         rows.append(answer.alignment.weights)
     assert rows[-1] == rows[-2]
@@ -226,30 +238,6 @@ async def test_a_fixed_context_cannot_be_asked_for_an_alignment_and_one_layer_on
     assert [answer.code for answer in refused if isinstance(answer, Failure)] == ["invalid_request"] * 2
     assert "this model's decoder does not attend to the source" in refused[0].message
     assert "alignment_layer is 1" in refused[1].message
-
-
-@pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
-async def test_a_recurrent_translator_answers_as_any_does_in_every_number_format(
-    tmp_path: Path, precision: Precision
-) -> None:
-    if precision == "int8" and not int8_supported(torch.device("cpu")):
-        pytest.skip("the CPU has no VNNI")
-    made = checkpoints.recurrent(tmp_path, cell="lstm", attention="general", decoder_layers=2)
-    engine = TextEngine("recurrent", made, EngineOptions(slots=8, precision=precision))
-    asked = [
-        Decoding(max_new_tokens=8),
-        replace(SAMPLED, num_return_sequences=2),
-        Decoding(max_new_tokens=8, num_beams=3, num_return_sequences=2),
-    ]
-    try:
-        alone = [await translated(engine, decoding) for decoding in asked]
-        together = await asyncio.gather(*(translated(engine, decoding, target_prefix="") for decoding in asked * 2))
-    finally:
-        engine.close()
-    assert [len(answer.alternatives) for answer in together] == [0, 1, 1] * 2
-    assert all(answer.generated_tokens for answer in together)
-    if precision != "bfloat16":  # in which rounding decides between two tokens now and then
-        assert [answer.text for answer in together] == [answer.text for answer in alone] * 2
 
 
 async def test_length_ratios_hold_the_translation_between_them(engines: dict[str, TextEngine]) -> None:

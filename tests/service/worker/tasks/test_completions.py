@@ -62,7 +62,12 @@ def test_the_last_seed_is_followed_by_the_first(tasks: dict[str, WorkerTask]) ->
 def test_each_sample_watches_for_its_own_stop_strings(tasks: dict[str, WorkerTask]) -> None:
     asked = Decoding(do_sample=True, num_return_sequences=2, stop=(".",))
     first, second = tasks["generator"].prepare(GenerateRequest(id="g", text="x", decoding=asked))
-    assert first.watch is not second.watch
+    letter, dot = (tasks["generator"].tokenizer.encode(text)[0] for text in "a.")
+    assert first.watch is not None
+    assert second.watch is not None
+    assert [first.watch(token) for token in (letter, dot)] == [False, True]
+    assert not second.watch(letter), "what the first one wrote does not stop it"
+    assert second.watch(dot)
 
 
 def test_a_beam_search_is_one_sequence_with_as_many_results(tasks: dict[str, WorkerTask]) -> None:
