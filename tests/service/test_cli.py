@@ -188,12 +188,15 @@ def test_scores_that_are_none_are_refused(made: Path, folder: Path, content: str
         (("registry", "rollback", "nobody", "--to", "3", "--registry", "registry"), "no model 'nobody'"),
         (("registry", "show", "nobody@2", "--registry", "registry"), "no model 'nobody@2'"),
         (("registry", "gc", "nobody", "--registry", "registry"), "no model 'nobody'"),
-        (("registry", "list", "--registry", "nowhere"), "nowhere"),
+        (("registry", "list", "--registry", "nowhere"), "no checkpoints in nowhere"),
         (("registry", "list", "--registry", "carrier://pigeon"), "carrier://pigeon: Protocol not known: carrier"),
         (("publish", "nowhere", "--registry", "carrier://pigeon"), "Protocol not known: carrier"),
         (("publish", "nowhere", "--tolerance", "much"), "--tolerance is 'much', expected a share such as 1% or 0.01"),
-        (("publish", "nowhere", "--scores", "nowhere.json"), "nowhere.json"),
-        (("serve", "--config", "nowhere.yaml"), "nowhere.yaml"),
+        (("publish", "nowhere", "--scores", "nowhere.json"), "No such file or directory: 'nowhere.json'"),
+        (
+            ("serve", "--config", "nowhere.yaml"),
+            "the settings cannot be used: [Errno 2] No such file or directory: 'nowhere.yaml'",
+        ),
     ],
 )
 def test_what_is_not_there_is_said_plainly(folder: Path, arguments: tuple[str, ...], said: str) -> None:

@@ -110,7 +110,7 @@ def test_a_robustness_suite_is_run_in_the_directions_asked_for(registry: Path, t
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["nobody"], "nobody"),
+        (["nobody"], "no model 'nobody'"),
         (["generator", "--data", "missing.txt"], "missing.txt: no such file"),
         (["generator"], "say what to measure on: --data FILE"),
         (["generator", "--judge", "classifier"], "--judge and --prompts belong together"),

@@ -61,15 +61,23 @@ def a_book(path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("task", "write", "sees", "measure"),
+    ("task", "write", "sees", "scored", "count", "measure", "most"),
     [
-        ("translate", a_csv_of_excel, "fr (French): texts of", ("fr-en", "bleu")),
-        ("classify", reviews_in_csv, "label (Sentiment): good 90, bad 90, god 1", ("accuracy",)),
-        ("generate", a_book, "text, 155 rows, 26 documents", ("bits_per_byte",)),
+        ("translate", a_csv_of_excel, "fr (French): texts of", ("fr-en",), {"sentences": 20}, "bleu", 100),
+        ("classify", reviews_in_csv, "label (Sentiment): good 90, bad 90, god 1", (), {"texts": 20}, "accuracy", 1),
+        ("generate", a_book, "text, 155 rows, 26 documents", (), {"texts": 4}, "bits_per_byte", 16),
     ],
 )
 def test_a_strangers_file_becomes_a_recipe_a_checkpoint_and_a_score(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str, write, sees: str, measure: tuple[str, ...]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    task: str,
+    write,
+    sees: str,
+    scored: tuple[str, ...],
+    count: dict[str, int],
+    measure: str,
+    most: float,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my data").mkdir()
@@ -83,9 +91,10 @@ def test_a_strangers_file_becomes_a_recipe_a_checkpoint_and_a_score(
     output = triptych("evaluate", made, "--data", file, "--limit", 20, "--json", "scores.json", "--worst", 0)
     assert "columns, with what the file calls them" in output
     scores = json.loads(Path("scores.json").read_text())["scores"]
-    for name in measure:
+    for name in scored:
         scores = scores[name]
-    assert scores >= 0
+    assert scores.items() >= count.items(), "20 rows, which of a book are four documents"
+    assert 0 <= scores[measure] <= most
 
 
 def test_what_it_saw_is_what_it_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

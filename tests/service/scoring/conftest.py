@@ -65,5 +65,10 @@ def of_recipe(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def console() -> Console:
-    """Keeps what is printed: `console.file.getvalue()`."""
+    """Keeps what is printed: see `shown`."""
     return Console(file=io.StringIO(), width=100)
+
+
+def shown(console: Console) -> str:
+    """All that was printed."""
+    return console.file.getvalue()  # type: ignore[attr-defined]

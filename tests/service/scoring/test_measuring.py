@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -11,16 +11,14 @@ from rich.console import Console
 from models.checkpoint import read_manifest, write_manifest
 from models.registry import Registry
 from models.training.evaluation.fewshot import Template
-from service.messages import Decoding
+from service.messages import Classification, Decoding
+from service.scoring.answers import Answers, EngineAnswers
 from service.scoring.measuring import measure, measure_recipe
 from service.scoring.options import JudgedPrompts, Options, Shots
+from tests.service.scoring.conftest import shown
 
 LABELS = {"0": "negative", "1": "positive"}
 LABELLED = {"columns": ("label", "text"), "labels": LABELS, "precision": "float32"}
-
-
-def shown(console: Console) -> str:
-    return console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_a_translator_is_measured_in_every_direction_the_columns_have(
@@ -83,12 +81,21 @@ def test_a_classifier_is_measured_with_its_confusions_and_its_confidence(
 
 
 def test_a_classifier_reads_pairs_where_the_file_has_them(
-    made: dict[str, Path], tmp_path: Path, console: Console
+    made: dict[str, Path], tmp_path: Path, console: Console, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    asked: list[tuple[Sequence[str], Sequence[str | None]]] = []
+    classify = EngineAnswers.classifications
+
+    def listening(self: EngineAnswers, texts: Sequence[str], pairs: Sequence[str | None]) -> Answers[Classification]:
+        asked.append((texts, pairs))
+        return classify(self, texts, pairs)
+
+    monkeypatch.setattr(EngineAnswers, "classifications", listening)
     file = tmp_path / "pairs.jsonl"
     file.write_text('{"text": "좋다", "pair": "싫다", "label": 1}\n{"text": "좋다", "pair": "좋다", "label": 0}\n')
     options = Options(data=file, columns=("text", "pair", "label"), labels=LABELS)
     assert measure(made["classifier"], options, console)["scores"]["texts"] == 2
+    assert asked == [(["좋다", "좋다"], ["싫다", "좋다"])]
 
 
 def test_rows_of_other_labels_are_counted(made: dict[str, Path], data: Path, console: Console) -> None:

@@ -16,7 +16,10 @@ from models.training.evaluation.likelihood import text_likelihood
 from models.training.evaluation.metrics import bits_per_byte
 from models.training.loading import read_recipe
 from service.scoring import score, score_alike
+from service.scoring.measuring import measure
+from service.scoring.options import Options
 from tests.models.training.reading import read_splits
+from tests.service.scoring.conftest import shown
 
 OfRecipe = Callable[..., Path]
 PLAIN = [{"file": "labelled.tsv", "columns": ["label", "text"]}]
@@ -48,7 +51,7 @@ def test_the_far_sentences_are_scored_apart_where_the_training_text_is_there_and
     assert (scores["test fr-en"]["sentences"], scores["test fr-en, far"]["sentences"]) == (5, 1)
     (data / "train.tsv").unlink()
     assert score(directory, data, Registry("none"), console).keys() == {"test fr-en"}
-    said = " ".join(console.file.getvalue().split())  # type: ignore[attr-defined]
+    said = " ".join(shown(console).split())
     assert "Not told apart by what it was trained on: " in said
     assert "train.tsv: no such file" in said
 
@@ -99,13 +102,19 @@ def test_a_checkpoint_that_no_recipe_made_cannot_be_scored(made: dict[str, Path]
         scores_of(made["translator"], data)
 
 
-def test_a_classifiers_scores_have_its_macro_f1_and_calibration(of_recipe: OfRecipe, data: Path) -> None:
-    scores = scores_of(of_recipe("classifier"), data)
+def test_a_classifiers_scores_have_its_macro_f1_and_calibration(
+    of_recipe: OfRecipe, data: Path, console: Console
+) -> None:
+    directory = of_recipe("classifier")
+    scores = scores_of(directory, data)
     assert scores.keys() == {"labelled.test"}
     found = scores["labelled.test"]
     assert found.keys() == {"accuracy", "macro_f1", "calibration_error", "intervals", "texts", "sha256"}
     assert found["texts"] == 16
-    assert 0 <= found["macro_f1"] <= 1
+    options = Options(data=data / "labelled.test.tsv", columns=("label", "text"), precision="float32")
+    measured = measure(directory, options, console)["scores"]
+    for name in ("accuracy", "macro_f1", "calibration_error", "intervals"):
+        assert found[name] == measured[name], name
 
 
 def test_tests_of_the_same_file_are_one(of_recipe: OfRecipe, data: Path) -> None:
@@ -170,9 +179,9 @@ def test_a_generators_samples_are_read_for_the_words_that_it_was_not_trained_on(
 def test_texts_that_no_label_fits_are_to_be_answered_with_little_confidence(of_recipe: OfRecipe, data: Path) -> None:
     tests = [{"file": "labelled.test.tsv", "columns": ["_", "text"]}]
     found = scores_of(of_recipe("classifier", tests=tests), data)["labelled.test"]
-    assert found["unsure"] == 1.0
+    assert found["unsure"] == 1.0  # random weights are sure of nothing
     assert found["confidence_below"] == 0.8
-    assert found["texts"] == 16  # random weights are sure of nothing
+    assert found["texts"] == 16
 
 
 def test_a_judge_that_is_not_in_the_registry_is_named(of_recipe: OfRecipe, data: Path, tmp_path: Path) -> None:

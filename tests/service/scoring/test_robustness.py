@@ -13,6 +13,7 @@ from service.messages import Decoding
 from service.scoring.answers import EngineAnswers
 from service.scoring.measuring import Options, measure
 from service.scoring.robustness import robustness_scores, suite_for, tallies
+from tests.service.scoring.conftest import shown
 
 CASES = """
 greeting: [{source: "Bonjour", accept: "Hello"}]
@@ -28,10 +29,6 @@ def suite(tmp_path: Path) -> Path:
     for direction in ("fr-en", "en-fr", "en-ko"):
         (folder / f"{direction}.yaml").write_text(CASES, encoding="utf-8")
     return folder
-
-
-def shown(console: Console) -> str:
-    return console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_the_directions_that_the_checkpoint_has_are_run(made: dict[str, Path], suite: Path) -> None:

@@ -8,10 +8,7 @@ from models.training.evaluation.metrics import Confusion, calibration
 from service.scoring.answers import Answers
 from service.scoring.evaluating import ClassificationResult, TextResult
 from service.scoring.tables import show_classification, show_texts
-
-
-def shown(console: Console) -> str:
-    return console.file.getvalue()  # type: ignore[attr-defined]
+from tests.service.scoring.conftest import shown
 
 
 def classified(given: list[str], expected: list[str], labels: list[str]) -> ClassificationResult:
