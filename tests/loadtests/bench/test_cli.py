@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +43,8 @@ def test_several_workloads_and_batches_follow_one_option() -> None:
 def test_help_lists_what_can_be_measured() -> None:
     done = run("--help")
     assert done.exit_code == 0
-    for command in ("engine", "arrivals", "growth", "overhead", "prompts", "decode-step"):
-        assert command in done.output
+    commands = {"engine", "arrivals", "growth", "overhead", "prompts", "decode-step", "compression", "attention"}
+    assert set(re.findall(r"^    ([\w-]+) {2,}\w", done.output, re.MULTILINE)) == commands
 
 
 def test_a_file_that_is_not_there_is_an_error_in_one_line(tmp_path: Path) -> None:

@@ -100,7 +100,9 @@ def test_the_command_compares_on_files_too_and_writes_its_figures(
     output = capsys.readouterr().out
     assert "2 held-out texts, 45 bytes" in output
     assert "the generator's bits to PPMd's" in output
-    assert (tmp_path / "figures.json").is_file()
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert (figures["texts"], figures["bytes"]) == (2, 45)
+    assert [row["name"] for row in figures["measured"]] == ["generator@1", "PPMd, order 8, 16 MiB"]
 
 
 @pytest.mark.parametrize(
@@ -122,7 +124,7 @@ def test_only_a_generator_is_compared(tmp_path: Path) -> None:
     checkpoints.classifier(tmp_path / "classifier")
     with pytest.raises(ValueError, match="is made to classify: only a generator"):
         main(["compression", str(tmp_path / "classifier"), "--data", "x"], Console(quiet=True))
-    with pytest.raises(ValueError, match="nobody"):
+    with pytest.raises(ValueError, match="no model 'nobody'"):
         main(["compression", "nobody", "--data", "x"], Console(quiet=True))
 
 
@@ -131,7 +133,7 @@ def test_settings_that_ppmd_lacks_are_refused_with_the_limits() -> None:
         ppmd_size([b"x"], 65, 16)
 
 
-def test_checkpoint_with_broken_manifest_is_said(generator: Checkpoint, tmp_path: Path) -> None:
+def test_a_checkpoint_whose_weights_were_changed_is_said(generator: Checkpoint, tmp_path: Path) -> None:
     (tmp_path / "generator" / checkpoint.WEIGHTS).write_bytes(b"")
     with pytest.raises(ValueError, match="SHA-256"):
         main(["compression", str(tmp_path / "generator"), "--data", "x"], Console(quiet=True))

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
@@ -42,20 +41,21 @@ def test_contenders_run_alternately_and_one_far_behind_its_engine_s_best_runs_on
     assert runs[PEER][-1].outputs == [[9], [9]]
 
 
-def test_a_short_job_is_repeated_and_its_time_is_that_of_one_run() -> None:
+def test_a_short_job_is_repeated_and_its_time_is_that_of_one_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+
     class Contender:
         runs = 0
 
         def run(self, job: Job) -> list[Ids]:
+            nonlocal now
             self.runs += 1
-            time.sleep(0.02)
+            now += 0.25
             return [[self.runs]]
 
-    contender = Contender()
-    outputs, seconds = timed(contender, JOB, least_s=0.1)
-    assert outputs == [[contender.runs]]
-    assert contender.runs > 3
-    assert seconds == pytest.approx(0.02, abs=0.019)
+    monkeypatch.setattr("loadtests.bench.worker.time.perf_counter", lambda: now)
+    assert timed(Contender(), JOB, least_s=1.0) == ([[4]], 0.25)
+    assert timed(Contender(), JOB, least_s=0.0) == ([[1]], 0.25)
 
 
 def test_an_output_of_another_length_is_no_comparison() -> None:
