@@ -207,7 +207,7 @@ def _flat(answer: Any) -> list[dict[str, Any]]:
         ("/generate", {"inputs": "x", "parameters": {"num_beams": 17}}, 422, "num_beams is 17.*16"),
         ("/generate", {"inputs": "x", "parameters": {"num_beams": 2}, "stream": True}, 422, "num_beams 2"),
         ("/generate", {"inputs": "x", "parameters": {"n": 2}}, 422, "num_return_sequences is 2.*greedy.*1"),
-        ("/classify", {"inputs": 7}, 422, ""),
+        ("/classify", {"inputs": 7}, 422, r"inputs\[0\] is 7: expected a text, or a list of texts"),
         ("/nothing", {}, 404, "/nothing"),
     ],
 )
