@@ -29,21 +29,31 @@ async def test_what_is_documented_passes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "status", "answer"),
+    ("path", "status", "answer", "said"),
     [
-        ("/translate", 200, [{"translation_text": "a", "seeds": 1}]),
-        ("/translate", 200, [{}]),
-        ("/translate", 200, {"translation_text": "a"}),
-        ("/generate", 200, [{"generated_text": "a", "details": {"finish_reason": "eos_token"}}]),
-        ("/classify", 200, [[{"label": "a", "score": "high"}]]),
-        ("/info", 200, {"service": {"name": "a", "version": "1"}, "models": []}),
-        ("/generate", 422, {"error": {"code": "a", "message": "b"}}),
-        ("/generate", 422, {"error": {"code": "a", "message": "b", "request_id": "c", "hint": "d"}}),
-        ("/nowhere", 404, {"detail": "Not Found"}),
+        ("/translate", 200, [{"translation_text": "a", "seeds": 1}], "'seeds' was unexpected"),
+        ("/translate", 200, [{}], "'translation_text' is a required property"),
+        ("/translate", 200, {"translation_text": "a"}, "is not of type 'array'"),
+        (
+            "/generate",
+            200,
+            [{"generated_text": "a", "details": {"finish_reason": "eos_token"}}],
+            r"^.'finish_reason': 'eos_token'. is not valid",
+        ),
+        ("/classify", 200, [[{"label": "a", "score": "high"}]], "'high' is not of type 'number'"),
+        ("/info", 200, {"service": {"name": "a", "version": "1"}, "models": []}, "'limits' is a required property"),
+        ("/generate", 422, {"error": {"code": "a", "message": "b"}}, "'request_id' is a required property"),
+        (
+            "/generate",
+            422,
+            {"error": {"code": "a", "message": "b", "request_id": "c", "hint": "d"}},
+            "'hint' was unexpected",
+        ),
+        ("/nowhere", 404, {"detail": "Not Found"}, "'error' is a required property"),
     ],
 )
-async def test_what_is_not_documented_is_found(path: str, status: int, answer: object) -> None:
-    with pytest.raises(ValidationError):
+async def test_what_is_not_documented_is_found(path: str, status: int, answer: object, said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
         await hold(path, status, json=answer)
 
 
@@ -56,5 +66,5 @@ async def test_every_event_of_a_stream_is_held_against_it(more: str, end: str, r
     if right:
         await hold("/generate", **sent)
     else:
-        with pytest.raises(ValidationError):
+        with pytest.raises(ValidationError, match=r"^.'index': 1, .* is not valid"):
             await hold("/generate", **sent)
