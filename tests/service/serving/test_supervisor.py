@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from service.config import Settings
+from service.deployments.reports import HostSetup
 from service.serving import supervisor
 from service.serving.child import DEAF_TO, Child, end_descendants
 from service.serving.supervisor import Plan, Signals, Supervisor
@@ -66,10 +67,9 @@ class Stand:
     def start(self, host: str) -> Supervisor:
         """With a process in Ray's place that serves, ends, or loses replicas."""
         plan = Plan(
-            settings=Settings(),
-            address=host,
-            directory=str(self._folder),
-            logs=str(self._folder / "heard"),
+            host=HostSetup(
+                settings=Settings(), address=host, directory=str(self._folder), logs=str(self._folder / "heard")
+            ),
             listener=self._listener,
             environment={**os.environ, "PYTHONPATH": f"{self._folder}{os.pathsep}{ROOT}"},
             on_line=lambda line: None,
