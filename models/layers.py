@@ -103,9 +103,9 @@ class TokenEmbedding(Part):
         self.output: nn.Module | None = None if tied else nn.Linear(width, vocab_size, bias=False)
 
     def replace_linears(self, make: MakeLinear) -> None:
-        if self.serves_logits:
-            own = self.output
-            self.output = make(own.weight if isinstance(own, nn.Linear) else self.token.weight, None)
+        own = self.output
+        if self.serves_logits and (own is None or isinstance(own, nn.Linear)):
+            self.output = make((self.token if own is None else own).weight, None)
 
     def forward(self, tokens_BT: Tensor, positions_BT: Tensor) -> Tensor:
         """Positions count from 0; -1 (a padding row) reads position 0."""

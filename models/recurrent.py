@@ -197,10 +197,11 @@ class Bridge(Part):
     def __init__(self, kind: CellKind, layers: int, width: int) -> None:
         super().__init__()
         self.layers, self.vectors = layers, vectors(kind)
-        self.initial = nn.Linear(width, layers * self.vectors * width)
+        self.outputs = layers * self.vectors * width
+        self.initial = nn.Linear(width, self.outputs)
 
     def projections(self) -> Mapping[str, Blocks]:
-        return {"initial": (("feedforward", self.initial.out_features),)}
+        return {"initial": (("feedforward", self.outputs),)}
 
     def forward(self, whole_BC: Tensor) -> Tensor:
         """[L, P, B, C]."""

@@ -9,7 +9,7 @@ from torch import nn
 from models.config import LORA_TARGETS
 from models.layers import Stack
 from models.parts import parts_of
-from tests.models.tiny import BERTS, CONFIGS, LLAMA, built
+from tests.models.tiny import BERTS, CONFIGS, built
 
 
 @pytest.mark.parametrize("name", [*CONFIGS, *BERTS])
@@ -30,15 +30,17 @@ def test_every_linear_layer_of_a_stack_or_a_part_is_listed_with_all_rows_of_its_
         assert {target for target, _ in blocks} <= set(LORA_TARGETS)
 
 
-def test_a_linear_layer_is_replaced_once() -> None:
+@pytest.mark.parametrize("name", [*CONFIGS, *BERTS])
+def test_a_linear_layer_is_replaced_once_and_a_projection_onto_the_vocabulary_too(name: str) -> None:
     made = []
 
     def make(weight: torch.Tensor, bias: torch.Tensor | None) -> nn.Module:
         made.append(weight)
         return nn.Identity()
 
-    model = built(LLAMA)
+    model = built((CONFIGS | BERTS)[name])
+    there = sum(len(part.projections()) for part in parts_of(model)) + model.embedding.serves_logits
     for _ in range(2):
-        for part in parts_of(model.layers):
+        for part in parts_of(model):
             part.replace_linears(make)
-    assert len(made) == 4 * len(model.layers)
+        assert len(made) == there
