@@ -9,7 +9,7 @@ import pytest
 
 from models import checkpoint
 from models.checkpoint import Manifest
-from models.registry import Entry, Registry, RegistryError, object_store, objects
+from models.registry import Entry, Registry, RegistryError, Unreachable, object_store, objects
 from models.registry.object_store import ObjectStore
 
 
@@ -164,6 +164,44 @@ def test_a_version_that_becomes_current_while_it_is_collected_stays(url, trained
     assert [removal.what for removal in registry.collect("poet", 1)] == ["poet@2"]
     assert registry.list() == (Entry("poet", (1, 3), 1),)
     assert registry.resolve("poet") == before
+
+
+def test_a_version_that_is_removed_while_it_becomes_current_gives_its_place_back(url, trained, monkeypatch):
+    registry = Registry(url)
+    for _ in range(3):
+        registry.publish("poet", trained)
+    append = ObjectStore._append
+
+    def collect_first(self: ObjectStore, *entry: object) -> bool:
+        monkeypatch.setattr(ObjectStore, "_append", append)
+        assert [removal.what for removal in Registry(url).collect("poet", 1)] == ["poet@1", "poet@2"]
+        return append(self, *entry)
+
+    monkeypatch.setattr(ObjectStore, "_append", collect_first)
+    with pytest.raises(RegistryError, match="poet@1 was removed in this moment; poet@3 is current again"):
+        registry.rollback("poet", 1)
+    assert registry.list() == (Entry("poet", (3,), 3),)
+    with pytest.raises(RegistryError, match="poet@1 was removed from"):
+        registry.manifest("poet", 1)
+
+
+def test_a_line_that_is_cut_before_a_version_is_current_leaves_the_version(url, trained, monkeypatch):
+    registry = Registry(url)
+    registry.publish("poet", trained)
+    created = objects.Objects.create
+
+    def cut(self: objects.Objects, key: str, content: bytes) -> bool:
+        if key == "poet/.current/00000002":
+            raise Unreachable("the line is cut")
+        return created(self, key, content)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(objects.Objects, "create", cut)
+        with pytest.raises(Unreachable, match="poet@2 is published, but perhaps not current: the line is cut"):
+            registry.publish("poet", trained)
+    assert registry.list() == (Entry("poet", (1, 2), 1),)
+    checkpoint.verify(registry.resolve("poet@2"))
+    assert registry.rollback("poet", 2) == 2
 
 
 def test_the_chain_tells_who_was_current_when(url, trained):
