@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import replace
 from itertools import product
 from typing import Any, get_args
@@ -155,29 +154,6 @@ def test_its_encoder_is_torchs_over_packed_sequences(name: str) -> None:
         x, _ = layer.read(x, batch.source_lengths_B)
     for row, length in enumerate(batch.source_lengths_B):
         torch.testing.assert_close(x[row, :length], expected[row, :length], atol=1e-5, rtol=1e-5)
-
-
-@pytest.mark.parametrize("kind", get_args(CellKind))
-def test_a_sequence_at_once_is_its_steps_one_after_the_other_and_so_are_their_gradients(kind: CellKind) -> None:
-    torch.manual_seed(0)
-    cell = Cell(kind, 6, 8, context=4)
-    x, context = torch.randn(3, 5, 6), torch.randn(3, 5, 4)
-    state = torch.randn(2 if kind == "lstm" else 1, 3, 8)
-    found = []
-    for at_once in (True, False):
-        one = copy.deepcopy(cell)
-        if at_once:
-            hidden = one.sequence(x, state, context)
-        else:
-            steps, now = [], state
-            for entering in one.enter(x, context).unbind(1):
-                now = one.step(entering, now)
-                steps.append(now[0])
-            hidden = torch.stack(steps, dim=1)
-        hidden.square().sum().backward()
-        found.append([hidden, *(parameter.grad for parameter in one.parameters())])
-    for mine, expected in zip(*found, strict=True):
-        torch.testing.assert_close(mine, expected, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", [name for name in TINY if "fixed" not in name])
