@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
 from models.attention import SelfAttention, attend, attend_few
 from models.config import ConfigError
+from models.interface import StateSize
+from tests.models.tiny import LLAMA, built
 
 
 def reference(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -43,6 +46,9 @@ def test_grouped_query_attention_keeps_fewer_keys() -> None:
     attention = SelfAttention(16, 4, kv_heads=2)
     assert attention.qkv.out_features == 16 + 2 * 8
     assert attention(torch.randn(1, 3, 16)).shape == (1, 3, 16)
+    size = StateSize(slots=2, length=9)
+    grouped, full = (built(replace(LLAMA, kv_heads=heads)).new_state(size).nbytes for heads in (2, 4))
+    assert 2 * grouped == full
 
 
 def step(rows: int, columns: int, *, queries: int = 1, kv_heads: int = 4) -> tuple[torch.Tensor, ...]:

@@ -36,8 +36,15 @@ def test_a_window_is_a_view_of_the_same_memory() -> None:
     window = cache.window(2, 4, 3)
     assert window.keys[0].shape == (2, 3, 5, 4)
     assert window.memory_keys[0].shape == (2, 3, 3, 4)
-    assert window.keys[0].data_ptr() == cache.keys[0].data_ptr()
     assert (window.slots, window.length, window.source_length) == (2, 4, 3)
+    window.write_step(1, torch.tensor([0, 3]), torch.ones(2, 2, 3, 4))
+    window.write_memory(0, torch.tensor([1]), torch.ones(1, 3, 3, 4), torch.ones(1, 3, 3, 4))
+    window.write_memory_lengths(torch.tensor([1]), torch.tensor([3]))
+    for layers in (cache.keys, cache.values):
+        assert [layer.sum(dim=(1, 3)).nonzero().tolist() for layer in layers] == [[], [[0, 1], [1, 4]]]
+    for layers in (cache.memory_keys, cache.memory_values):
+        assert [layer.sum(dim=(1, 3)).nonzero().tolist() for layer in layers] == [[[1, 0], [1, 1], [1, 2]], []]
+    assert cache.memory_lengths.tolist() == [1, 3, 1, 1]
 
 
 def test_the_step_mask_shows_a_row_its_past_and_a_padding_row_the_scrap_column() -> None:
@@ -91,5 +98,11 @@ def test_tokens_that_go_on_attend_to_what_their_slot_holds_and_to_themselves() -
     ]
 
 
-def test_the_memory_mask_never_hides_everything() -> None:
-    assert (make().memory_mask()[:, 0, 0] == 0).any(dim=1).all()
+def test_the_memory_mask_shows_a_rows_own_tokens_and_never_hides_everything() -> None:
+    cache = make()
+    assert (cache.memory_mask()[:, 0, 0] == 0).int().tolist() == [[1, 0, 0, 0, 0]] * 4, "nothing is written yet"
+    cache.write_memory_lengths(torch.tensor([2, 0]), torch.tensor([5, 3]))
+    mask = cache.memory_mask()
+    assert mask.shape == (4, 3, 1, 5)
+    shown = [[1, 1, 1, 0, 0], [1, 0, 0, 0, 0], [1, 1, 1, 1, 1], [1, 0, 0, 0, 0]]
+    assert (mask[:, 2, 0] == 0).int().tolist() == shown

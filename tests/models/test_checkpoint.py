@@ -102,7 +102,8 @@ def test_the_manifest_of_adapters_has_one_field_more(directory):
 
 
 def test_it_can_be_loaded_for_another_precision(directory):
-    assert next(checkpoint.load(directory, dtype=torch.bfloat16).model.parameters()).dtype == torch.bfloat16
+    model = checkpoint.load(directory, dtype=torch.bfloat16).model
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])
@@ -176,9 +177,9 @@ def test_a_pre_trained_encoder_is_a_checkpoint_too(tmp_path):
 
 
 def test_bad_json_is_named(directory):
-    for text in ("{", "[" * 100_000):
+    for text, complaint in (("{", "not JSON"), ("[" * 100_000, "not JSON"), ("[]", "holds list, expected an object")):
         (directory / "manifest.json").write_text(text)
-        with pytest.raises(CheckpointError, match=r"manifest.json: not JSON"):
+        with pytest.raises(CheckpointError, match=f"manifest.json: {complaint}"):
             checkpoint.load(directory)
 
 
@@ -205,6 +206,11 @@ def test_bad_json_is_named(directory):
         (
             {"lineage": [{"relation": "starts from", "name": "b", "weights": "a"}]},
             "weights of b is 'a', expected a SHA",
+        ),
+        ({"lineage": [{"relation": "", "name": "b"}]}, "lineage: relation is '', expected a text"),
+        (
+            {"lineage": [{"relation": "starts from", "name": "b", "version": -1}]},
+            "version of b is -1, expected at least 0",
         ),
         ({"examples": {"One": "a text"}}, r"examples is \{'One': 'a text'\}, expected a request"),
         ({"language_pairs": [["fr"]]}, r"manifest\.json: .*unpack"),

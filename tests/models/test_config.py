@@ -56,7 +56,13 @@ def test_a_slot_holds_what_its_architecture_needs() -> None:
     assert (classifier.decodes, classifier.grows, classifier.shared_positions) == (False, False, False)
 
 
-def test_capabilities_that_contradict_each_other_are_our_own_bug() -> None:
-    for wrong in ({"prefix_reuse": True}, {"memory": True, "prompt_in_pieces": True}):
-        with pytest.raises(AssertionError):
-            Capabilities(**wrong)
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ({"prefix_reuse": True}, "what follows a copied prefix is a piece of a prompt"),
+        ({"memory": True, "prompt_in_pieces": True}, "a source is read at once"),
+    ],
+)
+def test_capabilities_that_contradict_each_other_are_our_own_bug(wrong: dict, reason: str) -> None:
+    with pytest.raises(AssertionError, match=reason):
+        Capabilities(**wrong)

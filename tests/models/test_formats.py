@@ -50,12 +50,26 @@ def test_a_single_text_has_one_segment():
     assert set(segments) == {0}
 
 
-def test_ways_to_write_the_same_text_give_the_same_ids():
-    assert formats.normalize(" ｔｈｅ\u00a0\tcat\n") == "the cat"
-    decomposed = "고양이"
-    assert formats.translation_source(TRANSLATOR, decomposed, "en") == formats.translation_source(
-        TRANSLATOR, "고양이", "en"
-    )
+FORMATS = {
+    "source": lambda text: formats.translation_source(TRANSLATOR, text, "en"),
+    "target": lambda text: formats.translation_target(TRANSLATOR, text),
+    "prompt": lambda text: formats.generation_prompt(TRANSLATOR, text),
+    "text and pair": lambda text: formats.classification_prompt(CLASSIFIER, text, text),
+}
+
+
+@pytest.mark.parametrize("ids_of", FORMATS.values(), ids=FORMATS)
+@pytest.mark.parametrize(
+    ("text", "otherwise"),
+    [
+        ("the cat", " ｔｈｅ\u00a0\tcat\n"),
+        ("고양이가 앉았다", unicodedata.normalize("NFD", "고양이가\u3000앉았다")),
+    ],
+)
+def test_ways_to_write_the_same_text_give_the_same_ids(ids_of, text: str, otherwise: str):
+    assert text != otherwise
+    assert ids_of(otherwise) == ids_of(text)
+    assert formats.normalize(otherwise) == text
 
 
 def test_letters_that_stand_alone_stay_as_they_are_typed_and_syllables_are_composed():

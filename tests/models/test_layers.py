@@ -14,6 +14,7 @@ from models.layers import (
     TokenEmbedding,
     activation,
     gelu_tanh,
+    padding_mask,
     sinusoids,
 )
 from models.parts import parts_of
@@ -60,25 +61,32 @@ def test_the_gate_decides_how_much_of_the_other_projection_passes() -> None:
     torch.testing.assert_close(layer(x), expected, atol=1e-6, rtol=1e-5)
 
 
-def test_the_root_mean_square_norm_is_the_papers_formula() -> None:
-    """Equation 4 of Zhang and Sennrich 2019; `nn.RMSNorm` is given to layers as it is."""
+@pytest.mark.parametrize("norm_first", [True, False])
+def test_a_layer_is_the_parts_it_is_given_each_with_a_norm_before_it_or_after_the_sum(norm_first: bool) -> None:
+    """Figure 1 of Xiong et al. 2020: pre-norm and post-norm."""
     torch.manual_seed(0)
-    norm, x = nn.RMSNorm(8, eps=1e-5), torch.randn(3, 8)
-    norm.weight.data.uniform_()
-    torch.testing.assert_close(norm(x), x / (x.square().mean(dim=1, keepdim=True) + 1e-5).sqrt() * norm.weight)
-
-
-def test_a_layer_has_the_norms_and_the_attention_that_it_is_given() -> None:
+    attention, cross, feedforward = (
+        SelfAttention(8, 2), CrossAttention(8, 2), GatedFeedForward(8, 12, activation("silu")),
+    )  # fmt: skip
     layer = DecoderLayer(
-        self_attention=SelfAttention(8, 2),
-        cross_attention=CrossAttention(8, 2),
-        feedforward=GatedFeedForward(8, 12, activation("silu")),
+        self_attention=attention,
+        cross_attention=cross,
+        feedforward=feedforward,
         norm=lambda: nn.RMSNorm(8),
+        norm_first=norm_first,
     )
     norms = [layer.self_norm, layer.cross_norm, layer.feedforward_norm]
-    assert len({id(norm) for norm in norms}) == 3
-    assert all(isinstance(norm, nn.RMSNorm) for norm in norms)
-    assert len(list(parts_of(layer))) == 3
+    for norm in norms:
+        norm.weight.data.uniform_(0.5, 2)
+    memory = (*layer.project_memory(torch.randn(2, 5, 8)), padding_mask(torch.tensor([5, 2]), 5))
+    sublayers = (lambda y: attention(y, causal=True), lambda y: cross(y, *memory), feedforward)
+    x = torch.randn(2, 3, 8)
+    expected = x
+    for norm, sublayer in zip(norms, sublayers, strict=True):
+        expected = expected + sublayer(norm(expected)) if norm_first else norm(expected + sublayer(expected))
+    torch.testing.assert_close(layer(x, memory), expected)
+    assert len(set(norms)) == 3, "each has its own"
+    assert set(parts_of(layer)) == {attention, cross, feedforward}
 
 
 def test_positions_are_learned_fixed_or_left_to_attention() -> None:

@@ -201,6 +201,15 @@ def test_a_manifest_that_names_no_base_is_refused(registry, change: dict, compla
         registry.load("poems")
 
 
+def test_what_is_kept_beside_itself_is_refused(registry) -> None:
+    path = registry.resolve("poems") / "manifest.json"
+    values = json.loads(path.read_text())
+    values["adapter"]["base"] = "poems@1"
+    path.write_text(json.dumps(values))
+    with pytest.raises(CheckpointError, match="it is kept beside itself, by way of poems@1"):
+        registry.directories("poems")
+
+
 def test_adapters_of_another_model_are_refused(tmp_path, registry) -> None:
     path = registry.resolve("poems")
     values = json.loads((path / "config.json").read_text())
@@ -218,7 +227,9 @@ def test_a_model_that_has_no_adapters_is_merged_as_it_is() -> None:
     model = build(CONFIGS["gpt-pre"])
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     merge(model)
-    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    after = model.state_dict()
+    assert after.keys() == before.keys()
+    assert all(torch.equal(after[name], before[name]) for name in before)
 
 
 def test_a_base_is_not_collected_while_something_is_kept_beside_it(registry) -> None:

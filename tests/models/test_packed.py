@@ -7,6 +7,7 @@ from torch import nn
 from models.config import Config, GPTConfig
 from models.interface import StateSize
 from models.packed import PackedLinear, pack, packing_supported
+from models.parts import parts_of
 from tests.models.tiny import BERTS, CONFIGS, built, prompts_of, state_for
 
 CPU = torch.device("cpu")
@@ -67,4 +68,6 @@ def test_a_packed_model_answers_as_before(config: Config) -> None:
     prompts, slots = prompts_of(3, 9, 1), torch.tensor([0, 1, 2])
     before = model.prefill(prompts, slots, state_for(model))
     torch.testing.assert_close(pack(model).prefill(prompts, slots, state_for(model)), before, atol=1e-5, rtol=1e-5)
-    assert any(isinstance(module, PackedLinear) for module in model.modules())
+    linears = [getattr(part, name) for part in parts_of(model) for name in part.projections()]
+    assert linears
+    assert all(isinstance(linear, PackedLinear) for linear in linears)

@@ -28,8 +28,9 @@ def test_tied_embeddings_are_one_matrix_in_the_weights() -> None:
 
 
 def test_pre_norm_stacks_end_in_a_norm_and_post_norm_stacks_do_not() -> None:
-    assert "encoder_norm.weight" in built(CONFIGS["seq2seq-pre-sinusoidal-tied"]).state_dict()
-    assert "encoder_norm.weight" not in built(CONFIGS["seq2seq-post-sinusoidal-tied"]).state_dict()
+    for order, norms in (("pre", {"encoder_norm", "decoder_norm"}), ("post", set())):
+        names = built(CONFIGS[f"seq2seq-{order}-sinusoidal-tied"]).state_dict()
+        assert {name.split(".")[0] for name in names} == {"embedding", "encoder", "decoder", *norms}
 
 
 def test_sinusoids_are_sines_then_cosines_of_falling_frequencies() -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 
 from models.registry import Registry
@@ -28,13 +29,23 @@ core.engine.close()
 
 
 def test_inside_torch_uses_one_thread_and_outside_as_many_as_before() -> None:
-    before = torch.get_num_threads()
-
     @serial()
     def inside() -> int:
         return torch.get_num_threads()
 
-    assert (inside(), torch.get_num_threads()) == (1, before)
+    @serial()
+    def failing() -> None:
+        raise ZeroDivisionError
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        assert (inside(), torch.get_num_threads()) == (1, 3)
+        with pytest.raises(ZeroDivisionError):
+            failing()
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_a_model_that_was_loaded_and_started_has_the_engines_thread_and_no_others() -> None:
