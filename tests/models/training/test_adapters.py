@@ -1,7 +1,6 @@
 """Runs that learn adapters (`lora` in the recipe), from the recipe to what is served."""
 
 import copy
-import json
 from pathlib import Path
 
 import pytest
@@ -11,12 +10,13 @@ from safetensors.torch import load_file
 
 from models import checkpoint
 from models.registry import Registry
-from models.training import run, trainer
+from models.training import run
 from models.training.loading import read_recipe
 from models.training.run import Job
 from models.training.sections import RecipeError
 from models.training.state import latest_state
 from tests import tiny_recipes as tiny
+from tests.models.training.small import Killed, die, do_at, log
 
 ADAPTED = {
     "translator": {"rank": 2, "targets": ["all"]},
@@ -71,8 +71,8 @@ def test_adapters_are_learned_and_merged_into_a_checkpoint_like_any_other(
     assert facts["learned_parameters"] < facts["parameters"] / 3
     assert facts["parameters"] == sum(p.numel() for p in begun.model.parameters())
     assert f"tuned: {facts['learned_parameters']:,} parameters to learn" in "\n".join(said)
-    log = [json.loads(line) for line in (made.parent / "metrics.jsonl").read_text().splitlines()]
-    assert log[-1]["loss"] < log[0]["loss"]
+    entries = log(made.parent)
+    assert entries[-1]["loss"] < entries[0]["loss"]
 
 
 def test_states_and_averages_hold_the_adapters_and_the_head_alone(write_recipe, recipes, data, registry) -> None:
@@ -90,26 +90,17 @@ def test_states_and_averages_hold_the_adapters_and_the_head_alone(write_recipe, 
     assert all(".lora." in name or name.startswith(("pooler.", "classifier.")) for name in moments)
 
 
-class Killed(BaseException):
-    """Stands for kill -9: nothing gets to run."""
-
-
 @pytest.mark.parametrize("merge", [True, False])
 def test_killed_and_resumed_equals_uninterrupted(write_recipe, recipes, data, registry, monkeypatch, merge) -> None:
     recipe = write_recipe(tuned(recipes, "generator", merge=merge), save_every=0)
     whole = train(recipe, data, registry, runs="whole")
-    original = trainer.Trainer._step
-
-    def stepping(self, *arguments):
-        if self.progress.step == 8:
-            raise Killed
-        return original(self, *arguments)
-
     with monkeypatch.context() as patch:
-        patch.setattr(trainer.Trainer, "_step", stepping)
+        do_at(patch, 9, die)
         with pytest.raises(Killed):
             train(recipe, data, registry, runs="broken")
-    resumed = train(recipe, data, registry, runs="broken")
+    said: list[str] = []
+    resumed = train(recipe, data, registry, said.append, "broken")
+    assert "tuned: going on after step 8" in said
     name = "model.safetensors" if merge else "adapter.safetensors"
     assert (resumed / name).read_bytes() == (whole / name).read_bytes()
 
@@ -173,5 +164,5 @@ def test_a_recipe_that_makes_no_sense_is_refused(recipes, changes, complaint) ->
 def test_adapters_learn_in_every_number_format(write_recipe, recipes, data, registry, precision) -> None:
     recipe = tuned(recipes, "translator")
     made = train(write_recipe(recipe, steps=20, learning_rate=0.02, precision=precision), data, registry)
-    log = [json.loads(line) for line in (made.parent / "metrics.jsonl").read_text().splitlines()]
-    assert log[-1]["loss"] < log[0]["loss"]
+    entries = log(made.parent)
+    assert entries[-1]["loss"] < entries[0]["loss"]

@@ -14,6 +14,7 @@ from models.training.experiments import Experiment, experiment, flattened
 from models.training.loading import read_recipe
 from models.training.run import Job
 from tests import tiny_recipes as tiny
+from tests.models.training.small import log
 
 needs_mlflow = pytest.mark.skipif(
     any(find_spec(name) is None for name in ("mlflow", "sqlalchemy", "alembic")),
@@ -56,9 +57,9 @@ def test_a_run_has_its_recipe_its_measures_its_samples_and_its_manifest(write_re
     assert found.data.params["training.steps"] == "12"
     assert found.data.params["model.encoder_layers"] == "1"
     assert json.loads(found.data.params["corpora.0.directions"]) == ["fr-en", "en-fr"]
-    log = [json.loads(line) for line in (made.parent / "metrics.jsonl").read_text().splitlines()]
+    entries = log(made.parent)
     for measure in ("loss", "accuracy", "bleu"):
-        assert history(store, found.info.run_id, f"validation/{measure}") == [(e["step"], e[measure]) for e in log]
+        assert history(store, found.info.run_id, f"validation/{measure}") == [(e["step"], e[measure]) for e in entries]
     assert [step for step, _ in history(store, found.info.run_id, "training/loss")] == list(range(1, 13))
     folder = Path(found.info.artifact_uri.removeprefix("file://"))
     assert folder.is_relative_to(Path(store.removeprefix("sqlite:///")).parent)
@@ -166,8 +167,10 @@ def test_without_the_package_it_is_said_once_with_the_way_to_get_it(write_recipe
 
 
 def test_without_a_store_nothing_of_it_is_loaded_or_written(write_recipe, recipes, data, monkeypatch) -> None:
-    monkeypatch.setattr(Experiment, "__init__", None)
+    for name in [name for name in sys.modules if name.split(".")[0] == "mlflow"]:
+        monkeypatch.delitem(sys.modules, name)
     made = train(write_recipe(recipes["generator"]), data, "")
+    assert not any(name.split(".")[0] == "mlflow" for name in sys.modules)
     assert not (made.parent / experiments.RUN).exists()
 
 

@@ -23,6 +23,7 @@ from models.training.data.readers import DataError
 from models.training.run import Job, TrainingResult
 from models.training.sections import RecipeError
 from models.training.state import ResumeError, latest_state
+from tests.models.training.small import Killed, die, do_at, log
 
 
 def weights(directory: Path) -> bytes:
@@ -44,10 +45,10 @@ def test_a_run_ends_in_a_sound_checkpoint_and_learns(write_recipe, recipes, data
     assert loaded.manifest.name == name
     assert loaded.manifest.training["steps"] == 12
     assert loaded.manifest.training["recipe"]["training"]["batch_tokens"] == 200
-    log = [json.loads(line) for line in (tmp_path / "runs" / name / "metrics.jsonl").read_text().splitlines()]
-    assert [entry["step"] for entry in log] == [6, 12]
-    assert log[-1]["loss"] == pytest.approx(result.validation.loss)
-    assert log[-1]["loss"] < log[0]["loss"]
+    entries = log(tmp_path / "runs" / name)
+    assert [entry["step"] for entry in entries] == [6, 12]
+    assert entries[-1]["loss"] == pytest.approx(result.validation.loss)
+    assert entries[-1]["loss"] < entries[0]["loss"]
 
 
 def test_the_recipe_of_a_generator_trains_a_llama(write_recipe, recipes, data, tmp_path):
@@ -57,8 +58,8 @@ def test_the_recipe_of_a_generator_trains_a_llama(write_recipe, recipes, data, t
     loaded = checkpoint.load(result.checkpoint)
     assert isinstance(loaded.model, Llama)
     assert loaded.config.rotation == Rotation(**rotation)
-    log = [json.loads(line) for line in (tmp_path / "runs/generator/metrics.jsonl").read_text().splitlines()]
-    assert log[-1]["loss"] < log[0]["loss"]
+    entries = log(tmp_path / "runs/generator")
+    assert entries[-1]["loss"] < entries[0]["loss"]
 
 
 @pytest.mark.parametrize(
@@ -72,8 +73,8 @@ def test_the_recipe_of_a_translator_trains_a_recurrent_one(write_recipe, recipes
     loaded = checkpoint.load(result.checkpoint)
     assert isinstance(loaded.model, Recurrent)
     assert loaded.config.attention == fields.get("attention", "additive")
-    log = [json.loads(line) for line in (tmp_path / "runs/translator/metrics.jsonl").read_text().splitlines()]
-    assert log[-1]["loss"] < log[0]["loss"]
+    entries = log(tmp_path / "runs/translator")
+    assert entries[-1]["loss"] < entries[0]["loss"]
 
 
 def test_validations_show_answers_and_a_score_that_the_manifest_has_too(write_recipe, recipes, data, tmp_path):
@@ -81,11 +82,8 @@ def test_validations_show_answers_and_a_score_that_the_manifest_has_too(write_re
     for name, measure in measures.items():
         said: list[str] = []
         made = train(write_recipe(recipes[name], samples=2), data, tmp_path / "runs", say=said.append).checkpoint
-        log, samples = (
-            [json.loads(line) for line in (made.parent / file).read_text().splitlines()]
-            for file in ("metrics.jsonl", "samples.jsonl")
-        )
-        assert checkpoint.read_manifest(made).training[f"validation_{measure}"] == round(log[-1][measure], 4)
+        entries, samples = (log(made.parent, file) for file in ("metrics.jsonl", "samples.jsonl"))
+        assert checkpoint.read_manifest(made).training[f"validation_{measure}"] == round(entries[-1][measure], 4)
         assert [len(entry["samples"]) for entry in samples] == [2, 2]
         for one, other in zip(samples[0]["samples"], samples[1]["samples"], strict=True):
             assert (one["source"], one["expected"]) == (other["source"], other["expected"])
@@ -95,14 +93,16 @@ def test_validations_show_answers_and_a_score_that_the_manifest_has_too(write_re
 def test_a_translator_may_be_kept_by_its_bleu(write_recipe, recipes, data, tmp_path):
     recipe = write_recipe(recipes["translator"], patience=3, patience_by="score", steps=60, learning_rate=0.01)
     made = train(recipe, data, tmp_path / "runs")
-    log = [json.loads(line) for line in (made.checkpoint.parent / "metrics.jsonl").read_text().splitlines()]
-    assert made.validation.score == max(entry["bleu"] for entry in log)
+    entries = log(made.checkpoint.parent)
+    assert made.validation.score == max(entry["bleu"] for entry in entries)
 
 
 def test_what_is_only_reported_may_change_between_sittings(write_recipe, recipes, data, tmp_path):
     train(write_recipe(recipes["translator"]), data, tmp_path / "runs")
     more = write_recipe(recipes["translator"], steps=14, samples=0, score_texts=0)
-    assert train(more, data, tmp_path / "runs").validation.score is None
+    said: list[str] = []
+    assert train(more, data, tmp_path / "runs", say=said.append).validation.score is None
+    assert "translator: going on after step 12" in said
     with pytest.raises(ResumeError, match="saved under another recipe"):
         train(write_recipe(recipes["translator"], patience_by="score"), data, tmp_path / "runs")
 
@@ -121,23 +121,6 @@ def test_a_classifier_learns_the_labels_that_its_data_has(write_recipe, recipes,
     assert checkpoint.load(result.checkpoint).config.labels == 2
 
 
-class Killed(BaseException):
-    """Stands for kill -9: nothing gets to run."""
-
-
-def stop_after(monkeypatch, step: int, action) -> None:
-    """Do `action` when `step` steps are done."""
-    original = trainer.Trainer._step
-
-    def stepping(self, *arguments):
-        loss = original(self, *arguments)
-        if self.progress.step + 1 == step:
-            action()
-        return loss
-
-    monkeypatch.setattr(trainer.Trainer, "_step", stepping)
-
-
 @pytest.mark.parametrize("name", ["translator", "varied", "classifier", "generator", "encoder"])
 def test_killed_and_resumed_equals_uninterrupted(write_recipe, recipes, data, tmp_path, monkeypatch, name):
     shares = dict.fromkeys(("capitals", "slips", "copies", "joined", "split_tokens"), 0.2)
@@ -149,11 +132,8 @@ def test_killed_and_resumed_equals_uninterrupted(write_recipe, recipes, data, tm
     (tmp_path / "broken" / name).mkdir(parents=True)
     shutil.copy(tmp_path / "whole" / name / "tokenizer.json", tmp_path / "broken" / name)
 
-    def die():
-        raise Killed
-
     with monkeypatch.context() as patch:
-        stop_after(patch, 8, die)
+        do_at(patch, 8, die)
         with pytest.raises(Killed):
             train(recipe, data, tmp_path / "broken")
     lines: list[str] = []
@@ -168,11 +148,13 @@ def test_a_polite_stop_saves_the_step_it_was_at(write_recipe, recipes, data, tmp
     whole = train(recipe, data, tmp_path / "whole")
     before = signal.getsignal(signal.SIGTERM)
     with monkeypatch.context() as patch:
-        stop_after(patch, 5, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        do_at(patch, 5, lambda: os.kill(os.getpid(), signal.SIGTERM))
         with pytest.raises(trainer.Interrupted, match="stopped after step 5 of 12; the state is saved"):
             train(recipe, data, tmp_path / "broken")
     assert signal.getsignal(signal.SIGTERM) == before
-    resumed = train(recipe, data, tmp_path / "broken")
+    said: list[str] = []
+    resumed = train(recipe, data, tmp_path / "broken", say=said.append)
+    assert "generator: going on after step 5" in said
     assert weights(resumed.checkpoint) == weights(whole.checkpoint)
 
 
@@ -288,12 +270,17 @@ def test_a_state_of_another_recipe_is_refused_and_can_be_dropped(write_recipe, r
     changed = write_recipe(recipes["generator"], learning_rate=0.001)
     with pytest.raises(ResumeError, match="saved under another recipe"):
         train(changed, data, tmp_path / "runs")
-    train(changed, data, tmp_path / "runs", resume=False)
+    said: list[str] = []
+    train(changed, data, tmp_path / "runs", resume=False, say=said.append)
+    assert not any("going on" in line for line in said)
+    assert [entry["step"] for entry in log(tmp_path / "runs" / "generator")] == [6, 12]
 
 
 def test_a_larger_budget_continues_a_finished_run(write_recipe, recipes, data, tmp_path):
     train(write_recipe(recipes["generator"]), data, tmp_path / "runs")
-    result = train(write_recipe(recipes["generator"], steps=16), data, tmp_path / "runs")
+    said: list[str] = []
+    result = train(write_recipe(recipes["generator"], steps=16), data, tmp_path / "runs", say=said.append)
+    assert "generator: going on after step 12" in said
     assert checkpoint.read_manifest(result.checkpoint).training["steps"] == 16
 
 
@@ -353,6 +340,8 @@ def test_a_balanced_vocabulary_covers_a_language_of_which_there_is_little(write_
 def test_a_field_at_its_default_is_no_other_recipe(write_recipe, recipes, data, tmp_path):
     train(write_recipe(recipes["generator"]), data, tmp_path / "runs")
     stated = write_recipe({**recipes["generator"], "seed": 1, "word_dropout": 0.0}, steps=14, patience=0, beta2=0.98)
-    train(stated, data, tmp_path / "runs")
+    said: list[str] = []
+    train(stated, data, tmp_path / "runs", say=said.append)
+    assert "generator: going on after step 12" in said
     with pytest.raises(ResumeError, match="saved under another recipe"):
         train(write_recipe(recipes["generator"], beta2=0.97), data, tmp_path / "runs")

@@ -4,6 +4,7 @@ import signal
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from models.architectures import build
 from models.config import BertConfig
@@ -198,7 +199,9 @@ def test_a_frozen_encoder_is_neither_trained_nor_saved(tmp_path):
     one.run()
     changed = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
     assert changed == {"pooler.weight", "pooler.bias", "classifier.weight", "classifier.bias"}
-    assert set(one.learned) == changed
+    saved = [latest_state(tmp_path) / "model.safetensors", *tmp_path.glob("weights-*.safetensors")]
+    assert len(saved) == 3
+    assert all(load_file(path).keys() == changed for path in saved)
 
 
 def test_a_loss_of_two_terms_trains_both_heads(tmp_path):
