@@ -232,4 +232,8 @@ def test_scores_from_elsewhere_are_compared_by_their_intervals(
 
 
 def test_perplexity_is_no_ground_for_refusal() -> None:
-    assert recorded({"t": {"perplexity": 9.0}}, {"t": {"perplexity": 99.0}}).compared == ()
+    verdict = recorded(
+        {"t": {"bits_per_byte": 2.0, "perplexity": 9.0}}, {"t": {"bits_per_byte": 2.0, "perplexity": 99.0}}
+    )
+    assert [each.measure for each in verdict.compared] == ["bits_per_byte"]
+    assert not verdict.refused

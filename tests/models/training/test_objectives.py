@@ -117,9 +117,17 @@ def test_a_text_without_a_second_part_is_not_asked_for_one():
 
 
 def test_a_pair_that_a_swap_made_too_long_is_cut_before_its_last_separator():
-    batch = pretraining(longest=8).batch([example([2, 9, 9, 9, 3], [8, 8, 8, 8, 3])], random())
-    assert batch.inputs.lengths_B.tolist() == [8]
-    assert batch.inputs.tokens_BS[0, -1] == SEPARATOR
+    examples = [example([2, 9, 9, 9, 9, 3], [8, 3]), example([2, 7, 3], [6, 6, 6, 6, 3])] * 8  # each fits as it is
+    batch = pretraining(longest=8, mask_rate=0).batch(examples, random())
+    rows = {
+        tuple(row[:length].tolist()) for row, length in zip(batch.inputs.tokens_BS, batch.inputs.lengths_B, strict=True)
+    }
+    assert rows == {
+        (2, 9, 9, 9, 9, 3, 8, 3),
+        (2, 7, 3, 6, 6, 6, 6, 3),
+        (2, 9, 9, 9, 9, 3, 6, 3),  # cut
+        (2, 7, 3, 8, 3),
+    }
 
 
 def test_pre_training_projects_words_where_they_are_masked_and_pairs_where_there_are_two_parts():
@@ -130,6 +138,9 @@ def test_pre_training_projects_words_where_they_are_masked_and_pairs_where_there
     words, pairs = objective.logits(model, batch)
     assert words.shape == (len(batch.targets[0]), 40)
     assert pairs.shape == (1, 2)
+    hidden = model.hidden(batch.inputs)
+    torch.testing.assert_close(words, model.masked_words(hidden)[batch.scored[0]])
+    torch.testing.assert_close(pairs, model.next_sentence(hidden)[:1])
 
 
 @pytest.mark.parametrize(

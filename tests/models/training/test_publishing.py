@@ -111,7 +111,9 @@ def test_the_readme_says_which_shipped_versions_were_forced():
     root = Path(checkpoint.__file__).resolve().parent.parent
     readme = (root / "README.md").read_text()
     shipped = Registry(root / "models" / "checkpoints")
-    for entry in shipped.list():
+    entries = shipped.list()
+    assert entries
+    for entry in entries:
         if shipped.manifest(entry.name, entry.current).publication.get("forced"):
             assert re.search(rf"{entry.name}@{entry.current}[^.]*`--force`", readme), entry
 
@@ -178,10 +180,12 @@ def test_a_current_version_that_cannot_be_scored_can_be_forced_past(trained, reg
     assert publish(trained, registry, measured=answered(80), score_current=broken, force=True).publication["forced"]
 
 
-def test_what_is_refused_for_other_reasons_changes_nothing(trained, registry):
+def test_what_is_refused_for_other_reasons_is_not_published(trained, registry):
+    before = {path.name: path.read_bytes() for path in trained.iterdir()}
     with pytest.raises(ValueError, match=r"tolerance is 1\.5, expected a share from 0 to 1"):
-        publish(trained, registry, tolerance=1.5)
+        publish(trained, registry, BLEU, tolerance=1.5)
+    assert {path.name: path.read_bytes() for path in trained.iterdir()} == before
     checkpoint.write_manifest(trained, dataclasses.replace(checkpoint.read_manifest(trained), name="No Name"))
     with pytest.raises(RegistryError, match="no model name"):
         publish(trained, registry)
-    assert registry.list() == ()
+    assert registry.names() == ()

@@ -13,6 +13,7 @@ from models.training.sections import RecipeError
 from models.training.tasks import TASKS, task_of
 
 SHIPPED = sorted((Path(models.training.__file__).parent / "recipes").glob("*.yaml"))
+WRITTEN = {"file": "mono.tsv", "columns": ["en"], "directions": ["fr-en"], "written": {"fr": "en"}}
 
 
 def test_there_is_a_recipe_for_each_task():
@@ -88,6 +89,13 @@ def test_the_shipped_checkpoints_have_the_examples_of_their_recipes():
         ({"steering": {"judge": "classifier", "prompts": {"x": "y"}}}, "steering is of a generator, this recipe is to"),
         ({"steering": {"judge": "c", "prompts": {"x": "y"}, "samples": 0}}, "samples is 0, expected at least 1"),
         ({"cleaning": {"max_length_ratio": 0.5}}, "max_length_ratio is 0.5, expected at least 1"),
+        ({"distillation": {"teachers": ["t"]}}, "distillation has teachers, but no corpus has a written column"),
+        ({"corpora": [WRITTEN]}, "corpora have written columns, but there is no distillation"),
+        ({"tests": [WRITTEN]}, "validation files and tests are not written by a model"),
+        (
+            {"corpora": [{**WRITTEN, "written": {"fr": "de"}}]},
+            "'fr' is to be written of 'de', which no column",
+        ),
         ({"word_dropout": -1}, "word_dropout is -1, expected at least 0"),
         ({"word_dropout": 0.1}, "word_dropout is of a classifier, this recipe is to"),
         ({"mask_rate": 1}, "mask_rate is 1, expected less than 1"),

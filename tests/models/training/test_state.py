@@ -43,7 +43,8 @@ def test_what_is_saved_comes_back(tmp_path):
     other, others = trained()
     with torch.no_grad():
         for parameter in other.values():
-            parameter.zero_()
+            for tensor in (parameter, *others.state_of(parameter).values()):
+                tensor.zero_()
     found = {name: torch.zeros_like(p) for name, p in other.items()}
     assert States(tmp_path, "hash", other, found, others).load(3) == PROGRESS
     for name, parameter in learned.items():
@@ -78,6 +79,14 @@ def test_a_state_of_another_version_of_the_program_is_refused(tmp_path):
     path.write_text(json.dumps({**json.loads(path.read_text()), "unknown": 1}))
     with pytest.raises(ResumeError, match="cannot be read"):
         states.load(3)
+
+
+def test_a_state_that_another_machine_keeps_to_itself_is_missed(tmp_path):
+    states = States(tmp_path, "hash", *save(tmp_path))
+    with pytest.raises(
+        ResumeError, match="state-000000004 is missing here: the folder of the run must be one that all"
+    ):
+        states.load(4)
 
 
 def test_weights_of_validations_are_kept_by_kind_and_step(tmp_path):

@@ -2,6 +2,7 @@ import re
 
 import numpy as np
 import pytest
+from rapidfuzz.distance import DamerauLevenshtein
 
 from models.training.data.pieces import PLACEHOLDERS, copies
 from models.training.data.variations import VARIATIONS, without_end
@@ -67,9 +68,12 @@ def test_a_korean_text_loses_any_of_its_spaces_another_one():
 
 def test_slips_change_few_letters():
     for source, _ in PAIRS[:3]:
-        found = {a for a, _ in drawn("slips", source, "x")}
-        assert len(found) > 20
-        assert all(abs(len(a) - len(source)) <= 6 for a in found)
+        random = np.random.default_rng(1)
+        slipped = [VARIATIONS["slips"](source, "x", random)[0] for _ in range(200)]
+        changes = [DamerauLevenshtein.distance(source, text) for text in slipped]
+        assert len(set(slipped)) > 20
+        assert max(changes) <= 6
+        assert 0.8 < np.mean(changes) < 2
 
 
 def test_a_korean_slip_is_another_final_consonant_left_out_doubled_or_swapped():

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,7 +9,7 @@ import pytest
 import torch
 
 from models.checkpoint import Checkpoint
-from models.training.evaluation.fewshot import FewShot, Labelled, Template
+from models.training.evaluation.fewshot import FewShot, Labelled, Question, Template
 from tests import checkpoints
 from tests.models.training.evaluation.test_likelihood import alone
 
@@ -67,29 +69,47 @@ def test_the_labels_share_all_that_is_given_and_differ_in_what_is_scored(asker: 
     assert written == "영화 0 → 지루 영화 1 → 재미 좋다 → 지루"  # white space is one space, as everywhere
 
 
-def test_the_likeliest_label_wins(asker: FewShot) -> None:
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[list[Labelled]]:
+    """The examples that each text is asked with, as it is asked."""
+    seen: list[list[Labelled]] = []
+    question = FewShot.question
+
+    def noted(self: FewShot, row: Labelled, examples: Sequence[Labelled]) -> Question | None:
+        seen.append(list(examples))
+        return question(self, row, examples)
+
+    monkeypatch.setattr(FewShot, "question", noted)
+    return seen
+
+
+def test_the_likeliest_label_wins(asker: FewShot, drawn: list[list[Labelled]]) -> None:
     rows = [Labelled(text, "positive") for text in ("좋다", "Where is the station?", "돈이 아깝다", "👍")]
-    result = asker.run(rows, POOL, 2)
-    expected = []
-    for index, row in enumerate(rows):
-        drawn = asker_examples(index, 2)
-        question = asker.question(row, drawn)
+    asker.run(rows, POOL, 2)
+    likeliest = []
+    for row, examples in zip(rows, list(drawn), strict=True):
+        question = asker.question(row, examples)
         assert question is not None
         with torch.inference_mode():
             costs = {label: alone(asker.model, window.ids, window.first) for label, window in question.windows.items()}
-        expected.append(min(costs, key=costs.__getitem__))
-    assert result.confusion.right == expected.count("positive")
+        likeliest.append(min(costs, key=costs.__getitem__))
+    result = asker.run([replace(row, label=label) for row, label in zip(rows, likeliest, strict=True)], POOL, 2)
+    assert result.confusion.right == len(rows)
     assert (result.shots, result.shortened, result.left_out) == (2, 0, 0)
 
 
-def asker_examples(index: int, count: int) -> list[Labelled]:
-    import numpy as np
-
-    return [POOL[n] for n in np.random.default_rng((1, index)).permutation(len(POOL))[:count]]
-
-
-def test_more_examples_add_to_the_same_ones(asker: FewShot) -> None:
-    assert asker_examples(0, 4)[:1] == asker_examples(0, 1)
+def test_more_examples_add_to_the_same_ones_and_each_text_has_its_own(
+    asker: FewShot, drawn: list[list[Labelled]]
+) -> None:
+    rows = [Labelled("좋다", "positive"), Labelled("싫다", "negative")]
+    for shots in (1, 3, 4):
+        asker.run(rows, POOL, shots)
+    assert [len(examples) for examples in drawn] == [1, 1, 3, 3, 4, 4]
+    for first in (0, 1):
+        one, three, four = drawn[first::2]
+        assert four[:3] == three
+        assert three[:1] == one
+    assert drawn[4] != drawn[5]
 
 
 def test_a_channel_scores_the_text_and_its_end_after_each_label(asker: FewShot) -> None:
@@ -113,8 +133,6 @@ def test_per_token_a_label_of_many_tokens_is_not_less_likely_for_it(asker: FewSh
 
 
 def _uniform(asker: FewShot) -> torch.nn.Module:
-    import copy
-
     model = copy.deepcopy(asker.model)
     model.embedding.token.weight.zero_()
     return model
@@ -140,6 +158,11 @@ def test_a_text_that_does_not_fit_even_alone_is_left_out_and_counted(asker: FewS
 def test_more_examples_than_there_are_is_refused(asker: FewShot) -> None:
     with pytest.raises(ValueError, match="10 examples are asked for, there are 9"):
         asker.run([POOL[0]], POOL, 10)
+
+
+def test_a_label_without_a_word_is_refused(asker: FewShot) -> None:
+    with pytest.raises(ValueError, match="there is nothing to score of '좋다': is the word of a label empty"):
+        replace(asker, words={"negative": "", "positive": "재미"}).question(Labelled("좋다", "positive"), [])
 
 
 def test_the_majority_is_the_share_of_the_most_frequent_label(asker: FewShot, tmp_path: Path) -> None:

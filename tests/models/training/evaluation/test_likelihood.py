@@ -119,14 +119,22 @@ def test_a_text_longer_than_the_model_reads_is_scored_whole(generator: Checkpoin
 def test_masked_words_are_hidden_by_the_seed_and_guessed_by_the_head(tmp_path: Path) -> None:
     checkpoint = checkpoints.classifier(tmp_path)
     texts = [("정말 재미있는 영화였어요", None), ("돈이 아깝다", "배우들의 연기가 아쉽다"), ("x " * 200, None)]
-    tokenizer, config = checkpoint.tokenizer, checkpoint.config
+    tokenizer, config, head = checkpoint.tokenizer, checkpoint.config, checkpoint.model.masked_word_head
     first = masked_words(checkpoint.model, tokenizer, config, texts, seed=1)
     assert first == masked_words(checkpoint.model, tokenizer, config, texts, seed=1)
     assert first != masked_words(checkpoint.model, tokenizer, config, texts, seed=2)
     assert first.words >= 2
-    assert 0 <= first.right <= first.words
     with torch.no_grad():  # a head that says the same of every word guesses at random
         checkpoint.model.embedding.token.weight.zero_()
-        checkpoint.model.masked_word_head.bias.zero_()
+        head.bias.zero_()
     uniform = masked_words(checkpoint.model, tokenizer, config, texts, seed=1)
     assert uniform.nats / uniform.words == pytest.approx(math.log(config.vocab_size), rel=1e-5)
+    # One that always says the same word is right of that word, and of no other.
+    id = tokenizer.encode("돈이 아깝다")[0]
+    word = " ".join([tokenizer.decode([id])] * 20)
+    assert tokenizer.encode(word) == [id] * 20
+    with torch.no_grad():
+        head.bias[id] = 1
+    found = masked_words(checkpoint.model, tokenizer, config, [(word, None), ("Where is the station?", None)])
+    assert found.right_each == [found.words_each[0], 0]
+    assert min(found.words_each) > 0
