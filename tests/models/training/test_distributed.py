@@ -6,9 +6,10 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -51,16 +52,34 @@ def command(folder: Path, runs: str, recipe: str = "generator") -> Iterator[subp
         text=True,
     )
     started: set[psutil.Process] = set()
+    over = threading.Event()
+
+    def watch() -> None:
+        """What has lost its parent is no longer found below the process that started it."""
+        while not over.wait(0.2):
+            started.update(children(process))
+
+    watching = threading.Thread(target=watch)
+    watching.start()
     try:
         yield process
     finally:
+        over.set()
+        watching.join()
         started.update(children(process))
         process.kill()
         process.wait()
+    assert started, "its workers"
     deadline = time.monotonic() + 10
-    while (left := [each for each in started if each.is_running()]) and time.monotonic() < deadline:
+    while (left := [each for each in started if is_alive(each)]) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert left == []
+
+
+def is_alive(process: psutil.Process) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 def children(process: subprocess.Popen) -> list[psutil.Process]:
