@@ -232,6 +232,8 @@ def test_scores_from_elsewhere_are_compared_by_their_intervals(
 
 
 def test_perplexity_is_no_ground_for_refusal() -> None:
+    alone = recorded({"t": {"perplexity": 9.0}}, {"t": {"perplexity": 99.0}})
+    assert (alone.compared, alone.obstacles) == ((), ("there is no test that both were scored on alike",))
     verdict = recorded(
         {"t": {"bits_per_byte": 2.0, "perplexity": 9.0}}, {"t": {"bits_per_byte": 2.0, "perplexity": 99.0}}
     )

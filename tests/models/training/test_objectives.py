@@ -133,10 +133,11 @@ def test_a_pair_that_a_swap_made_too_long_is_cut_before_its_last_separator():
 def test_pre_training_projects_words_where_they_are_masked_and_pairs_where_there_are_two_parts():
     torch.manual_seed(1)
     model = build(BertConfig(layers=1, max_positions=16, dropout=0, **SIZE))
-    objective = pretraining()
+    objective = pretraining(mask_rate=0.9)
     batch = objective.batch([example([2, 9, 8, 7, 3], [6, 5, 3]), example([2, 9, 3], [])], random())
     words, pairs = objective.logits(model, batch)
     assert words.shape == (len(batch.targets[0]), 40)
+    assert len(words) > 1
     assert pairs.shape == (1, 2)
     hidden = model.hidden(batch.inputs)
     torch.testing.assert_close(words, model.masked_words(hidden)[batch.scored[0]])
