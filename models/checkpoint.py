@@ -45,8 +45,8 @@ _KNOWN = (*FILES, ADAPTER, *EXTRAS)
 _HASH = re.compile("[0-9a-f]{64}")
 _VERSION = re.compile(rf"{NAME.pattern}@[1-9][0-9]*")
 _IN_WORDS = {str: "a text", int: "a whole number", bool: "true or false", dict: "an object"}  # what JSON gives
-ONLY_TRAINED = ("pretrain",)  # tasks of models that recipes start from and no service answers with
-TASKS = ("translate", "generate", "classify", *ONLY_TRAINED)
+PRETRAINED = "pretrain"  # the task of an encoder that recipes start from
+TASKS = ("translate", "generate", "classify", PRETRAINED)
 
 
 class CheckpointError(Exception):
@@ -112,16 +112,16 @@ class Manifest:
         return 2 if any(getattr(self, name) for name in _OF_FORMAT_2) else 1
 
     @property
-    def is_served(self) -> bool:
-        """Whether a service answers with it; else it is to be fine-tuned."""
-        return self.task not in ONLY_TRAINED
+    def served_as(self) -> str:
+        """What a service answers with it, unless it is told something else; `examples` are requests of this task."""
+        return "embed" if self.task == PRETRAINED else self.task
 
-    def check_served(self, called: str = "") -> None:
-        """Raises ValueError for a model to be fine-tuned first. The message calls it `called`, or by version."""
-        if not self.is_served:
+    def check_fine_tuned(self, called: str = "") -> None:
+        """Raises ValueError for an encoder that has learned no task. The message calls it `called`, or by version."""
+        if self.task == PRETRAINED:
             raise ValueError(
                 f"{called or self.reference} is a pre-trained encoder: fine-tune it with a recipe of the task classify "
-                f"that has start: {self.name}, and serve what comes of it"
+                f"that has start: {self.name}, and serve what comes of it; as it is, it can be served for embed"
             )
 
     @property

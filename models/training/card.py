@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from models import checkpoint
-from models.checkpoint import CARD, CURVES, Manifest
+from models.checkpoint import CARD, CURVES, PRETRAINED, Manifest
 from models.config import Config
 from models.lineage import licences
 from models.training import markdown, provenance
@@ -145,15 +145,15 @@ def _summary(manifest: Manifest, config: Config) -> Iterator[str]:
 
 
 def _use(manifest: Manifest) -> str:
-    name = manifest.name
-    if not manifest.is_served:
-        return (
-            "It answers no requests. A recipe starts from it with a line; tokenizer and architecture come along:"
-            f"\n\n```yaml\nstart: {name}\n```"
+    name, start = manifest.name, ""
+    if manifest.task == PRETRAINED:
+        start = (
+            "A recipe of another task starts from it with a line; tokenizer and architecture come along:"
+            f"\n\n```yaml\nstart: {name}\n```\n\n"
         )
     return (
-        f"Settings of a service that answers with it:\n\n```yaml\nmodels:\n  {name}: "
-        f"{{task: {manifest.task}, checkpoint: {name}}}\n```\n\n"
+        f"{start}Settings of a service that answers with it:\n\n```yaml\nmodels:\n  {name}: "
+        f"{{task: {manifest.served_as}, checkpoint: {name}}}\n```\n\n"
         f"```sh\ntriptych serve --config settings.yaml --registry REGISTRY\n"
         f"{asking(manifest)}\n```"
     )
@@ -164,7 +164,7 @@ def asking(manifest: Manifest) -> str:
     examples = [json.dumps(each, ensure_ascii=False) for each in manifest.examples.values()]
     request = examples[0] if examples else TASKS[manifest.task].request(manifest)
     quoted = request.replace("'", "'\\''")  # for the shell
-    return f"curl http://127.0.0.1:8000/{manifest.task} -H 'content-type: application/json' -d '{quoted}'"
+    return f"curl http://127.0.0.1:8000/{manifest.served_as} -H 'content-type: application/json' -d '{quoted}'"
 
 
 def score_table(scores: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:

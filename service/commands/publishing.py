@@ -89,16 +89,16 @@ def publish(
 
 def _next(manifest: Manifest, registry: str) -> str:
     """What to do with a version, to be pasted."""
+    from models.checkpoint import PRETRAINED
     from models.training.card import asking
 
     version = manifest.reference
-    if not manifest.is_served:
-        return f"To fine-tune it, a recipe has the line\n\n  start: {version}"
-    models = {manifest.name: {"task": manifest.task, "checkpoint": version}}
+    start = f"To fine-tune it, a recipe has the line\n\n  start: {version}\n\n" if manifest.task == PRETRAINED else ""
+    models = {manifest.name: {"task": manifest.served_as, "checkpoint": version}}
     settings = yaml.safe_dump({"models": models}, default_flow_style=True, sort_keys=False, width=1000).strip()
     file = f"serve-{manifest.name}.yaml"
     return (
-        f"To serve it:\n\n  echo {shlex.quote(settings)} > {file}\n"
+        f"{start}To serve it:\n\n  echo {shlex.quote(settings)} > {file}\n"
         f"  triptych serve --config {file} --registry {shlex.quote(registry)}\n  {asking(manifest)}"
     )
 

@@ -115,7 +115,7 @@ def check_checkpoints(settings: Settings) -> int:
             raise Refused(f"{name}: {error}") from error
         try:
             if manifest.task not in TASKS[model.task].made_for:
-                manifest.check_served(f"{name}: {model.checkpoint}")
+                manifest.check_fine_tuned(f"{name}: {model.checkpoint}")
             model.check_task(name, manifest.task)
         except ValueError as error:
             raise Refused(str(error)) from error

@@ -1,4 +1,4 @@
-"""Text without labels, of which an encoder learns before it learns a task. Such a model is trained and not served."""
+"""Text without labels, of which an encoder learns before it learns a task. As it is, it is served for its vectors."""
 
 from __future__ import annotations
 

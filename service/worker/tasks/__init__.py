@@ -27,6 +27,6 @@ def task_for(manifest: Manifest, asked: Task | None = None) -> tuple[Task, type[
     if asked in fitting or (asked is None and fitting):
         name = asked or fitting[0]
         return name, TASKS[name]
-    manifest.check_served()
+    manifest.check_fine_tuned()
     expected = f"served are {', '.join(TASKS)}" if asked is None else f"this model to {asked}"
     raise ValueError(f"{manifest.reference} is made to {manifest.task}, {expected}")

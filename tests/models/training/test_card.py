@@ -172,9 +172,11 @@ def test_the_recipe_in_the_card_can_be_run_again(translator, tmp_path):
 def test_every_task_has_a_card(tmp_path, task):
     made = checkpoints.classifier(tmp_path / "any")
     text = render(dataclasses.replace(made.manifest, task=task.name), made.config, curves=False)
+    served = "embed" if task.name == checkpoint.PRETRAINED else task.name
     assert yaml.safe_load(text.split("---")[1])["pipeline_tag"] == task.hub_name
     assert f"This model {task.does}. It is an encoder-only Transformer" in text
-    assert ("start: classifier" in text) == (task.name in checkpoint.ONLY_TRAINED)
+    assert ("start: classifier" in text) == (task.name == checkpoint.PRETRAINED)
+    assert f"{{task: {served}, checkpoint: classifier}}" in text
 
 
 @pytest.mark.parametrize("name", ["classifier", "generator"])
@@ -194,4 +196,4 @@ def test_the_card_of_a_pre_trained_encoder_says_how_to_go_on(tmp_path):
     manifest = Manifest(name="encoder", architecture="bert", task="pretrain")
     text = render(manifest, made.config, curves=False)
     assert "start: encoder" in text
-    assert "triptych serve" not in text
+    assert "{task: embed, checkpoint: encoder}" in text

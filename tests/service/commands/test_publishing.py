@@ -54,5 +54,8 @@ def test_the_lines_after_publishing_serve_the_version(
     assert (curl, url, json.loads(body)) == ("curl", "http://127.0.0.1:8000/classify", examples["One"])
 
 
-def test_what_cannot_be_served_is_what_to_start_from(tmp_path: Path) -> None:
-    assert publish(tmp_path, tmp_path / "registry", task="pretrain")[-1] == "  start: classifier@1"
+def test_a_pre_trained_encoder_is_to_start_from_and_served_for_its_vectors(tmp_path: Path) -> None:
+    said = publish(tmp_path, tmp_path / "registry", task="pretrain")
+    assert "  start: classifier@1" in said
+    assert "{classifier: {task: embed, checkpoint: classifier@1}}" in said[-3]
+    assert "http://127.0.0.1:8000/embed" in said[-1]

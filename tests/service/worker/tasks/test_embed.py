@@ -108,3 +108,19 @@ async def test_a_classifiers_checkpoint_embeds_in_every_number_format(tmp_path: 
         engine.close()
     assert (engine.info.task, engine.info.version) == ("embed", "classifier@1")
     assert torch.dot(found, exact) > 0.98
+
+
+async def test_examples_are_shown_of_the_task_that_they_are_requests_of(tmp_path: Path) -> None:
+    made = checkpoints.classifier(tmp_path)
+    shown = {"One text": {"inputs": "a"}}
+    for task, served, expected in (
+        ("classify", "embed", {}),
+        ("classify", "classify", shown),
+        ("pretrain", None, shown),
+    ):
+        manifest = dataclasses.replace(made.manifest, task=task, labels=(), examples=shown)
+        if task == "classify":
+            manifest = dataclasses.replace(manifest, labels=made.manifest.labels)
+        engine = TextEngine("m", dataclasses.replace(made, manifest=manifest), EngineOptions(slots=2), task=served)
+        assert engine.info.examples == expected
+        engine.close()
