@@ -80,7 +80,7 @@ def _examples(models: Sequence[ModelInfo], tasks: Sequence[Task]) -> dict[str, d
 HUGGINGFACE = HttpProtocol(
     add_routes=_add_routes,
     tasks=ROUTES,
-    description="Translate, generate and classify, in the Hugging Face Inference convention.",
+    description="Translate, generate, classify and embed, in the Hugging Face Inference convention.",
     schemas=(*TASKS.values(), StreamEvent),
     examples=_examples,
 )

@@ -59,8 +59,11 @@ def _operation(path: str, method: str, operation: dict[str, Any], schemas: dict[
     content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
     if "schema" in content:
         yield f"<table>{''.join(_fields(content['schema'], schemas))}</table>"
-    for name, example in content.get("examples", {"": {}}).items():
+    examples = content.get("examples", {} if content else {"": {}})
+    for name, example in examples.items():
         yield _form(path, method, name, example.get("value"))
+    if not examples:
+        yield "<p>No model that is served has an example.</p>"
     errors = {status: answer for status, answer in operation.get("responses", {}).items() if status >= "400"}
     if errors:
         rows = (f"<tr><th>{status}<td>{escape(answer['description'])}" for status, answer in errors.items())

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+
 from service.gateway.operations.page import page
 
 DOCUMENT = {
@@ -51,3 +53,13 @@ def test_errors_are_listed_and_what_succeeds_is_not() -> None:
     text = page(DOCUMENT)
     assert "<tr><th>422<td>wrong &amp; so" in text
     assert "all is well" not in text
+
+
+def test_what_takes_a_body_has_a_form_for_each_example_and_says_so_where_there_is_none() -> None:
+    assert page(DOCUMENT).count("<form") == 1
+    document = copy.deepcopy(DOCUMENT)
+    del document["paths"]["/do"]["post"]["requestBody"]["content"]["application/json"]["examples"]  # type: ignore[index]
+    assert "<form" not in page(document)
+    assert "No model that is served has an example." in page(document)
+    document["paths"] = {"/look": {"get": {"responses": {}}}}
+    assert page(document).count("<form") == 1
