@@ -123,7 +123,7 @@ def judge(
         tolerance=tolerance,
         compared=compared,
         obstacles=tuple(dict.fromkeys((*_gone(current, new), *otherwise, *obstacles))),
-        added=tuple(test for test in new.scores if _judged_by(new.scores[test]) and test not in current.scores),
+        added=tuple(test for test in new.scores if judged_by(new.scores[test]) and test not in current.scores),
     )
 
 
@@ -154,7 +154,7 @@ def _paired(old: Mapping[str, Measured], new: Mapping[str, Measured]) -> Iterato
 def _recorded(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Comparison]:
     """Of scores of two manifests: no texts are known, so that the intervals have to say how far chance may reach."""
     for test, before in old.items():
-        after, measure = new.get(test), _judged_by(before)
+        after, measure = new.get(test), judged_by(before)
         if measure is None or not isinstance(after, Mapping) or measure not in after or not _alike(before, after):
             continue
         intervals = [_interval(score, measure) for score in (before, after)]
@@ -184,7 +184,7 @@ def _gone(current: Manifest, new: Manifest) -> Iterator[str]:
         if gone:
             yield f"it lacks the {what} {', '.join(gone)}"
     for test, before in current.scores.items():
-        if _judged_by(before) is None:
+        if judged_by(before) is None:
             continue
         after = new.scores.get(test)
         if not isinstance(after, Mapping):
@@ -200,13 +200,13 @@ def _otherwise(current: Manifest, new: Manifest, compared: set[str]) -> Iterator
     """Tests that both were scored on, but not alike."""
     for test, before in current.scores.items():
         after = new.scores.get(test)
-        if test in compared or _judged_by(before) is None or not isinstance(after, Mapping):
+        if test in compared or judged_by(before) is None or not isinstance(after, Mapping):
             continue
         differing = [name for name in (*_ALIKE, "sha256") if before.get(name) != after.get(name)]
         yield f"{test} was measured otherwise" + (f" ({', '.join(differing)})" if differing else "")
 
 
-def _judged_by(score: object) -> str | None:
+def judged_by(score: object) -> str | None:
     """The measure that decides between two versions; None of what is no test of its own."""
     if not isinstance(score, Mapping) or "subset" in score:
         return None

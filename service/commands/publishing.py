@@ -114,6 +114,8 @@ def _share(text: str) -> float:
 
 
 def _read_scores(path: Path) -> dict[str, Any]:
+    from models.training.gate import judged_by
+
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -126,6 +128,8 @@ def _read_scores(path: Path) -> dict[str, Any]:
                 _check_intervals(path, test, value)
             elif not isinstance(value, str | int | float) or (isinstance(value, float) and not math.isfinite(value)):
                 raise ValueError(f"{path}: {measure} of {test} is {value!r}, expected a number or a text")
+        if (judged := judged_by(score)) and isinstance(score[judged], str | bool):
+            raise ValueError(f"{path}: {judged} of {test} is {score[judged]!r}, expected a number")
     return values
 
 

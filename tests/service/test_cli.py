@@ -166,6 +166,8 @@ def test_a_robustness_suite_is_scored_beside_the_other_tests(folder: Path, monke
         ("{", "not JSON"),
         ("[1]", "expected measures by test"),
         ('{"test": {"accuracy": null}}', "accuracy of test is None, expected a number"),
+        ('{"test": {"accuracy": "0.9"}}', "accuracy of test is '0.9', expected a number"),
+        ('{"test": {"bleu": true, "signature": ""}}', "bleu of test is True, expected a number"),
         ('{"test": {"accuracy": NaN}}', "accuracy of test is nan, expected a number"),
         ('{"test": {"intervals": [1, 2]}}', "intervals of test is [1, 2], expected two numbers by measure"),
         ('{"test": {"intervals": {"bleu": [3, 2]}}}', "intervals of test is {'bleu': [3, 2]}, expected two numbers"),
