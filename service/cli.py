@@ -14,7 +14,7 @@ from service.commands.publishing import publish
 from service.commands.serving import reload_model, serve
 from service.commands.training import train
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="Serve and train the three models of Triptych.")
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Serve and train the models of Triptych.")
 app.command()(serve)
 app.command("reload")(reload_model)
 app.command()(init)

@@ -28,6 +28,7 @@ SHIPPED_MODELS = {
     "translator": {"task": "translate", "checkpoint": "translator"},
     "generator": {"task": "generate", "checkpoint": "generator"},
     "classifier": {"task": "classify", "checkpoint": "classifier"},
+    "encoder": {"task": "embed", "checkpoint": "encoder", "threads": 1},
 }
 
 
@@ -87,7 +88,7 @@ class Settings(BaseSettings):
     port: Annotated[int, Field(ge=1, le=65535)] = 8000
     start_timeout_s: Annotated[float, Field(gt=0)] = 300.0  # for Ray to start and all models to load
     registry: str = SHIPPED_REGISTRY  # a directory, or a URL such as s3://bucket/models
-    models: dict[str, ModelSettings] = Field(default_factory=dict, min_length=1)  # none named: the three shipped
+    models: dict[str, ModelSettings] = Field(default_factory=dict, min_length=1)  # none named: the shipped ones
     gateway: GatewaySettings = GatewaySettings()
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_json: bool | None = None  # one JSON object a line; None: unless started from a terminal
@@ -107,11 +108,14 @@ class Settings(BaseSettings):
     def threads_of(self, model: str, cores: int) -> int:
         """Of a replica on a node with so many cores.
 
-        Unless set, the replicas share them and leave one to the gateway and its proxy. A thread more than there are
-        cores costs far more than it brings: all threads of a model wait for each other many times in a step.
+        Unless set, the replicas share what is left of them, but one for the gateway and its proxy. A thread more than
+        there are cores costs far more than it brings: all threads of a model wait for each other many times in a step.
         """
-        replicas = sum(each.min_replicas for each in self.models.values())
-        return self.models[model].threads or max((cores - 1) // replicas, 1)
+        if (threads := self.models[model].threads) is not None:
+            return threads
+        taken = sum(each.min_replicas * (each.threads or 0) for each in self.models.values())
+        sharing = sum(each.min_replicas for each in self.models.values() if each.threads is None)
+        return max((cores - 1 - taken) // sharing, 1)
 
     @classmethod
     def settings_customise_sources(

@@ -40,7 +40,7 @@ def test_ray_serve_builds_the_application_from_the_arguments(args: dict[str, Any
     assert isinstance(call_builder(build, args), Application)
 
 
-def test_the_three_shipped_models_are_served(args: dict[str, Any]) -> None:
+def test_the_shipped_models_are_served(args: dict[str, Any]) -> None:
     served = {name: (model.task, model.checkpoint) for name, model in Settings(**args).models.items()}
     assert served == {name: (model.task, model.checkpoint) for name, model in Settings().models.items()}
 

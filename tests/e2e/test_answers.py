@@ -230,7 +230,7 @@ def test_every_answer_says_which_model_made_it_and_how_long_it_took(service: Ser
 
 def test_info_says_what_is_served(service: Service) -> None:
     models = {model["name"]: model for model in httpx.get(f"{service.url}/info").json()["models"]}
-    assert models.keys() == {"translator", "generator", "classifier"}
+    assert models.keys() == {"translator", "generator", "classifier", "encoder"}
     assert ["fr", "en"] in models["translator"]["language_pairs"]
     assert models["classifier"]["labels"] == ["negative", "positive"]
     assert all(model["scores"] and model["device"] for model in models.values())
@@ -239,7 +239,7 @@ def test_info_says_what_is_served(service: Service) -> None:
 def test_metrics_are_those_of_the_whole_application(service: Service) -> None:
     post(service, "/classify", {"inputs": "최고"})
     text = httpx.get(f"{service.url}/metrics").text
-    for model in ("translator", "generator", "classifier"):
+    for model in ("translator", "generator", "classifier", "encoder"):
         assert re.search(rf'triptych_model_info{{.*model="{model}".*}} 1\.0', text)
     assert re.search(r'triptych_requests_finished_total{.*model="classifier".*reason="length".*} [1-9]', text)
     assert re.search(r'triptych_http_requests_total{.*route="/classify".*} [1-9]', text)

@@ -101,7 +101,7 @@ def test_a_new_version_is_taken_under_load_and_a_damaged_one_is_not(served: Serv
 def test_the_command_says_plainly_what_is_wrong(served: Service) -> None:
     for arguments, token, said in (
         (("translator",), "wrong-wrong-wrong-wrong", "this needs the header authorization: Bearer TOKEN"),
-        (("nobody",), TOKEN, "no model 'nobody'; available: translator, generator, classifier"),
+        (("nobody",), TOKEN, "no model 'nobody'; available: translator, generator, classifier, encoder"),
         (("--checkpoint", "generator@1"), TOKEN, "triptych reload MODEL --checkpoint"),
         (("translator", "--checkpoint", "/etc"), TOKEN, 'checkpoint is "/etc"'),
     ):

@@ -9,13 +9,14 @@ from pydantic import ValidationError
 from service.config import SHIPPED_REGISTRY, ModelSettings, Settings, in_words
 
 
-def test_the_defaults_serve_the_three_shipped_models_on_loopback() -> None:
+def test_the_defaults_serve_the_four_shipped_models_on_loopback() -> None:
     settings = Settings.load()
     assert (settings.host, settings.port, settings.registry) == ("127.0.0.1", 8000, SHIPPED_REGISTRY)
     assert {name: model.task for name, model in settings.models.items()} == {
         "translator": "translate",
         "generator": "generate",
         "classifier": "classify",
+        "encoder": "embed",
     }
 
 
@@ -35,7 +36,7 @@ def test_a_file_is_read_the_environment_wins_over_it_and_options_over_both(
 def test_a_variable_changes_one_setting_of_a_shipped_model_and_leaves_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRIPTYCH_MODELS__TRANSLATOR__SLOTS", "128")
     settings = Settings.load()
-    assert settings.models.keys() == {"translator", "generator", "classifier"}
+    assert settings.models.keys() == {"translator", "generator", "classifier", "encoder"}
     assert (settings.models["translator"].slots, settings.models["translator"].checkpoint) == (128, "translator")
 
 
@@ -85,12 +86,21 @@ def test_a_fraction_of_a_gpu_may_be_asked_for() -> None:
 
 def test_replicas_share_the_cores_but_one_unless_told_otherwise() -> None:
     shipped = Settings.load(None)
-    assert [shipped.threads_of("translator", cores) for cores in (1, 2, 4, 8, 16)] == [1, 1, 1, 2, 5]
+    assert [shipped.threads_of("translator", cores) for cores in (1, 2, 4, 8, 16)] == [1, 1, 1, 2, 4]
     translator = {"task": "translate", "checkpoint": "translator"}
     alone = Settings.load(None, models={"translator": translator})
     assert [alone.threads_of("translator", cores) for cores in (1, 2, 8)] == [1, 1, 7]
     told = Settings.load(None, models={"translator": {**translator, "threads": 4}})
     assert told.threads_of("translator", 2) == 4
+
+
+def test_replicas_share_what_those_leave_that_are_told_their_threads() -> None:
+    one, other = {"task": "translate", "checkpoint": "translator"}, {"task": "classify", "checkpoint": "classifier"}
+    both = Settings.load(
+        None, models={"one": {**one, "min_replicas": 2, "max_replicas": 2, "threads": 3}, "other": other}
+    )
+    assert [both.threads_of("other", cores) for cores in (2, 8, 16)] == [1, 1, 9]
+    assert both.threads_of("one", 16) == 3
 
 
 @pytest.mark.parametrize(

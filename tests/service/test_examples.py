@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import re
 import shlex
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -22,7 +23,7 @@ from models.registry import Registry
 from models.training.card import asking
 from service.config import Settings
 from service.gateway.app import create_app
-from service.messages import Event, ModelInfo, Request
+from service.messages import TASKS, Event, ModelInfo, Request
 from service.observability.metrics import GatewayMetrics
 from service.options import EngineOptions
 from service.serving.announcing import commands
@@ -89,7 +90,7 @@ async def ask_all(app: FastAPI) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://g") as client:
         document = (await client.get("/openapi.json")).json()
-        for task in ("translate", "generate", "classify"):
+        for task in TASKS:
             content = document["paths"][f"/{task}"]["post"]["requestBody"]["content"]["application/json"]
             examples = {name: example["value"] for name, example in content["examples"].items()}
             assert await examples_announced(client, task) == examples
@@ -140,6 +141,13 @@ def test_the_classifiers_examples_get_the_right_labels(answers: dict[str, dict[s
     assert best == {"One text": ["positive"], "Several": ["positive", "negative"]}
 
 
+def test_the_encoders_examples_are_vectors_and_how_similar_texts_are(answers: dict[str, dict[str, Any]]) -> None:
+    [vector] = answers["embed"]["One text"]
+    assert math.hypot(*vector) == pytest.approx(1, abs=1e-5)
+    alike, other = answers["embed"]["Compared with others"]
+    assert other < alike < 1
+
+
 def said(answer: Any) -> Any:
     """The texts and labels of an answer, without its numbers."""
     if isinstance(answer, list):
@@ -161,6 +169,6 @@ def test_start_up_and_the_cards_show_the_same_command(app: FastAPI) -> None:
     settings = Settings()
     for model in settings.models.values():
         manifest = checkpoint.read_manifest(Registry(settings.registry).resolve(model.checkpoint))
-        [command] = commands("http://127.0.0.1:8000", [{"task": manifest.task, "examples": manifest.examples}])
+        [command] = commands("http://127.0.0.1:8000", [{"task": model.task, "examples": manifest.examples}])
         assert shlex.split(command) == shlex.split(asking(manifest))
-        assert f"curl http://127.0.0.1:8000/{manifest.task} " in command
+        assert f"curl http://127.0.0.1:8000/{model.task} " in command
