@@ -22,9 +22,9 @@ from rich.table import Table
 from models.checkpoint import Manifest, load
 from models.precision import Precision
 from models.training.evaluation.metrics import LengthBin, TranslationQuality, quality_by_length, translation_quality
+from models.training.evaluation.testfile import TestFile
 from service.messages import Alignment, Decoding
 from service.scoring.answers import EngineAnswers
-from service.scoring.options import Options
 
 LENGTHS = (4, 6, 8, 10, 13)  # words: upper ends of the bins; a quarter of everyday sentences has more than eight
 SEARCHES = {"greedy": Decoding(), "beam 4": Decoding(num_beams=4)}
@@ -78,7 +78,7 @@ def run(
     if len(columns) != 2:
         raise ValueError(f"--columns is {','.join(columns)}: two languages are expected, such as fr,en")
     pairs = [(columns[0], columns[1]), (columns[1], columns[0])]
-    file = Options(data=data, columns=tuple(columns), limit=limit).read(columns)
+    file = TestFile.read(data, columns, columns=columns, limit=limit)
     texts = {pair: file.translations(*pair) for pair in pairs}
     with ExitStack() as stack:
         entrants = [_entrant(stack, directory, pairs, precision, console) for directory in checkpoints]

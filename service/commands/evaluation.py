@@ -132,7 +132,7 @@ def evaluate(
             tokenize=tokenize or None,
             training_data=training_data,
             worst=worst,
-            label_column=label_column,
+            label_column=label_column or "label",
             labels=_mapping("--labels", labels),
             prompt=prompt,
             stride=stride,

@@ -55,7 +55,7 @@ class Options:
     tokenize: str | None = None  # None: by the target language
     training_data: Path | None = None  # folder of the files that the checkpoint's recipe was trained on
     worst: int = 5
-    label_column: str = ""  # "": label, or what a file without `columns` seems to call it
+    label_column: str = "label"  # as rows have it; in a file without `columns` what looks like it
     labels: Mapping[str, str] = field(default_factory=dict)
     prompt: str = ""
     stride: int | None = None
@@ -63,11 +63,6 @@ class Options:
     steering: JudgedPrompts | None = None
     suite: Path | None = None  # of robustness
     base: FindBase | None = None  # of a checkpoint that is kept beside one
-
-    @property
-    def labelled_by(self) -> str:
-        """The column of the labels, as rows have it."""
-        return self.label_column or "label"
 
     @property
     def file(self) -> Path:
@@ -78,13 +73,14 @@ class Options:
     def read(
         self,
         needed: Sequence[str],
+        console: Console,
         *,
         optional: Sequence[str] = (),
         known: Names | None = None,
         documents: bool = False,
     ) -> TestFile:
-        """The file to measure on."""
-        return TestFile.read(
+        """The file to measure on. What was found in it, and what cannot be read, is shown."""
+        file = TestFile.read(
             self.file,
             needed,
             columns=self.columns,
@@ -94,21 +90,18 @@ class Options:
             known=known,
             documents=documents,
         )
-
-
-def report_on(file: TestFile, console: Console) -> None:
-    if file.took:
-        console.print(Text(f"columns, with what the file calls them: {file.took}"))
-    count, first = file.broken
-    if count:
-        console.print(Text(f"{count:,} rows cannot be read: left out. {first}", style="yellow"))
+        if file.took:
+            console.print(Text(f"columns, with what the file calls them: {file.took}"))
+        count, first = file.broken
+        if count:
+            console.print(Text(f"{count:,} rows cannot be read: left out. {first}", style="yellow"))
+        return file
 
 
 def labelled_rows(
     file: TestFile, options: Options, meaning: Mapping[str, str], labels: Sequence[str], console: Console
 ) -> list[Labelled]:
-    report_on(file, console)
-    rows = file.labelled(options.labelled_by, meaning, labels)
+    rows = file.labelled(options.label_column, meaning, labels)
     if len(rows) < len(file.rows):
         console.print(f"{len(file.rows) - len(rows):,} rows have none of the labels: left out")
     return rows

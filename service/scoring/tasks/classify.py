@@ -30,8 +30,8 @@ class Classify(MeasuredTask):
         learned = {value: label for corpus in corpora_of(manifest) for value, label in corpus.get("labels", {}).items()}
         meaning = {value: label for value, label in learned.items() if label in manifest.labels}
         meaning |= {label: label for label in manifest.labels}
-        needed, optional = ["text", options.labelled_by], ["pair"] if manifest.takes_pairs else []
-        file = options.read(needed, optional=optional, known=known_names(manifest))
+        needed, optional = ["text", options.label_column], ["pair"] if manifest.takes_pairs else []
+        file = options.read(needed, console, optional=optional, known=known_names(manifest))
         rows = labelled_rows(file, options, options.labels or meaning, manifest.labels, console)
         with EngineAnswers(checkpoint, console, options.precision) as answers:
             console.print(answers.info.precision)

@@ -20,7 +20,7 @@ from service.messages import Decoding
 from service.scoring import tables
 from service.scoring.answers import Converted, EngineAnswers, progress
 from service.scoring.evaluating import evaluate_texts
-from service.scoring.options import JudgedPrompts, Options, Shots, known_names, labelled_rows, recipe_values, report_on
+from service.scoring.options import JudgedPrompts, Options, Shots, known_names, labelled_rows, recipe_values
 from service.scoring.steering import load_judge, steer
 from service.scoring.tasks.task import Found, MeasuredTask, Scoring
 
@@ -80,8 +80,7 @@ def _clean(recipe: Recipe, texts: Sequence[str]) -> dict[str, float]:
 
 def _on_file(checkpoint: Checkpoint, options: Options, console: Console) -> Found:
     known, packed = known_names(checkpoint.manifest), recipe_values(checkpoint.manifest).get("packing") == "blocks"
-    file = options.read(["text", *places(options.prompt)], known=known, documents=packed)
-    report_on(file, console)
+    file = options.read(["text", *places(options.prompt)], console, known=known, documents=packed)
     converted = Converted.of(checkpoint, options.precision)
     console.print(converted.precision + (f", after {options.prompt}" if options.prompt else ""), markup=False)
     result = evaluate_texts(converted, file, options, console)
@@ -96,12 +95,12 @@ def _shots(checkpoint: Checkpoint, options: Options, shots: Shots, console: Cons
     unnamed = sorted(set(shots.words) - set(labels))
     if unnamed:
         raise ValueError(f"no label {', '.join(unnamed)} to name: there are {', '.join(labels)}")
-    needed = ["text", *(["pair"] if shots.template.has_pair else []), options.labelled_by]
-    file = options.read(needed)
+    needed = ["text", *(["pair"] if shots.template.has_pair else []), options.label_column]
+    file = options.read(needed, console)
     rows = labelled_rows(file, options, options.labels, labels, console)
     if shots.examples is not None:
         source = TestFile.read(shots.examples, needed, columns=options.columns, format=options.format)
-        pool = source.labelled(options.labelled_by, options.labels, labels)
+        pool = source.labelled(options.label_column, options.labels, labels)
     else:
         pool, rows = rows[: shots.pool], rows[shots.pool :]
         if not rows:

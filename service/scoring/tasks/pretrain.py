@@ -9,7 +9,7 @@ from models.training.evaluation.scores import Measured, masked_word_scores
 from models.training.tasks.pretrain import pretraining_scores
 from service.scoring import tables
 from service.scoring.answers import Converted
-from service.scoring.options import Options, known_names, report_on
+from service.scoring.options import Options, known_names
 from service.scoring.tasks.task import Found, MeasuredTask, Scoring
 
 
@@ -22,8 +22,7 @@ class Pretrain(MeasuredTask):
             return pretraining_scores(scoring.recipe, scoring.data, folder, converted.masked_words, scoring.say)
 
     def measure(self, checkpoint: Checkpoint, options: Options, console: Console) -> Found:
-        file = options.read(["text"], optional=["pair"], known=known_names(checkpoint.manifest))
-        report_on(file, console)
+        file = options.read(["text"], console, optional=["pair"], known=known_names(checkpoint.manifest))
         converted = Converted.of(checkpoint, options.precision)
         console.print(converted.precision)
         rows = [(row["text"], row.get("pair")) for row in file.rows]

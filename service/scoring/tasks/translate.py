@@ -16,7 +16,7 @@ from service.messages import Decoding
 from service.scoring import tables
 from service.scoring.answers import EngineAnswers
 from service.scoring.evaluating import evaluate_translations
-from service.scoring.options import Options, listed, report_on, training_text
+from service.scoring.options import Options, listed, training_text
 from service.scoring.robustness import suite_for, tallies
 from service.scoring.tasks.task import Found, MeasuredTask, Scoring
 
@@ -60,8 +60,7 @@ def _on_file(checkpoint: Checkpoint, options: Options, console: Console) -> Foun
         pairs = served
     if not pairs:
         raise ValueError(f"say which way to translate with --pair, or what the columns are: {listed(served)}")
-    file = options.read(list(dict.fromkeys(language for pair in pairs for language in pair)))
-    report_on(file, console)
+    file = options.read(list(dict.fromkeys(language for pair in pairs for language in pair)), console)
     folder = options.training_data or options.file.parent
     trained_on = training_text(checkpoint.manifest, folder, console)
     scores = {}
