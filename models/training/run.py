@@ -23,7 +23,7 @@ import torch
 
 from models import checkpoint, formats
 from models.architectures import build
-from models.checkpoint import CURVES, Adapter, Manifest
+from models.checkpoint import CURVES, Adapter, Checkpoint, Manifest
 from models.config import Config
 from models.lineage import Ancestor, attribution_with, licence_with
 from models.lora import merge
@@ -44,16 +44,7 @@ from models.training.parallel import ALONE, Group
 from models.training.recipe import Recipe
 from models.training.sections import Distillation
 from models.training.soft_labels import TaughtExamples, taught
-from models.training.start import (
-    WarmStart,
-    check_model,
-    find_base,
-    made_with,
-    new_config,
-    resolve,
-    resolve_start,
-    settle_weights,
-)
+from models.training.start import check_model, find_base, made_with, new_config, resolve, resolve_start, settle_weights
 from models.training.tasks import Task, task_of
 from models.training.tracking import Say
 from models.training.trainer import Measurement, Trainer
@@ -82,7 +73,7 @@ class Prepared:
 
     recipe: Recipe
     directory: Path
-    start: WarmStart | None
+    start: Checkpoint | None
     lineage: tuple[Ancestor, ...]
     tokenizer: Tokenizer
     config: Config
@@ -216,7 +207,7 @@ def _fit(job: Job, prepared: Prepared, group: Group, say: Say, tracker: Experime
     return TrainingResult(directory / "checkpoint", result)
 
 
-def _tokenizer(task: Task, recipe: Recipe, start: WarmStart | None, rows: Iterable[TextRow], path: Path) -> Tokenizer:
+def _tokenizer(task: Task, recipe: Recipe, start: Checkpoint | None, rows: Iterable[TextRow], path: Path) -> Tokenizer:
     """The one the run starts from, or one trained on the training rows; a run that goes on keeps its own."""
     if path.is_file():
         return Tokenizer.load(path)
@@ -263,7 +254,7 @@ def _hash(prepared: Prepared) -> str:
     values = prepared.recipe.learned_from
     if isinstance(prepared.training, TaughtExamples):
         values["taught"] = prepared.training.key
-    values["start"] = prepared.start.weights_hash if prepared.start else ""
+    values["start"] = prepared.start.manifest.weights_sha256 if prepared.start else ""
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
@@ -285,9 +276,9 @@ def _write_checkpoint(
     adapter, learned = None, None
     if recipe.lora:
         if not recipe.lora.merge:
-            start, learned = prepared.start, trainer.learned
-            assert start is not None, "adapters begin beside something"
-            adapter = Adapter(base=start.reference, base_sha256=start.weights_hash, lora=recipe.lora.config)
+            assert prepared.start is not None, "adapters begin beside something"
+            base, learned = prepared.start.manifest, trainer.learned
+            adapter = Adapter(base=base.reference, base_sha256=base.weights_sha256, lora=recipe.lora.config)
         merge(trainer.model)
     manifest = Manifest(
         name=recipe.name,

@@ -6,7 +6,6 @@ Knows nothing of data or training.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from models.config import Config, ConfigError
 from models.lineage import ADAPTS, BACK_TRANSLATED_BY, DISTILLED_FROM, STARTS_FROM, Ancestor, ancestor
 from models.lora import attach, freeze_all_but_adapters
 from models.registry import Registry, RegistryError
-from models.tokenizer import SPECIAL_TOKENS, WORDPIECE_SPECIAL_TOKENS, Tokenizer
+from models.tokenizer import SPECIAL_TOKENS, WORDPIECE_SPECIAL_TOKENS
 from models.training.fields import section_of
 from models.training.recipe import Recipe
 from models.training.sections import RecipeError, TokenizerRecipe
@@ -30,40 +29,13 @@ _LABEL_WEIGHTS = "classifier."  # of another task's labels: these begin anew
 _MAY_CHANGE = ("dropout",)  # fields of a config that no weight depends on
 
 
-@dataclass(frozen=True)
-class WarmStart:
-    checkpoint: Checkpoint
-    weights_hash: str
-
-    @property
-    def tokenizer(self) -> Tokenizer:
-        return self.checkpoint.tokenizer
-
-    @property
-    def reference(self) -> str:
-        """NAME@VERSION; "" of what is not published."""
-        manifest = self.checkpoint.manifest
-        return manifest.reference if manifest.version else ""
-
-    @torch.no_grad()
-    def load_into(self, model: nn.Module) -> None:
-        """Copy every weight; the label projection begins anew where the labels are others."""
-        weights = self.checkpoint.model.state_dict()
-        for name, parameter in model.state_dict().items():
-            if parameter.shape == weights[name].shape:
-                parameter.copy_(weights[name])
-            else:
-                assert name.startswith(_LABEL_WEIGHTS), f"{name} is {parameter.shape}, was {weights[name].shape}"
-
-
-def resolve_start(recipe: Recipe, runs: Path, registry: str) -> WarmStart:
+def resolve_start(recipe: Recipe, runs: Path, registry: str) -> Checkpoint:
     """Raises RecipeError."""
     try:
-        found = checkpoint.load(resolve("start", recipe.start, runs, registry), base=find_base(registry))
+        start = checkpoint.load(resolve("start", recipe.start, runs, registry), base=find_base(registry))
     except checkpoint.CheckpointError as error:
         raise RecipeError(f"start is {recipe.start!r}: {error}") from error
-    start = WarmStart(found, found.manifest.weights_sha256)
-    if recipe.lora and not recipe.lora.merge and not start.reference:
+    if recipe.lora and not recipe.lora.merge and not start.manifest.version:
         raise RecipeError(
             f"lora.merge is false, and start is {recipe.start!r}, which is not published: adapters are kept beside a "
             "NAME@VERSION of the registry; publish it first, or merge them"
@@ -88,10 +60,10 @@ def find_base(registry: str) -> FindBase:
     return lambda reference: Registry(registry).base(reference)
 
 
-def settle_weights(model: Any, recipe: Recipe, start: WarmStart | None) -> None:
+def settle_weights(model: Any, recipe: Recipe, start: Checkpoint | None) -> None:
     """Give a new model the weights it starts from, and settle which of them are learned."""
     if start is not None:
-        start.load_into(model)
+        _copy_weights(start, model)
     if recipe.frozen_encoder:
         model.freeze_encoder()
     if recipe.lora:
@@ -99,17 +71,28 @@ def settle_weights(model: Any, recipe: Recipe, start: WarmStart | None) -> None:
         freeze_all_but_adapters(model, tuple(task_of(recipe).head(model)))
 
 
-def made_with(recipe: Recipe, start: WarmStart | None, teachers: Iterable[Manifest]) -> tuple[Ancestor, ...]:
+@torch.no_grad()
+def _copy_weights(start: Checkpoint, model: nn.Module) -> None:
+    """Every weight; the label projection begins anew where the labels are others."""
+    weights = start.model.state_dict()
+    for name, parameter in model.state_dict().items():
+        if parameter.shape == weights[name].shape:
+            parameter.copy_(weights[name])
+        else:
+            assert name.startswith(_LABEL_WEIGHTS), f"{name} is {parameter.shape}, was {weights[name].shape}"
+
+
+def made_with(recipe: Recipe, start: Checkpoint | None, teachers: Iterable[Manifest]) -> tuple[Ancestor, ...]:
     """The lineage of the model to train. What teachers wrote may be targets, sources, or both."""
     written = [(pair, corpus.written) for corpus in recipe.corpora for pair in corpus.pairs]
     back = any(source in columns for (source, _), columns in written)
     distilled = any(target in columns for (_, target), columns in written) or not back
     relations = [name for name, holds in ((DISTILLED_FROM, distilled), (BACK_TRANSLATED_BY, back)) if holds]
-    begun = [ancestor(start.checkpoint.manifest, ADAPTS if recipe.lora else STARTS_FROM)] if start else []
+    begun = [ancestor(start.manifest, ADAPTS if recipe.lora else STARTS_FROM)] if start else []
     return (*begun, *(ancestor(teacher, relation) for teacher in teachers for relation in relations))
 
 
-def check_model(recipe: Recipe, start: WarmStart | None, path: Path) -> None:
+def check_model(recipe: Recipe, start: Checkpoint | None, path: Path) -> None:
     """Before any data is read: whether there is a model and a tokenizer for this task as the recipe's fields say.
 
     Raises RecipeError, which names the recipe's file `path`, the field, and those that are known.
@@ -117,7 +100,7 @@ def check_model(recipe: Recipe, start: WarmStart | None, path: Path) -> None:
     wanted: str | None
     task = task_of(recipe)
     if start is not None:
-        wanted, vocab_size = start.checkpoint.config.architecture, start.tokenizer.vocab_size
+        wanted, vocab_size = start.config.architecture, start.tokenizer.vocab_size
     else:
         wanted, tokenizer = recipe.model.get("architecture"), recipe.tokenizer
         assert tokenizer is not None, "a recipe without `start` has a tokenizer"
@@ -146,14 +129,14 @@ def _check_tokenizer(task: Task, recipe: Recipe, tokenizer: TokenizerRecipe, pat
         )
 
 
-def new_config(recipe: Recipe, start: WarmStart | None, vocab_size: int, path: Path) -> Config:
+def new_config(recipe: Recipe, start: Checkpoint | None, vocab_size: int, path: Path) -> Config:
     """Of the model to train. What a run starts from gives its config; the recipe may change what has no weights.
 
     Raises RecipeError, which names the recipe's file `path`.
     """
     values: dict[str, Any] = {**recipe.model}
     if start is not None:
-        begun = start.checkpoint.config.to_dict()
+        begun = start.config.to_dict()
         for name, value in values.items():
             if name in begun and name not in _MAY_CHANGE and begun[name] != value:
                 raise RecipeError(f"{path}: model.{name} is {value!r}, but {recipe.start} has {begun[name]!r}")

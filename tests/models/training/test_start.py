@@ -8,7 +8,7 @@ from models.registry import Registry
 from models.training.loading import read_recipe
 from models.training.recipe import Recipe
 from models.training.sections import RecipeError
-from models.training.start import check_model, new_config, resolve_start
+from models.training.start import check_model, new_config, resolve_start, settle_weights
 from tests import checkpoints, tiny_recipes
 
 CLASSIFIER = {
@@ -38,8 +38,8 @@ def test_a_finished_run_gives_its_weights_and_its_tokenizer_but_for_the_labels(r
     assert config.labels == 3
     model = build(config)
     before = model.classifier.weight.clone()
-    start.load_into(model)
-    begun = start.checkpoint.model.state_dict()
+    settle_weights(model, recipe(), start)
+    begun = start.model.state_dict()
     for name, tensor in model.state_dict().items():
         if not name.startswith("classifier."):
             torch.testing.assert_close(tensor, begun[name], rtol=0, atol=0)
@@ -50,14 +50,15 @@ def test_equal_labels_keep_the_label_projection(runs: Path) -> None:
     two = recipe(labels=["bad", "good"])
     start = resolve_start(two, runs, "nowhere")
     model = build(new_config(two, start, start.tokenizer.vocab_size, Path("recipe.yaml")))
-    start.load_into(model)
-    assert torch.equal(model.classifier.weight, start.checkpoint.model.classifier.weight)
+    settle_weights(model, two, start)
+    assert torch.equal(model.classifier.weight, start.model.classifier.weight)
 
 
 def test_a_published_version_is_a_start_too(runs: Path, tmp_path: Path) -> None:
     Registry(tmp_path / "registry").publish("published", runs / "encoder" / "checkpoint")
     start = resolve_start(recipe(start="published@1"), runs, str(tmp_path / "registry"))
-    assert start.weights_hash == resolve_start(recipe(), runs, "nowhere").weights_hash
+    run = resolve_start(recipe(), runs, "nowhere")
+    assert start.manifest.weights_sha256 == run.manifest.weights_sha256
 
 
 def test_dropout_may_change_and_a_shape_may_not(runs: Path) -> None:
