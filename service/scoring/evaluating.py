@@ -13,13 +13,13 @@ from models import formats
 from models.training.evaluation.fewshot import Labelled
 from models.training.evaluation.likelihood import Likelihood
 from models.training.evaluation.metrics import (
-    Calibration,
     Confusion,
     LengthBin,
+    ReliabilityBin,
     Sentence,
     TranslationQuality,
-    calibration,
     quality_by_length,
+    reliability,
     tokenizer_of,
     translation_quality,
     worst_sentences,
@@ -90,7 +90,7 @@ def evaluate_translations(
 class ClassificationResult:
     scores: dict[str, Any]  # as a manifest keeps them
     confusion: Confusion
-    calibration: Calibration
+    reliability: tuple[ReliabilityBin, ...]
     found: Answers[Classification]
 
     def to_dict(self) -> dict[str, Any]:
@@ -105,7 +105,7 @@ class ClassificationResult:
                 label: dict(zip(self.confusion.labels, row, strict=True))
                 for label, row in zip(self.confusion.labels, self.confusion.counts, strict=True)
             },
-            "reliability": [_rounded(asdict(each)) for each in self.calibration.bins],
+            "reliability": [_rounded(asdict(each)) for each in self.reliability],
             "refused": self.found.refused,
             "seconds": round(self.found.seconds, 3),
             "texts_per_second": round(self.confusion.texts / self.found.seconds, 2),
@@ -123,7 +123,7 @@ def evaluate_labels(answers: EngineAnswers, rows: Sequence[Labelled]) -> Classif
     return ClassificationResult(
         scores=label_scores(given, expected, labels).scores,
         confusion=Confusion.of([answer.label for answer in given], expected, labels),
-        calibration=calibration([answer.confidence for answer in given], right),
+        reliability=reliability([answer.confidence for answer in given], right),
         found=found,
     )
 

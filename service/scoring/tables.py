@@ -12,8 +12,7 @@ from rich.text import Text
 
 from models.training.card import figure, score_table
 from models.training.evaluation.fewshot import ShotResult
-from models.training.evaluation.likelihood import MaskedWords
-from models.training.evaluation.metrics import Calibration, Confusion, perplexity
+from models.training.evaluation.metrics import Confusion, ReliabilityBin
 from models.training.evaluation.resampling import Proportion
 from models.training.evaluation.robustness import Tally, together
 from models.training.evaluation.suite import Direction
@@ -107,14 +106,14 @@ def show_translation(result: TranslationResult, console: Console) -> None:
 
 
 def show_classification(result: ClassificationResult, console: Console) -> None:
-    confusion = result.confusion
-    intervals = result.scores["intervals"]
+    confusion, scores = result.confusion, result.scores
     console.print(f"\n[bold]{confusion.texts:,} texts[/bold]")
     figures = _figures()
-    _add_measured(figures, "accuracy", confusion.accuracy, intervals["accuracy"], 4)
-    _add_measured(figures, "macro F1", confusion.macro_f1, intervals["macro_f1"], 4)
+    _add_measured(figures, "accuracy", scores, "accuracy")
+    _add_measured(figures, "macro F1", scores, "macro_f1")
     figures.add_row("majority", f"{confusion.majority:.4f}", _dim("accuracy of always giving the most frequent label"))
-    figures.add_row("calibration error", f"{result.calibration.error:.4f}", _sure(intervals["calibration_error"], 4))
+    error, interval = scores["calibration_error"], scores["intervals"]["calibration_error"]
+    figures.add_row("calibration error", f"{error:.4f}", _sure(interval, 4))
     figures.add_row("", "", _dim("expected gap of confidence and accuracy, 15 bins"))
     figures.add_row("texts/s", f"{confusion.texts / result.found.seconds:,.1f}", "")
     console.print(figures)
@@ -124,31 +123,30 @@ def show_classification(result: ClassificationResult, console: Console) -> None:
         labels.add_row(Text(quality.label), *figures_of_label, f"{quality.texts:,}")
     console.print(labels)
     console.print(_confusion(confusion))
-    console.print(_reliability(result.calibration))
+    console.print(_reliability(result.reliability))
     _refused(result.found, console)
 
 
 def show_texts(result: TextResult, console: Console) -> None:
-    found, intervals = result.likelihood, result.scores["intervals"]
-    console.print(f"\n[bold]{result.scores['texts']:,} texts[/bold]")
+    found, scores = result.likelihood, result.scores
+    console.print(f"\n[bold]{scores['texts']:,} texts[/bold]")
     figures = _figures()
-    _add_measured(figures, "perplexity", perplexity(found.nats, found.tokens), intervals["perplexity"], 2)
+    _add_measured(figures, "perplexity", scores, "perplexity")
     figures.add_row("", "", _dim(f"per token, {found.tokens:,} with the texts' ends"))
-    _add_measured(figures, "bits per byte", result.scores["bits_per_byte"], intervals["bits_per_byte"], 4)
+    _add_measured(figures, "bits per byte", scores, "bits_per_byte")
     figures.add_row("", "", _dim(f"{result.bytes:,} bytes of UTF-8"))
-    if found.windows > result.scores["texts"]:
+    if found.windows > scores["texts"]:
         figures.add_row("windows", f"{found.windows:,}", _dim("some texts are longer than the model reads at once"))
     figures.add_row("tokens/s", f"{found.tokens / result.seconds:,.0f}", "")
     console.print(figures)
 
 
-def show_masked_words(scores: Mapping[str, Any], found: MaskedWords, console: Console) -> None:
-    intervals = scores["intervals"]
+def show_masked_words(scores: Mapping[str, Any], words: int, console: Console) -> None:
     console.print(f"\n[bold]{scores['texts']:,} texts[/bold]")
     figures = _figures()
-    _add_measured(figures, "masked words", found.right / found.words, intervals["masked_word_accuracy"], 4)
-    figures.add_row("", "", _dim(f"guessed right, of {found.words:,} hidden"))
-    _add_measured(figures, "perplexity", perplexity(found.nats, found.words), intervals["masked_word_perplexity"], 2)
+    _add_measured(figures, "masked words", scores, "masked_word_accuracy")
+    figures.add_row("", "", _dim(f"guessed right, of {words:,} hidden"))
+    _add_measured(figures, "perplexity", scores, "masked_word_perplexity")
     console.print(figures)
 
 
@@ -267,9 +265,9 @@ def _confusion(confusion: Confusion) -> Table:
     return table
 
 
-def _reliability(found: Calibration) -> Table:
+def _reliability(bins: Sequence[ReliabilityBin]) -> Table:
     table = _table("Reliability", "confidence", ">texts", ">mean", ">accuracy", ">gap", "accuracy")
-    for each in found.bins:
+    for each in bins:
         if each.texts:
             gap = each.accuracy - each.confidence
             table.add_row(
@@ -312,8 +310,9 @@ def _figures() -> Table:
     return Table("", Column(justify="right"), "", box=None, show_header=False, padding=(0, 1))
 
 
-def _add_measured(figures: Table, name: str, value: float, interval: Sequence[float], digits: int) -> None:
-    figures.add_row(name, f"[bold]{value:.{digits}f}[/bold]", _sure(interval, digits))
+def _add_measured(figures: Table, name: str, scores: Mapping[str, Any], measure: str) -> None:
+    digits = 2 if measure.endswith("perplexity") else 4  # as manifests have them
+    figures.add_row(name, f"[bold]{scores[measure]:.{digits}f}[/bold]", _sure(scores["intervals"][measure], digits))
 
 
 def _bar(share: float) -> Text:

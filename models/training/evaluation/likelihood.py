@@ -137,16 +137,8 @@ class MaskedWords:
     nats_each: list[float]
 
     @property
-    def right(self) -> int:
-        return sum(self.right_each)
-
-    @property
     def words(self) -> int:
         return sum(self.words_each)
-
-    @property
-    def nats(self) -> float:
-        return sum(self.nats_each)
 
 
 @torch.inference_mode()

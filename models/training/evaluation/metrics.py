@@ -225,18 +225,7 @@ class ReliabilityBin:
     accuracy: float
 
 
-@dataclass(frozen=True)
-class Calibration:
-    bins: tuple[ReliabilityBin, ...]
-
-    @property
-    def error(self) -> float:
-        """Expected calibration error: the bins' gaps between confidence and accuracy, weighted by their texts."""
-        texts = sum(each.texts for each in self.bins)
-        return sum(each.texts * abs(each.accuracy - each.confidence) for each in self.bins) / texts
-
-
-def calibration(confidences: Sequence[float], right: Sequence[bool], bins: int = BINS) -> Calibration:
+def reliability(confidences: Sequence[float], right: Sequence[bool], bins: int = BINS) -> tuple[ReliabilityBin, ...]:
     """Whether answers of confidence p are right in a share p of the cases, in bins of equal width.
 
     Guo et al. 2017, "On calibration of modern neural networks". Raises ValueError when the lengths differ or there is
@@ -250,7 +239,7 @@ def calibration(confidences: Sequence[float], right: Sequence[bool], bins: int =
     for number, answers in enumerate(members):
         confidence, accuracy = map(fmean, zip(*answers, strict=True)) if answers else (0.0, 0.0)
         found.append(ReliabilityBin(number / bins, (number + 1) / bins, len(answers), confidence, accuracy))
-    return Calibration(tuple(found))
+    return tuple(found)
 
 
 def _bin_of(confidence: float, bins: int) -> int:
@@ -260,7 +249,10 @@ def _bin_of(confidence: float, bins: int) -> int:
 def label_samples(
     given: Sequence[str], confidences: Sequence[float], expected: Sequence[str], labels: Sequence[str]
 ) -> dict[str, Sample]:
-    """Of accuracy, macro F1 and calibration error. `labels`: all that occur. Raises ValueError as `calibration`."""
+    """Of accuracy, macro F1 and expected calibration error: the gaps of `reliability`'s bins, weighted by their texts.
+
+    `labels`: all that occur. Raises ValueError as `reliability`.
+    """
     _check_lengths(given, expected)
     right_N = np.array([answer == label for answer, label in zip(given, expected, strict=True)])
     one_hot = dict(zip(labels, np.eye(len(labels)), strict=True))

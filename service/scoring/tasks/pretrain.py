@@ -28,7 +28,7 @@ class Pretrain(MeasuredTask):
         rows = [(row["text"], row.get("pair")) for row in file.rows]
         found = converted.masked_words(rows, options.seed)
         scores = masked_word_scores(found, len(rows)).scores
-        tables.show_masked_words(scores, found, console)
+        tables.show_masked_words(scores, found.words, console)
         return {**scores, "masked_words": found.words}, converted.precision
 
     def is_comparable(self, manifest: Manifest, other: Manifest) -> bool:

@@ -4,7 +4,7 @@ import pytest
 from rich.console import Console
 
 from models.training.evaluation.likelihood import Likelihood
-from models.training.evaluation.metrics import Confusion, calibration
+from models.training.evaluation.metrics import Confusion, reliability
 from service.scoring.answers import Answers
 from service.scoring.evaluating import ClassificationResult, TextResult
 from service.scoring.tables import show_classification, show_texts
@@ -13,10 +13,11 @@ from tests.service.scoring.conftest import shown
 
 def classified(given: list[str], expected: list[str], labels: list[str]) -> ClassificationResult:
     right = [a == b for a, b in zip(given, expected, strict=True)]
+    names = ("accuracy", "macro_f1", "calibration_error")
     return ClassificationResult(
-        scores={"intervals": {name: [0.25, 0.75] for name in ("accuracy", "macro_f1", "calibration_error")}},
+        scores={**dict.fromkeys(names, 0.5), "intervals": {name: [0.25, 0.75] for name in names}},
         confusion=Confusion.of(given, expected, labels),
-        calibration=calibration([0.9] * len(given), right),
+        reliability=reliability([0.9] * len(given), right),
         found=Answers([], seconds=1.0),
     )
 
@@ -42,7 +43,12 @@ def test_of_many_labels_only_the_most_frequent_confusions_are(console: Console) 
 @pytest.mark.parametrize(("windows", "said"), [(2, False), (3, True)])
 def test_windows_are_mentioned_where_a_text_took_more_than_one(console: Console, windows: int, said: bool) -> None:
     result = TextResult(
-        scores={"texts": 2, "bits_per_byte": 1.0, "intervals": {"bits_per_byte": [0.5, 1.5], "perplexity": [2, 9]}},
+        scores={
+            "texts": 2,
+            "bits_per_byte": 1.0,
+            "perplexity": 7.4,
+            "intervals": {"bits_per_byte": [0.5, 1.5], "perplexity": [2, 9]},
+        },
         likelihood=Likelihood([4.0, 6.0], [2, 3], windows),
         bytes=20,
         seconds=1.0,

@@ -10,10 +10,10 @@ from sacrebleu.metrics import BLEU, CHRF
 from models.training.evaluation.metrics import (
     Confusion,
     bits_per_byte,
-    calibration,
     label_samples,
     perplexity,
     quality_by_length,
+    reliability,
     tokenizer_of,
     translation_quality,
     worst_sentences,
@@ -70,7 +70,8 @@ def test_labels_have_samples_of_what_the_confusion_and_the_calibration_say() -> 
     right = [a == b for a, b in zip(GIVEN, EXPECTED, strict=True)]
     assert samples["accuracy"].value == confusion.accuracy
     assert samples["macro_f1"].value == pytest.approx(confusion.macro_f1)
-    assert samples["calibration_error"].value == pytest.approx(calibration(confidences, right).error)
+    gaps = [each.texts * abs(each.accuracy - each.confidence) for each in reliability(confidences, right)]
+    assert samples["calibration_error"].value == pytest.approx(sum(gaps) / len(right))
     for sample in samples.values():
         low, high = sample.interval()
         assert low <= sample.value <= high
@@ -133,21 +134,28 @@ def test_what_does_not_fit_together_is_refused() -> None:
         translation_quality([], [])
 
 
+def calibration_error(confidences: list[float], right: list[bool]) -> float:
+    given = ["right" if each else "wrong" for each in right]
+    samples = label_samples(given, confidences, ["right"] * len(right), ["right", "wrong"])
+    return samples["calibration_error"].value
+
+
 def test_calibration_error_is_the_weighted_gap_of_the_bins() -> None:
     # Two answers of 0.95, one right: a gap of 0.45. One of 0.62, right: 0.38.
-    found = calibration([0.95, 0.95, 0.62], [True, False, True])
-    assert found.error == pytest.approx((2 * 0.45 + 0.38) / 3)
-    assert [(each.texts, each.accuracy) for each in found.bins if each.texts] == [(1, 1), (2, 0.5)]
-    assert len(found.bins) == 15
+    confidences, right = [0.95, 0.95, 0.62], [True, False, True]
+    assert calibration_error(confidences, right) == pytest.approx((2 * 0.45 + 0.38) / 3)
+    found = reliability(confidences, right)
+    assert [(each.texts, each.accuracy) for each in found if each.texts] == [(1, 1), (2, 0.5)]
+    assert len(found) == 15
 
 
 def test_answers_as_sure_as_they_are_right_have_no_calibration_error() -> None:
-    assert calibration([0.75] * 4, [True, True, True, False]).error == pytest.approx(0)
-    assert calibration([1.0] * 3, [True] * 3).error == 0
+    assert calibration_error([0.75] * 4, [True, True, True, False]) == pytest.approx(0)
+    assert calibration_error([1.0] * 3, [True] * 3) == 0
 
 
 def test_a_confidence_on_an_edge_is_in_the_bin_below_it() -> None:
-    bins = calibration([0.0, 0.2, 1.0], [True] * 3, bins=5).bins
+    bins = reliability([0.0, 0.2, 1.0], [True] * 3, bins=5)
     assert [each.texts for each in bins] == [2, 0, 0, 0, 1]
 
 
