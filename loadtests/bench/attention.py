@@ -21,7 +21,7 @@ from rich.table import Table
 
 from models.checkpoint import Manifest, load
 from models.precision import Precision
-from models.training.evaluation.metrics import LengthBin, TranslationQuality, quality_by_length, translation_quality
+from models.training.evaluation.metrics import TranslationQuality, quality_by_length, translation_quality
 from models.training.evaluation.testfile import TestFile
 from service.messages import Alignment, Decoding
 from service.scoring.answers import EngineAnswers
@@ -43,7 +43,7 @@ class Found:
     minutes: float  # of training
     trained_tokens_per_second: float  # target tokens
     quality: dict[Pair, TranslationQuality]
-    by_length: dict[Pair, list[LengthBin]]
+    by_length: dict[Pair, dict[str, TranslationQuality]]
     sentences_per_second: dict[str, float]  # by search: the median of the rounds, over both directions
     alignment: Alignment | None  # None: it has no attention
 
@@ -55,7 +55,7 @@ class Found:
             "trained_tokens_per_second": self.trained_tokens_per_second,
             "bleu": {"-".join(pair): quality.scores for pair, quality in self.quality.items()},
             "by_source_words": {
-                "-".join(pair): {each.name: each.quality.scores for each in bins}
+                "-".join(pair): {words: quality.scores for words, quality in bins.items()}
                 for pair, bins in self.by_length.items()
             },
             "sentences_per_second": self.sentences_per_second,
@@ -184,8 +184,8 @@ def draw_lengths(found: Sequence[Found], path: Path) -> None:
     for axes, pair in zip(panels, pairs, strict=True):
         for number, each in enumerate(found):
             bins = each.by_length[pair]
-            scores = [one.quality.bleu for one in bins]
-            ends = [one.quality.intervals["bleu"] for one in bins]
+            scores = [quality.bleu for quality in bins.values()]
+            ends = [quality.intervals["bleu"] for quality in bins.values()]
             spread = [
                 [value - low for value, (low, _) in zip(scores, ends, strict=True)],
                 [high - value for value, (_, high) in zip(scores, ends, strict=True)],
@@ -193,7 +193,7 @@ def draw_lengths(found: Sequence[Found], path: Path) -> None:
             places = [place + 0.06 * number for place in range(len(bins))]  # beside each other, not one over the other
             axes.errorbar(places, scores, yerr=spread, marker="o", capsize=2, label=each.name)
         bins = found[0].by_length[pair]
-        axes.set_xticks(range(len(bins)), [f"{one.name}\n{one.quality.sentences}" for one in bins])
+        axes.set_xticks(range(len(bins)), [f"{words}\n{quality.sentences}" for words, quality in bins.items()])
         axes.set_xlabel("words of the source, and how many sentences")
         axes.set_title(" → ".join(pair))
         axes.grid(alpha=0.3)

@@ -14,7 +14,6 @@ from models.training.evaluation.fewshot import Labelled
 from models.training.evaluation.likelihood import Likelihood
 from models.training.evaluation.metrics import (
     Confusion,
-    LengthBin,
     ReliabilityBin,
     Sentence,
     TranslationQuality,
@@ -39,7 +38,7 @@ class TranslationResult:
     pair: tuple[str, str]  # languages
     quality: TranslationQuality
     far: TranslationQuality | None  # of the far sentences, where it is known which they are and there are any
-    by_length: list[LengthBin]
+    by_length: dict[str, TranslationQuality]
     worst: list[Sentence]
     found: Answers[Completion]
 
@@ -51,7 +50,7 @@ class TranslationResult:
         return {
             **_facts(self.quality),
             **({"far": {**_facts(self.far), "subset": FAR}} if self.far else {}),
-            "by_source_words": {each.name: _facts(each.quality) for each in self.by_length},
+            "by_source_words": {words: _facts(quality) for words, quality in self.by_length.items()},
             "worst": [asdict(sentence) for sentence in self.worst],
             "refused": self.found.refused,
             "seconds": round(self.found.seconds, 3),

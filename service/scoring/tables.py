@@ -84,10 +84,9 @@ def show_translation(result: TranslationResult, console: Console) -> None:
     for name, signature in (("BLEU", quality.signature), ("chrF", quality.chrf_signature)):
         console.print(_dim(f" {name} {signature}"), soft_wrap=True)
     lengths = _table("By the length of the source", "words", ">sentences", ">BLEU", ">chrF", ">ratio", "BLEU")
-    for each in result.by_length:
-        part = each.quality
+    for words, part in result.by_length.items():
         lengths.add_row(
-            each.name,
+            words,
             f"{part.sentences:,}",
             _two_lines(f"{part.bleu:.2f} {_bounds(part.intervals['bleu'], 1)}"),
             _two_lines(f"{part.chrf:.2f} {_bounds(part.intervals['chrf'], 1)}"),

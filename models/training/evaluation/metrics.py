@@ -103,29 +103,21 @@ def translation_quality(
     )
 
 
-@dataclass(frozen=True)
-class LengthBin:
-    """Sentences whose sources have so many words."""
-
-    name: str  # 1-5; 41+
-    quality: TranslationQuality
-
-
 def quality_by_length(
     sources: Sequence[str],
     hypotheses: Sequence[str],
     references: Sequence[str],
     tokenize: str = "13a",
     lengths: Sequence[int] = LENGTHS,
-) -> list[LengthBin]:
-    """By the words of the source, split at spaces; bins without sentences are left out."""
+) -> dict[str, TranslationQuality]:
+    """By the words of the source, split at spaces: {"1-5": ..., "41+": ...}; bins without sentences are left out."""
     words = [len(source.split()) for source in sources]
-    bins = []
+    bins = {}
     for least, most in zip((1, *(length + 1 for length in lengths)), (*lengths, None), strict=True):
         chosen = [index for index, count in enumerate(words) if least <= count <= (most or count)]
         if chosen:
             found = translation_quality([hypotheses[i] for i in chosen], [references[i] for i in chosen], tokenize)
-            bins.append(LengthBin(f"{least}-{most}" if most else f"{least}+", found))
+            bins[f"{least}-{most}" if most else f"{least}+"] = found
     return bins
 
 
