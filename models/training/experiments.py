@@ -11,7 +11,6 @@ import os
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Self
 
@@ -33,15 +32,9 @@ _INSTALL = 'pip install -e ".[tracking]"'
 _Sending = Callable[[Any, str], object]
 
 
-def experiment(
-    uri: str, recipe: Recipe, directory: Path, say: Say = print
-) -> AbstractContextManager[Experiment | None]:
-    """One sitting of a run in the store at `uri`, if there is one; how the block ends is the run's status."""
-    return Experiment(uri, recipe, directory, say) if uri else nullcontext()
-
-
 class Experiment(Sink):
-    """Nothing is sent before the first validation or the end, whichever comes first."""
+    """One sitting of a run in the store at `uri`; how the block ends is the run's status. Nothing is sent before the
+    first validation or the end, whichever comes first."""
 
     def __init__(self, uri: str, recipe: Recipe, directory: Path, say: Say) -> None:
         self._uri, self._recipe, self._directory = uri, recipe, directory

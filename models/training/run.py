@@ -12,7 +12,7 @@ import platform
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ from models.training.data.splits import Splits, read_splits, with_labels
 from models.training.data.spool import key_of
 from models.training.data.varied import Varied
 from models.training.data.written import Writer, Writing
-from models.training.experiments import Experiment, experiment
+from models.training.experiments import Experiment
 from models.training.loading import load_recipe
 from models.training.parallel import ALONE, Group
 from models.training.recipe import Recipe
@@ -153,7 +153,8 @@ def _writing(recipe: Recipe, teachers: Sequence[_Teacher], directory: Path, hire
 
 def fit(job: Job, prepared: Prepared, *, group: Group = ALONE, say: Say = print) -> TrainingResult:
     """Train what is prepared, as one worker of `group`; the first one writes the checkpoint."""
-    with experiment(job.track if group.rank == 0 else "", prepared.recipe, prepared.directory, say) as tracker:
+    tracked = job.track and group.rank == 0
+    with Experiment(job.track, prepared.recipe, prepared.directory, say) if tracked else nullcontext() as tracker:
         return _fit(job, prepared, group, say, tracker)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from models.training import experiments, run, trainer
-from models.training.experiments import Experiment, experiment, flattened
+from models.training.experiments import Experiment, flattened
 from models.training.loading import read_recipe
 from models.training.run import Job
 from tests import tiny_recipes as tiny
@@ -98,7 +98,7 @@ def test_a_run_that_goes_on_is_the_same_run_and_a_new_one_another(
 @needs_mlflow
 def test_a_failure_is_the_status_of_the_run(tmp_path, store) -> None:
     recipe = read_recipe(tiny.GENERATOR)
-    with pytest.raises(ZeroDivisionError), experiment(store, recipe, tmp_path):
+    with pytest.raises(ZeroDivisionError), Experiment(store, recipe, tmp_path, print):
         raise ZeroDivisionError
     assert [each.info.status for each in runs_of(store)] == ["FAILED"]
 
@@ -125,7 +125,7 @@ def test_a_store_that_does_not_answer_is_said_once_and_ends_no_training(
 @needs_mlflow
 def test_a_store_that_cannot_be_is_said_and_ends_no_training(tmp_path, uri) -> None:
     said: list[str] = []
-    with experiment(uri, read_recipe(tiny.GENERATOR), tmp_path, said.append) as sink:
+    with Experiment(uri, read_recipe(tiny.GENERATOR), tmp_path, said.append) as sink:
         sink.steps(1, {"loss": 1.0})
         sink.validation(1, {"loss": 1.0, "accuracy": 0.0}, {}, ())
     (line,) = said
@@ -145,7 +145,7 @@ def test_what_could_not_be_sent_is_sent_when_the_store_is_back(tmp_path, store, 
 
     monkeypatch.setattr(Experiment, "_open", opening)
     said: list[str] = []
-    with experiment(store, read_recipe(tiny.GENERATOR), tmp_path, said.append) as sink:
+    with Experiment(store, read_recipe(tiny.GENERATOR), tmp_path, said.append) as sink:
         for step in (1, 2, 3):
             sink.steps(step, {"loss": 1.0 / step})
             sink.validation(step, {"loss": 1.0, "accuracy": 0.5}, {}, ())
