@@ -13,8 +13,8 @@ _NOT_UTF_8 = re.compile("[\udc80-\udcff]")  # what bytes that are no UTF-8 are r
 _HEAD = 20  # rows that are looked at to tell the delimiter
 
 
-class NotDelimitedError(ValueError):
-    """A file that is no table at all, in words."""
+class DataError(ValueError):
+    """A data file that is missing or not as described; the message names file and line."""
 
 
 def read_cells(path: Path, delimiter: str) -> Iterator[tuple[int, list[str] | str]]:
@@ -53,16 +53,16 @@ def _meaning(error: str) -> str:
     return "a carriage return in a cell without quotes" if "new-line character" in error else error
 
 
-def delimiter_of(path: Path, wanted: Collection[str] = (), *, header: bool = True) -> str:
+def delimiter_of(path: Path, name: str, wanted: Collection[str] = (), *, header: bool = True) -> str:
     """The one with which the first row has most of the names `wanted`; else the one that makes most of the rows alike.
 
     One that spaces follow is more likely a sign of the text. Without a header `wanted` is the columns that each row
-    has. Raises NotDelimitedError where the file is not UTF-8.
+    has. Raises DataError, which calls the file `name`, where it is not UTF-8.
     """
     with path.open("rb") as file:
         start = file.read(4)
     if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise NotDelimitedError("it is UTF-16: save it as UTF-8")
+        raise DataError(f"{name}: it is UTF-16: save it as UTF-8")
 
     def fit(delimiter: str) -> tuple[int, int, int, int]:
         rows = list(islice((cells for _, cells in read_cells(path, delimiter) if isinstance(cells, list)), _HEAD))

@@ -10,7 +10,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from models.training.data.delimited import NotDelimitedError, delimiter_of, read_cells
+from models.training.data.delimited import delimiter_of, read_cells
 from models.training.data.readers import DataError, open_parquet
 from models.training.sections import Format
 
@@ -59,10 +59,7 @@ def columns_of(path: Path, format: Format) -> tuple[str, ...]:
 
 def csv_rows(path: Path) -> Iterator[tuple[str, ...]]:
     """Those that can be read. Raises DataError."""
-    try:
-        delimiter = delimiter_of(path)
-    except NotDelimitedError as error:
-        raise DataError(f"{path}: {error}") from error
+    delimiter = delimiter_of(path, str(path))
     return (tuple(cells) for _, cells in read_cells(path, delimiter) if isinstance(cells, list))
 
 

@@ -15,17 +15,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from models.training.data.delimited import NotDelimitedError, delimiter_of, read_cells
+from models.training.data.delimited import DataError, delimiter_of, read_cells
 from models.training.sections import Corpus
 
 SHIPPED = Path(__file__).parents[1] / "recipes"
 SKIPPED = "_"  # the name of columns that nobody reads; they may be empty
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _SHOWN = 5  # broken rows that are kept for the report
-
-
-class DataError(ValueError):
-    """A data file that is missing or not as described; the message names file and line."""
 
 
 class Record(NamedTuple):
@@ -155,12 +151,9 @@ def _tsv(corpus: Corpus, path: Path, broken: Broken) -> Iterator[Record]:
 def _csv(corpus: Corpus, path: Path, broken: Broken) -> Iterator[Record]:
     """Cells with quotes; the first row is a header unless the recipe says that there is none."""
     columns: tuple[str, ...] = corpus.columns
-    wanted = {*columns} - {SKIPPED}
-    try:
-        delimiter = corpus.delimiter or delimiter_of(path, wanted if corpus.header else columns, header=corpus.header)
-    except NotDelimitedError as error:
-        raise DataError(f"{corpus.name}: {error}") from error
     expects_header = corpus.header
+    wanted = {*columns} - {SKIPPED} if expects_header else columns
+    delimiter = corpus.delimiter or delimiter_of(path, corpus.name, wanted, header=expects_header)
     for line, cells in read_cells(path, delimiter):
         if isinstance(cells, str):
             if expects_header:
