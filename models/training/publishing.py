@@ -22,17 +22,6 @@ from models.training.gate import TOLERANCE, GateError, Verdict, judge
 ScoreCurrent = Callable[[Manifest], Mapping[str, Measured]]
 
 
-def set_scores(directory: Path, scores: Mapping[str, Any]) -> Manifest:
-    """Put `scores` in the manifest of an unpublished checkpoint, beside those it has; same names are replaced.
-
-    Raises CheckpointError when the directory is damaged, ValueError when it is a published version.
-    """
-    manifest = checkpoint.verify(directory)
-    if manifest.version:
-        raise ValueError(f"{directory} is published as {manifest.reference}, which never changes; publish a new one")
-    return checkpoint.write_manifest(directory, dataclasses.replace(manifest, scores={**manifest.scores, **scores}))
-
-
 def publish(
     directory: Path,
     registry: Registry,
@@ -46,16 +35,20 @@ def publish(
 ) -> Manifest:
     """Add `directory` to the registry under its manifest's name; the manifest of the version.
 
-    `directory` gets the scores and the model card, too; the card of the version tells of its publication. The scores
-    are either `measured` here, and then `score_current` measures the current version on the same texts, or `scores`
-    from elsewhere, and then the two manifests are compared. Raises GateError for what is worse than the current version
-    or cannot be compared with it (`models.training.gate`); with `force` it is published all the same, and its manifest
-    says so. No other publication comes between the comparison and the version being current.
+    `directory` gets the scores, beside those it has, and the model card, too; the card of the version tells of its
+    publication. The scores are either `measured` here, and then `score_current` measures the current version on the
+    same texts, or `scores` from elsewhere, and then the two manifests are compared. Raises CheckpointError for what is
+    damaged, ValueError for a published version, and GateError for what is worse than the current version or cannot be
+    compared with it (`models.training.gate`); with `force` it is published all the same, and its manifest says so. No
+    other publication comes between the comparison and the version being current.
     """
     if not 0 <= tolerance < 1:
         raise ValueError(f"tolerance is {tolerance}, expected a share from 0 to 1, such as 0.01 or 1%")
     found = dict(scores or {}) if measured is None else {test: each.scores for test, each in measured.items()}
-    set_scores(directory, found)
+    unscored = checkpoint.verify(directory)
+    if unscored.version:
+        raise ValueError(f"{directory} is published as {unscored.reference}, which never changes; publish a new one")
+    checkpoint.write_manifest(directory, dataclasses.replace(unscored, scores={**unscored.scores, **found}))
     new = write_card(directory)
     verdicts: dict[int, Verdict] = {}  # by the current version: the registry may ask again
 
