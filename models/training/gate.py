@@ -26,7 +26,6 @@ _JUDGED = (*_SHARES, "masked_word_accuracy", *_LOWER)
 _COUNTS = ("sentences", "texts", "samples")
 # What has to be equal for two recorded scores to be comparable: of which texts, and how they were computed.
 _ALIKE = ("signature", "chrf_signature", "judge", "asked", "decoding", *_COUNTS)
-_UNPAIRED, _TOLERANCE_ALONE = "intervals", "tolerance alone"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,7 +170,7 @@ def _recorded(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Compar
             new=after[measure],
             old_interval=intervals[0],
             new_interval=intervals[1],
-            method=_TOLERANCE_ALONE if p is None else _UNPAIRED,
+            method="tolerance alone" if p is None else "intervals",
             p=p,
         )
 

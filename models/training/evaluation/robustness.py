@@ -87,10 +87,6 @@ class Tally:
         return Proportion.among(verdict.right for verdict in self.verdicts)
 
     @property
-    def greetings_and_capitals(self) -> Proportion:
-        return self.only("greeting", "capitals").right
-
-    @property
     def looping(self) -> Proportion:
         return Proportion.among(_LOOPS in verdict.failures for verdict in self.verdicts)
 
@@ -109,7 +105,7 @@ class Tally:
         shares = {
             "right": self.right,
             "right_unseen": self.unseen.right,
-            "greetings_and_capitals": self.greetings_and_capitals,
+            "greetings_and_capitals": self.only("greeting", "capitals").right,
             "loops": self.looping,
             "invents": self.inventing,
             "copied": self.copied,

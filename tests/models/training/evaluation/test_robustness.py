@@ -53,7 +53,7 @@ def tally() -> Tally:
 
 def test_shares_are_of_the_cases_that_can_have_them(tally: Tally) -> None:
     assert tally.right == Proportion(3, 6)
-    assert tally.greetings_and_capitals == Proportion(1, 2)
+    assert tally.only("greeting", "capitals").right == Proportion(1, 2)
     assert tally.looping == Proportion(1, 6)
     assert tally.inventing == Proportion(1, 3)  # of those without words
     assert tally.copied == Proportion(1, 2)  # of those with something to copy
