@@ -48,8 +48,8 @@ def publish(
     from models.training.gate import GateError
     from models.training.publishing import publish as publish_checkpoint
     from service.scoring import score, score_alike
-    from service.scoring.robustness import robustness_scores
     from service.scoring.tables import show_comparisons, show_scores
+    from service.scoring.tasks.translate import robustness_scores
 
     with plainly():
         try:

@@ -21,7 +21,7 @@ from service.config import SHIPPED_REGISTRY
 from service.messages import Decoding
 from service.scoring import tables
 from service.scoring.answers import EngineAnswers
-from service.scoring.robustness import suite_for, tallies
+from service.scoring.tasks.translate import suite_for, tallies
 
 CASES = Path(__file__).parent / "cases"
 

@@ -12,7 +12,7 @@ from models.training.card import render
 from service.messages import Decoding
 from service.scoring.answers import EngineAnswers
 from service.scoring.measuring import Options, measure
-from service.scoring.robustness import robustness_scores, suite_for, tallies
+from service.scoring.tasks.translate import robustness_scores, suite_for, tallies
 from tests.service.scoring.conftest import shown
 
 CASES = """
