@@ -18,9 +18,9 @@ from models import checkpoint
 from models.checkpoint import CARD, CURVES, PRETRAINED, Manifest
 from models.config import Config
 from models.lineage import licences
-from models.training import markdown, provenance
+from models.training import provenance
 from models.training.evaluation.robustness import ROBUSTNESS
-from models.training.markdown import cell, table
+from models.training.markdown import cell, figure, table
 from models.training.tasks import TASKS
 
 _ARCHITECTURES = {
@@ -178,15 +178,9 @@ def score_table(scores: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     rows = []
     for test, score in scores.items():
         count = next((f"{score[name]:,} {name}" for name in _COUNTS if name in score), "")
-        rows.append([test, *(figure(score, measure) for measure in used), count])
+        measures, intervals = _measures(score), score.get("intervals", {})
+        rows.append([test, *(figure(measures.get(name), intervals.get(name)) for name in used), count])
     return ["test", *(_METRICS[measure] for measure in used), "size"], rows
-
-
-def figure(score: Mapping[str, Any], measure: str) -> str:
-    """51.67 [50.02, 53.53]; empty where there is no such measure."""
-    value = markdown.figure(_measures(score).get(measure))
-    interval = score.get("intervals", {}).get(measure)
-    return f"{value} [{', '.join(f'{bound:.4g}' for bound in interval)}]" if interval else value
 
 
 def _scores(scores: Mapping[str, Any]) -> Iterator[str]:
@@ -231,7 +225,7 @@ def _data(manifest: Manifest) -> Iterator[str]:
         broken = [f"{corpus['broken']:,} broken"] if corpus.get("broken") else []
         role = corpus.get("role", "training")
         kept = corpus.get("kept") if role == "training" else ""
-        counts = (markdown.figure(corpus.get("rows")), markdown.figure(kept), ", ".join(out + broken))
+        counts = (figure(corpus.get("rows")), figure(kept), ", ".join(out + broken))
         rows.append((cell(corpus["name"]), role, *counts))
     if rows:
         yield table(("file", "role", "rows", "kept", "left out"), rows)
@@ -240,7 +234,7 @@ def _data(manifest: Manifest) -> Iterator[str]:
 def _training(manifest: Manifest, curves: bool) -> Iterator[str]:
     facts = {name: value for name, value in manifest.training.items() if not isinstance(value, dict)}
     if facts:
-        rows = [(name.replace("_", " "), markdown.figure(value)) for name, value in facts.items()]
+        rows = [(name.replace("_", " "), figure(value)) for name, value in facts.items()]
         yield table(("", ""), rows)
     if curves:
         yield f"![Loss and learning rate by step]({CURVES})"

@@ -15,7 +15,9 @@ def cell(value: object) -> str:
     return str(value).replace("|", "\\|").replace("\n", " ")
 
 
-def figure(value: object) -> str:
+def figure(value: object, interval: Sequence[float] | None = None) -> str:
+    """51.67 [50.02, 53.53]; empty where there is none."""
     if value is None or isinstance(value, bool | str):
         return cell("" if value is None else value)
-    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+    shown = f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+    return f"{shown} [{', '.join(f'{bound:.4g}' for bound in interval)}]" if interval else shown

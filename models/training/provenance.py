@@ -64,7 +64,7 @@ def _sentence(ancestor: Ancestor, of: str) -> str:
     return sentence[0].upper() + sentence[1:] if of == "it" else sentence
 
 
-def _value(value: object, interval: Sequence[float] | None = None) -> str:
+def _value(value: object, interval: Sequence[float] | None) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return figure(value) + (f" [{', '.join(map(figure, interval))}]" if interval else "")
+    return figure(value, interval)

@@ -10,13 +10,14 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from models.training.card import figure, score_table
+from models.training.card import score_table
 from models.training.evaluation.fewshot import ShotResult
 from models.training.evaluation.metrics import Confusion, ReliabilityBin
 from models.training.evaluation.resampling import Proportion
 from models.training.evaluation.robustness import Tally, together
 from models.training.evaluation.suite import Direction
 from models.training.evaluation.training_text import FAR
+from models.training.markdown import figure
 from service.scoring.answers import Answers
 from service.scoring.evaluating import ClassificationResult, TextResult, TranslationResult
 from service.scoring.steering import SteeringResult
@@ -45,14 +46,10 @@ def show_comparisons(gate: Mapping[str, Any], console: Console) -> None:
     if gate["compared"]:
         table = _table("", "test", f">{gate['against']}", ">this one", ">p", "")
         for each in gate["compared"]:
-            measure = each["measure"]
-            sides = (
-                figure({measure: each[side], "intervals": {measure: each[f"{side}_interval"]}}, measure)
-                for side in ("old", "new")
-            )
+            sides = (figure(each[side], each[f"{side}_interval"]) for side in ("old", "new"))
             p = "" if each["p"] is None else "<0.001" if each["p"] < 0.001 else f"{each['p']:.3f}"
             worse = Text("worse" if each["refused"] else "", style="red")
-            table.add_row(Text(f"{each['test']}: {measure}"), *map(_two_lines, sides), p, worse)
+            table.add_row(Text(f"{each['test']}: {each['measure']}"), *map(_two_lines, sides), p, worse)
         console.print(table)
     for obstacle in gate["obstacles"]:
         console.print(Text(f"not compared: {obstacle}", style="yellow"))
