@@ -12,60 +12,18 @@ from __future__ import annotations
 import json
 import random
 import time
+from pathlib import Path
 from typing import Any
 
 from locust import FastHttpUser, events, task
 from locust.exception import StopUser
 
 FINISH_REASONS = ("eos_token", "length", "stop_sequence")
-TEXTS = {
-    "fr": (
-        "Bonjour !",
-        "Merci beaucoup.",
-        "Où est la gare ?",
-        "Je suis fatigué.",
-        "Il pleut depuis ce matin.",
-        "Nous avons raté le dernier train.",
-        "Peux-tu me prêter ton parapluie jusqu'à demain ?",
-        "Ma sœur apprend le piano depuis trois ans.",
-        "Le magasin ferme à sept heures le samedi.",
-        "Je ne sais pas encore si je viendrai à la fête.",
-        "Elle a oublié ses clés sur la table de la cuisine.",
-        "Si j'avais su, je serais parti plus tôt pour éviter les embouteillages.",
-        "Quand nous sommes arrivés au sommet, le brouillard s'est levé et nous avons enfin vu la mer.",
-        "Mon grand-père racontait toujours la même histoire, mais si bien que personne ne s'en plaignait.",
-    ),
-    "en": (
-        "Good morning!",
-        "I have no idea.",
-        "Where did you buy this?",
-        "The soup is too hot.",
-        "We should leave before it gets dark.",
-        "She has been working here since last spring.",
-        "Could you tell me how to get to the library?",
-        "My brother is taller than me, but I run faster.",
-        "I would like a cup of coffee without sugar, please.",
-        "He asked me whether I had already finished reading the book.",
-        "The bus was so crowded that we decided to walk home.",
-        "If the weather stays like this, we will have to put off the picnic until next weekend.",
-        "Nobody noticed that the door was open until the cat walked in, sat down and began to wash itself.",
-    ),
-    "ko": (
-        "안녕하세요.",
-        "지금 몇 시예요?",
-        "저는 학생입니다.",
-        "오늘은 날씨가 정말 좋네요.",
-        "어제 친구와 함께 영화를 봤어요.",
-        "이 근처에 맛있는 식당이 있나요?",
-        "내일 아침 일찍 일어나야 해요.",
-        "그는 매일 지하철로 회사에 다닌다.",
-        "비가 많이 와서 소풍이 취소되었습니다.",
-        "한국어를 배운 지 벌써 이 년이 되었어요.",
-        "버스를 놓치는 바람에 회의에 십 분 늦었습니다.",
-        "할머니께서 만들어 주신 김치찌개가 세상에서 제일 맛있다고 생각해요.",
-        "도서관에서 책을 빌리려고 했는데 월요일에는 문을 닫는다고 해서 그냥 돌아왔습니다.",
-    ),
-}
+DATA = Path(__file__).resolve().parent / "data"
+_SENTENCES = [line.split("\t") for line in (DATA / "sentences.fr-en.tsv").read_text(encoding="utf-8").splitlines()]
+_LABELLED = [line.split("\t") for line in (DATA / "texts.tsv").read_text(encoding="utf-8").splitlines()]
+REVIEWS = [text for _, text in _LABELLED if not text.isascii()]  # the Korean ones: what is served was trained on such
+TEXTS = {"fr": [french for french, _ in _SENTENCES], "en": [english for _, english in _SENTENCES], "ko": REVIEWS}
 PROMPTS = (
     *(f"<rating:{stars}>" for stars in range(1, 11)),
     "<rating:9> 이 영화",
@@ -74,18 +32,6 @@ PROMPTS = (
     "<rating:5> 기대를 많이 했는데",
     "오랜만에",
     "처음부터 끝까지",
-)
-REVIEWS = (
-    "최고!",
-    "별로예요",
-    "정말 재미있는 영화였어요",
-    "시간이 아까웠다",
-    "배우들 연기가 좋아서 끝까지 집중해서 봤습니다",
-    "이야기가 너무 뻔해서 중간에 졸았어요",
-    "음악이 참 아름답고 여운이 오래 남네요. 다시 보고 싶어요",
-    "예고편이 전부였던 영화. 기대하고 갔다가 실망만 하고 나왔습니다",
-    "아이들과 함께 봤는데 모두 즐거워했어요. 가족 영화로 추천합니다",
-    "전반부는 지루했지만 마지막 삼십 분은 정말 긴장감이 넘쳤다. 그래도 한 번은 볼 만하다",
 )
 
 
@@ -112,10 +58,6 @@ def generation(
 def classification(texts: str | list[str]) -> dict[str, Any]:
     """A body for /classify."""
     return {"inputs": texts}
-
-
-def count_of(body: dict[str, Any]) -> int:
-    return len(body["inputs"]) if isinstance(body["inputs"], list) else 1
 
 
 def check_texts(answer: Any, count: int, field: str) -> None:
@@ -268,30 +210,30 @@ class Translating(TriptychUser):
 
     @task(6)
     def one_text(self) -> None:
-        self._ask("/translate", lambda source: self.random.choice(TEXTS[source]))
+        body = translation(*self._chosen())
+        self.ask("/translate", body, lambda answer: check_texts(answer, 1, "translation_text"))
 
     @task(1)
     def several_texts(self) -> None:
-        self._ask("/translate [list]", lambda source: self.random.choices(TEXTS[source], k=self.random.randint(2, 12)))
+        count = self.random.randint(2, 12)
+        body = translation(*self._chosen(count))
+        self.ask("/translate [list]", body, lambda answer: check_texts(answer, count, "translation_text"))
 
     @task(1)
     def beams(self) -> None:
-        source, target = self.random.choice(self.pairs)
         beams = min(4, self.model["slots"])
-        body = beam_search(self.random.choice(TEXTS[source]), source, target, beams)
+        body = beam_search(*self._chosen(), beams)
         self.ask("/translate [beams]", body, lambda answer: check_results(answer, beams, "translation_text"))
 
     @task(2)
     def stream(self) -> None:
-        source, target = self.random.choice(self.pairs)
-        self.ask_stream(
-            "/translate [stream]", translation(self.random.choice(TEXTS[source]), source, target, stream=True)
-        )
+        self.ask_stream("/translate [stream]", translation(*self._chosen(), stream=True))
 
-    def _ask(self, name: str, choose: Any) -> None:
+    def _chosen(self, count: int | None = None) -> tuple[Any, str, str]:
+        """A text, or a list of so many, and its languages."""
         source, target = self.random.choice(self.pairs)
-        body = translation(choose(source), source, target)
-        self.ask(name, body, lambda answer: check_texts(answer, count_of(body), "translation_text"))
+        texts = self.random.choices(TEXTS[source], k=count or 1)
+        return texts[0] if count is None else texts, source, target
 
 
 class Generating(TriptychUser):
@@ -326,12 +268,10 @@ class Classifying(TriptychUser):
 
     @task(4)
     def one_text(self) -> None:
-        self._ask("/classify", self.random.choice(REVIEWS))
+        self.ask("/classify", classification(self.random.choice(REVIEWS)), lambda answer: check_labels(answer, 1))
 
     @task(1)
     def several_texts(self) -> None:
-        self._ask("/classify [list]", self.random.choices(REVIEWS, k=self.random.randint(2, 20)))
-
-    def _ask(self, name: str, texts: str | list[str]) -> None:
-        body = classification(texts)
-        self.ask(name, body, lambda answer: check_labels(answer, count_of(body)))
+        count = self.random.randint(2, 20)
+        body = classification(self.random.choices(REVIEWS, k=count))
+        self.ask("/classify [list]", body, lambda answer: check_labels(answer, count))
