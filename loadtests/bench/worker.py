@@ -27,7 +27,6 @@ from typing import Any
 from loadtests.bench.jobs import Contender, Entry, Ids, Job, Room
 
 ROOT = Path(__file__).resolve().parents[2]
-MIB = 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,33 +88,23 @@ def main() -> None:
     request = json.loads(sys.stdin.readline())
     entry, room = Entry(**request["entry"]), Room(**request["room"])
     open_model = entry.opener()
-    libraries = _resident()
+    libraries_mib = _memory_mib("VmRSS")
     contender = open_model(entry, Path(request["directory"]), room, request["threads"])
     gc.collect()
-    loading = _peak()
+    loading_mib = _memory_mib("VmHWM")
     for line in sys.stdin:
         asked = json.loads(line)
         _forget_peak()
         outputs, seconds = timed(contender, Job(**asked["job"]), asked["least_s"])
-        running = _peak()
+        running_mib = _memory_mib("VmHWM")
         run = Run(
             outputs=outputs,
             seconds=seconds,
-            peak_mib=max(loading, running) / MIB,
-            running_mib=running / MIB,
-            libraries_mib=libraries / MIB,
+            peak_mib=max(loading_mib, running_mib),
+            running_mib=running_mib,
+            libraries_mib=libraries_mib,
         )
         print(json.dumps(asdict(run)), file=answers, flush=True)
-
-
-def _resident() -> int:
-    """Bytes that this process holds in memory now; its peak where the system does not tell."""
-    return _status("VmRSS") or _maximum()
-
-
-def _peak() -> int:
-    """Not from getrusage where there is /proc: a child's maximum there begins with its parent's."""
-    return _status("VmHWM") or _maximum()
 
 
 def _forget_peak() -> None:
@@ -124,17 +113,14 @@ def _forget_peak() -> None:
         Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
 
 
-def _status(name: str) -> int | None:
-    try:
-        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return None
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(name + ":")), None)
-
-
-def _maximum() -> int:
-    maximum = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return maximum if sys.platform == "darwin" else maximum * 1024
+def _memory_mib(name: str) -> float:
+    """What this process holds now, VmRSS, or held at most, VmHWM; the latter anyway where the system does not tell."""
+    status = Path("/proc/self/status")
+    for line in status.read_text(encoding="utf-8").splitlines() if status.exists() else ():
+        if line.startswith(f"{name}:"):
+            return int(line.split()[1]) / 2**10
+    # Not where there is /proc: a child's maximum begins with its parent's.
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 if __name__ == "__main__":
