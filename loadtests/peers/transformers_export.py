@@ -110,10 +110,10 @@ def gpt(model: GPT) -> GPT2LMHeadModel:
         theirs.lm_head.weight.data.copy_(own.weight)
     for target, layer in zip(core.h, model.layers, strict=True):
         target.load_state_dict(
-            _norm("ln_1", layer.self_norm)
+            _named("ln_1", layer.self_norm)
             | _conv1d("attn.c_attn", layer.self_attention.qkv)
             | _conv1d("attn.c_proj", layer.self_attention.output)
-            | _norm("ln_2", layer.feedforward_norm)
+            | _named("ln_2", layer.feedforward_norm)
             | _conv1d("mlp.c_fc", layer.feedforward.inner)
             | _conv1d("mlp.c_proj", layer.feedforward.outer)
         )
@@ -156,11 +156,11 @@ def bert(model: Bert) -> PreTrainedModel:
     for target, layer in zip(core.encoder.layer, model.layers, strict=True):
         target.load_state_dict(
             _split(("attention.self.query", "attention.self.key", "attention.self.value"), layer.self_attention.qkv)
-            | _linear("attention.output.dense", layer.self_attention.output)
-            | _norm(f"{norms[0]}.LayerNorm", layer.self_norm)
-            | _linear("intermediate.dense", layer.feedforward.inner)
-            | _linear("output.dense", layer.feedforward.outer)
-            | _norm(f"{norms[1]}.LayerNorm", layer.feedforward_norm)
+            | _named("attention.output.dense", layer.self_attention.output)
+            | _named(f"{norms[0]}.LayerNorm", layer.self_norm)
+            | _named("intermediate.dense", layer.feedforward.inner)
+            | _named("output.dense", layer.feedforward.outer)
+            | _named(f"{norms[1]}.LayerNorm", layer.feedforward_norm)
         )
     pooler.load_state_dict(model.pooler.state_dict())
     head.load_state_dict(model.classifier.state_dict())
@@ -191,25 +191,25 @@ def _positions(embedding: TokenEmbedding) -> Tensor:
 def _seq2seq_layer(layer: Layer) -> Weights:
     weights = (
         _split(("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"), layer.self_attention.qkv)
-        | _linear("self_attn.out_proj", layer.self_attention.output)
-        | _norm("self_attn_layer_norm", layer.self_norm)
-        | _linear("fc1", layer.feedforward.inner)
-        | _linear("fc2", layer.feedforward.outer)
-        | _norm("final_layer_norm", layer.feedforward_norm)
+        | _named("self_attn.out_proj", layer.self_attention.output)
+        | _named("self_attn_layer_norm", layer.self_norm)
+        | _named("fc1", layer.feedforward.inner)
+        | _named("fc2", layer.feedforward.outer)
+        | _named("final_layer_norm", layer.feedforward_norm)
     )
     cross = layer.cross_attention
     if cross is not None:
         weights |= (
-            _linear("encoder_attn.q_proj", cross.query)
+            _named("encoder_attn.q_proj", cross.query)
             | _split(("encoder_attn.k_proj", "encoder_attn.v_proj"), cross.key_value)
-            | _linear("encoder_attn.out_proj", cross.output)
-            | _norm("encoder_attn_layer_norm", layer.cross_norm)
+            | _named("encoder_attn.out_proj", cross.output)
+            | _named("encoder_attn_layer_norm", layer.cross_norm)
         )
     return weights
 
 
-def _linear(name: str, linear: nn.Linear) -> Weights:
-    return {f"{name}.weight": linear.weight, f"{name}.bias": linear.bias}
+def _named(name: str, linear_or_norm: Any) -> Weights:
+    return linear_or_norm.state_dict(prefix=f"{name}.")
 
 
 def _split(names: tuple[str, ...], linear: nn.Linear) -> Weights:
@@ -223,7 +223,3 @@ def _split(names: tuple[str, ...], linear: nn.Linear) -> Weights:
 def _conv1d(name: str, linear: nn.Linear) -> Weights:
     """GPT-2's Conv1D is a linear layer with its weight transposed."""
     return {f"{name}.weight": linear.weight.T, f"{name}.bias": linear.bias}
-
-
-def _norm(name: str, norm: Any) -> Weights:
-    return {f"{name}.weight": norm.weight, f"{name}.bias": norm.bias}
