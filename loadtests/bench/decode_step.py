@@ -11,7 +11,7 @@ checked.
 from __future__ import annotations
 
 import statistics
-import time
+import timeit
 from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
@@ -79,12 +79,7 @@ class Candidate:
 
 
 def median_ms(run: Callable[[], object], repeats: int) -> float:
-    times = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        run()
-        times.append((time.perf_counter() - started) * 1000)
-    return statistics.median(times)
+    return statistics.median(timeit.repeat(run, number=1, repeat=repeats)) * 1000
 
 
 @torch.inference_mode()
