@@ -15,8 +15,10 @@ import statistics
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from rich.console import Console
 from rich.table import Table
@@ -29,44 +31,27 @@ from service.engine.engine import Engine
 VERBS = ("prefill", "decode")
 
 
-class Clock:
-    """Seconds spent in wrapped methods, by name."""
+def shares(engine: Engine, run: Callable[[], object]) -> dict[str, float]:
+    """Seconds of one run: the whole steps, the model in them, scheduling, the rest of the runner, and bookkeeping."""
+    seconds: dict[str, float] = defaultdict(float)
 
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = defaultdict(float)
-
-    def wrap(self, owner: Any, method: str, name: str) -> None:
-        inner = getattr(owner, method)
-
-        def timed(*arguments: Any, **named: Any) -> Any:
+    def timed(inner: Callable[..., Any], name: str) -> Callable[..., Any]:
+        def call(*arguments: Any, **named: Any) -> Any:
             started = time.perf_counter()
             try:
                 return inner(*arguments, **named)
             finally:
-                self.seconds[name] += time.perf_counter() - started
+                seconds[name] += time.perf_counter() - started
 
-        setattr(owner, method, timed)
+        return call
 
-
-def _unwrap(owner: Any, *methods: str) -> None:
-    for method in methods:
-        vars(owner).pop(method, None)
-
-
-def shares(engine: Engine, run: Callable[[], object]) -> dict[str, float]:
-    """Seconds of one run: the whole steps, the model in them, scheduling, the rest of the runner, and bookkeeping."""
-    clock = Clock()
     model = engine.runner.model
     wrapped = [(engine, "step", "step"), (engine.scheduler, "schedule", "schedule"), (engine.runner, "run", "runner")]
     wrapped += [(model, verb, "model") for verb in VERBS]
-    for owner, method, name in wrapped:
-        clock.wrap(owner, method, name)
-    try:
+    with ExitStack() as stack:
+        for owner, method, name in wrapped:
+            stack.enter_context(mock.patch.object(owner, method, timed(getattr(owner, method), name)))
         run()
-    finally:
-        for owner, method, _ in wrapped:
-            _unwrap(owner, method)
-    seconds = clock.seconds
     return {
         "step": seconds["step"],
         "model": seconds["model"],
@@ -91,13 +76,9 @@ def functions(engine: Engine, run: Callable[[], object], most: int = 12) -> list
 
         return call
 
-    for verb in VERBS:
-        setattr(model, verb, paused(getattr(model, verb)))
-    try:
-        with profile:
-            run()
-    finally:
-        _unwrap(model, *VERBS)
+    instead: dict[str, Any] = {verb: paused(getattr(model, verb)) for verb in VERBS}
+    with mock.patch.multiple(model, **instead), profile:
+        run()
     stats = pstats.Stats(profile).stats  # type: ignore[attr-defined]
     rows = [
         {"function": _name(key), "calls": calls, "own_s": own, "total_s": total}
