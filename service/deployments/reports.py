@@ -33,13 +33,6 @@ class GatewaySetup:
 
 
 @dataclass(frozen=True, slots=True)
-class Connect:
-    """Ray runs at this address: ask the models there."""
-
-    address: str
-
-
-@dataclass(frozen=True, slots=True)
 class Restarts:
     """How often each process was started anew since the service began."""
 
@@ -69,7 +62,7 @@ BEAT_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """Ray runs."""
+    """Ray runs at this address: the gateways, which are told, too, ask the models there."""
 
     address: str
 

@@ -21,7 +21,7 @@ import uvicorn
 from ray import serve
 
 from service.deployments.lifecycle import NAMESPACE, application_of
-from service.deployments.reports import BEAT_S, Alive, Connect, Drain, GatewaySetup, Restarts
+from service.deployments.reports import BEAT_S, Alive, Drain, GatewaySetup, Joined, Restarts
 from service.deployments.worker import RayWorker
 from service.gateway.app import create_app
 from service.gateway.connections import KEEP_ALIVE_S, Connections, connection_limit
@@ -81,9 +81,9 @@ class GatewayServer:
                 connection.send(Alive())
                 await asyncio.sleep(BEAT_S)
 
-    def _obey(self, command: Connect | Restarts | Drain) -> None:
+    def _obey(self, command: Joined | Restarts | Drain) -> None:
         match command:
-            case Connect(address):
+            case Joined(address):
                 arguments = (address, asyncio.get_running_loop())
                 threading.Thread(target=self._connect, args=arguments, name="connect", daemon=True).start()
             case Restarts():

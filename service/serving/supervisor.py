@@ -17,7 +17,6 @@ from multiprocessing.connection import wait
 from types import FrameType
 
 from service.deployments.reports import (
-    Connect,
     Deployed,
     Drain,
     Failed,
@@ -81,7 +80,7 @@ class Supervisor:
         self._restarts = Counter(dict.fromkeys(("gateway", *plan.host.settings.models), 0))
         # When each process ended, to tell a mishap from a state.
         self._ends: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=OFTEN))
-        self._address: str | None = None
+        self._joined: Joined | None = None
         self._looked = time.monotonic()
         self.deployed = False
         self.failed: str | None = None
@@ -106,8 +105,8 @@ class Supervisor:
             environment=plan.environment,
             descriptors=[plan.listener.fileno()],
         )
-        if self._address is not None:
-            gateway.tell(Connect(self._address))
+        if self._joined is not None:
+            gateway.tell(self._joined)
         return gateway
 
     def step(self) -> None:
@@ -137,9 +136,9 @@ class Supervisor:
 
     def _hear(self, report: Report) -> None:
         match report:
-            case Joined(address):
-                self._address = address
-                self._tell_gateways(Connect(address))
+            case Joined():
+                self._joined = report
+                self._tell_gateways(report)
             case Loading(models):
                 self._on_loading(models)
             case Deployed():

@@ -107,13 +107,13 @@ def test_a_gateway_that_ended_is_started_anew_with_all_it_has_to_know_and_draine
     running = stand.start("serves")
     (first,) = running._gateways
     step_until(running, lambda: running.deployed and len(stand.heard(first)) == 2)
-    assert stand.heard(first) == ["gateway 0 0 restarts", "Connect(address='here:1')"]
+    assert stand.heard(first) == ["gateway 0 0 restarts", "Joined(address='here:1')"]
     assert stand.loading == [("generator",)]
     first.process.kill()
     step_until(running, lambda: running._gateways != [first] and stand.heard(running._gateways[0]))
     (second,) = running._gateways
     running.stop()
-    assert stand.heard(second) == ["gateway 0 1 restarts", "Connect(address='here:1')", "Drain(timeout_s=5.0)"]
+    assert stand.heard(second) == ["gateway 0 1 restarts", "Joined(address='here:1')", "Drain(timeout_s=5.0)"]
     assert (second.running, running._host.running, running.failed) == (False, False, None)
     assert running._host.how_it_ended() == "ended with status 0"
 
