@@ -18,7 +18,7 @@ from service.serving.announcing import announce, failed
 from service.serving.asking import ask, local_url
 from service.serving.child import adopt_orphans
 from service.serving.logs import LogServer
-from service.serving.supervisor import Plan, Signals, Supervisor
+from service.serving.supervisor import Signals, Supervisor
 
 READY_TIMEOUT_S = 60.0
 ASK_TIMEOUT_S = 3.0
@@ -64,14 +64,12 @@ def _run(
 
     with console.status("Loading") as status:
         supervisor = Supervisor(
-            Plan(
-                host=HostSetup(settings=settings, address=address, directory=directory, logs=f"{directory}/logs"),
-                listener=listener,
-                environment=environment(own_ray=address is None),
-                on_line=relay,
-            ),
-            signals,
-            lambda models: status.update(f"Loading: waiting for {', '.join(models) or 'Ray Serve'}"),
+            setup=HostSetup(settings=settings, address=address, directory=directory, logs=f"{directory}/logs"),
+            listener=listener,
+            environment=environment(own_ray=address is None),
+            signals=signals,
+            on_line=relay,
+            on_loading=lambda models: status.update(f"Loading: waiting for {', '.join(models) or 'Ray Serve'}"),
         )
         info = _wait_until_ready(supervisor, settings, signals)
     if info is not None:

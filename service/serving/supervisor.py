@@ -62,22 +62,19 @@ class Signals:
         return self._wake.fileno()
 
 
-@dataclass(kw_only=True)
-class Plan:
-    """What the children are started with."""
-
-    host: HostSetup  # what the child that holds Ray is told
-    listener: socket.socket
-    environment: Mapping[str, str]
-    on_line: Callable[[str], None]  # gets what that child prints
-
-
+@dataclass(eq=False, kw_only=True)
 class Supervisor:
     """Used from one thread: `step` until `failed` says why the service cannot go on, then `stop`."""
 
-    def __init__(self, plan: Plan, signals: Signals, on_loading: Callable[[tuple[str, ...]], None]) -> None:
-        self._plan, self._signals, self._on_loading = plan, signals, on_loading
-        self._restarts = Counter(dict.fromkeys(("gateway", *plan.host.settings.models), 0))
+    setup: HostSetup  # what the child that holds Ray is told
+    listener: socket.socket
+    environment: Mapping[str, str]  # of all children
+    signals: Signals
+    on_line: Callable[[str], None]  # gets what the child that holds Ray prints
+    on_loading: Callable[[tuple[str, ...]], None]  # gets the models that are not complete
+
+    def __post_init__(self) -> None:
+        self._restarts = Counter(dict.fromkeys(("gateway", *self.setup.settings.models), 0))
         # When each process ended, to tell a mishap from a state.
         self._ends: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=OFTEN))
         self._joined: Joined | None = None
@@ -85,25 +82,24 @@ class Supervisor:
         self.deployed = False
         self.failed: str | None = None
         self._host = Child(
-            "Ray's process", "service.deployments.host", plan.host, environment=plan.environment, on_line=plan.on_line
+            "Ray's process", "service.deployments.host", self.setup, environment=self.environment, on_line=self.on_line
         )
-        self._gateways = [self._new_gateway(number) for number in range(plan.host.settings.gateway.replicas)]
+        self._gateways = [self._new_gateway(number) for number in range(self.setup.settings.gateway.replicas)]
 
     def _new_gateway(self, number: int) -> Child:
-        plan = self._plan
         setup = GatewaySetup(
-            settings=plan.host.settings,
+            settings=self.setup.settings,
             number=number,
-            listener=plan.listener.fileno(),
-            logs=plan.host.logs,
+            listener=self.listener.fileno(),
+            logs=self.setup.logs,
             restarts=dict(self._restarts),
         )
         gateway = Child(
             f"gateway {number}",
             "service.deployments.server",
             setup,
-            environment=plan.environment,
-            descriptors=[plan.listener.fileno()],
+            environment=self.environment,
+            descriptors=[self.listener.fileno()],
         )
         if self._joined is not None:
             gateway.tell(self._joined)
@@ -111,7 +107,7 @@ class Supervisor:
 
     def step(self) -> None:
         """Wait a moment for something to happen and deal with it."""
-        wait([self._host.connection, *(each.connection for each in self._gateways), self._signals.fileno()], TICK_S)
+        wait([self._host.connection, *(each.connection for each in self._gateways), self.signals.fileno()], TICK_S)
         for report in self._host.reports():
             self._hear(report)
         if self.failed is None and not self._host.running:
@@ -140,7 +136,7 @@ class Supervisor:
                 self._joined = report
                 self._tell_gateways(report)
             case Loading(models):
-                self._on_loading(models)
+                self.on_loading(models)
             case Deployed():
                 self.deployed = True
             case Lost(model, replicas, reason):
@@ -178,11 +174,11 @@ class Supervisor:
     def stop(self) -> None:
         """Finish what runs, then end everything. Takes `DRAIN_S` at most, and a little to end."""
         self._tell_gateways(Drain(DRAIN_S))
-        self._plan.listener.close()  # the gateways hold it until they end, so that nobody waits at it in vain
+        self.listener.close()  # the gateways hold it until they end, so that nobody waits at it in vain
         until = time.monotonic() + DRAIN_S + LEAVE_S
         for gateway in self._gateways:
             if not gateway.wait(until - time.monotonic()):
                 log.warning("%s did not end in time", gateway.name)
         self._host.connection.close()  # which ends it
-        self._host.wait(HOST_LEAVES_S if self._plan.host.address is not None else LEAVE_S)
+        self._host.wait(HOST_LEAVES_S if self.setup.address is not None else LEAVE_S)
         end_descendants()

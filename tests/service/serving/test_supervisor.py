@@ -17,7 +17,7 @@ from service.config import Settings
 from service.deployments.reports import HostSetup
 from service.serving import supervisor
 from service.serving.child import DEAF_TO, Child, end_descendants
-from service.serving.supervisor import Plan, Signals, Supervisor
+from service.serving.supervisor import Signals, Supervisor
 
 ROOT = Path(__file__).resolve().parents[3]
 HOST = """
@@ -66,15 +66,16 @@ class Stand:
 
     def start(self, host: str) -> Supervisor:
         """With a process in Ray's place that serves, ends, or loses replicas."""
-        plan = Plan(
-            host=HostSetup(
+        return Supervisor(
+            setup=HostSetup(
                 settings=Settings(), address=host, directory=str(self._folder), logs=str(self._folder / "heard")
             ),
             listener=self._listener,
             environment={**os.environ, "PYTHONPATH": f"{self._folder}{os.pathsep}{ROOT}"},
+            signals=Signals(),
             on_line=lambda line: None,
+            on_loading=self.loading.append,
         )
-        return Supervisor(plan, Signals(), self.loading.append)
 
     def heard(self, gateway: Child) -> list[str]:
         """What the gateway process was started with and told."""
