@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from ray import serve
 from ray.serve import Application
@@ -14,11 +15,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.config import Settings
 
 
+@dataclass(frozen=True)
 class OneRequestId:
     """Ray Serve repeats the x-request-id of each request, or one it made, on the response: ours would be a second."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    app: ASGIApp
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_without_request_id(message: Message) -> None:
@@ -26,7 +27,7 @@ class OneRequestId:
                 del MutableHeaders(scope=message)["x-request-id"]
             await send(message)
 
-        await self._app(scope, receive, send_without_request_id)
+        await self.app(scope, receive, send_without_request_id)
 
 
 @serve.ingress()
