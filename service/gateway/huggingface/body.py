@@ -30,7 +30,7 @@ class TaskBody(Body):
     expected: ClassVar = {"inputs": "a text, or a list of texts"}
     summary: ClassVar[str]
     answer: ClassVar[Any]  # the type of what is sent
-    streams: ClassVar[bool] = True
+    one_event: ClassVar[str] = ""  # what an answer is that comes as a whole, and so is never streamed
 
     inputs: Sequence[Any]
     parameters: Any = None
@@ -77,6 +77,9 @@ class TaskBody(Body):
         pass
 
     def check_stream(self) -> None:
+        if self.one_event:
+            message = f"stream is true: {self.one_event} is one event, it cannot be streamed"
+            raise InvalidRequest(message, parameter="stream")
         if self.count != 1:
             message = f"stream is true with {self.count} inputs, the limit is 1"
             raise InvalidRequest(message, parameter="stream", limit=1)

@@ -41,7 +41,7 @@ class LabelScore(BaseModel):
 class ClassifyBody(TaskBody):
     summary: ClassVar = "Label texts, or pairs of texts"
     answer: ClassVar = list[list[LabelScore]]
-    streams: ClassVar = False
+    one_event: ClassVar = "a classification"
 
     inputs: Annotated[
         list[Annotated[TextPair, BeforeValidator(_as_pair)]],
@@ -55,9 +55,6 @@ class ClassifyBody(TaskBody):
             yield NamedText(index, f"inputs[{index}]", pair.text)
             if pair.text_pair is not None:
                 yield NamedText(index, f"inputs[{index}].text_pair", pair.text_pair)
-
-    def check_stream(self) -> None:
-        raise InvalidRequest("stream is true: a classification is one event, it cannot be streamed", parameter="stream")
 
     def requests(self, info: ModelInfo, envelope: Envelope) -> list[ClassifyRequest]:
         asked = self.parameters or ClassifyParameters()

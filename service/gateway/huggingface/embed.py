@@ -59,7 +59,7 @@ class EmbedBody(EmbedParameters, TaskBody):
     expected: ClassVar = {"inputs": f"a text, a list of texts, or an object with {_SOURCE} and {_OTHERS}"}
     summary: ClassVar = "Vectors of texts, or how similar texts are"
     answer: ClassVar = list[list[float]] | list[float]
-    streams: ClassVar = False
+    one_event: ClassVar = "a vector"
 
     inputs: Annotated[list[str], WrapValidator(_texts), WithJsonSchema({"anyOf": [TEXT, _LIST, _COMPARISON]})]
     parameters: EmbedParameters | None = None
@@ -73,9 +73,6 @@ class EmbedBody(EmbedParameters, TaskBody):
 
     def all_texts(self) -> Iterable[NamedText]:
         return () if self._asked().get("truncate") else self.texts()
-
-    def check_stream(self) -> None:
-        raise InvalidRequest("stream is true: a vector is one event, it cannot be streamed", parameter="stream")
 
     def requests(self, info: ModelInfo, envelope: Envelope) -> list[EmbedRequest]:
         asked = self._asked()

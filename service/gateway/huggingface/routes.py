@@ -51,7 +51,7 @@ def _documentation(body: type[TaskBody]) -> dict[str, Any]:
     """Keyword arguments of the route."""
     content = {"schema": {"$ref": REF.format(model=body.__name__)}}
     success: dict[str, Any] = {"model": body.answer, "description": "One answer for each input, in order"}
-    if body.streams:
+    if not body.one_event:
         success["content"] = {"text/event-stream": {"itemSchema": EVENT}}
     return {
         "summary": body.summary,
