@@ -204,7 +204,7 @@ class ObjectStore:
 
     def _claim(self, name: str) -> int:
         """A number that is this publisher's alone."""
-        token = _token()
+        token = uuid.uuid4().hex.encode()
         number = max(self._look(name).numbers, default=0)
         while True:
             number += 1
@@ -232,7 +232,7 @@ class ObjectStore:
     def _append(self, name: str, position: int, version: int) -> bool:
         """Make `version` current, if entry `position` of the chain is still the last one."""
         at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        entry = {"version": version, "at": at, "token": _token().decode()}
+        entry = {"version": version, "at": at, "token": uuid.uuid4().hex}
         return self._objects.create(_entry(name, position + 1), json.dumps(entry).encode())
 
     def _remove(self, name: str, version: int, files: dict[str, int]) -> bool:
@@ -254,7 +254,3 @@ class ObjectStore:
 
 def _entry(name: str, position: int) -> str:
     return f"{name}/{_CHAIN}/{position:08d}"
-
-
-def _token() -> bytes:
-    return uuid.uuid4().hex.encode()
