@@ -37,12 +37,12 @@ class RequestStats:
 
     outcome: Outcome
     stage: Stage  # where it was when it ended; "finished" for one that got its answer
-    prompt_tokens: int
-    generated_tokens: int
-    queue_s: float | None  # arrival to the first step that included it; None: never got there
-    first_token_s: float | None  # arrival to the first token
     total_s: float
-    inter_token_s: tuple[float, ...]  # gaps between neighbouring tokens
+    prompt_tokens: int = 0  # of one that was given up as text: nobody has counted them
+    generated_tokens: int = 0
+    queue_s: float | None = None  # arrival to the first step that included it; None: never got there
+    first_token_s: float | None = None  # arrival to the first token
+    inter_token_s: tuple[float, ...] = ()  # gaps between neighbouring tokens
 
 
 class Observer(Protocol):

@@ -90,16 +90,7 @@ class WaitingTexts:
             return
         self.take(held)
         self._observer.observe_request(
-            RequestStats(
-                outcome=outcome,
-                stage="waiting",
-                prompt_tokens=0,  # nobody has counted them
-                generated_tokens=0,
-                queue_s=None,
-                first_token_s=None,
-                total_s=time.monotonic() - held.arrived,
-                inter_token_s=(),
-            )
+            RequestStats(outcome=outcome, stage="waiting", total_s=time.monotonic() - held.arrived)
         )
         held.emit(Failure.of(request_id, error))
 
