@@ -12,8 +12,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from models.parts import parts_of
-
 ONE_BLOCK = 1024  # inputs that a kernel for a single row adds up as the kernels for several rows do
 
 
@@ -42,10 +40,3 @@ def packing_supported(device: torch.device, dtype: torch.dtype) -> bool:
     if device.type != "cpu" or not torch.backends.mkldnn.is_available():
         return False
     return dtype is torch.float32 or (dtype is torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported())
-
-
-def pack(model: nn.Module) -> nn.Module:
-    """Replace the linear layers of all parts, in place. Embeddings, norms and small heads stay: they cost little."""
-    for part in parts_of(model):
-        part.replace_linears(PackedLinear)
-    return model

@@ -33,3 +33,11 @@ class Part(nn.Module):
 def parts_of(module: nn.Module) -> Iterator[Part]:
     """All parts, the module itself among them if it is one. They may be changed meanwhile."""
     return (part for part in list(module.modules()) if isinstance(part, Part))
+
+
+def replace_linears(model: nn.Module, make: MakeLinear) -> nn.Module:
+    """In all parts of the model, in place. Embeddings, norms and small heads stay: they cost little, and would lose
+    much in few bits."""
+    for part in parts_of(model):
+        part.replace_linears(make)
+    return model

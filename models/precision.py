@@ -6,8 +6,9 @@ from typing import Any, Literal
 
 import torch
 
-from models.packed import pack, packing_supported
-from models.quantization import int8_supported, quantize
+from models.packed import PackedLinear, packing_supported
+from models.parts import replace_linears
+from models.quantization import Int8Linear, int8_supported
 
 Precision = Literal["auto", "float32", "bfloat16", "int8"]
 
@@ -61,5 +62,5 @@ def convert(model: Any, precision: Precision, device: torch.device) -> tuple[Any
     dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
     model = model.to(device=device, dtype=dtype).eval()
     if precision == "int8":
-        return quantize(model), dtype
-    return (pack(model) if packing_supported(device, dtype) else model), dtype
+        return replace_linears(model, Int8Linear), dtype
+    return (replace_linears(model, PackedLinear) if packing_supported(device, dtype) else model), dtype

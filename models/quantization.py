@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from models.layers import ROWS_AT_A_TIME
-from models.parts import parts_of
 
 LARGEST = 127  # of a quantized value; symmetric, so that zero stays zero
 SMALLEST = 1e-12  # what stands in for the largest value of a channel of zeros: any scale will do
@@ -94,13 +93,3 @@ class Int8Linear(nn.Module):
 
 def int8_supported(device: torch.device) -> bool:
     return device.type == "cpu" and torch.cpu._is_vnni_supported()
-
-
-def quantize(model: nn.Module) -> nn.Module:
-    """Replace the linear layers of all parts, in place.
-
-    Embeddings, norms, attention and small heads stay float32: they cost little and lose much.
-    """
-    for part in parts_of(model):
-        part.replace_linears(Int8Linear)
-    return model

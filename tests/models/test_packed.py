@@ -6,8 +6,8 @@ from torch import nn
 
 from models.config import Config, GPTConfig
 from models.interface import StateSize
-from models.packed import PackedLinear, pack, packing_supported
-from models.parts import parts_of
+from models.packed import PackedLinear, packing_supported
+from models.parts import parts_of, replace_linears
 from tests.models.tiny import BERTS, CONFIGS, built, prompts_of, state_for
 
 CPU = torch.device("cpu")
@@ -51,7 +51,7 @@ def test_a_row_gets_the_same_numbers_alone_and_beside_any_neighbours(inputs: int
 @torch.inference_mode()
 def test_a_decode_step_gives_the_same_numbers_alone_and_batched_in_any_window() -> None:
     config = GPTConfig(vocab_size=300, width=128, heads=4, feedforward=512, layers=3, context=128, activation="relu")
-    model = pack(built(config))
+    model = replace_linears(built(config), PackedLinear)
     cache = model.new_state(StateSize(slots=12, length=100))
     cache.slots_kv.normal_()
     tokens, positions = torch.arange(12), torch.arange(12) + 10
@@ -67,7 +67,8 @@ def test_a_packed_model_answers_as_before(config: Config) -> None:
     model = built(config)
     prompts, slots = prompts_of(3, 9, 1), torch.tensor([0, 1, 2])
     before = model.prefill(prompts, slots, state_for(model))
-    torch.testing.assert_close(pack(model).prefill(prompts, slots, state_for(model)), before, atol=1e-5, rtol=1e-5)
+    after = replace_linears(model, PackedLinear).prefill(prompts, slots, state_for(model))
+    torch.testing.assert_close(after, before, atol=1e-5, rtol=1e-5)
     linears = [getattr(part, name) for part in parts_of(model) for name in part.projections()]
     assert linears
     assert all(isinstance(linear, PackedLinear) for linear in linears)

@@ -8,7 +8,8 @@ from torch import nn
 
 from models.config import Config, GPTConfig
 from models.interface import StateSize
-from models.quantization import Int8Linear, int8_supported, quantize
+from models.parts import replace_linears
+from models.quantization import Int8Linear, int8_supported
 from tests.models.tiny import BERTS, CONFIGS, built, prompts_of, row_of, state_for
 
 CPU = torch.device("cpu")
@@ -94,7 +95,7 @@ def test_a_row_of_zeros_gives_the_bias_and_leaves_its_neighbours_alone(rows: int
 @torch.inference_mode()
 def test_a_quantized_model_stays_close_to_the_exact_one_and_alone_to_batched(config: Config) -> None:
     model = built(config)
-    quantized = quantize(copy.deepcopy(model))
+    quantized = replace_linears(copy.deepcopy(model), Int8Linear)
     prompts, slots = prompts_of(3, 9, 1), torch.tensor([0, 1, 2])
     exact = model.prefill(prompts, slots, state_for(model))
     got = quantized.prefill(prompts, slots, state_for(quantized))
@@ -109,7 +110,7 @@ def test_a_quantized_model_stays_close_to_the_exact_one_and_alone_to_batched(con
 @torch.inference_mode()
 def test_a_decode_step_gives_the_same_numbers_alone_and_batched_in_any_window() -> None:
     config = GPTConfig(vocab_size=300, width=128, heads=4, feedforward=512, layers=3, context=128)
-    model = quantize(built(config))
+    model = replace_linears(built(config), Int8Linear)
     cache = model.new_state(StateSize(slots=12, length=100))
     cache.slots_kv.normal_()
     tokens, positions = torch.arange(12), torch.arange(12) + 10
@@ -126,7 +127,8 @@ def named(model: nn.Module, kind: type[nn.Module]) -> set[str]:
 def test_only_layers_and_the_vocabulary_projection_are_replaced() -> None:
     inside = ("self_attention.qkv", "self_attention.output", "feedforward.inner", "feedforward.outer")
     layers = {f"layers.{number}.{name}" for number in range(2) for name in inside}
-    gpt, bert = quantize(built(CONFIGS["gpt-pre"])), quantize(built(BERTS["bert-post"]))
+    gpt = replace_linears(built(CONFIGS["gpt-pre"]), Int8Linear)
+    bert = replace_linears(built(BERTS["bert-post"]), Int8Linear)
     assert named(gpt, Int8Linear) == layers | {"embedding.output"}
     assert named(gpt, nn.Linear) == set()
     assert named(bert, Int8Linear) == layers

@@ -11,7 +11,8 @@ import torch
 
 from models.checkpoint import Checkpoint
 from models.interface import StateSize
-from models.quantization import int8_supported, quantize
+from models.parts import replace_linears
+from models.quantization import Int8Linear, int8_supported
 from service.engine.beams import Beams
 from service.engine.engine import Engine
 from service.engine.prefixes import PrefixStore
@@ -32,7 +33,7 @@ def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
         pytest.skip("this CPU has no VNNI instructions")
     made: Checkpoint = getattr(checkpoints, name)(tmp_path_factory.mktemp(request.param))
     if precision:
-        quantize(made.model)
+        replace_linears(made.model, Int8Linear)
     return made
 
 
