@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from loadtests.bench import engines
 from loadtests.bench.jobs import Entry, Ids, Job
@@ -45,19 +44,13 @@ class Row:
     libraries_mib: float  # what was there before the weights
 
 
-class Timed(Protocol):
-    """A `Worker`, or what stands for one."""
-
-    def run(self, job: Job, least_s: float = 0.0) -> Run: ...
-
-
 def measure(workload: Workload, *, rounds: int, threads: int, say: Callable[[str], None]) -> list[Row]:
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         say(f"{workload.name}: loading")
         directory = Path(name)
         engines.write(workload.model, directory)
         natural = any(not job.exact for job in workload.jobs)
-        workers: dict[Entry, Timed] = {}
+        workers: dict[Entry, Worker] = {}
         for entry in engines.entries(natural_ends=natural):
             worker = workers[entry] = Worker(entry, directory, workload.room, threads)
             stack.callback(worker.close)
@@ -69,7 +62,7 @@ def measure(workload: Workload, *, rounds: int, threads: int, say: Callable[[str
         return rows
 
 
-def race(workers: dict[Entry, Timed], job: Job, rounds: int) -> dict[Entry, list[Run]]:
+def race(workers: dict[Entry, Worker], job: Job, rounds: int) -> dict[Entry, list[Run]]:
     """Everyone's runs. Raises ValueError where lengths are asked for and not kept."""
     for worker in workers.values():
         worker.run(job.warm_up())
