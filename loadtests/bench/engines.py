@@ -83,12 +83,11 @@ class Triptych:
         self.model, self.dtype = convert(model, precision, CPU)
         self.room = room
         self._engine: Engine | None = None
-        self._slots = 0
 
     def engine(self, slots: int) -> Engine:
-        if self._engine is None or slots != self._slots:
+        if self._engine is None or slots != self._engine.scheduler.rows.capacity:
             self._engine = None  # its cache goes before the next one comes
-            self._engine, self._slots = self._new_engine(slots), slots
+            self._engine = self._new_engine(slots)
         return self._engine
 
     def _new_engine(self, slots: int) -> Engine:
