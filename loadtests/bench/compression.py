@@ -55,14 +55,14 @@ class Measured:
     seconds: float
 
 
+@dataclass(frozen=True)
 class Lines:
     """The texts of a plain file, one a line, or of rows: normalized, and read anew each time."""
 
-    def __init__(self, read: Callable[[], Iterable[str]]) -> None:
-        self._read = read
+    read: Callable[[], Iterable[str]]
 
     def __iter__(self) -> Iterator[str]:
-        return (text for text in map(formats.normalize, self._read()) if text)
+        return (text for text in map(formats.normalize, self.read()) if text)
 
 
 def run(
