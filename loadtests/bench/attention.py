@@ -10,16 +10,17 @@ pictures are BLEU by length, and where each word of a sentence's translation loo
 from __future__ import annotations
 
 import statistics
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from models.checkpoint import Manifest, load
+from models.checkpoint import Checkpoint, load
 from models.precision import Precision
 from models.training.evaluation.metrics import TranslationQuality, quality_by_length, translation_quality
 from models.training.evaluation.testfile import TestFile
@@ -98,11 +99,10 @@ def run(
 
 @dataclass(frozen=True, kw_only=True)
 class _Entrant:
-    manifest: Manifest
+    checkpoint: Checkpoint
     answers: EngineAnswers
-    attends: bool
-    seconds: dict[str, list[float]]  # of each round, by search
-    said: dict[Pair, list[str]]  # with the best search
+    seconds: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))  # of each round, by search
+    said: dict[Pair, list[str]] = field(default_factory=dict)  # with the best search
 
     def translate(self, texts: Texts, search: str, decoding: Decoding) -> None:
         seconds = 0.0
@@ -114,13 +114,14 @@ class _Entrant:
         self.seconds[search].append(seconds)
 
     def found(self, texts: Texts, sentence: str, pair: Pair) -> Found:
-        training, count = self.manifest.training, sum(len(sources) for sources, _ in texts.values())
+        manifest, count = self.checkpoint.manifest, sum(len(sources) for sources, _ in texts.values())
+        training = manifest.training
         alignment = None
-        if self.attends:
+        if self.checkpoint.config.capabilities.alignment_layers:
             [completion] = self.answers.translations([sentence], *pair, alignment=True).all()
             alignment = completion.alignment
         return Found(
-            name=self.manifest.name,
+            name=manifest.name,
             parameters=training["parameters"],
             minutes=training["minutes"],
             trained_tokens_per_second=round(training["scored_tokens"] / (60 * training["minutes"]), 1),
@@ -146,11 +147,7 @@ def _entrant(
         raise ValueError(f"{directory}: {manifest.reference} does not translate {', '.join(missing)}")
     if not manifest.training:
         raise ValueError(f"{directory}: the manifest of {manifest.reference} says nothing of its training")
-    attends = checkpoint.config.capabilities.alignment_layers > 0
-    answers = stack.enter_context(EngineAnswers(checkpoint, console, precision))
-    return _Entrant(
-        manifest=manifest, answers=answers, attends=attends, seconds={name: [] for name in SEARCHES}, said={}
-    )
+    return _Entrant(checkpoint=checkpoint, answers=stack.enter_context(EngineAnswers(checkpoint, console, precision)))
 
 
 def _show(found: Sequence[Found], title: str, console: Console) -> None:
