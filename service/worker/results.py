@@ -7,6 +7,7 @@ came about.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import fmean
 
 from models.tokenizer import IncrementalDetokenizer, Tokenizer
 from service.engine.beams import Hypothesis
@@ -66,7 +67,7 @@ def alignment_of(tokenizer: Tokenizer, sequence: Sequence) -> Alignment:
     return Alignment(
         source_tokens=tuple(unit.text for unit in source),
         target_tokens=tuple(unit.text for unit in target),
-        weights=tuple(tuple(_mean(column) for column in zip(*rows[unit.places], strict=True)) for unit in target),
+        weights=tuple(tuple(map(fmean, zip(*rows[unit.places], strict=True))) for unit in target),
     )
 
 
@@ -87,7 +88,3 @@ def _units(tokenizer: Tokenizer, detokenizer: IncrementalDetokenizer, tokens: li
             units.append(_Unit(text, slice(start, stop)))
             start = stop
     return units
-
-
-def _mean(values: tuple[float, ...]) -> float:
-    return sum(values) / len(values)
