@@ -12,7 +12,6 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sized
-from dataclasses import dataclass
 
 from service.engine.engine import Engine, Output
 from service.engine.scheduler import turn
@@ -27,12 +26,6 @@ LOOK_S = 0.005  # how often somebody who waits for the end of a step looks for i
 Sink = Callable[[Output], None]
 
 
-@dataclass(frozen=True, slots=True)
-class _Listener:
-    loop: asyncio.AbstractEventLoop
-    sink: Sink
-
-
 class EngineThread:
     def __init__(self, engine: Engine, *, max_waiting: int, max_waiting_tokens: int, expected: Sized = ()) -> None:
         """`max_waiting` bounds the sequences that wait for a slot, `max_waiting_tokens` the prompts of those that wait.
@@ -44,7 +37,7 @@ class EngineThread:
         self._engine, self._expected = engine, expected
         self._slots = engine.scheduler.rows.capacity
         self._inbox: queue.SimpleQueue[Sequence | None] = queue.SimpleQueue()
-        self._listeners: dict[str, _Listener] = {}
+        self._listeners: dict[str, tuple[asyncio.AbstractEventLoop, Sink]] = {}
         self._alive: dict[str, Sequence] = {}
         self._tokens_added = 0  # at least as many as wait: counted anew when they reach the limit
         self._finish_rate = FinishRate()
@@ -68,7 +61,7 @@ class EngineThread:
             raise ValueError(f"{sequence.spec.width} beams can never run in {self._slots} slots")
         self.check_room(sequence)
         self._check_tokens(len(sequence.spec.prompt))
-        self._listeners[sequence.spec.id] = _Listener(asyncio.get_running_loop(), sink)
+        self._listeners[sequence.spec.id] = asyncio.get_running_loop(), sink
         self._alive[sequence.spec.id] = sequence
         self._inbox.put(sequence)
 
@@ -174,8 +167,8 @@ class EngineThread:
     def _deliver(self, outputs: list[Output]) -> None:
         by_loop: dict[asyncio.AbstractEventLoop, list[tuple[Sink, Output]]] = defaultdict(list)
         for output in outputs:
-            listener = self._listeners[output.sequence.spec.id]
-            by_loop[listener.loop].append((listener.sink, output))
+            loop, sink = self._listeners[output.sequence.spec.id]
+            by_loop[loop].append((sink, output))
             if output.last:
                 del self._listeners[output.sequence.spec.id]
                 del self._alive[output.sequence.spec.id]
