@@ -17,7 +17,7 @@ from service.gateway.fields import Texts
 from service.gateway.huggingface.body import TaskBody
 from service.gateway.huggingface.decoding import DecodingParameters
 from service.gateway.limits import check_decoding
-from service.messages import Alternative, Completion, Decoding, ModelInfo, Result, Token, TopToken
+from service.messages import Alternative, Completion, Decoding, ModelInfo, Token, TopToken
 from service.messages.decoding import GREEDY
 
 
@@ -105,8 +105,3 @@ def best_tokens(token: Token) -> list[dict[str, Any]]:
 def top_tokens(best: list[Any]) -> dict[str, Any]:
     """Only where they were asked for, as text-generation-inference has it."""
     return {"top_tokens": best} if any(best) else {}
-
-
-def completion(result: Result) -> Completion:
-    assert isinstance(result, Completion)
-    return result

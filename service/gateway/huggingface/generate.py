@@ -12,7 +12,7 @@ from service.gateway.huggingface import completions
 from service.gateway.huggingface.body import Priority
 from service.gateway.huggingface.decoding import DecodingParameters
 from service.gateway.traffic import Envelope
-from service.messages import FinishReason, GenerateRequest, ModelInfo
+from service.messages import Completion, FinishReason, GenerateRequest, ModelInfo
 
 
 class GenerateParameters(DecodingParameters):
@@ -68,7 +68,8 @@ class GenerateBody(completions.CompletionBody):
         ]
 
     def rendered_one(self, answer: Answer) -> dict[str, Any]:
-        result = completions.completion(answer.result)
+        result = answer.result
+        assert isinstance(result, Completion)
         details = {
             "finish_reason": result.finish_reason,
             "generated_tokens": result.generated_tokens,

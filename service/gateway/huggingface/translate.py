@@ -17,7 +17,7 @@ from service.gateway.languages import resolve_pair
 from service.gateway.limits import NamedText
 from service.gateway.parsing import quoted
 from service.gateway.traffic import Envelope
-from service.messages import ModelInfo, TranslateRequest
+from service.messages import Completion, ModelInfo, TranslateRequest
 
 
 class Languages(Body):
@@ -98,5 +98,5 @@ class TranslateBody(completions.CompletionBody):
         ]
 
     def rendered_one(self, answer: Answer) -> dict[str, Any]:
-        result = completions.completion(answer.result)
-        return {**completions.texts("translation_text", result), **completions.alignment(result)}
+        assert isinstance(answer.result, Completion)
+        return {**completions.texts("translation_text", answer.result), **completions.alignment(answer.result)}
