@@ -16,10 +16,11 @@ from ray.serve.schema import (
     ServeStatus,
 )
 
-from service.config import Settings
+from service.config import SHIPPED_MODELS, Settings
 from service.deployments import lifecycle
 from service.deployments.lifecycle import Replicas, StartError, application_of
 
+SETTINGS = Settings(models={name: SHIPPED_MODELS[name] for name in ("translator", "generator", "classifier")})
 TRACEBACK = """The deployment failed to start 1 times in a row.
 Traceback (most recent call last):
   File "text_engine.py", line 1, in __init__
@@ -56,13 +57,13 @@ def test_a_model_is_complete_when_it_is_healthy_and_scales_when_it_is_not_there_
         translator=("RUNNING", "HEALTHY", 2, ""),
         generator=("DEPLOYING", "UPSCALING", 1, "one of two"),
     )
-    assert lifecycle.replicas(Settings()) == {
+    assert lifecycle.replicas(SETTINGS) == {
         "translator": Replicas(running=2, complete=True, scaling=False, message=""),
         "generator": Replicas(running=1, complete=False, scaling=True, message="one of two"),
         "classifier": Replicas(running=0, complete=False, scaling=True, message=""),
     }
     serving(monkeypatch, classifier=("UNHEALTHY", "UNHEALTHY", 0, TRACEBACK))
-    assert lifecycle.replicas(Settings())["classifier"] == Replicas(
+    assert lifecycle.replicas(SETTINGS)["classifier"] == Replicas(
         running=0, complete=False, scaling=False, message="ValueError: there is no room for 64 slots"
     )
 
@@ -83,7 +84,7 @@ def deploy(monkeypatch: pytest.MonkeyPatch, ends: Callable[[], None]) -> list[tu
 
     monkeypatch.setattr(lifecycle, "LOOK_S", 0.001)
     monkeypatch.setattr(lifecycle.serve, "run_many", run_many)
-    lifecycle.deploy(Settings(), None, loading)
+    lifecycle.deploy(SETTINGS, None, loading)
     return said
 
 
@@ -117,4 +118,4 @@ def test_where_serve_says_nothing_the_last_line_of_what_it_raised_is_the_reason(
         deploy(monkeypatch, fails)
     monkeypatch.setattr(lifecycle.ray, "init", lambda **_: fails())
     with pytest.raises(StartError, match=r"^Ray did not start: Deploying application triptych-generator failed$"):
-        lifecycle.connect("here:1", Settings(), "")
+        lifecycle.connect("here:1", SETTINGS, "")

@@ -10,7 +10,7 @@ import pytest
 
 from models import checkpoint
 from models.registry import Registry
-from service.config import Settings
+from service.config import SHIPPED_MODELS, Settings
 from service.serving import preflight
 from service.serving.preflight import Refused
 from tests import checkpoints
@@ -70,12 +70,13 @@ def test_a_checkpoint_of_another_task_than_the_settings_say_is_refused(classifie
 
 
 def test_too_little_memory_is_said_with_both_sizes(tmp_path: Path) -> None:
-    preflight.check_memory(Settings(), 0, None)
-    preflight.check_memory(Settings(), 0, 4 * GIB)
+    settings = Settings(models={name: SHIPPED_MODELS[name] for name in ("translator", "generator", "classifier")})
+    preflight.check_memory(settings, 0, None)
+    preflight.check_memory(settings, 0, 4 * GIB)
     with pytest.raises(Refused, match=r"1\.0 GiB of memory are left, and 3 model replicas .* need about 1\.6 GiB"):
-        preflight.check_memory(Settings(), 0, GIB)
+        preflight.check_memory(settings, 0, GIB)
     with pytest.raises(Refused, match=r"need about 13\.6 GiB"):
-        preflight.check_memory(Settings(), 4 * GIB, 8 * GIB)
+        preflight.check_memory(settings, 4 * GIB, 8 * GIB)
 
 
 def test_the_port_is_taken_from_the_first_moment() -> None:
