@@ -1,4 +1,4 @@
-"""Locust users for the three endpoints, over HTTP alone: any Triptych service can be driven with it.
+"""Locust users for every endpoint, over HTTP alone: any Triptych service can be driven with it.
 
     locust -f loadtests/locustfile.py --headless -u 16 -r 8 -t 20s --host http://127.0.0.1:8000
 
@@ -60,6 +60,11 @@ def classification(texts: str | list[str]) -> dict[str, Any]:
     return {"inputs": texts}
 
 
+def comparison(text: str, others: list[str]) -> dict[str, Any]:
+    """A body for /embed."""
+    return {"inputs": {"source_sentence": text, "sentences": others}}
+
+
 def check_texts(answer: Any, count: int, field: str) -> None:
     """One object with a text for each input, or ValueError."""
     if not isinstance(answer, list) or len(answer) != count:
@@ -88,6 +93,12 @@ def check_labels(answer: Any, count: int) -> None:
         scores = [entry["score"] for entry in labels if isinstance(entry["label"], str)]
         if not scores or scores != sorted(scores, reverse=True) or not 0 <= scores[-1] <= scores[0] <= 1:
             raise ValueError(f"expected labels with falling scores from 0 to 1, got {labels!r:.200}")
+
+
+def check_similarities(answer: Any, count: int) -> None:
+    """A number from -1 to 1 for each text that is compared, or ValueError."""
+    if not isinstance(answer, list) or len(answer) != count or not all(-1.001 <= each <= 1.001 for each in answer):
+        raise ValueError(f"expected {count} similarities, got {answer!r:.200}")
 
 
 class StreamCheck:
@@ -275,3 +286,15 @@ class Classifying(TriptychUser):
         count = self.random.randint(2, 20)
         body = classification(self.random.choices(REVIEWS, k=count))
         self.ask("/classify [list]", body, lambda answer: check_labels(answer, count))
+
+
+class Comparing(TriptychUser):
+    """What a review is most like."""
+
+    weight = 1
+    task_name = "embed"
+
+    @task
+    def similar(self) -> None:
+        text, *others = self.random.choices(REVIEWS, k=self.random.randint(2, 12))
+        self.ask("/embed", comparison(text, others), lambda answer: check_similarities(answer, len(others)))

@@ -51,17 +51,20 @@ def test_the_gateway_accepts_every_body_the_users_can_send() -> None:
         " + [beam_search(t, s, g, 4) for s, g in pairs for t in TEXTS[s]],"
         "'generate': [generation(p, 2**31 - 1, 10, stream=f) for p in PROMPTS for f in (True, False)]"
         " + [generation(p, 2**31 - 1, 10, results=3) for p in PROMPTS],"
-        "'classify': [classification(t) for t in (*REVIEWS, list(REVIEWS))]}))"
+        "'classify': [classification(t) for t in (*REVIEWS, list(REVIEWS))],"
+        "'embed': [comparison(t, list(REVIEWS)) for t in REVIEWS]}))"
     )
     assert isinstance(bodies, dict)
-    assert bodies.keys() == TASKS.keys() - {"embed"}, "no user asks for vectors"
+    assert bodies.keys() == TASKS.keys()
     for task, all_sent in bodies.items():
         assert len(all_sent) > 10
         for sent in all_sent:
             body = parse_body(json.dumps(sent).encode(), TASKS[task])
             body.check(256)
             made = body.requests(model_info("m", task), Envelope("test", 60.0))
-            assert len(made) == (len(sent["inputs"]) if isinstance(sent["inputs"], list) else 1)
+            inputs = sent["inputs"]
+            texts = [inputs["source_sentence"], *inputs["sentences"]] if isinstance(inputs, dict) else inputs
+            assert len(made) == (len(texts) if isinstance(texts, list) else 1)
 
 
 def test_the_users_know_the_reasons_that_streams_end_for() -> None:
@@ -74,7 +77,12 @@ def test_a_run_drives_every_kind_of_request_and_times_the_first_token_of_streams
 
     assert done.returncode == 0, done.stdout + done.stderr
     asked = {("POST", f"/{task}{kind}") for task in ("translate", "classify") for kind in ("", " [list]")}
-    asked |= {("POST", "/generate"), ("POST", "/generate [stream]"), ("POST", "/translate [stream]")}
+    asked |= {
+        ("POST", "/embed"),
+        ("POST", "/generate"),
+        ("POST", "/generate [stream]"),
+        ("POST", "/translate [stream]"),
+    }
     asked |= {("POST", "/generate [samples]"), ("POST", "/translate [beams]")}
     timed = {("TTFT", "/generate [stream]"), ("TTFT", "/translate [stream]"), ("ITL", "/translate [stream]")}
     assert asked | timed <= rows.keys()
