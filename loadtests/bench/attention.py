@@ -12,7 +12,6 @@ from __future__ import annotations
 import statistics
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from models.checkpoint import Checkpoint, load
+from models.checkpoint import Manifest, load, read_config, read_manifest
 from models.precision import Precision
 from models.training.evaluation.metrics import TranslationQuality, quality_by_length, translation_quality
 from models.training.evaluation.testfile import TestFile
@@ -81,15 +80,14 @@ def run(
     pairs = [(columns[0], columns[1]), (columns[1], columns[0])]
     file = TestFile.read(data, columns, columns=columns, limit=limit)
     texts = {pair: file.translations(*pair) for pair in pairs}
-    with ExitStack() as stack:
-        entrants = [_entrant(stack, directory, pairs, precision, console) for directory in checkpoints]
-        for _ in range(rounds):
-            for search, decoding in SEARCHES.items():
-                for entrant in entrants:
-                    entrant.translate(texts, search, decoding)
-        found = [entrant.found(texts, sentence, pairs[0]) for entrant in entrants]
-        formats = ", ".join(dict.fromkeys(entrant.answers.info.precision for entrant in entrants))
-    _show(found, f"{data.name}, both ways, {formats}", console)
+    entrants = [_entrant(directory, pairs) for directory in checkpoints]
+    for _ in range(rounds):
+        for entrant in entrants:
+            with EngineAnswers(load(entrant.directory), console, precision) as answers:
+                entrant.translate(answers, texts, sentence)
+            format = answers.info.precision
+    found = [entrant.found(texts) for entrant in entrants]
+    _show(found, f"{data.name}, both ways, {format}", console)
     if plots is not None:
         plots.mkdir(parents=True, exist_ok=True)
         draw_lengths(found, plots / "bleu-by-length.png")
@@ -97,31 +95,32 @@ def run(
     return {"checkpoints": [each.to_dict() for each in found]}
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class _Entrant:
-    checkpoint: Checkpoint
-    answers: EngineAnswers
+    """A checkpoint, whose engine is there while it translates: the idle threads of others would slow down its own."""
+
+    directory: Path
+    manifest: Manifest
+    has_attention: bool
     seconds: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))  # of each round, by search
     said: dict[Pair, list[str]] = field(default_factory=dict)  # with the best search
+    alignment: Alignment | None = None
 
-    def translate(self, texts: Texts, search: str, decoding: Decoding) -> None:
-        seconds = 0.0
-        for pair, (sources, _) in texts.items():
-            found = self.answers.translations(sources, *pair, decoding)
-            seconds += found.seconds
+    def translate(self, answers: EngineAnswers, texts: Texts, sentence: str) -> None:
+        """All texts with each search, and the `sentence`, in the first language, for its alignment."""
+        for search, decoding in SEARCHES.items():
+            found = {pair: answers.translations(sources, *pair, decoding) for pair, (sources, _) in texts.items()}
+            self.seconds[search].append(sum(each.seconds for each in found.values()))
             if search == BEST:
-                self.said[pair] = [completion.text for completion in found.all()]
-        self.seconds[search].append(seconds)
+                self.said = {pair: [completion.text for completion in each.all()] for pair, each in found.items()}
+        if self.has_attention:
+            [completion] = answers.translations([sentence], *next(iter(texts)), alignment=True).all()
+            self.alignment = completion.alignment
 
-    def found(self, texts: Texts, sentence: str, pair: Pair) -> Found:
-        manifest, count = self.checkpoint.manifest, sum(len(sources) for sources, _ in texts.values())
-        training = manifest.training
-        alignment = None
-        if self.checkpoint.config.capabilities.alignment_layers:
-            [completion] = self.answers.translations([sentence], *pair, alignment=True).all()
-            alignment = completion.alignment
+    def found(self, texts: Texts) -> Found:
+        training, count = self.manifest.training, sum(len(sources) for sources, _ in texts.values())
         return Found(
-            name=manifest.name,
+            name=self.manifest.name,
             parameters=training["parameters"],
             minutes=training["minutes"],
             trained_tokens_per_second=round(training["scored_tokens"] / (60 * training["minutes"]), 1),
@@ -133,21 +132,19 @@ class _Entrant:
             sentences_per_second={
                 search: round(count / statistics.median(seconds), 1) for search, seconds in self.seconds.items()
             },
-            alignment=alignment,
+            alignment=self.alignment,
         )
 
 
-def _entrant(
-    stack: ExitStack, directory: Path, pairs: Sequence[Pair], precision: Precision, console: Console
-) -> _Entrant:
-    checkpoint = load(directory)
-    manifest = checkpoint.manifest
+def _entrant(directory: Path, pairs: Sequence[Pair]) -> _Entrant:
+    manifest, config = read_manifest(directory), read_config(directory)
     missing = [f"{source}-{target}" for source, target in pairs if (source, target) not in manifest.language_pairs]
     if missing:
         raise ValueError(f"{directory}: {manifest.reference} does not translate {', '.join(missing)}")
     if not manifest.training:
         raise ValueError(f"{directory}: the manifest of {manifest.reference} says nothing of its training")
-    return _Entrant(checkpoint=checkpoint, answers=stack.enter_context(EngineAnswers(checkpoint, console, precision)))
+    has_attention = config.capabilities.alignment_layers > 0
+    return _Entrant(directory=directory, manifest=manifest, has_attention=has_attention)
 
 
 def _show(found: Sequence[Found], title: str, console: Console) -> None:

@@ -51,7 +51,8 @@ def apply_function(logits: list[float], name: ScoreFunction) -> list[float]:
     if name == "softmax":
         highest = max(logits)
         weights = [math.exp(x - highest) for x in logits]
-        return [w / sum(weights) for w in weights]
+        total = sum(weights)
+        return [w / total for w in weights]
     if name == "sigmoid":
         return [1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x)) for x in logits]
     return logits
