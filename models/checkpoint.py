@@ -112,13 +112,18 @@ class Manifest:
         return 2 if any(getattr(self, name) for name in _OF_FORMAT_2) else 1
 
     @property
+    def pretrained(self) -> bool:
+        """It has learned no task: it is what recipes start from."""
+        return self.task == PRETRAINED
+
+    @property
     def served_as(self) -> str:
         """What a service answers with it, unless it is told something else; `examples` are requests of this task."""
-        return "embed" if self.task == PRETRAINED else self.task
+        return "embed" if self.pretrained else self.task
 
     def check_fine_tuned(self, called: str = "") -> None:
         """Raises ValueError for an encoder that has learned no task. The message calls it `called`, or by version."""
-        if self.task == PRETRAINED:
+        if self.pretrained:
             raise ValueError(
                 f"{called or self.reference} is a pre-trained encoder: fine-tune it with a recipe of the task classify "
                 f"that has start: {self.name}, and serve what comes of it; as it is, it can be served for embed"

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from models import checkpoint
-from models.checkpoint import CARD, CURVES, PRETRAINED, Manifest
+from models.checkpoint import CARD, CURVES, Manifest
 from models.config import Config
 from models.lineage import licences
 from models.training import provenance
@@ -146,7 +146,7 @@ def _summary(manifest: Manifest, config: Config) -> Iterator[str]:
 
 def _use(manifest: Manifest) -> str:
     name, start = manifest.name, ""
-    if manifest.task == PRETRAINED:
+    if manifest.pretrained:
         start = (
             "A recipe of another task starts from it with a line; tokenizer and architecture come along:"
             f"\n\n```yaml\nstart: {name}\n```\n\n"

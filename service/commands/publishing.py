@@ -89,11 +89,10 @@ def publish(
 
 def _next(manifest: Manifest, registry: str) -> str:
     """What to do with a version, to be pasted."""
-    from models.checkpoint import PRETRAINED
     from models.training.card import asking
 
     version = manifest.reference
-    start = f"To fine-tune it, a recipe has the line\n\n  start: {version}\n\n" if manifest.task == PRETRAINED else ""
+    start = f"To fine-tune it, a recipe has the line\n\n  start: {version}\n\n" if manifest.pretrained else ""
     models = {manifest.name: {"task": manifest.served_as, "checkpoint": version}}
     settings = yaml.safe_dump({"models": models}, default_flow_style=True, sort_keys=False, width=1000).strip()
     file = f"serve-{manifest.name}.yaml"
