@@ -151,12 +151,11 @@ def show_shots(results: Sequence[ShotResult], console: Console) -> None:
     console.print(f"\n[bold]{first.texts:,} texts[/bold], labels {', '.join(first.labels)}")
     table = _table("By the number of examples in the prompt", ">examples", ">accuracy", ">macro F1", ">majority", "")
     for result in results:
-        confusion = result.confusion
+        confusion, measured = result.confusion, result.measured
         above = confusion.accuracy - confusion.majority
         table.add_row(
             str(result.shots),
-            f"[bold]{confusion.accuracy:.4f}[/bold]",
-            f"{confusion.macro_f1:.4f}",
+            *(_two_lines(figure(measured[name], measured["intervals"][name])) for name in ("accuracy", "macro_f1")),
             f"{confusion.majority:.4f}",
             Text(f"{above:+.4f}", style="green" if above > 0 else "red"),
         )

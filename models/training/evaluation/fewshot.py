@@ -18,6 +18,7 @@ from models import formats
 from models.tokenizer import Tokenizer
 from models.training.evaluation.likelihood import Tick, Window, context_of, negative_log_likelihoods
 from models.training.evaluation.metrics import Confusion
+from models.training.evaluation.scores import answer_scores
 
 _PLACES = re.compile(r"\{(text|pair|label)\}")
 
@@ -76,6 +77,7 @@ class ShotResult:
     """Of one number of examples."""
 
     shots: int
+    measured: Mapping[str, Any]  # accuracy and macro F1 with their intervals, and how many texts
     confusion: Confusion
     shortened: int  # texts that got fewer examples: more would not fit
     left_out: int  # texts that are too long even without one
@@ -83,10 +85,8 @@ class ShotResult:
     @property
     def scores(self) -> dict[str, Any]:
         return {
-            "accuracy": round(self.confusion.accuracy, 4),
-            "macro_f1": round(self.confusion.macro_f1, 4),
+            **self.measured,
             "majority": round(self.confusion.majority, 4),
-            "texts": self.confusion.texts,
             "fewer_examples": self.shortened,
             "left_out": self.left_out,
         }
@@ -131,9 +131,11 @@ class FewShot:
                 for label, window in question.windows.items()
             }
             answers.append(min(costs, key=costs.__getitem__))
+        expected = [row.label for row, _ in asked]
         return ShotResult(
             shots,
-            Confusion.of(answers, [row.label for row, _ in asked], list(self.words)),
+            answer_scores(answers, expected).scores,
+            Confusion.of(answers, expected, list(self.words)),
             sum(question.examples < shots for _, question in asked),
             len(rows) - len(asked),
         )

@@ -238,28 +238,27 @@ def _bin_of(confidence: float, bins: int) -> int:
     return min(max(math.ceil(confidence * bins) - 1, 0), bins - 1)
 
 
-def label_samples(
-    given: Sequence[str], confidences: Sequence[float], expected: Sequence[str], labels: Sequence[str]
-) -> dict[str, Sample]:
-    """Of accuracy, macro F1 and expected calibration error: the gaps of `reliability`'s bins, weighted by their texts.
-
-    `labels`: all that occur. Raises ValueError as `reliability`.
-    """
+def label_samples(given: Sequence[str], expected: Sequence[str], labels: Sequence[str]) -> dict[str, Sample]:
+    """Of accuracy and macro F1. `labels`: all that occur. Raises ValueError as `reliability`."""
     _check_lengths(given, expected)
-    right_N = np.array([answer == label for answer, label in zip(given, expected, strict=True)])
     one_hot = dict(zip(labels, np.eye(len(labels)), strict=True))
     given_NL, expected_NL = (np.array([one_hot[label] for label in each]) for each in (given, expected))
-    in_bin_NB = np.eye(BINS)[[_bin_of(confidence, BINS) for confidence in confidences]]
-    gaps_N = right_N - np.asarray(confidences, dtype=np.float64)
     return {
-        "accuracy": Share(right_N.tolist()),
+        "accuracy": Share([answer == label for answer, label in zip(given, expected, strict=True)]),
         "macro_f1": Sample(np.hstack([given_NL * expected_NL, given_NL + expected_NL]), _macro_f1),
-        "calibration_error": Sample(
-            np.hstack([in_bin_NB * gaps_N[:, None], np.ones((len(gaps_N), 1))]),
-            lambda sums: float(np.abs(sums[:-1]).sum() / sums[-1]),
-            lower_is_better=True,
-        ),
     }
+
+
+def calibration_sample(confidences: Sequence[float], right: Sequence[bool]) -> Sample:
+    """Of the expected calibration error: the gaps of `reliability`'s bins, weighted by their texts."""
+    _check_lengths(confidences, right)
+    in_bin_NB = np.eye(BINS)[[_bin_of(confidence, BINS) for confidence in confidences]]
+    gaps_N = np.asarray(right) - np.asarray(confidences, dtype=np.float64)
+    return Sample(
+        np.hstack([in_bin_NB * gaps_N[:, None], np.ones((len(gaps_N), 1))]),
+        lambda sums: float(np.abs(sums[:-1]).sum() / sums[-1]),
+        lower_is_better=True,
+    )
 
 
 def _macro_f1(sums: Sequence[float]) -> float:

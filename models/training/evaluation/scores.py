@@ -17,6 +17,7 @@ from models.checkpoint import sha256_of
 from models.training.data.readers import paths_of
 from models.training.evaluation.likelihood import Likelihood, MaskedWords
 from models.training.evaluation.metrics import (
+    calibration_sample,
     label_samples,
     masked_word_samples,
     rounded,
@@ -68,10 +69,15 @@ def label_scores(answers: Sequence[Answered], expected: Sequence[str], labels: S
         figures = {"unsure": round(unsure.value, 4), "intervals": intervals, "confidence_below": SURE}
         return Measured({**figures, "texts": unsure.of})
     given = [answer.label for answer in answers]
-    samples = label_samples(
-        given, [answer.confidence for answer in answers], expected, sorted({*labels, *given, *expected})
-    )
-    return _measured(samples, len(expected), "accuracy")
+    samples = label_samples(given, expected, sorted({*labels, *given, *expected}))
+    right = [answer == label for answer, label in zip(given, expected, strict=True)]
+    calibration = calibration_sample([answer.confidence for answer in answers], right)
+    return _measured({**samples, "calibration_error": calibration}, len(expected), "accuracy")
+
+
+def answer_scores(given: Sequence[str], expected: Sequence[str]) -> Measured:
+    """Of labels without confidences. Raises ValueError as `label_scores`."""
+    return _measured(label_samples(given, expected, sorted({*given, *expected})), len(expected), "accuracy")
 
 
 def masked_word_scores(found: MaskedWords, texts: int) -> Measured:

@@ -128,7 +128,13 @@ def test_few_shot_draws_from_the_head_which_is_not_scored(made: dict[str, Path],
     assert found.keys() == {"0", "2"}
     assert {each["texts"] for each in found.values()} == {10}
     assert {each["majority"] for each in found.values()} == {0.6}
-    assert "By the number of examples in the prompt" in shown(console)
+    text = shown(console)
+    assert "By the number of examples in the prompt" in text
+    for each in found.values():
+        low, high = each["intervals"]["accuracy"]
+        assert low <= each["accuracy"] <= high
+        assert each["intervals"].keys() == {"accuracy", "macro_f1"}
+        assert f"[{low:.4g}, {high:.4g}]" in text
 
 
 def test_few_shot_examples_may_come_from_a_file_of_their_own(

@@ -10,6 +10,7 @@ from sacrebleu.metrics import BLEU, CHRF
 from models.training.evaluation.metrics import (
     Confusion,
     bits_per_byte,
+    calibration_sample,
     label_samples,
     perplexity,
     quality_by_length,
@@ -65,14 +66,15 @@ def test_the_intervals_are_those_of_sacrebleus_bootstrap() -> None:
 
 def test_labels_have_samples_of_what_the_confusion_and_the_calibration_say() -> None:
     confidences = [0.95, 0.95, 0.62, 0.5, 0.7, 0.71, 1.0, 0.4]
-    samples = label_samples(GIVEN, confidences, EXPECTED, "abcd")
+    samples = label_samples(GIVEN, EXPECTED, "abcd")
     confusion = Confusion.of(GIVEN, EXPECTED, "abcd")
     right = [a == b for a, b in zip(GIVEN, EXPECTED, strict=True)]
     assert samples["accuracy"].value == confusion.accuracy
     assert samples["macro_f1"].value == pytest.approx(confusion.macro_f1)
+    calibration = calibration_sample(confidences, right)
     gaps = [each.texts * abs(each.accuracy - each.confidence) for each in reliability(confidences, right)]
-    assert samples["calibration_error"].value == pytest.approx(sum(gaps) / len(right))
-    for sample in samples.values():
+    assert calibration.value == pytest.approx(sum(gaps) / len(right))
+    for sample in (*samples.values(), calibration):
         low, high = sample.interval()
         assert low <= sample.value <= high
         assert low < high
@@ -134,9 +136,7 @@ def test_what_does_not_fit_together_is_refused() -> None:
 
 
 def calibration_error(confidences: list[float], right: list[bool]) -> float:
-    given = ["right" if each else "wrong" for each in right]
-    samples = label_samples(given, confidences, ["right"] * len(right), ["right", "wrong"])
-    return samples["calibration_error"].value
+    return calibration_sample(confidences, right).value
 
 
 def test_calibration_error_is_the_weighted_gap_of_the_bins() -> None:
