@@ -43,6 +43,7 @@ class Experiment(Sink):
         self._run = ""
         self._waiting: list[_Sending] = []
         self._metrics: list[tuple[str, float, int, int]] = []  # name, value, milliseconds, step
+        self._told: dict[str, int] = {}  # by metric: the last step of which an earlier sitting told
         self._failed_at = -_SECONDS_BETWEEN_TRIES
 
     def steps(self, step: int, values: Figures) -> None:
@@ -85,6 +86,8 @@ class Experiment(Sink):
                 self._open()
             from mlflow.entities import Metric
 
+            # A sitting begins at the last saved state; of the steps behind it the one before may have told already.
+            self._metrics = [each for each in self._metrics if each[3] > self._told.get(each[0], -1)]
             while self._metrics:
                 some = [Metric(*each) for each in self._metrics[:_AT_ONCE]]
                 self._client.log_batch(self._run, metrics=some)
@@ -127,8 +130,10 @@ class Experiment(Sink):
         note = self._directory / RUN
         run = note.read_text().strip() if note.is_file() else ""
         try:
-            if run and client.get_run(run).info.lifecycle_stage == "active":
+            if run and (found := client.get_run(run)).info.lifecycle_stage == "active":
                 client.update_run(run, status="RUNNING")
+                for name in found.data.metrics:
+                    self._told[name] = max(each.step for each in client.get_metric_history(run, name))
                 return run
         except MlflowException as error:
             if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):

@@ -96,6 +96,22 @@ def test_a_run_that_goes_on_is_the_same_run_and_a_new_one_another(
 
 
 @needs_mlflow
+def test_steps_that_are_made_again_after_a_kill_are_told_once(tmp_path, store) -> None:
+    def sitting(first: int, last: int) -> None:
+        """It tells, and nobody ends it."""
+        experiment = Experiment(store, read_recipe(tiny.GENERATOR), tmp_path, print)
+        for step in range(first, last + 1):
+            experiment.steps(step, {"loss": 10.0 - step})
+        experiment.validation(last, {"loss": 1.0}, {"epoch": 1, "tokens": 100 * last}, [])
+
+    sitting(1, 5)
+    sitting(4, 7)
+    (found,) = runs_of(store)
+    assert history(store, found.info.run_id, "training/loss") == [(step, 10.0 - step) for step in range(1, 8)]
+    assert history(store, found.info.run_id, "progress/tokens") == [(5, 500), (7, 700)]
+
+
+@needs_mlflow
 def test_a_failure_is_the_status_of_the_run(tmp_path, store) -> None:
     recipe = read_recipe(tiny.GENERATOR)
     with pytest.raises(ZeroDivisionError), Experiment(store, recipe, tmp_path, print):
