@@ -6,13 +6,14 @@ A published version never changes, so scores are written before it is published.
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from models import checkpoint
-from models.checkpoint import CheckpointError, Manifest
+from models.checkpoint import CURVES, CheckpointError, FindBase, Manifest
 from models.registry import Registry, RegistryError
 from models.training.card import rewrite_card, write_card
 from models.training.evaluation.scores import Measured
@@ -20,6 +21,23 @@ from models.training.gate import TOLERANCE, GateError, Verdict, judge
 
 # Scores the current version, given its manifest, on the tests of the new one. Raises as scoring does.
 ScoreCurrent = Callable[[Manifest], Mapping[str, Measured]]
+
+
+def merged(directory: Path, base: FindBase, target: Path) -> Path:
+    """`target`, a copy of a checkpoint that is kept beside its base, with its adapters in its weights.
+
+    Raises CheckpointError where the base is not found, ValueError for a checkpoint that is kept beside none.
+    """
+    found = checkpoint.load(directory, base=base)
+    manifest = found.manifest
+    if manifest.adapter is None:
+        raise ValueError(f"{directory} has no adapters to merge: it is kept beside no base")
+    target.mkdir(parents=True, exist_ok=True)
+    if (directory / CURVES).is_file():
+        shutil.copy(directory / CURVES, target)
+    own = dataclasses.replace(manifest, adapter=None, version=0, publication={})
+    checkpoint.save(target, model=found.model, tokenizer=found.tokenizer, manifest=own)
+    return target
 
 
 def publish(

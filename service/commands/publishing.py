@@ -7,6 +7,7 @@ import math
 import shlex
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -37,6 +38,9 @@ def publish(
     suite: Annotated[
         Path | None, typer.Option(help="Robustness suite that a translator is scored on, too: its folder.")
     ] = None,
+    merge: Annotated[
+        bool, typer.Option("--merge", help="Of adapters that are kept beside a base: merge them into its weights.")
+    ] = False,
     note: Annotated[str, typer.Option(help="A word on this version, for `registry show`.")] = "",
 ) -> None:
     """Score a checkpoint on its test files through the serving engine, and publish it if it is good enough.
@@ -46,15 +50,18 @@ def publish(
     from models.registry import Registry
     from models.training.evaluation.scores import Measured
     from models.training.gate import GateError
+    from models.training.publishing import merged
     from models.training.publishing import publish as publish_checkpoint
     from service.scoring import score, score_alike
     from service.scoring.tables import show_comparisons, show_scores
     from service.scoring.tasks.translate import robustness_scores
 
-    with plainly():
+    with plainly(), TemporaryDirectory() as folder:
         try:
             share = _share(tolerance)
             target = Registry(registry)  # a URL that cannot be opened is known before minutes of scoring
+            if merge:
+                directory = merged(directory, target.base, Path(folder) / "checkpoint")
             robustness = robustness_scores(directory, suite, console, target.base, data) if suite is not None else {}
             publish_it = partial(publish_checkpoint, directory, target, tolerance=share, force=force, note=note)
             if scores is not None:

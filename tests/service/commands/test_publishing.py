@@ -7,9 +7,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
-from models.checkpoint import read_manifest, write_manifest
+from models.checkpoint import load, read_manifest, write_manifest
+from models.registry import Registry
 from service.cli import app
 from service.config import Settings
 from service.serving.preflight import check_checkpoints
@@ -59,3 +61,28 @@ def test_a_pre_trained_encoder_is_to_start_from_and_served_for_its_vectors(tmp_p
     assert "  start: classifier@1" in said
     assert "{classifier: {task: embed, checkpoint: classifier@1}}" in said[-3]
     assert "http://127.0.0.1:8000/embed" in said[-1]
+
+
+def test_what_is_kept_beside_a_base_is_published_merged_where_that_is_asked_for(tmp_path: Path) -> None:
+    base = checkpoints.generator(tmp_path / "base")
+    registry = Registry(tmp_path / "registry")
+    registry.publish("generator", tmp_path / "base")
+    checkpoints.beside(tmp_path / "made", base, "generator@1", "poems")
+    (tmp_path / "scores.json").write_text(json.dumps({"poems.test": {"bits_per_byte": 1.5, "texts": 10}}))
+
+    def run(directory: Path, *options: str) -> tuple[int, str]:
+        given = ["--scores", str(tmp_path / "scores.json"), "--registry", str(tmp_path / "registry"), *options]
+        done = CliRunner().invoke(app, ["publish", str(directory), *given])
+        return done.exit_code, done.output
+
+    assert run(tmp_path / "made")[0] == 0
+    assert run(tmp_path / "made", "--merge")[0] == 0
+    kept, merged = registry.load("poems@1"), registry.load("poems@2")
+    assert kept.manifest.adapter is not None
+    assert merged.manifest.adapter is None
+    assert load(registry.resolve("poems@2")).manifest.reference == "poems@2", "it needs no base"
+    for name, weight in kept.model.state_dict().items():
+        assert torch.allclose(weight, merged.model.state_dict()[name], rtol=0.01, atol=1e-3), name
+    code, said = run(tmp_path / "base", "--merge")
+    assert code == 2
+    assert "has no adapters to merge: it is kept beside no base" in " ".join(said.split())
