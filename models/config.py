@@ -46,6 +46,7 @@ class Config(ABC):
     """What every architecture has: its own class declares the fields, in the order in which they are shown."""
 
     architecture: ClassVar[str]
+    noun: ClassVar[str]  # what a model card calls such a model
     kind: ClassVar[Kind]  # which tasks it can be made to do depends on this alone; see the class of each
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
@@ -204,6 +205,7 @@ class Seq2SeqConfig(TransformerConfig, EncoderDecoderConfig):
     """Encoder-decoder Transformer (Vaswani et al. 2017, "Attention is all you need")."""
 
     architecture: ClassVar[str] = "seq2seq"
+    noun: ClassVar[str] = "an encoder-decoder Transformer"
 
     encoder_layers: int
     decoder_layers: int
@@ -226,6 +228,7 @@ class GPTConfig(TransformerConfig, DecoderConfig):
     """Decoder-only Transformer (Radford et al. 2019, GPT-2)."""
 
     architecture: ClassVar[str] = "gpt"
+    noun: ClassVar[str] = "a decoder-only Transformer"
 
     layers: int
     context: int = 1024
@@ -240,6 +243,7 @@ class BertConfig(TransformerConfig, EncoderConfig):
     """Encoder-only Transformer (Devlin et al. 2019, BERT)."""
 
     architecture: ClassVar[str] = "bert"
+    noun: ClassVar[str] = "an encoder-only Transformer"
 
     layers: int
     labels: int = 2

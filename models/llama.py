@@ -22,6 +22,7 @@ class LlamaConfig(TransformerConfig, DecoderConfig):
     """Decoder-only Transformer of gated layers (Touvron et al. 2023, "Llama")."""
 
     architecture: ClassVar[str] = "llama"
+    noun: ClassVar[str] = "a decoder-only Transformer of the Llama kind"
 
     layers: int
     kv_heads: int | None = None  # key/value heads, which divide heads; None: as many as heads

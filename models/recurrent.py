@@ -44,6 +44,7 @@ class RecurrentConfig(EncoderDecoderConfig):
     """Recurrent encoder-decoder with or without attention (Bahdanau et al. 2015; Luong et al. 2015)."""
 
     architecture: ClassVar[str] = "recurrent"
+    noun: ClassVar[str] = "a recurrent encoder-decoder"
 
     vocab_size: int
     width: int  # of a token's vector, of what the encoder says of a token, and of the decoder's states

@@ -23,11 +23,6 @@ from models.training.evaluation.robustness import ROBUSTNESS
 from models.training.markdown import cell, figure, table
 from models.training.tasks import TASKS
 
-_ARCHITECTURES = {
-    "seq2seq": "an encoder-decoder Transformer",
-    "gpt": "a decoder-only Transformer",
-    "bert": "an encoder-only Transformer",
-}
 # As the hub calls them; what is not here (`sentences`, signatures) is no metric.
 _METRICS = {
     "bleu": "BLEU",
@@ -134,8 +129,7 @@ def _model_index(manifest: Manifest) -> list[dict[str, Any]]:
 def _summary(manifest: Manifest, config: Config) -> Iterator[str]:
     parameters = manifest.training.get("parameters")
     size = f" with {parameters:,} parameters" if parameters else ""
-    architecture = _ARCHITECTURES.get(manifest.architecture, f"of the architecture {manifest.architecture}")
-    yield f"This model {TASKS[manifest.task].does}. It is {architecture}{size}."
+    yield f"This model {TASKS[manifest.task].does}. It is {config.noun}{size}."
     if manifest.language_pairs:
         yield "Languages: " + ", ".join(f"{source} → {target}" for source, target in manifest.language_pairs)
     if manifest.labels:

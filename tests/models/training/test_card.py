@@ -10,6 +10,7 @@ import yaml
 from huggingface_hub import ModelCard
 
 from models import checkpoint
+from models.architectures import ARCHITECTURES
 from models.checkpoint import Manifest
 from models.lineage import DISTILLED_FROM, STARTS_FROM, Ancestor
 from models.training.card import render, write_card
@@ -197,3 +198,9 @@ def test_the_card_of_a_pre_trained_encoder_says_how_to_go_on(tmp_path):
     text = render(manifest, made.config, curves=False)
     assert "start: encoder" in text
     assert "{task: embed, checkpoint: encoder}" in text
+
+
+def test_every_architecture_says_what_a_card_calls_it():
+    nouns = {name: config.noun for name, (config, _) in ARCHITECTURES.items()}
+    assert all(noun.startswith(("a ", "an ")) for noun in nouns.values())
+    assert len({*nouns.values()}) == len(nouns)
