@@ -23,7 +23,19 @@ DATA = Path(__file__).resolve().parent / "data"
 _SENTENCES = [line.split("\t") for line in (DATA / "sentences.fr-en.tsv").read_text(encoding="utf-8").splitlines()]
 _LABELLED = [line.split("\t") for line in (DATA / "texts.tsv").read_text(encoding="utf-8").splitlines()]
 REVIEWS = [text for _, text in _LABELLED if not text.isascii()]  # the Korean ones: what is served was trained on such
-TEXTS = {"fr": [french for french, _ in _SENTENCES], "en": [english for _, english in _SENTENCES], "ko": REVIEWS}
+KOREAN = [
+    "안녕하세요.",
+    "지금 몇 시예요?",
+    "저는 학생입니다.",
+    "오늘은 날씨가 정말 좋네요.",
+    "어제 친구와 함께 영화를 봤어요.",
+    "이 근처에 맛있는 식당이 있나요?",
+    "그는 매일 지하철로 회사에 다닌다.",
+    "한국어를 배운 지 벌써 이 년이 되었어요.",
+    "버스를 놓치는 바람에 회의에 십 분 늦었습니다.",
+    "도서관에서 책을 빌리려고 했는데 월요일에는 문을 닫는다고 해서 그냥 돌아왔습니다.",
+]
+TEXTS = {"fr": [french for french, _ in _SENTENCES], "en": [english for _, english in _SENTENCES], "ko": KOREAN}
 PROMPTS = (
     *(f"<rating:{stars}>" for stars in range(1, 11)),
     "<rating:9> 이 영화",
