@@ -28,7 +28,7 @@ SHIPPED_MODELS = {
     "translator": {"task": "translate", "checkpoint": "translator"},
     "generator": {"task": "generate", "checkpoint": "generator"},
     "classifier": {"task": "classify", "checkpoint": "classifier"},
-    "encoder": {"task": "embed", "checkpoint": "encoder", "threads": 1},
+    "encoder": {"task": "embed", "checkpoint": "classifier", "threads": 1},  # the same weights
 }
 
 

@@ -78,13 +78,6 @@ def classifier(directory: Path, max_positions: int = 64) -> Checkpoint:
     return _saved(directory, config, tokenizer, manifest)
 
 
-def encoder(directory: Path) -> Checkpoint:
-    tokenizer = train_wordpiece(TEXTS, 200)
-    config = BertConfig(vocab_size=tokenizer.vocab_size, layers=2, labels=2, max_positions=64, pad_id=0, **SIZE)
-    manifest = Manifest(name="encoder", architecture="bert", task="pretrain", version=1)
-    return _saved(directory, config, tokenizer, manifest)
-
-
 def task_of(checkpoint: Checkpoint, limits: Limits) -> WorkerTask:
     """What a worker does with it."""
     _, task = task_for(checkpoint.manifest)
@@ -97,7 +90,6 @@ def registry(root: Path, context: int = 64) -> Path:
         "translator": translator(root / "translator"),
         "generator": generator(root / "generator", context),
         "classifier": classifier(root / "classifier"),
-        "encoder": encoder(root / "encoder"),
     }
     for name in made:
         Registry(root / "registry").publish(name, root / name)

@@ -60,7 +60,7 @@ def test_what_the_image_copies_exists_and_is_in_the_build_context() -> None:
         assert (ROOT / source).exists(), source
         assert not ignored(source), source
     weights = list(ROOT.glob("models/checkpoints/*/*/model.safetensors"))
-    assert len(weights) == 4
+    assert len(weights) == 3
     assert not any(ignored(str(path.relative_to(ROOT))) for path in weights)
     assert not ignored("service/gateway/app.py")
 
