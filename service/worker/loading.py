@@ -137,7 +137,7 @@ class Loaded:
             language_pairs=manifest.language_pairs,
             labels=manifest.labels,
             takes_pairs=manifest.takes_pairs,
-            examples=manifest.examples if served == manifest.served_as else {},
+            examples=manifest.examples if served == manifest.served_as else kind.borrowed(manifest.examples),
             scores=manifest.scores,
             licence=manifest.licence,
             kv_cache_bytes=layout.nbytes,

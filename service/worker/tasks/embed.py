@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from models import formats
@@ -23,6 +24,12 @@ class Embed(WorkerTask):
     @staticmethod
     def servable(model: Any) -> Embedder:
         return Embedder(model)
+
+    @staticmethod
+    def borrowed(examples: Mapping[str, Any]) -> dict[str, Any]:
+        """Their texts alone."""
+        bodies = {shown: {"inputs": body.get("inputs")} for shown, body in examples.items()}
+        return {shown: body for shown, body in bodies.items() if _are_texts(body["inputs"])}
 
     def texts(self, request: EmbedRequest) -> dict[str, str]:
         """Of a text that is cut to fit, as much as may fit."""
@@ -55,6 +62,10 @@ class Embed(WorkerTask):
         if isinstance(event, Embedding) and not all(map(math.isfinite, event.vector)):
             return f"the canary's vector begins with {event.vector[:3]}"
         return ""
+
+
+def _are_texts(inputs: Any) -> bool:
+    return all(isinstance(each, str) for each in (inputs if isinstance(inputs, list) else [inputs]))
 
 
 def _end(request: EmbedRequest, parts: Any, most: int) -> Any:

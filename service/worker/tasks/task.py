@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -41,6 +42,11 @@ class WorkerTask(ABC):
     def servable(model: Any) -> Any:
         """Of a checkpoint's model, the `models.interface.Servable` that does the task; most are it themselves."""
         return model
+
+    @staticmethod
+    def borrowed(examples: Mapping[str, Any]) -> dict[str, Any]:
+        """What requests of this task can be made of the examples of another one that the checkpoint was trained for."""
+        return {}
 
     def texts(self, request: Any) -> dict[str, str]:
         """What of a request is tokenized, by what errors call it."""

@@ -110,11 +110,17 @@ async def test_a_classifiers_checkpoint_embeds_in_every_number_format(tmp_path: 
     assert torch.dot(found, exact) > 0.98
 
 
-async def test_examples_are_shown_of_the_task_that_they_are_requests_of(tmp_path: Path) -> None:
+async def test_examples_are_shown_of_the_task_that_they_are_requests_of_and_their_texts_of_another(
+    tmp_path: Path,
+) -> None:
     made = checkpoints.classifier(tmp_path)
-    shown = {"One text": {"inputs": "a"}}
+    shown = {
+        "One text": {"inputs": "a", "parameters": {"top_k": 1}},
+        "Several": {"inputs": ["a", "b"]},
+        "A pair": {"inputs": [{"text": "a", "text_pair": "b"}]},
+    }
     for task, served, expected in (
-        ("classify", "embed", {}),
+        ("classify", "embed", {"One text": {"inputs": "a"}, "Several": {"inputs": ["a", "b"]}}),
         ("classify", "classify", shown),
         ("pretrain", None, shown),
     ):
