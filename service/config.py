@@ -64,6 +64,7 @@ class GatewaySettings(BaseModel, frozen=True, extra="forbid"):
     replicas: Positive = 1
     max_body_bytes: Positive = 1 << 20
     max_inputs: Positive = 256  # texts in one request
+    max_characters: Positive = 100_000  # of all of them together
     request_timeout_s: Annotated[float, Field(gt=0)] = 60.0  # deadline of a request that names none
     batch_size: Positive = 32  # requests handed to a worker in one call, at most
     batch_wait_ms: Annotated[float, Field(ge=0)] = 1.0  # how long the first of them waits for company

@@ -21,6 +21,13 @@ class NamedText:
     text: str
 
 
+def check_total(texts: Iterable[NamedText], most: int) -> None:
+    """Of all the texts of one call."""
+    total = sum(len(each.text) for each in texts)
+    if total > most:
+        raise InputTooLong(f"the request has texts of {total} characters, the limit is {most}", value=total, limit=most)
+
+
 def check_lengths(texts: Iterable[NamedText], info: ModelInfo) -> None:
     """No text has more characters than the model could have room for, whatever they are: they need no tokenizing."""
     most = info.max_characters

@@ -18,7 +18,7 @@ from service.gateway.admission import Admission
 from service.gateway.answering import Answering, Call
 from service.gateway.catalogue import Catalogue
 from service.gateway.context import RequestContext, timeout_s
-from service.gateway.limits import NamedText, check_lengths
+from service.gateway.limits import NamedText, check_lengths, check_total
 from service.messages import ModelInfo, Task
 from service.messages import Request as WorkerRequest
 from service.messages.deadline import deadline_in
@@ -73,6 +73,7 @@ class Traffic:
         """Everything that can be refused without asking a worker, refused, and the call that remains."""
         context = RequestContext.of(request.scope)
         context.texts = asked.inputs
+        check_total(asked.texts, self.settings.max_characters)
         timeout = timeout_s(request.headers, self.settings.request_timeout_s)
         model = self.catalogue.find(asked.task, asked.model)
         context.model = model.name

@@ -10,7 +10,7 @@ pydantic.
 # ruff: noqa: F401  # these names are here to be imported from here
 
 from service.messages.classify import Classification, ClassifyRequest, ScoreFunction
-from service.messages.completion import FINISH_REASONS, Alignment, Alternative, Completion, FinishReason
+from service.messages.completion import FINISH_REASONS, Alignment, Alternative, Completion, FinishReason, Sentence
 from service.messages.decoding import MOST_BEAMS, SEEDS, Decoding
 from service.messages.events import Accepted, Event, Failure, Result, Terminal, Timing, Token, TopToken
 from service.messages.generate import GenerateRequest
@@ -18,4 +18,4 @@ from service.messages.model_info import ModelInfo
 from service.messages.parameters import Bounds, Parameter, check_bounds, parameters_of
 from service.messages.request import Request
 from service.messages.tasks import TASKS, Task
-from service.messages.translate import TranslateRequest
+from service.messages.translate import Split, TranslateRequest

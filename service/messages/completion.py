@@ -35,11 +35,24 @@ class Alignment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sentence:
+    """A sentence of a text that was translated in several, with what a `Completion` says of one."""
+
+    source: str
+    text: str
+    finish_reason: FinishReason
+    score: float | None = None
+    alternatives: tuple[Alternative, ...] = ()
+    alignment: Alignment | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Completion(Result):
     text: str  # of the best result; of several samples, of the one with the request's own seed
     finish_reason: FinishReason
     generated_tokens: int
     seed: int | None = None  # of a sampled request
-    score: float | None = None  # where several results were asked for
+    score: float | None = None  # where several results were asked for; of several sentences their mean
     alternatives: tuple[Alternative, ...] = ()  # the other results, best first; samples by their seeds
-    alignment: Alignment | None = None
+    alignment: Alignment | None = None  # of one sentence
+    sentences: tuple[Sentence, ...] = ()  # of a text that was translated in several

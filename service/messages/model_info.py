@@ -25,7 +25,9 @@ class ModelInfo:
     scores: dict[str, Any] = field(default_factory=dict)  # as measured and written in the manifest
     licence: str = ""
     kv_cache_bytes: int = 0  # of a replica's key/value buffers
-    max_characters: int | None = None  # of one text: a longer one has more than max_prompt_tokens whatever it says
+    max_characters: int | None = (
+        None  # of one text: a longer one has too many tokens whatever it says; None: it is split
+    )
     max_waiting: int = 0  # requests that may wait for a slot, in each replica
     takes_pairs: bool = False  # a classifier that was trained on pairs of texts
     examples: dict[str, Any] = field(default_factory=dict)  # bodies that the model answers well, by what they show

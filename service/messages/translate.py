@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from service.messages.decoding import GREEDY, Decoding
 from service.messages.parameters import parameter
 from service.messages.request import Request
+
+Split = Literal["sentences", "lines", "none"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,6 +18,7 @@ class TranslateRequest(Request):
 
     source_language: str  # the gateway fills in what a client left out
     target_language: str
+    split: Split = parameter("sentences", "what is translated by itself; what stands between stays as it is")  # noqa: RUF009  # a field
     decoding: Decoding = GREEDY
     target_prefix: str = parameter("", "what the translation begins with")
     min_length_ratio: float | None = parameter(

@@ -99,6 +99,7 @@ class EngineAnswers:
                 text=text,
                 source_language=source,
                 target_language=target,
+                split="none",
                 return_alignment=alignment,
                 decoding=decoding,
             )

@@ -12,11 +12,13 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sized
+from collections.abc import Sequence as Many
 
 from service.engine.engine import Engine, Output
 from service.engine.scheduler import turn
 from service.engine.sequence import Sequence
 from service.errors import NotReady, Overloaded
+from service.worker.backlog import Backlog
 from service.worker.rate import FinishRate
 
 log = logging.getLogger("triptych.engine")
@@ -38,7 +40,9 @@ class EngineThread:
         self._slots = engine.scheduler.rows.capacity
         self._inbox: queue.SimpleQueue[Sequence | None] = queue.SimpleQueue()
         self._listeners: dict[str, tuple[asyncio.AbstractEventLoop, Sink]] = {}
-        self._alive: dict[str, Sequence] = {}
+        self._alive: dict[str, Sequence] = {}  # that have not ended
+        self._backlogs: dict[str, Backlog] = {}  # of each of them
+        self._held: set[str] = set()  # of those that wait in theirs
         self._tokens_added = 0  # at least as many as wait: counted anew when they reach the limit
         self._finish_rate = FinishRate()
         self._stopping = threading.Event()
@@ -53,45 +57,58 @@ class EngineThread:
     def running(self) -> bool:
         return self._thread.is_alive()
 
-    def add(self, sequence: Sequence, sink: Sink) -> None:
-        """Called in an event loop; `sink` gets the outputs in that loop. Raises Overloaded or NotReady."""
-        if sequence.spec.id in self._alive:
-            raise ValueError(f"a request with id {sequence.spec.id!r} is already running")
-        if sequence.spec.width > self._slots:
-            raise ValueError(f"{sequence.spec.width} beams can never run in {self._slots} slots")
-        self.check_room(sequence)
-        self._check_tokens(len(sequence.spec.prompt))
-        self._listeners[sequence.spec.id] = asyncio.get_running_loop(), sink
-        self._alive[sequence.spec.id] = sequence
-        self._inbox.put(sequence)
+    def add(self, sequences: Many[Sequence], sink: Sink) -> None:
+        """Those of one request: all of them, or none where it is refused. Half of the slots is theirs at once, at most.
 
-    def check_room(self, sequence: Sequence | None = None) -> None:
-        """Raises NotReady, or Overloaded where one more would have to wait that may not: `sequence`, or one of which
-        nothing is known yet."""
+        Called in an event loop; `sink` gets the outputs in that loop. Raises Overloaded or NotReady.
+        """
+        widest = max(sequence.spec.width for sequence in sequences)
+        if widest > self._slots:
+            raise ValueError(f"{widest} beams can never run in {self._slots} slots")
+        for sequence in sequences:
+            if sequence.spec.id in self._alive:
+                raise ValueError(f"a request with id {sequence.spec.id!r} is already running")
+        backlog = Backlog(sequences, slots=self._slots // 2, tokens=self.max_waiting_tokens)
+        first = backlog.take()
+        self.check_room(first)
+        self._check_tokens(sum(len(sequence.spec.prompt) for sequence in first))
+        listener = asyncio.get_running_loop(), sink
+        for sequence in sequences:
+            self._listeners[sequence.spec.id] = listener
+            self._backlogs[sequence.spec.id] = backlog
+            self._alive[sequence.spec.id] = sequence
+        self._held.update(sequence.spec.id for sequence in sequences[len(first) :])
+        for sequence in first:
+            self._inbox.put(sequence)
+
+    def check_room(self, sequences: Many[Sequence] = ()) -> None:
+        """Raises NotReady, or Overloaded where one more would have to wait that may not: one of `sequences`, or where
+        there is none, one of which nothing is known yet."""
         if self._stopping.is_set():
             raise NotReady("the engine is stopping and takes no new requests")
-        if self.alive + len(self._expected) < self.max_waiting:  # even if all of them wait
+        more = max(len(sequences), 1)
+        if self.alive + len(self._expected) + more <= self.max_waiting:  # even if all of them wait
             return
-        waiting = self._waiting_with(sequence)
-        if waiting > self.max_waiting:
+        if self._waiting_with(sequences) > self.max_waiting:
+            before = self._waiting_with(()) - 1
             raise self._overloaded(
-                f"{waiting - 1} requests wait for one of {self._slots} slots, the limit is {self.max_waiting}",
+                f"{before} requests wait for one of {self._slots} slots, the limit is {self.max_waiting}",
                 self.max_waiting,
             )
 
-    def _waiting_with(self, new: Sequence | None) -> int:
+    def _waiting_with(self, new: Many[Sequence]) -> int:
         """How many wait for a slot then: who has none, and finds none at the next step, where nobody passes the first
         who needs more than are free."""
-        free, queue = self._slots, [] if new is None else [new]
+        free, queue = self._slots, list(new)
         for sequence in list(self._alive.values()):  # list(): the engine's thread removes what has ended
-            if sequence.outcome is not None or sequence.cancelled_at is not None:
+            if sequence.outcome is not None or sequence.cancelled_at is not None or sequence.spec.id in self._held:
                 continue
             if not sequence.rows:
                 queue.append(sequence)
             else:
                 free -= sequence.spec.width
         widths = [sequence.spec.width for sequence in sorted(queue, key=turn)]
-        widths += [1] * (len(self._expected) + (new is None))
+        widths += [1] * (len(self._expected) + (not new))
         for place, width in enumerate(widths):
             if width > free:
                 return len(widths) - place
@@ -99,8 +116,9 @@ class EngineThread:
         return 0
 
     def _check_tokens(self, tokens: int) -> None:
-        if self._tokens_added + tokens > self.max_waiting_tokens:
-            self._tokens_added = sum(len(s.spec.prompt) for s in list(self._alive.values()) if s.started is None)
+        if self._held or self._tokens_added + tokens > self.max_waiting_tokens:
+            waiting = [s for s in list(self._alive.values()) if s.started is None and s.spec.id not in self._held]
+            self._tokens_added = sum(len(sequence.spec.prompt) for sequence in waiting)
         if self._tokens_added + tokens > self.max_waiting_tokens:
             raise self._overloaded(
                 f"the waiting requests have prompts of {self._tokens_added} tokens and this one has {tokens}, "
@@ -150,6 +168,7 @@ class EngineThread:
                 log.exception("a step failed; every running and waiting request is ended with an error")
                 outputs = self._engine.abort(f"{type(error).__name__}: {error}")
             self._finish_rate.observe(time.monotonic() - began, sum(output.last for output in outputs))
+            self._follow([output.sequence for output in outputs if output.last])
             self._deliver(outputs)
 
     def _receive(self) -> None:
@@ -163,6 +182,15 @@ class EngineThread:
             if sequence is not None:
                 self._engine.add(sequence)
             block = False
+
+    def _follow(self, ended: list[Sequence]) -> None:
+        """Who waited for these goes into the engine, which is not idle before the last of a request has ended."""
+        for sequence in ended:
+            backlog = self._backlogs.pop(sequence.spec.id)
+            backlog.back(sequence)
+            for following in backlog.take():
+                self._held.discard(following.spec.id)
+                self._engine.add(following)
 
     def _deliver(self, outputs: list[Output]) -> None:
         by_loop: dict[asyncio.AbstractEventLoop, list[tuple[Sink, Output]]] = defaultdict(list)

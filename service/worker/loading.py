@@ -58,7 +58,7 @@ class Core:
         """What can be said without reading the text. Raises a ServiceError when the request cannot be served."""
         if not isinstance(request, self.task.REQUEST):
             raise InvalidRequest(f"{self.info.name} answers {self.info.task}, not a {type(request).__name__}")
-        for name, text in self.task.texts(request).items():
+        for name, text in self.task.whole_texts(request).items():
             within_characters(name, text, self.task.limits.max_characters)
 
 
@@ -141,7 +141,7 @@ class Loaded:
             scores=manifest.scores,
             licence=manifest.licence,
             kv_cache_bytes=layout.nbytes,
-            max_characters=max_characters,
+            max_characters=None if kind.SPLITS else max_characters,
             max_waiting=options.max_waiting,
         )
         limits = Limits(

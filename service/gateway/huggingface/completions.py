@@ -17,7 +17,7 @@ from service.gateway.fields import Texts
 from service.gateway.huggingface.body import TaskBody
 from service.gateway.huggingface.decoding import DecodingParameters
 from service.gateway.limits import check_decoding
-from service.messages import Alternative, Completion, Decoding, ModelInfo, Token, TopToken
+from service.messages import Alternative, Completion, Decoding, FinishReason, ModelInfo, Sentence, Token, TopToken
 from service.messages.decoding import GREEDY
 
 
@@ -59,7 +59,7 @@ class OneOfSeveral(BaseModel):
     seed: int | None = None
 
 
-def texts(name: str, result: Completion) -> dict[str, Any]:
+def texts(name: str, result: Completion | Sentence) -> dict[str, Any]:
     """The text, called `name`; with score, seed and the others where several results were asked for."""
     if result.score is None:
         return {name: result.text}
@@ -67,10 +67,11 @@ def texts(name: str, result: Completion) -> dict[str, Any]:
     return {name: result.text, **_score(result), "alternatives": others}
 
 
-def _score(result: Completion | Alternative) -> dict[str, Any]:
+def _score(result: Completion | Sentence | Alternative) -> dict[str, Any]:
     # Infinitely bad is the one beam of a search in which every token came to be ruled out; JSON has no infinity.
     score = result.score if result.score is not None and isfinite(result.score) else None
-    return {"score": score, **({} if result.seed is None else {"seed": result.seed})}
+    seed = None if isinstance(result, Sentence) else result.seed
+    return {"score": score, **({} if seed is None else {"seed": seed})}
 
 
 class AlignmentWeights(BaseModel):
@@ -79,12 +80,37 @@ class AlignmentWeights(BaseModel):
     weights: list[list[float]]
 
 
-def alignment(result: Completion) -> dict[str, Any]:
+def alignment(result: Completion | Sentence) -> dict[str, Any]:
     """Four digits of each weight: a long text has many of them."""
     if result.alignment is None:
         return {}
     found = asdict(result.alignment)
     return {"alignment": found | {"weights": [[round(w, 4) for w in row] for row in found["weights"]]}}
+
+
+class TextOfSeveral(OneOfSeveral):
+    translation_text: str
+
+
+class TranslatedSentence(TextOfSeveral):
+    source_text: str
+    finish_reason: FinishReason
+    alternatives: list[TextOfSeveral] | None = None
+    alignment: AlignmentWeights | None = None
+
+
+def sentences(result: Completion) -> dict[str, Any]:
+    """What is said of one translation, of each sentence of a text that was several."""
+    told = [
+        {
+            "source_text": each.source,
+            **texts("translation_text", each),
+            "finish_reason": each.finish_reason,
+            **alignment(each),
+        }
+        for each in result.sentences
+    ]
+    return {"sentences": told} if told else {}
 
 
 class TokenDetails(BaseModel):

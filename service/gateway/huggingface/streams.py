@@ -23,13 +23,14 @@ class StreamDetails(BaseModel):
 
 
 class StreamEvent(BaseModel):
-    """The data of one event of a stream. The last has the whole text, and a translation's alignment."""
+    """The data of one event of a stream. The last has the whole text, and a translation's alignment or sentences."""
 
     index: int
     token: completions.TokenDetails
     top_tokens: list[completions.TokenDetails] | None = None
     generated_text: str | None
     alignment: completions.AlignmentWeights | None = None
+    sentences: list[completions.TranslatedSentence] | None = None
     details: StreamDetails | None
 
 
@@ -96,6 +97,7 @@ def last_event(token: Token, result: Completion) -> dict[str, Any]:
         **_token_event(token),
         "generated_text": result.text,
         **completions.alignment(result),
+        **(completions.sentences(result) if any(each.alignment for each in result.sentences) else {}),
         "details": {
             "finish_reason": result.finish_reason,
             "generated_tokens": result.generated_tokens,

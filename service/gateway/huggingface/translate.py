@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar
 
-from pydantic import Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from service.gateway.answering import Answer
@@ -17,7 +17,7 @@ from service.gateway.languages import resolve_pair
 from service.gateway.limits import NamedText
 from service.gateway.parsing import quoted
 from service.gateway.traffic import Envelope
-from service.messages import Completion, ModelInfo, TranslateRequest
+from service.messages import Completion, FinishReason, ModelInfo, Split, TranslateRequest
 
 
 class Languages(Body):
@@ -26,11 +26,13 @@ class Languages(Body):
 
 
 class TranslateParameters(DecodingParameters, Languages):  # the fields of the last base come first
+    split: Split | None = taken(TranslateRequest, "split")
     target_prefix: str | None = taken(TranslateRequest, "target_prefix")
     min_length_ratio: float | None = taken(TranslateRequest, "min_length_ratio")
     max_length_ratio: float | None = taken(TranslateRequest, "max_length_ratio")
     return_alignment: bool | None = taken(TranslateRequest, "return_alignment")
     alignment_layer: int | None = taken(TranslateRequest, "alignment_layer")
+    details: bool | None = Field(default=None, description="true: finish reason, tokens and sentences come along")
     generate_parameters: TranslateParameters | None = Field(
         default=None, description="any of these parameters, as the translation client sends them"
     )
@@ -56,13 +58,19 @@ class TranslateParameters(DecodingParameters, Languages):  # the fields of the l
         return value
 
 
-class TranslationText(completions.OneOfSeveral):
-    translation_text: str
+class TranslationDetails(BaseModel):
+    finish_reason: FinishReason
+    input_length: int
+    generated_tokens: int
+    seed: int | None
 
 
-class Translation(TranslationText):
-    alternatives: list[TranslationText] | None = None
+class Translation(completions.TextOfSeveral):
+    alternatives: list[completions.TextOfSeveral] | None = None
     alignment: completions.AlignmentWeights | None = None
+    sentences: list[completions.TranslatedSentence] | None = None
+    finish_reason: FinishReason | None = None
+    details: TranslationDetails | None = None
 
 
 class TranslateBody(completions.CompletionBody):
@@ -86,6 +94,7 @@ class TranslateBody(completions.CompletionBody):
                 text=text,
                 source_language=source,
                 target_language=target,
+                split=asked.split or "sentences",
                 decoding=decoding,
                 target_prefix=asked.target_prefix or "",
                 min_length_ratio=asked.min_length_ratio,
@@ -98,5 +107,20 @@ class TranslateBody(completions.CompletionBody):
         ]
 
     def rendered_one(self, answer: Answer) -> dict[str, Any]:
-        assert isinstance(answer.result, Completion)
-        return {**completions.texts("translation_text", answer.result), **completions.alignment(answer.result)}
+        result, asked = answer.result, self.parameters
+        assert isinstance(result, Completion)
+        wants_details = asked is not None and bool(asked.details)
+        of_each = wants_details or result.score is not None or any(each.alignment for each in result.sentences)
+        details = {
+            "finish_reason": result.finish_reason,
+            "input_length": result.prompt_tokens,
+            "generated_tokens": result.generated_tokens,
+            "seed": result.seed,
+        }
+        return {
+            **completions.texts("translation_text", result),
+            **completions.alignment(result),
+            **(completions.sentences(result) if of_each else {}),
+            **({} if result.finish_reason == "eos_token" else {"finish_reason": result.finish_reason}),
+            **({"details": details} if wants_details else {}),
+        }

@@ -29,6 +29,7 @@ from service.observability.exposition import merge
 from service.observability.metrics import GatewayMetrics
 
 SCRAPE_TIMEOUT_S = 3.0  # Prometheus gives up after 10 by default, and a dead worker must not cost it the rest
+LIMITS = {"max_body_bytes", "max_inputs", "max_characters", "request_timeout_s", "batch_size", "max_in_flight"}
 
 Endpoint = Callable[..., Awaitable[Response]]
 T = TypeVar("T")
@@ -77,9 +78,7 @@ def _add_routes(app: FastAPI, traffic: Traffic) -> None:
             else {"name": model.name, "task": model.task, "error": told.message}
             for model, told in zip(catalogue.models, infos, strict=True)
         ]
-        limits = traffic.settings.model_dump(
-            include={"max_body_bytes", "max_inputs", "request_timeout_s", "batch_size", "max_in_flight"}
-        )
+        limits = traffic.settings.model_dump(include=LIMITS)
         service = {"name": app.title, "version": app.version}
         return JSONResponse({"service": service, "models": models, "limits": limits})
 

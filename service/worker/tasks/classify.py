@@ -6,11 +6,10 @@ import math
 from typing import ClassVar
 
 from models import formats
-from service.engine.engine import Output
 from service.engine.sequence import SequenceSpec
 from service.messages import Classification, ClassifyRequest, Event, Request, ScoreFunction, Timing
 from service.worker.decoding import within_tokens
-from service.worker.tasks.task import WorkerTask
+from service.worker.tasks.task import EndedPart, Part, WorkerTask
 
 
 class Classify(WorkerTask):
@@ -20,14 +19,15 @@ class Classify(WorkerTask):
         pair = {} if request.text_pair is None else {"text_pair": request.text_pair}
         return {"the text": request.text, **pair}
 
-    def prepare(self, request: ClassifyRequest) -> list[SequenceSpec]:
+    def prepare(self, request: ClassifyRequest) -> list[Part]:
         pair = None if request.text_pair is None else self._normalized("text_pair", request.text_pair)
         prompt, segments = formats.classification_prompt(self.tokenizer, self._text_of(request), pair)
         within_tokens("the text", prompt, self.limits.max_prompt_tokens)
-        return [SequenceSpec(id=request.id, prompt=prompt, segments=segments, max_new_tokens=1, want_logits=True)]
+        spec = SequenceSpec(id=request.id, prompt=prompt, segments=segments, max_new_tokens=1, want_logits=True)
+        return [Part(specs=[spec])]
 
-    def answer(self, request: ClassifyRequest, ends: list[Output], timing: Timing) -> Classification:
-        [output] = ends
+    def answer(self, request: ClassifyRequest, parts: list[EndedPart], timing: Timing) -> Classification:
+        [(_, [output])] = parts
         assert output.logits is not None
         scores = apply_function(output.logits, request.function_to_apply or "softmax")
         best = sorted(zip(self.manifest.labels, scores, strict=True), key=lambda pair: pair[1], reverse=True)

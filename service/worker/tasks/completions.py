@@ -38,7 +38,7 @@ class Completing(WorkerTask):
         beams = beams_of(decoding)
         return [
             SequenceSpec(
-                id=f"{request.id}+{number}" if number else request.id,
+                id=request.id,
                 prompt=prompt,
                 max_new_tokens=lengths.most,
                 min_new_tokens=lengths.least,

@@ -8,12 +8,11 @@ from typing import Any, ClassVar
 
 from models import formats
 from models.embedder import POOLINGS, Embedder
-from service.engine.engine import Output
 from service.engine.sequence import SequenceSpec
 from service.messages import Event, Request, Timing
 from service.messages.embed import Embedding, EmbedRequest
 from service.worker.decoding import within_tokens
-from service.worker.tasks.task import WorkerTask
+from service.worker.tasks.task import EndedPart, Part, WorkerTask
 
 SPECIAL = 2  # tokens around a text: [CLS] and [SEP]
 
@@ -35,16 +34,16 @@ class Embed(WorkerTask):
         """Of a text that is cut to fit, as much as may fit."""
         return {"the text": _end(request, request.text, self.limits.max_characters)}
 
-    def prepare(self, request: EmbedRequest) -> list[SequenceSpec]:
+    def prepare(self, request: EmbedRequest) -> list[Part]:
         text = self._normalized("the text", self.texts(request)["the text"])
         ids, _ = formats.classification_prompt(self.tokenizer, text)
         first, *inner, last = ids
         prompt = [first, *_end(request, inner, self.limits.max_prompt_tokens - SPECIAL), last]
         within_tokens("the text", prompt, self.limits.max_prompt_tokens)
-        return [SequenceSpec(id=request.id, prompt=prompt, max_new_tokens=1, want_logits=True)]
+        return [Part(specs=[SequenceSpec(id=request.id, prompt=prompt, max_new_tokens=1, want_logits=True)])]
 
-    def answer(self, request: EmbedRequest, ends: list[Output], timing: Timing) -> Embedding:
-        [output] = ends
+    def answer(self, request: EmbedRequest, parts: list[EndedPart], timing: Timing) -> Embedding:
+        [(_, [output])] = parts
         assert output.logits is not None
         width, place = len(output.logits) // len(POOLINGS), POOLINGS.index(request.pooling)
         vector = output.logits[place * width : (place + 1) * width]

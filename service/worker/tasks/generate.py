@@ -5,21 +5,21 @@ from __future__ import annotations
 from typing import ClassVar
 
 from models import formats
-from service.engine.engine import Output
-from service.engine.sequence import SequenceSpec
 from service.messages import Completion, GenerateRequest, Request, Timing
 from service.worker.decoding import Lengths, lengths_of, within_tokens
 from service.worker.tasks.completions import Completing
+from service.worker.tasks.task import EndedPart, Part
 
 
 class Generate(Completing):
     REQUEST: ClassVar[type[Request]] = GenerateRequest
 
-    def prepare(self, request: GenerateRequest) -> list[SequenceSpec]:
+    def prepare(self, request: GenerateRequest) -> list[Part]:
         prompt = formats.generation_prompt(self.tokenizer, self._text_of(request))
         within_tokens("the text", prompt, self.limits.max_prompt_tokens)
         # Prompt and output are one text; a translation's source is another one, which it may well repeat.
-        return self._specs(request, prompt, self._lengths(request, len(prompt)), prefix=[], penalize_prompt=True)
+        specs = self._specs(request, prompt, self._lengths(request, len(prompt)), prefix=[], penalize_prompt=True)
+        return [Part(specs=specs)]
 
     def _lengths(self, request: GenerateRequest, prompt_tokens: int) -> Lengths:
         room, total = self.limits.max_new_tokens, self.limits.max_total_tokens
@@ -29,7 +29,8 @@ class Generate(Completing):
             request.decoding, min(room, total - prompt_tokens), f" after a prompt of {prompt_tokens} tokens"
         )
 
-    def answer(self, request: GenerateRequest, ends: list[Output], timing: Timing) -> Completion:
+    def answer(self, request: GenerateRequest, parts: list[EndedPart], timing: Timing) -> Completion:
+        [(_, ends)] = parts
         return self._completion(request, ends, timing, before=request.text if request.return_full_text else "")
 
     def canary(self, request_id: str) -> GenerateRequest:

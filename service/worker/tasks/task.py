@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, NamedTuple
 
 from models import formats
 from models.checkpoint import Manifest
@@ -21,10 +21,24 @@ from service.worker.decoding import within_characters
 @dataclass(frozen=True, kw_only=True)
 class Limits:
     max_prompt_tokens: int  # tags and special tokens included
-    max_characters: int  # of one text before it is read, and of what normalizing makes of it
+    max_characters: int  # of what is read as one text, before it is read and of what normalizing makes of it
     max_new_tokens: int
     max_total_tokens: int | None = None  # prompt and continuation together, where they share the positions
     slots: int = MOST_BEAMS  # beams that run side by side, at most
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """What of a request is answered by itself: a sentence of a text that is split, otherwise all of it."""
+
+    before: str = ""  # what stands in front of its answer, as it is
+    source: str = ""
+    specs: list[SequenceSpec] = field(default_factory=list)  # one, or one a sample; none: there is only `before`
+
+
+class EndedPart(NamedTuple):
+    part: Part
+    ends: list[Output]  # the last output of each of its sequences, in their order
 
 
 @dataclass(frozen=True)
@@ -32,6 +46,7 @@ class WorkerTask(ABC):
     """Of one checkpoint. Its methods take requests of the type `REQUEST` alone."""
 
     REQUEST: ClassVar[type[Request]]
+    SPLITS: ClassVar[bool] = False  # a text may be longer than what is read as one
 
     tokenizer: Tokenizer
     config: Config
@@ -52,13 +67,17 @@ class WorkerTask(ABC):
         """What of a request is tokenized, by what errors call it."""
         return {"the text": request.text}
 
-    @abstractmethod
-    def prepare(self, request: Any) -> list[SequenceSpec]:
-        """At least one, the first with the request's id. Raises a ServiceError when the request cannot be served."""
+    def whole_texts(self, request: Any) -> dict[str, str]:
+        """Those of them that are read as one."""
+        return self.texts(request)
 
     @abstractmethod
-    def answer(self, request: Any, ends: list[Output], timing: Timing) -> Result:
-        """The terminal event, from the last output of each of the request's sequences, in their order."""
+    def prepare(self, request: Any) -> list[Part]:
+        """At least one; the sequences have the request's id. Raises a ServiceError when it cannot be served."""
+
+    @abstractmethod
+    def answer(self, request: Any, parts: list[EndedPart], timing: Timing) -> Result:
+        """The terminal event."""
 
     def canary(self, request_id: str) -> Request:
         """A small request that any such model answers."""

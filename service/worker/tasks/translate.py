@@ -1,39 +1,74 @@
-"""Sources in one language that the model writes in another."""
+"""Sources in one language that the model writes in another, sentence by sentence."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+from statistics import fmean
 from typing import ClassVar
 
 from models import formats
-from service.engine.engine import Output
 from service.engine.sequence import SequenceSpec
-from service.errors import UnknownLanguagePair
-from service.messages import Completion, Request, Timing, TranslateRequest
+from service.errors import EmptyInput, UnknownLanguagePair
+from service.messages import Alternative, Completion, FinishReason, Request, Sentence, Timing, TranslateRequest
 from service.worker.decoding import Lengths, align_layer_of, lengths_of, within_tokens
+from service.worker.segments.cutting import fitting
+from service.worker.segments.segmentation import Segment, segmented
 from service.worker.tasks.completions import Completing
+from service.worker.tasks.task import EndedPart, Part
+
+SPECIAL = 2  # tokens of a source that are not the text's: the language's tag and the end
+UNSPACED = ("ja", "zh", "th", "lo", "km", "my")  # languages that put no space between sentences
 
 
 class Translate(Completing):
     REQUEST: ClassVar[type[Request]] = TranslateRequest
+    SPLITS = True
 
     def texts(self, request: TranslateRequest) -> dict[str, str]:
         return {"the text": request.text, "target_prefix": request.target_prefix}
 
-    def prepare(self, request: TranslateRequest) -> list[SequenceSpec]:
+    def whole_texts(self, request: TranslateRequest) -> dict[str, str]:
+        texts = self.texts(request)
+        return texts if request.split == "none" else {"target_prefix": texts["target_prefix"]}
+
+    def prepare(self, request: TranslateRequest) -> list[Part]:
+        """One for each sentence, and one for what stands behind the last."""
         pair = (request.source_language, request.target_language)
         if pair not in self.manifest.language_pairs:
             served = ", ".join("-".join(each) for each in self.manifest.language_pairs)
             raise UnknownLanguagePair(f"no translation for {'-'.join(pair)}; available: {served}")
-        text = self._text_of(request)
-        prompt = formats.translation_source(self.tokenizer, text, request.target_language)
-        within_tokens("the text", prompt, self.limits.max_prompt_tokens)
-        prefix_text = self._normalized("target_prefix", request.target_prefix)
-        prefix = formats.translation_target(self.tokenizer, prefix_text)[:-1]
+        if not request.text.strip():
+            raise EmptyInput("the text is empty")
+        found = segmented(request.text, request.source_language, request.split)
+        parts: list[Part] = []
+        for segment in found.segments:
+            for piece, prompt in self._pieces(request, segment):
+                before = _between(piece.before, request.target_language) if parts else piece.before
+                specs = self._specs_of(request, prompt, "" if parts else request.target_prefix)
+                parts.append(Part(before=before, source=piece.text, specs=specs))
+        return [*parts, Part(before=found.after)]
+
+    def _pieces(self, request: TranslateRequest, segment: Segment) -> Iterator[tuple[Segment, list[int]]]:
+        """What the model reads at once, each with its prompt."""
+
+        def read(text: str) -> list[int]:
+            return formats.translation_source(self.tokenizer, text, request.target_language)
+
+        if request.split != "none":
+            yield from fitting(segment, read, self.tokenizer, self.limits.max_prompt_tokens)
+        else:
+            prompt = read(self._normalized("the text", segment.text))
+            within_tokens("the text", prompt, self.limits.max_prompt_tokens)
+            yield segment, prompt
+
+    def _specs_of(self, request: TranslateRequest, prompt: list[int], target_prefix: str) -> list[SequenceSpec]:
+        prefix = formats.translation_target(self.tokenizer, self._normalized("target_prefix", target_prefix))[:-1]
         within_tokens("target_prefix", prefix, self.limits.max_new_tokens - 1)
         return self._specs(
             request,
             prompt,
-            self._lengths(request, len(prompt) - 2, len(prefix)),
+            self._lengths(request, len(prompt) - SPECIAL, len(prefix)),
             prefix=prefix,
             align_layer=align_layer_of(request, self.config.capabilities.alignment_layers),
         )
@@ -43,16 +78,83 @@ class Translate(Completing):
         lengths = lengths_of(request.decoding, self.limits.max_new_tokens - prefix_tokens, after)
         return lengths.within_ratios(source_tokens, request.min_length_ratio, request.max_length_ratio)
 
-    def answer(self, request: TranslateRequest, ends: list[Output], timing: Timing) -> Completion:
-        return self._completion(request, ends, timing)
+    def answer(self, request: TranslateRequest, parts: list[EndedPart], timing: Timing) -> Completion:
+        completed = [(each, self._completion(request, each.ends, timing)) for each in parts if each.ends]
+        after = parts[-1].part.before
+        if not completed:
+            return Completion(
+                request_id=request.id,
+                text=after,
+                finish_reason="eos_token",
+                prompt_tokens=0,
+                generated_tokens=0,
+                timing=timing,
+                model_version=self.manifest.reference,
+            )
+        first = completed[0][1]
+        told = [completion for _, completion in completed]
+        others = [
+            Alternative(
+                text=_joined(completed, number, after),
+                score=fmean(each.alternatives[number - 1].score for each in told),
+                seed=first.alternatives[number - 1].seed,
+            )
+            for number in range(1, 1 + min(len(each.alternatives) for each in told))
+        ]
+        return replace(
+            first,
+            text=_joined(completed, 0, after),
+            finish_reason=_reason(told),
+            prompt_tokens=sum(each.prompt_tokens for each in told),
+            generated_tokens=sum(each.generated_tokens for each in told),
+            score=None if first.score is None else fmean(each.score for each in told if each.score is not None),
+            alternatives=tuple(others),
+            alignment=first.alignment if len(told) == 1 else None,
+            sentences=tuple(_sentence(*each) for each in completed) if len(told) > 1 else (),
+        )
 
     def canary(self, request_id: str) -> TranslateRequest:
         source, target = self.manifest.language_pairs[0]
         return TranslateRequest(
             id=request_id,
-            text="1",
+            text="a",  # what has no letter is not translated
             stream=True,
             source_language=source,
             target_language=target,
             decoding=self._canary_decoding(),
         )
+
+
+def _between(before: str, target_language: str) -> str:
+    """What stands between two sentences of a translation, which stood between those of the source."""
+    unspaced = target_language.split("-")[0] in UNSPACED
+    if before in ("", " "):
+        return "" if unspaced else " "
+    return before
+
+
+def _joined(completed: list[tuple[EndedPart, Completion]], number: int, after: str) -> str:
+    """The result `number` of all sentences, up to a stop string."""
+    texts = []
+    for (part, ends), completion in completed:
+        text = completion.alternatives[number - 1].text if number else completion.text
+        texts += [part.before, text]
+        if ends[min(number, len(ends) - 1)].sequence.outcome == "stop_sequence":
+            return "".join(texts)
+    return "".join([*texts, after])
+
+
+def _reason(completions: list[Completion]) -> FinishReason:
+    """What ended the first sentence that did not come to its end."""
+    return next((each.finish_reason for each in completions if each.finish_reason != "eos_token"), "eos_token")
+
+
+def _sentence(ended: EndedPart, completion: Completion) -> Sentence:
+    return Sentence(
+        source=ended.part.source,
+        text=completion.text,
+        finish_reason=completion.finish_reason,
+        score=completion.score,
+        alternatives=completion.alternatives,
+        alignment=completion.alignment,
+    )

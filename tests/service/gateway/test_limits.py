@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from service.errors import InputTooLong, InvalidRequest
-from service.gateway.limits import NamedText, check_decoding, check_lengths
+from service.gateway.limits import NamedText, check_decoding, check_lengths, check_total
 from service.messages import Decoding
 from tests.service.gateway.fakes import model_info
 
@@ -15,6 +15,14 @@ def test_the_first_text_that_is_too_long_is_called_as_its_client_calls_it() -> N
     assert refused.value.details == {"index": 1, "limit": 3}
     check_lengths(texts, model_info("m", "generate", max_characters=5))
     check_lengths(texts, model_info("m", "generate"))  # an older worker does not say
+
+
+def test_the_texts_of_a_call_have_a_bound_together() -> None:
+    texts = [NamedText(0, "q[0]", "abc"), NamedText(1, "q[1]", "abcd")]
+    check_total(texts, 7)
+    with pytest.raises(InputTooLong, match=r"^the request has texts of 7 characters, the limit is 6$") as refused:
+        check_total(texts, 6)
+    assert refused.value.details == {"value": 7, "limit": 6}
 
 
 @pytest.mark.parametrize(

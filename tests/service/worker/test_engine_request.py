@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -28,10 +29,10 @@ class FakeEngine:
         self.sinks: dict[str, Callable[[Output], None]] = {}
         self.cancelled: list[str] = []
 
-    def add(self, sequence: Sequence, sink: Callable[[Output], None]) -> None:
-        if len(self.sinks) == self.room:
+    def add(self, sequences: list[Sequence], sink: Callable[[Output], None]) -> None:
+        if len(sequences) > self.room:
             raise Overloaded(f"the limit is {self.room}")
-        self.sinks[sequence.spec.id] = sink
+        self.sinks.update({sequence.spec.id: sink for sequence in sequences})
 
     def cancel(self, sequence_id: str) -> None:
         self.cancelled.append(sequence_id)
@@ -115,11 +116,7 @@ def test_a_call_that_finds_no_room_for_all_leaves_none_behind(generator: Checkpo
     call = EngineRequest(generate(3, **SAMPLED), task, events.append, time.monotonic())
     with pytest.raises(Overloaded, match="the limit is 2"):
         call.start(engine)  # type: ignore[arg-type]
-    taken = [sequence.spec.id for sequence in call.sequences[:2]]
-    assert list(engine.sinks) == taken
-    assert set(taken) <= set(engine.cancelled)
-    for sequence in call.sequences[:2]:
-        engine.end(sequence, "cancelled")
+    assert not engine.sinks
     assert not events
 
 
@@ -185,6 +182,90 @@ def test_an_answer_that_cannot_be_built_is_a_failure_and_not_silence(
     engine, call, events = started(generator, generate())
     monkeypatch.setattr("service.worker.tasks.completions.text_of", lambda *_: 1 / 0)
     engine.give(call.sequences[0], 70, 71, 72)
+    (failure,) = events
+    assert isinstance(failure, Failure)
+    assert failure.code == "internal"
+
+
+TEXT = "  - Je suis. Tu es !\n\nIl est.\n"
+
+
+def paragraph(text: str = TEXT, *, stream: bool = True, **decoding: object) -> TranslateRequest:
+    return TranslateRequest(
+        id="t", text=text, source_language="fr", target_language="en", stream=stream,
+        decoding=Decoding(max_new_tokens=5, **decoding),
+    )  # fmt: skip
+
+
+def told(events: list[Event]) -> str:
+    return "".join(event.text for event in events if isinstance(event, Token))
+
+
+def test_sentences_are_told_in_their_order_whichever_comes_first(translator: Checkpoint) -> None:
+    engine, call, events = started(translator, paragraph())
+    first, second, third = call.sequences
+    one, two, three = (translator.tokenizer.encode(text)[0] for text in "abc")
+    engine.give(third, three, 2)
+    engine.give(second, two)
+    assert told(events) == ""
+    engine.give(first, one)
+    assert told(events) == "  - a"
+    engine.give(first, 2)
+    assert told(events) == "  - a b"
+    engine.give(second, 2)
+    *tokens, answer = events
+    assert isinstance(answer, Completion)
+    assert told(events) == answer.text == "  - a b\n\nc\n"
+    assert [token.index for token in tokens if isinstance(token, Token)] == [0, 1, 2, 3, 4, 5]
+    assert (answer.generated_tokens, answer.finish_reason) == (6, "eos_token")
+    assert [(each.source, each.text) for each in answer.sentences] == [
+        ("Je suis.", "a"),
+        ("Tu es !", "b"),
+        ("Il est.", "c"),
+    ]
+    assert answer.prompt_tokens == sum(len(sequence.spec.prompt) for sequence in call.sequences)
+
+
+def test_a_stop_string_ends_the_text_and_not_its_sentence_alone(translator: Checkpoint) -> None:
+    engine, call, events = started(translator, paragraph(stop=("b",)))
+    letters = [translator.tokenizer.encode(text)[0] for text in "abc"]
+    for sequence, tokens in zip(call.sequences, ([letters[0], 2], [letters[1]], [letters[2], 2]), strict=True):
+        engine.give(sequence, *tokens)
+    *_, answer = events
+    assert isinstance(answer, Completion)
+    assert told(events) == answer.text == "  - a "
+    assert answer.finish_reason == "stop_sequence"
+
+
+async def test_a_text_without_a_letter_needs_no_engine_and_comes_back(translator: Checkpoint) -> None:
+    engine, _, events = started(translator, paragraph(" ... \n 12 😀"))
+    assert not engine.sinks
+    assert not events, "who asked hears first that it runs"
+    await asyncio.sleep(0)
+    (answer,) = events
+    assert isinstance(answer, Completion)
+    assert (answer.text, answer.generated_tokens) == (" ... \n 12 😀", 0)
+
+
+def test_samples_of_a_text_are_those_of_its_sentences(translator: Checkpoint) -> None:
+    engine, call, events = started(translator, paragraph("Je. Tu.", stream=False, num_return_sequences=2, **SAMPLED))
+    assert [sequence.spec.sampling.seed for sequence in call.sequences] == [3, 4, 3, 4]
+    assert len({sequence.spec.id for sequence in call.sequences}) == 4
+    for sequence, letter in zip(call.sequences, "abcd", strict=True):
+        engine.give(sequence, translator.tokenizer.encode(letter)[0], 2)
+    (answer,) = events
+    assert isinstance(answer, Completion)
+    assert (answer.text, [other.text for other in answer.alternatives]) == ("a c", ["b d"])
+    assert [[one.text, one.alternatives[0].text] for one in answer.sentences] == [["a", "b"], ["c", "d"]]
+
+
+def test_a_text_fails_as_its_first_sentence_that_fails(translator: Checkpoint) -> None:
+    engine, call, events = started(translator, paragraph(stream=False))
+    first, second, third = call.sequences
+    engine.give(first, 70, 2)
+    engine.end(third, "error")
+    assert second.spec.id in engine.cancelled
+    engine.end(second, "cancelled")
     (failure,) = events
     assert isinstance(failure, Failure)
     assert failure.code == "internal"

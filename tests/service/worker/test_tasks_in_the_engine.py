@@ -275,16 +275,12 @@ async def test_leaving_a_call_ends_all_of_its_samples(tmp_path: Path) -> None:
         engine.close()
 
 
-async def test_samples_beyond_the_room_are_refused_together(tmp_path: Path) -> None:
-    engine = TextEngine("generator", checkpoints.generator(tmp_path), EngineOptions(slots=1, max_waiting=2))
+async def test_samples_wait_for_each_other_and_take_no_room_of_those_who_wait_for_a_slot(tmp_path: Path) -> None:
+    engine = TextEngine("generator", checkpoints.generator(tmp_path), EngineOptions(slots=1, max_waiting=1))
     try:
         asked = replace(SAMPLED, num_return_sequences=4)
-        refused = await engine.answer(GenerateRequest(id="many", text="x", decoding=asked))
-        assert isinstance(refused, Failure)
-        assert (refused.code, "limit is 2" in refused.message) == ("overloaded", True)
-        fitting = replace(asked, num_return_sequences=3)
-        while isinstance(answer := await engine.answer(GenerateRequest(id="m", text="x", decoding=fitting)), Failure):
-            await asyncio.sleep(0.01)  # the refused call's samples leave before the next step
-        assert len(answer.alternatives) == 2
+        one, other = (GenerateRequest(id=name, text="x", decoding=asked) for name in ("one", "other"))
+        answers = await asyncio.gather(engine.answer(one), engine.answer(other))
+        assert [len(answer.alternatives) for answer in answers if isinstance(answer, Completion)] == [3, 3]
     finally:
         engine.close()

@@ -212,6 +212,17 @@ async def test_a_text_with_more_characters_than_the_model_could_have_room_for_is
         assert (await client.get("/info")).json()["models"][0]["max_characters"] == 5
 
 
+async def test_texts_with_too_many_characters_together_are_refused_before_a_worker_hears_of_them(stand: Stand) -> None:
+    async with stand.client() as client:
+        limit = (await client.get("/info")).json()["limits"]["max_characters"]
+        for inputs in ("x" * 100_001, ["x" * 50_000, "y" * 50_001]):
+            response = await client.post("/generate", json={"inputs": inputs})
+            error = response.json()["error"]
+            assert (response.status_code, error["code"]) == (422, "input_too_long")
+            assert error["message"] == f"the request has texts of 100001 characters, the limit is {limit:.0f}"
+        assert not stand.generator.batches
+
+
 async def test_a_pair_is_refused_by_a_model_that_was_trained_on_single_texts(stand: Stand) -> None:
     stand.classifier.info = replace(stand.classifier.info, takes_pairs=False)
     async with stand.client() as client:

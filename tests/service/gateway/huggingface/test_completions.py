@@ -8,8 +8,10 @@ import httpx
 import pytest
 
 from service.gateway.answering import Answer
+from service.gateway.huggingface.streams import last_event
 from service.gateway.huggingface.translate import TranslateBody
-from service.messages import Alignment, Completion
+from service.messages import Alignment, Alternative, Completion, Sentence, Token
+from tests.service.gateway.conftest import Stand
 
 
 async def ask(client: httpx.AsyncClient, route: str, **parameters: object) -> dict:
@@ -78,3 +80,62 @@ def test_weights_have_four_digits() -> None:
     [row] = rendered["alignment"]["weights"]
     assert row == [0.1235, 0.8765]
     assert sum(row) == pytest.approx(1, abs=1e-3)
+
+
+ALIGNMENT = Alignment(source_tokens=("a",), target_tokens=("A",), weights=((1.0,),))
+
+
+def text_of_two(**fields: object) -> Completion:
+    first = Sentence(source="a.", text="A.", finish_reason="eos_token", **fields)
+    second = Sentence(source="b.", text="B", finish_reason="length", **fields)
+    return Completion(
+        request_id="r",
+        text="A. B",
+        finish_reason="length",
+        prompt_tokens=6,
+        generated_tokens=4,
+        score=fields.get("score"),  # type: ignore[arg-type]
+        sentences=(first, second),
+    )
+
+
+def rendered(result: Completion, **parameters: object) -> dict:
+    [answer] = TranslateBody(inputs="a. b.", parameters=parameters).rendered([Answer(result)])
+    return answer
+
+
+def test_a_translation_that_did_not_come_to_its_end_says_so() -> None:
+    assert rendered(text_of_two()) == {"translation_text": "A. B", "finish_reason": "length"}
+
+
+def test_sentences_come_with_the_details() -> None:
+    assert rendered(text_of_two(), details=True) == {
+        "translation_text": "A. B",
+        "finish_reason": "length",
+        "sentences": [
+            {"source_text": "a.", "translation_text": "A.", "finish_reason": "eos_token"},
+            {"source_text": "b.", "translation_text": "B", "finish_reason": "length"},
+        ],
+        "details": {"finish_reason": "length", "input_length": 6, "generated_tokens": 4, "seed": None},
+    }
+
+
+def test_alternatives_and_alignments_of_several_sentences_are_said_of_each() -> None:
+    other = Alternative(text="C", score=-2.0)
+    found = rendered(text_of_two(score=-1.0, alternatives=(other,), alignment=ALIGNMENT))["sentences"]
+    assert [each["alternatives"] for each in found] == [[{"translation_text": "C", "score": -2.0}]] * 2
+    assert [(each["score"], each["alignment"]["weights"]) for each in found] == [(-1.0, [[1.0]])] * 2
+    assert "sentences" in rendered(text_of_two(alignment=ALIGNMENT))
+
+
+def test_a_streams_last_event_has_the_sentences_alignments() -> None:
+    silent = Token(request_id="r", index=3, id=2, text="", logprob=0.0, special=True)
+    assert "sentences" not in last_event(silent, text_of_two())
+    assert len(last_event(silent, text_of_two(alignment=ALIGNMENT))["sentences"]) == 2
+
+
+async def test_a_text_is_split_as_it_is_asked_for(stand: Stand) -> None:
+    async with stand.client() as client:
+        for asked in ({}, {"split": None}, {"split": "lines"}, {"split": "none"}):
+            await ask(client, "/translate", src_lang="fr", **asked)
+    assert [request.split for request in stand.translator.seen] == ["sentences", "sentences", "lines", "none"]

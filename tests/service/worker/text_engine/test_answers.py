@@ -180,5 +180,5 @@ async def test_a_stream_begins_with_its_acceptance_and_nothing_else_does(engines
         assert isinstance(last, Completion)
         (only,) = (await events_of(engines[engine], dataclasses.replace(request, stream=False)))[request.id]
         assert isinstance(only, Completion)
-    refused = await events_of(engines["translator"], translate("a3", text="e" * 500, stream=True))
+    refused = await events_of(engines["translator"], translate("a3", text="e" * 500, split="none", stream=True))
     assert [type(event) for event in refused["a3"]] == [Failure]

@@ -16,7 +16,7 @@ from service.worker.text_engine import AT_ONCE, TextEngine
 from tests import checkpoints
 from tests.service.worker.text_engine.conftest import events_of, translate
 
-LONG = "I am tired. " * 3  # more of them than are tokenized at once, and each has room
+LONG = "I am tired, " * 3  # more of them than are tokenized at once, and each has room
 
 
 @pytest.fixture
@@ -59,12 +59,11 @@ async def test_a_text_of_too_many_characters_is_refused_before_it_is_read(
     engines: dict[str, TextEngine], tokenizing: list[str], name: str
 ) -> None:
     engine = engines["classifier" if name == "text_pair" else "translator"]
-    limit = engine.info.max_characters
-    assert limit is not None
+    limit = engine._core.task.limits.max_characters
     for text, code in (("x" * limit, "input_too_long"), ("x" * (limit + 1), "input_too_long")):
         tokenizing.clear()
         request: Request = {
-            "the text": translate("c", text=text),
+            "the text": translate("c", text=text, split="none"),
             "target_prefix": translate("c", target_prefix=text),
             "text_pair": ClassifyRequest(id="c", text="x", text_pair=text + " y" * limit),
         }[name]
@@ -77,9 +76,9 @@ async def test_a_text_of_too_many_characters_is_refused_before_it_is_read(
 
 
 async def test_a_character_that_becomes_many_counts_as_many(engines: dict[str, TextEngine]) -> None:
-    limit = engines["translator"].info.max_characters
+    limit = engines["generator"].info.max_characters
     assert limit is not None
-    failure = await engines["translator"].answer(translate("many", text="\ufdfa" * limit))
+    failure = await engines["generator"].answer(GenerateRequest(id="many", text="\ufdfa" * limit))
     assert isinstance(failure, Failure)
     assert re.fullmatch(rf"the text has {18 * limit} characters, the limit is {limit}", failure.message)
 

@@ -1,0 +1,1 @@
+"""A text as the segments that a translator reads one by one, and what stands between them."""
