@@ -18,7 +18,7 @@ from typing import Any
 from locust import FastHttpUser, events, task
 from locust.exception import StopUser
 
-FINISH_REASONS = ("eos_token", "length", "stop_sequence")
+FINISH_REASONS = ("eos_token", "length", "stop_sequence", "loop")
 DATA = Path(__file__).resolve().parent / "data"
 _SENTENCES = [line.split("\t") for line in (DATA / "sentences.fr-en.tsv").read_text(encoding="utf-8").splitlines()]
 _LABELLED = [line.split("\t") for line in (DATA / "texts.tsv").read_text(encoding="utf-8").splitlines()]

@@ -8,8 +8,11 @@ it stops. Knows nothing of tensors, slots or of other requests.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
+
+from service.engine.loops import LoopGuard
 
 Continuation = tuple[int, float]  # a token, and its log-probability after a beam
 
@@ -42,8 +45,11 @@ class Branch:
 
 
 class BeamSearch:
-    def __init__(self, settings: Beams, *, end_id: int | None, max_new_tokens: int) -> None:
-        self.settings, self.end_id, self.max_new_tokens = settings, end_id, max_new_tokens
+    def __init__(
+        self, settings: Beams, *, end_id: int | None, max_new_tokens: int, guard: LoopGuard | None = None
+    ) -> None:
+        """`guard`: a beam that is in a loop may only end."""
+        self.settings, self.end_id, self.max_new_tokens, self.guard = settings, end_id, max_new_tokens, guard
         self.finished: list[Hypothesis] = []  # best first, at most `width`
         self._totals = [0.0]  # of the beams, best first; one until the first step
         self._length = 0  # of the beams, in tokens
@@ -53,18 +59,17 @@ class BeamSearch:
         """Continuations of each beam that `advance` needs, so that it can go on when every beam's best is its end."""
         return 2 * self.settings.width
 
+    def wanted(self) -> list[list[int]]:
+        """Of each beam, tokens whose log-probability `advance` needs however low it is."""
+        return [[] for _ in self._totals]
+
     def advance(self, beams: list[list[int]], continuations: list[list[Continuation]]) -> list[Branch]:
         """The next step's beams, best first; none when the search is over.
 
         `beams` are the tokens of each beam so far, `continuations` the best of each: `candidates` many, or all.
         """
         width = self.settings.width
-        possible = [
-            Branch(parent, token, total + logprob)
-            for parent, (total, row) in enumerate(zip(self._totals, continuations, strict=True))
-            for token, logprob in row
-            if logprob > -math.inf  # ruled out
-        ]
+        possible = self._possible(beams, continuations)
         candidates = sorted(possible, key=lambda branch: branch.total, reverse=True)[: self.candidates]
         self._length += 1
         full = self._length >= self.max_new_tokens
@@ -78,6 +83,13 @@ class BeamSearch:
         going_on = [] if full else [branch for branch in candidates if branch.token != self.end_id][:width]
         self._totals = [branch.total for branch in going_on]
         return going_on if self._open() else []
+
+    def _possible(self, beams: list[list[int]], continuations: list[list[Continuation]]) -> Iterator[Branch]:
+        for parent, (total, row) in enumerate(zip(self._totals, continuations, strict=True)):
+            loops = self.guard is not None and self.guard.looks(beams[parent]) and self.guard.sees(beams[parent])
+            for token, logprob in row:
+                if logprob > -math.inf and (token == self.end_id or not loops):  # what is ruled out is infinitely bad
+                    yield Branch(parent, token, total + logprob)
 
     def results(self, beams: list[list[int]]) -> list[Hypothesis]:
         """As many of the finished ones as were asked for; the best beam as it stands where none could go on."""

@@ -6,7 +6,9 @@ Shapes: B rows, S prompt tokens, V vocabulary.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import cast
 
 import torch
@@ -137,8 +139,10 @@ class Runner:
 
     def _continue(self, logits_BV: Tensor, rows: list[Row], result: StepResult) -> None:
         most = max(row.sequence.search.candidates for row in rows if row.sequence.search)
-        found = dict(zip(rows, continuations(logits_BV, rows, most), strict=True))
-        for sequence in {row.sequence: None for row in rows}:
+        sequences = {row.sequence: None for row in rows}
+        wanted = dict(chain.from_iterable(map(_wanted, sequences)))
+        found = dict(zip(rows, continuations(logits_BV, rows, most, [wanted[row] for row in rows]), strict=True))
+        for sequence in sequences:
             result.continuations[sequence] = [found[row] for row in sequence.rows if row in found]
 
     def _prompts(self, chunks: list[Chunk]) -> Prompts:
@@ -160,6 +164,12 @@ class Runner:
 
     def _tensor(self, values: list[int] | list[list[int]]) -> Tensor:
         return torch.tensor(values, dtype=torch.int64, device=self.device)
+
+
+def _wanted(sequence: Sequence) -> Iterator[tuple[Row, list[int]]]:
+    """Of each beam at work."""
+    assert sequence.search is not None
+    return zip(sequence.rows, sequence.search.wanted(), strict=False)
 
 
 def _some(logits_BV: Tensor, rows: list[int]) -> Tensor:

@@ -33,8 +33,8 @@ def choose(logits_BV: Tensor, rows: list[Row]) -> list[int]:
     return tokens_B.tolist()
 
 
-def continuations(logits_BV: Tensor, rows: list[Row], count: int) -> list[list[Continuation]]:
-    """The `count` best tokens of each row and their log-probabilities, best first.
+def continuations(logits_BV: Tensor, rows: list[Row], count: int, wanted: list[list[int]]) -> list[list[Continuation]]:
+    """The `count` best tokens of each row and their log-probabilities, best first, and those that are `wanted` besides.
 
     What a sequence asks for is done to the log-probabilities and they are not normalized again, as in `transformers`.
     """
@@ -43,7 +43,14 @@ def continuations(logits_BV: Tensor, rows: list[Row], count: int) -> list[list[C
     if picky:
         logprobs_BV[picky] = adjust(logprobs_BV[picky], [rows[index] for index in picky])
     best_BN, tokens_BN = top(logprobs_BV, min(count, logits_BV.shape[1]))
-    return [list(zip(ids, own, strict=True)) for ids, own in zip(tokens_BN.tolist(), best_BN.tolist(), strict=True)]
+    ids = tokens_BN.tolist()
+    found = [list(zip(own, values, strict=True)) for own, values in zip(ids, best_BN.tolist(), strict=True)]
+    more = [(row, token) for row, tokens in enumerate(wanted) for token in tokens if token not in ids[row]]
+    if more:
+        index = torch.tensor(more, device=logits_BV.device).unbind(dim=1)
+        for (row, token), value in zip(more, logprobs_BV[index].tolist(), strict=True):
+            found[row].append((token, value))
+    return found
 
 
 def best(logits_BV: Tensor) -> Tensor:

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from service.engine.beams import Beams, BeamSearch, Hypothesis
+from service.engine.constraints import ConstrainedSearch, Phrase
+from service.engine.loops import LoopGuard
 from service.engine.stats import ANSWERED, Outcome, RequestStats, Stage
 
 
@@ -58,15 +60,29 @@ class SequenceSpec:
     end_id: int | None = None  # the token that ends it
     sampling: Sampling = Sampling()
     beams: Beams | None = None  # beam search instead of one token after the other
+    phrases: tuple[Phrase, ...] = ()  # that the results of a beam search must have
     target_prefix: list[int] = field(default_factory=list)  # the first tokens of a translation, given
     priority: int = 0  # lower is sooner
     align_layer: int | None = None  # the layer whose cross-attention becomes `alignment`
     want_logprobs: bool = False
     top_n_tokens: int = 0  # so many best tokens come with each one
     watch: Callable[[int], bool] | None = None  # asked after each token but the end token: true ends the sequence
+    loop_guard: LoopGuard | None = None  # ends it where it repeats itself
     want_logits: bool = False  # keep the whole output vector of the last step: a classifier's scores
     arrived: float = field(default_factory=time.monotonic)
     deadline: float | None = None  # on the same clock
+
+    def search(self, beams: Beams) -> BeamSearch:
+        if not self.phrases:
+            return BeamSearch(beams, end_id=self.end_id, max_new_tokens=self.max_new_tokens, guard=self.loop_guard)
+        return ConstrainedSearch(
+            beams,
+            self.phrases,
+            begins=not self.target_prefix,
+            end_id=self.end_id,
+            max_new_tokens=self.max_new_tokens,
+            guard=self.loop_guard,
+        )
 
     @property
     def width(self) -> int:
@@ -120,7 +136,7 @@ class Sequence:
         self.plain = spec.sampling.plain and not spec.min_new_tokens
         self.random = random.Random(spec.sampling.seed)
         if spec.beams is not None:
-            self.search = BeamSearch(spec.beams, end_id=spec.end_id, max_new_tokens=spec.max_new_tokens)
+            self.search = spec.search(spec.beams)
 
     def admit(self) -> list[Row]:
         """Its rows, which are to be given slots."""
@@ -143,11 +159,17 @@ class Sequence:
         self.output.append(token)
         self.token_times.append(now)
         if token == spec.end_id:
-            self.outcome = "eos_token"
+            self.outcome = self._unless_it_loops("eos_token", self.output[:-1])
         elif spec.watch is not None and spec.watch(token):
             self.outcome = "stop_sequence"
         elif len(self.output) >= spec.max_new_tokens:
-            self.outcome = "length"
+            self.outcome = self._unless_it_loops("length", self.output)
+        elif spec.loop_guard is not None and spec.loop_guard.looks(self.output) and spec.loop_guard.sees(self.output):
+            self.outcome = "loop"
+
+    def _unless_it_loops(self, outcome: Outcome, output: list[int]) -> Outcome:
+        guard = self.spec.loop_guard
+        return "loop" if guard is not None and guard.sees(output) else outcome
 
     def finish(self, results: list[Hypothesis], now: float) -> None:
         """Take the results of its beam search, best first."""
@@ -155,7 +177,10 @@ class Sequence:
         self.hypotheses = results
         self.output = results[0].tokens
         self.token_times.append(now)
-        self.outcome = "eos_token" if end_id is not None and self.output[-1:] == [end_id] else "length"
+        if end_id is not None and self.output[-1:] == [end_id]:
+            self.outcome = self._unless_it_loops("eos_token", self.output[:-1])
+        else:
+            self.outcome = self._unless_it_loops("length", self.output)
 
     def stats(self, now: float) -> RequestStats:
         assert self.outcome is not None, "statistics are taken at the end"

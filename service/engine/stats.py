@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Protocol, get_args
 
-Answered = Literal["eos_token", "length", "stop_sequence"]
+Answered = Literal["eos_token", "length", "stop_sequence", "loop"]
 Outcome = Answered | Literal["cancelled", "deadline", "error"]
 ANSWERED: tuple[Answered, ...] = get_args(Answered)
 Stage = Literal["waiting", "running", "finished"]

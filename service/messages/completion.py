@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from service.messages.events import Result
 
-FinishReason = Literal["eos_token", "length", "stop_sequence"]
+FinishReason = Literal["eos_token", "length", "stop_sequence", "loop"]
 FINISH_REASONS: tuple[FinishReason, ...] = get_args(FinishReason)
 
 
