@@ -11,9 +11,10 @@ import random
 from dataclasses import dataclass, fields
 
 from service.engine.beams import Beams
+from service.engine.constraints import Phrase
 from service.engine.sequence import Sampling
 from service.errors import InputTooLong, InvalidRequest
-from service.messages import SEEDS, Bounds, Decoding, TranslateRequest
+from service.messages import MOST_BEAMS, SEEDS, Bounds, Decoding, TranslateRequest
 from service.messages.decoding import FILTERS
 
 _OF_SAMPLING = {each.name for each in fields(Sampling)} & {each.name for each in fields(Decoding)}
@@ -63,16 +64,22 @@ def within_tokens(name: str, tokens: list[int], limit: int) -> None:
         raise InputTooLong(f"{name} has {len(tokens)} tokens, the limit is {limit}", value=len(tokens), limit=limit)
 
 
-def beams_of(decoding: Decoding) -> Beams | None:
-    """How to search, where beams are asked for."""
-    if decoding.num_beams == 1:
+def beams_of(decoding: Decoding, phrases: tuple[Phrase, ...] = (), slots: int = MOST_BEAMS) -> Beams | None:
+    """How to search, where beams are asked for, or needed: for each token of the phrases one, if there is room."""
+    if decoding.num_beams == 1 and not phrases:
         return None
+    needed = 2 + sum(len(phrase.tokens) for phrase in phrases) if phrases else 1
     return Beams(
-        width=decoding.num_beams,
+        width=max(decoding.num_beams, min(needed, MOST_BEAMS, slots)),
         results=decoding.num_return_sequences,
         length_penalty=decoding.length_penalty,
         early_stopping=decoding.early_stopping,
     )
+
+
+def can_search(decoding: Decoding) -> bool:
+    """Whether it may become a beam search without being asked for one."""
+    return not (decoding.do_sample or decoding.stop or decoding.top_n_tokens)
 
 
 def align_layer_of(request: TranslateRequest, layers: int) -> int | None:

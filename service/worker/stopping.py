@@ -63,7 +63,8 @@ class StopWatch:
     engine has told of the token, and the rest once the sequence has ended.
     """
 
-    def __init__(self, detokenizer: IncrementalDetokenizer, stop: Sequence[str]) -> None:
+    def __init__(self, detokenizer: IncrementalDetokenizer, stop: tuple[str, ...]) -> None:
+        self.stop = stop
         self._detokenizer = detokenizer
         self._matcher = StopMatcher(stop)
         self._pieces: deque[str] = deque()  # that no stream has read yet

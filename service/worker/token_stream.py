@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from math import isfinite
 
 from models.tokenizer import IncrementalDetokenizer, Tokenizer
 from service.engine.engine import Output
 from service.engine.sequence import Sequence
+from service.engine.stats import ANSWERED
 from service.messages import Token, TopToken
-from service.worker.results import primed
+from service.worker.results import primed, text_of
 from service.worker.stopping import StopWatch
 from service.worker.tasks.task import Part
 
@@ -22,62 +24,92 @@ from service.worker.tasks.task import Part
 class _Section:
     """The tokens of one part."""
 
-    before: str  # what is told with the first of them, in front of it
+    before: str  # what is told with the first text, in front of it
+    part: Part
     sequence: Sequence
     detokenizer: IncrementalDetokenizer
     kept: deque[Output] = field(default_factory=deque)
 
+    @property
+    def whole(self) -> bool:
+        """Its text is known at its end alone."""
+        return self.part.finished is not None or self.sequence.spec.beams is not None
+
 
 class TokenStream:
     def __init__(self, request_id: str, parts: Iterable[tuple[Part, list[Sequence]]], tokenizer: Tokenizer) -> None:
-        """Each part with its sequences; of a beam search there is nothing to tell before its end."""
+        """Each part with its sequences. The end of a beam search is told as one token, whose log-probability is the
+        score of the text."""
         self._request_id, self._tokenizer = request_id, tokenizer
         self._sections: deque[_Section] = deque()  # that are not told to their end
         self._index = 0  # of the next token
         self._after = ""  # what stands behind the last part
         for part, sequences in parts:
             self._after += part.before
-            if sequences and sequences[0].spec.beams is None:
-                self._sections.append(self._section(self._after, sequences[0]))
+            if sequences:
+                self._sections.append(self._section(self._after, part, sequences[0]))
                 self._after = ""
         self._of = {section.sequence.spec.id: section for section in self._sections}
 
-    def _section(self, before: str, sequence: Sequence) -> _Section:
+    def _section(self, before: str, part: Part, sequence: Sequence) -> _Section:
         watch = sequence.spec.watch
         detokenizer, prefix = primed(self._tokenizer, sequence.spec.target_prefix)
-        return _Section(before + prefix, sequence, watch if isinstance(watch, StopWatch) else detokenizer)
+        section = _Section(before, part, sequence, watch if isinstance(watch, StopWatch) else detokenizer)
+        section.before += "" if section.whole else prefix  # which is a part of a whole text
+        return section
 
     def take(self, output: Output) -> Iterator[Token]:
         """What can be told now that the engine has told this."""
         section = self._of.get(output.sequence.spec.id)
-        if section is None or output.token is None:
+        if section is None or (output.token is None and output.sequence.outcome not in ANSWERED):
             return
         section.kept.append(output)
         while self._sections and (kept := self._sections[0].kept):
             yield self._token(self._sections[0], kept.popleft())
 
     def _token(self, section: _Section, output: Output) -> Token:
-        assert output.token is not None
-        special = output.last and output.sequence.outcome == "eos_token"
-        text, section.before = section.before + ("" if special else section.detokenizer.push(output.token)), ""
+        sequence = output.sequence
+        text = self._whole_text(section, output) if section.whole else self._text(section, output)
+        if text or output.last:
+            text, section.before = section.before + text, ""
         if output.last:
-            text += section.detokenizer.flush()
             self._sections.popleft()
-            if output.sequence.outcome == "stop_sequence":  # where the text ends, whatever follows
+            if sequence.outcome == "stop_sequence":  # where the text ends, whatever follows
                 self._sections.clear()
             elif not self._sections:
                 text += self._after
         self._index += 1
+        logprob = output.logprob
+        if sequence.hypotheses and isfinite(sequence.hypotheses[0].score):
+            logprob = sequence.hypotheses[0].score
         return Token(
             request_id=self._request_id,
             index=self._index - 1,
-            id=output.token,
+            id=sequence.output[-1] if output.token is None else output.token,
             text=text,
-            logprob=output.logprob if output.logprob is not None else 0.0,
-            special=special,
+            logprob=logprob if logprob is not None else 0.0,
+            special=_is_end(output),
             top_tokens=tuple(self._top_token(token, logprob) for token, logprob in output.best),
         )
+
+    def _text(self, section: _Section, output: Output) -> str:
+        assert output.token is not None, "a text that is not whole has tokens"
+        text = "" if _is_end(output) else section.detokenizer.push(output.token)
+        return text + (section.detokenizer.flush() if output.last else "")
+
+    def _whole_text(self, section: _Section, output: Output) -> str:
+        if not output.last:
+            return ""
+        sequence, watch, finished = output.sequence, output.sequence.spec.watch, section.part.finished
+        stop = watch.stop if isinstance(watch, StopWatch) else ()
+        text = text_of(self._tokenizer, sequence, sequence.output, stop)
+        return text if finished is None else finished(text)
 
     def _top_token(self, token: int, logprob: float) -> TopToken:
         text = self._tokenizer.decode([token])
         return TopToken(id=token, text=text, logprob=logprob, special=not text)
+
+
+def _is_end(output: Output) -> bool:
+    """Whether it is the end token."""
+    return output.token is not None and output.last and output.token == output.sequence.spec.end_id

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from functools import cached_property
 from math import isfinite
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import BaseModel
 
@@ -22,6 +22,7 @@ from service.messages.decoding import GREEDY
 
 
 class CompletionBody(TaskBody):
+    streams_beams: ClassVar[bool] = False  # there is something to tell before the end of a beam search
     inputs: Texts
     parameters: DecodingParameters | None = None
 
@@ -49,7 +50,7 @@ class CompletionBody(TaskBody):
         super().check_stream()
         reasons = {"num_beams": ": a beam search knows its first token at its end", "num_return_sequences": ""}
         for name, reason in reasons.items():
-            if (given := getattr(self.decoding, name)) > 1:
+            if (given := getattr(self.decoding, name)) > 1 and not (name == "num_beams" and self.streams_beams):
                 message = f"stream is true with {name} {given}, the limit is 1{reason}"
                 raise InvalidRequest(message, parameter="stream", limit=1)
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BaseModel, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from service.errors import InvalidRequest
 from service.gateway.answering import Answer
 from service.gateway.fields import Body, Neutral, same, taken
 from service.gateway.huggingface import completions
@@ -19,6 +20,10 @@ from service.gateway.parsing import quoted
 from service.gateway.traffic import Envelope
 from service.messages import Completion, FinishReason, ModelInfo, Split, TranslateRequest
 
+MOST_ENTRIES = 1000
+Words = Annotated[str, Field(min_length=1, max_length=200, pattern=r"\S")]
+Entries = dict[Words, Words]
+
 
 class Languages(Body):
     src_lang: str | None = Field(default=None, description="may be left out where one language pair remains possible")
@@ -27,6 +32,11 @@ class Languages(Body):
 
 class TranslateParameters(DecodingParameters, Languages):  # the fields of the last base come first
     split: Split | None = taken(TranslateRequest, "split")
+    protect: bool | None = taken(TranslateRequest, "protect")
+    glossary: Entries | None = Field(
+        default=None, max_length=MOST_ENTRIES, description="a source's words: what they become in the translation"
+    )
+    loop_guard: bool | None = taken(TranslateRequest, "loop_guard")
     target_prefix: str | None = taken(TranslateRequest, "target_prefix")
     min_length_ratio: float | None = taken(TranslateRequest, "min_length_ratio")
     max_length_ratio: float | None = taken(TranslateRequest, "max_length_ratio")
@@ -76,6 +86,7 @@ class Translation(completions.TextOfSeveral):
 class TranslateBody(completions.CompletionBody):
     summary: ClassVar = "Translate texts"
     answer: ClassVar = list[Translation]
+    streams_beams = True  # each sentence at its end
 
     parameters: TranslateParameters | None = None
 
@@ -86,6 +97,7 @@ class TranslateBody(completions.CompletionBody):
 
     def requests(self, info: ModelInfo, envelope: Envelope) -> list[TranslateRequest]:
         asked = self.parameters or TranslateParameters()
+        self._check_glossary(asked)
         source, target = resolve_pair(info.language_pairs, asked.src_lang, asked.tgt_lang, "src_lang and tgt_lang")
         decoding = self.decoding_for(info)
         aligns = asked.alignment_layer is not None if asked.return_alignment is None else asked.return_alignment
@@ -95,6 +107,9 @@ class TranslateBody(completions.CompletionBody):
                 source_language=source,
                 target_language=target,
                 split=asked.split or "sentences",
+                protect=asked.protect is not False,
+                glossary=tuple((asked.glossary or {}).items()),
+                loop_guard=asked.loop_guard is not False,
                 decoding=decoding,
                 target_prefix=asked.target_prefix or "",
                 min_length_ratio=asked.min_length_ratio,
@@ -105,6 +120,13 @@ class TranslateBody(completions.CompletionBody):
             )
             for index, text in enumerate(self.inputs)
         ]
+
+    def _check_glossary(self, asked: TranslateParameters) -> None:
+        decoding = self.decoding
+        for name in ("do_sample", "stop", "top_n_tokens"):
+            if asked.glossary and getattr(decoding, name):
+                message = f"parameters.glossary does not go with {name}: it takes a beam search"
+                raise InvalidRequest(message, parameter="parameters.glossary")
 
     def rendered_one(self, answer: Answer) -> dict[str, Any]:
         result, asked = answer.result, self.parameters

@@ -9,12 +9,14 @@ begins with a small letter goes on. Knows nothing of tokens, requests or models.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import sentencex
 
 from service.messages import Split
+from service.worker.segments.protection import Piece, trimmed
 
 # Indentation, quotation depth, bullets, numbers and signs of headings.
 _BEFORE_A_LINE = re.compile(r"\s*(?:(?:[-*+•·‣▪◦–—>]|#{1,6}|\(?(?:\d{1,3}[.)]|[a-z]\)))\s+)*")
@@ -42,6 +44,7 @@ _NEVER_LAST = {language: frozenset(words.split()) for language, words in _ABBREV
 class Segment:
     before: str  # what stands between it and the one before
     text: str  # to be translated: there is no white space at its ends, and a letter in it
+    pieces: tuple[Piece, ...] = ()  # of the text that are not to be translated
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +53,37 @@ class Segmented:
     after: str  # what stands behind the last; all of a text that has none
 
 
-def segmented(text: str, language: str, split: Split) -> Segmented:
+def segmented(text: str, language: str, split: Split, pieces: Sequence[Piece] = ()) -> Segmented:
     """`before`, `text` and `after` of all join to `text`. `language` is a code such as `fr` or `pt-BR`; of one that
-    sentencex does not know, the rules of most languages hold."""
+    sentencex does not know, the rules of most languages hold. `pieces` of the text are not to be translated: no
+    sentence ends in one."""
     language = re.split("[-_]", language.lower(), maxsplit=1)[0]
+    outline, readable = _drawn(text, pieces, "X"), _drawn(text, pieces, " ")
+    waiting = deque(pieces)
     found, stop = [], 0
-    for start, end in _spans(text, language, split):
-        if any(map(str.isalpha, text[start:end])):
-            found.append(Segment(text[stop:start], text[start:end]))
-            stop = end
+    for start, end in _spans(outline, language, split):
+        own = []
+        while waiting and waiting[0].start < end:
+            own.append(waiting.popleft())
+        own = [piece for piece in own if piece.start >= start and piece.end <= end]
+        first, last = trimmed(text, start, end, own)
+        if any(map(str.isalpha, readable[first:last])):
+            inner = [
+                Piece(each.start - first, each.end - first, each.kind) for each in own if first <= each.start < last
+            ]
+            found.append(Segment(text[stop:first], text[first:last], tuple(inner)))
+            stop = last
     return Segmented(tuple(found), text[stop:])
+
+
+def _drawn(text: str, pieces: Sequence[Piece], letter: str) -> str:
+    """Of equal length, with something simple for the pieces: emoji are where many a sentence ends."""
+    parts, end = [], 0
+    for piece in pieces:
+        mark = "." if piece.kind == "emoji" and letter != " " else letter
+        parts += [text[end : piece.start], mark * (piece.end - piece.start)]
+        end = piece.end
+    return "".join([*parts, text[end:]])
 
 
 def _spans(text: str, language: str, split: Split) -> Iterator[tuple[int, int]]:

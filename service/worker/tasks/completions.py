@@ -6,7 +6,9 @@ import math
 from dataclasses import replace
 
 from models.config import AutoregressiveConfig
+from service.engine.constraints import Phrase
 from service.engine.engine import Output
+from service.engine.loops import LoopGuard
 from service.engine.sequence import SequenceSpec
 from service.messages import SEEDS, Completion, Decoding, Event, GenerateRequest, Timing, Token, TranslateRequest
 from service.worker.decoding import Lengths, beams_of, sampling_of
@@ -30,12 +32,14 @@ class Completing(WorkerTask):
         prefix: list[int],
         penalize_prompt: bool = False,
         align_layer: int | None = None,
+        phrases: tuple[Phrase, ...] = (),
+        loop_guard: LoopGuard | None = None,
     ) -> list[SequenceSpec]:
         """One, or one for each sample. Whatever they have in common, the first is what it would be alone."""
         decoding = request.decoding
         decoding.check_results(self.limits.slots)
         sampling = sampling_of(decoding, vocabulary=self.config.vocab_size, penalize_prompt=penalize_prompt)
-        beams = beams_of(decoding)
+        beams = beams_of(decoding, phrases, self.limits.slots)
         return [
             SequenceSpec(
                 id=request.id,
@@ -45,10 +49,12 @@ class Completing(WorkerTask):
                 end_id=self.config.end_id,
                 sampling=replace(sampling, seed=(sampling.seed + number) % SEEDS),
                 beams=beams,
+                phrases=phrases,
                 target_prefix=prefix,
                 align_layer=None if number else align_layer,
                 want_logprobs=request.stream or decoding.num_return_sequences > 1,
                 top_n_tokens=decoding.top_n_tokens if request.stream else 0,
+                loop_guard=loop_guard,
                 watch=StopWatch(primed(self.tokenizer, prefix)[0], decoding.stop) if decoding.stop else None,
             )
             for number in range(1 if beams else decoding.num_return_sequences)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
@@ -34,6 +34,7 @@ class Part:
     before: str = ""  # what stands in front of its answer, as it is
     source: str = ""
     specs: list[SequenceSpec] = field(default_factory=list)  # one, or one a sample; none: there is only `before`
+    finished: Callable[[str], str] | None = None  # what is made of its text when it is there
 
 
 class EndedPart(NamedTuple):

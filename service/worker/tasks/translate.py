@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from statistics import fmean
 from typing import ClassVar
 
 from models import formats
+from service.engine.constraints import Phrase
+from service.engine.loops import LoopGuard
 from service.engine.sequence import SequenceSpec
-from service.errors import EmptyInput, UnknownLanguagePair
+from service.errors import EmptyInput, InvalidRequest, UnknownLanguagePair
 from service.messages import Alternative, Completion, FinishReason, Request, Sentence, Timing, TranslateRequest
-from service.worker.decoding import Lengths, align_layer_of, lengths_of, within_tokens
+from service.worker.decoding import Lengths, align_layer_of, can_search, lengths_of, within_tokens
 from service.worker.segments.cutting import fitting
+from service.worker.segments.glossary import Glossary, Term
+from service.worker.segments.protection import Hidden, hide, protected
 from service.worker.segments.segmentation import Segment, segmented
 from service.worker.tasks.completions import Completing
 from service.worker.tasks.task import EndedPart, Part
@@ -40,14 +44,47 @@ class Translate(Completing):
             raise UnknownLanguagePair(f"no translation for {'-'.join(pair)}; available: {served}")
         if not request.text.strip():
             raise EmptyInput("the text is empty")
-        found = segmented(request.text, request.source_language, request.split)
+        if request.glossary and not can_search(request.decoding):
+            raise InvalidRequest(
+                "glossary does not go with sampling, stop and top_n_tokens: it takes a beam search",
+                parameter="glossary",
+            )
+        found = segmented(
+            request.text, request.source_language, request.split, protected(request.text) if request.protect else ()
+        )
+        glossary = Glossary(request.glossary)
         parts: list[Part] = []
         for segment in found.segments:
-            for piece, prompt in self._pieces(request, segment):
-                before = _between(piece.before, request.target_language) if parts else piece.before
-                specs = self._specs_of(request, prompt, "" if parts else request.target_prefix)
-                parts.append(Part(before=before, source=piece.text, specs=specs))
+            hidden = hide(segment.text, segment.pieces, request.text)
+            for piece, prompt in self._pieces(request, Segment(segment.before, hidden.text)):
+                own = hidden.within(piece.text)
+                parts.append(
+                    Part(
+                        before=_between(piece.before, request.target_language) if parts else piece.before,
+                        source=own.restored(piece.text),
+                        specs=self._specs_of(
+                            request,
+                            prompt,
+                            "" if parts else request.target_prefix,
+                            self._phrases(request, own, glossary.terms(piece.text)),
+                        ),
+                        finished=own.restored if own.originals else None,
+                    )
+                )
         return [*parts, Part(before=found.after)]
+
+    def _phrases(self, request: TranslateRequest, hidden: Hidden, terms: Iterable[Term]) -> tuple[Phrase, ...]:
+        if not can_search(request.decoding):
+            return ()
+        said = [*(Term(stand_in, stand_in) for stand_in, _ in hidden.originals), *terms]
+        return tuple(Phrase(self._tokens(" " + each.target), self._tokens(each.first)) for each in said)
+
+    def _tokens(self, text: str) -> tuple[int, ...]:
+        """Of a text that stands at the beginning, or of one that begins with a space within another."""
+        if not text.startswith(" "):
+            return tuple(self.tokenizer.encode(text))
+        before = self.tokenizer.encode("a")
+        return tuple(self.tokenizer.encode("a" + text)[len(before) :])
 
     def _pieces(self, request: TranslateRequest, segment: Segment) -> Iterator[tuple[Segment, list[int]]]:
         """What the model reads at once, each with its prompt."""
@@ -62,7 +99,9 @@ class Translate(Completing):
             within_tokens("the text", prompt, self.limits.max_prompt_tokens)
             yield segment, prompt
 
-    def _specs_of(self, request: TranslateRequest, prompt: list[int], target_prefix: str) -> list[SequenceSpec]:
+    def _specs_of(
+        self, request: TranslateRequest, prompt: list[int], target_prefix: str, phrases: tuple[Phrase, ...]
+    ) -> list[SequenceSpec]:
         prefix = formats.translation_target(self.tokenizer, self._normalized("target_prefix", target_prefix))[:-1]
         within_tokens("target_prefix", prefix, self.limits.max_new_tokens - 1)
         return self._specs(
@@ -71,6 +110,8 @@ class Translate(Completing):
             self._lengths(request, len(prompt) - SPECIAL, len(prefix)),
             prefix=prefix,
             align_layer=align_layer_of(request, self.config.capabilities.alignment_layers),
+            phrases=phrases,
+            loop_guard=LoopGuard.of(prompt) if request.loop_guard else None,
         )
 
     def _lengths(self, request: TranslateRequest, source_tokens: int, prefix_tokens: int) -> Lengths:
@@ -79,7 +120,9 @@ class Translate(Completing):
         return lengths.within_ratios(source_tokens, request.min_length_ratio, request.max_length_ratio)
 
     def answer(self, request: TranslateRequest, parts: list[EndedPart], timing: Timing) -> Completion:
-        completed = [(each, self._completion(request, each.ends, timing)) for each in parts if each.ends]
+        completed = [
+            (each, _finished(each.part, self._completion(request, each.ends, timing))) for each in parts if each.ends
+        ]
         after = parts[-1].part.before
         if not completed:
             return Completion(
@@ -131,6 +174,13 @@ def _between(before: str, target_language: str) -> str:
     if before in ("", " "):
         return "" if unspaced else " "
     return before
+
+
+def _finished(part: Part, completion: Completion) -> Completion:
+    if part.finished is None:
+        return completion
+    others = [replace(each, text=part.finished(each.text)) for each in completion.alternatives]
+    return replace(completion, text=part.finished(completion.text), alternatives=tuple(others))
 
 
 def _joined(completed: list[tuple[EndedPart, Completion]], number: int, after: str) -> str:

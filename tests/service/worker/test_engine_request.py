@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from models.checkpoint import Checkpoint
+from service.engine.beams import Hypothesis
 from service.engine.engine import Output
 from service.engine.sequence import Sequence
 from service.errors import DeadlineExceeded, InvalidRequest, Overloaded
@@ -269,3 +271,61 @@ def test_a_text_fails_as_its_first_sentence_that_fails(translator: Checkpoint) -
     (failure,) = events
     assert isinstance(failure, Failure)
     assert failure.code == "internal"
+
+
+def test_what_is_protected_is_hidden_from_the_model_and_comes_back_at_the_end_of_its_sentence(
+    translator: Checkpoint,
+) -> None:
+    engine, call, events = started(translator, paragraph("Je suis a@b.fr. Tu es !"))
+    first, second = call.sequences
+    decode, encode = translator.tokenizer.decode, translator.tokenizer.encode
+    assert "Tom" in decode(first.spec.prompt)
+    assert "a@b" not in decode(first.spec.prompt)
+    assert [decode(list(phrase.tokens)) for phrase in first.spec.phrases] == [" Tom"]
+    assert first.spec.beams is not None
+    assert second.spec.beams is None
+    engine.give(second, encode("b")[0], 2)
+    first.finish([Hypothesis([*encode("I Tom"), 2], -0.25)], time.monotonic())
+    engine.sinks[first.spec.id](Output(first, last=True))
+    token, *_, answer = events
+    assert isinstance(token, Token)
+    assert isinstance(answer, Completion)
+    assert (token.text, token.logprob) == ("I a@b.fr", -0.25)
+    assert told(events) == answer.text == "I a@b.fr b"
+    assert [each.source for each in answer.sentences] == ["Je suis a@b.fr.", "Tu es !"]
+
+
+def test_a_text_that_is_drawn_has_what_is_protected_too(translator: Checkpoint) -> None:
+    request = paragraph("Je suis a@b.fr", stream=True, **SAMPLED)
+    engine, call, events = started(translator, request)
+    (sequence,) = call.sequences
+    assert (sequence.spec.beams, sequence.spec.phrases) == (None, ())
+    engine.give(sequence, translator.tokenizer.encode("b")[0], 2)
+    *tokens, answer = events
+    assert isinstance(answer, Completion)
+    assert told(events) == answer.text == "b a@b.fr"
+    assert len(tokens) == 2
+
+
+def test_nothing_is_protected_where_nothing_is_to_be(translator: Checkpoint) -> None:
+    _, call, _ = started(translator, dataclasses.replace(paragraph("Je suis a@b.fr"), protect=False))
+    assert "a@b.fr" in translator.tokenizer.decode(call.sequences[0].spec.prompt)
+
+
+def test_what_a_glossary_has_is_asked_for_in_the_sentences_that_have_it(translator: Checkpoint) -> None:
+    request = dataclasses.replace(paragraph("Tu es. Le chat est."), glossary=(("chat", "feline"), ("Le chat", "cat")))
+    _, call, _ = started(translator, request)
+    first, second = call.sequences
+    decode = translator.tokenizer.decode
+    assert first.spec.phrases == ()
+    assert [(decode(list(p.tokens)), decode(list(p.first))) for p in second.spec.phrases] == [(" cat", "cat")]
+    assert second.spec.width >= 2 + len(second.spec.phrases[0].tokens)
+    drawn = dataclasses.replace(request, decoding=Decoding(**SAMPLED))
+    with pytest.raises(InvalidRequest, match="glossary does not go with sampling"):
+        started(translator, drawn)
+
+
+def test_loops_are_guarded_against_unless_they_are_wanted(translator: Checkpoint) -> None:
+    for guarded in (True, False):
+        _, call, _ = started(translator, dataclasses.replace(paragraph("Tu es."), loop_guard=guarded))
+        assert (call.sequences[0].spec.loop_guard is not None) is guarded

@@ -145,6 +145,45 @@ async def test_a_stream_has_one_result_that_grows(client: httpx.AsyncClient, ask
     assert words in response.json()["error"]["message"]
 
 
+async def test_a_translation_that_is_searched_for_may_be_streamed_sentence_by_sentence(
+    stand: Stand, client: httpx.AsyncClient
+) -> None:
+    body = {"inputs": "a", "parameters": {"src_lang": "fr", "num_beams": 3}, "stream": True}
+    assert (await client.post("/translate", json=body)).status_code == 200
+    assert [(request.decoding.num_beams, request.stream) for request in stand.translator.seen] == [(3, True)]
+
+
+async def test_what_is_protected_and_said_reaches_the_worker(stand: Stand, client: httpx.AsyncClient) -> None:
+    asked = {"protect": False, "glossary": {"chat": "feline", "le chien": "hound"}, "loop_guard": False}
+    for parameters in (asked, {}, dict.fromkeys(asked)):
+        assert (await ask(client, {"src_lang": "fr", **parameters}, "/translate")).status_code == 200
+    said, *others = stand.translator.seen
+    assert (said.protect, said.loop_guard) == (False, False)
+    assert said.glossary == (("chat", "feline"), ("le chien", "hound"))
+    assert [(other.protect, other.glossary, other.loop_guard) for other in others] == [(True, (), True)] * 2
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"glossary": {"": "x"}}, "parameters.glossary"),
+        ({"glossary": {"x": " "}}, "parameters.glossary.x"),
+        ({"glossary": {"x": 5}}, "parameters.glossary.x is 5"),
+        ({"glossary": {"x": "y" * 201}}, "parameters.glossary.x"),
+        ({"glossary": {str(number): "y" for number in range(1001)}}, "parameters.glossary"),
+        ({"glossary": {"x": "y"}, "do_sample": True}, "parameters.glossary does not go with do_sample"),
+        ({"glossary": {"x": "y"}, "stop": ["."]}, "parameters.glossary does not go with stop"),
+    ],
+)
+async def test_a_glossary_that_cannot_be_kept_is_refused(
+    stand: Stand, client: httpx.AsyncClient, asked: dict, words: str
+) -> None:
+    response = await ask(client, {"src_lang": "fr", **asked}, "/translate")
+    assert response.status_code == 422
+    assert words in response.json()["error"]["message"]
+    assert not stand.translator.batches
+
+
 async def test_a_parameter_that_is_given_twice_has_one_value(stand: Stand, client: httpx.AsyncClient) -> None:
     for outer, inner in (("fr", "ko"), ("fr", 5), ("fr", False)):
         response = await ask(client, {"src_lang": outer, "generate_parameters": {"src_lang": inner}}, "/translate")

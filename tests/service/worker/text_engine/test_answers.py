@@ -26,9 +26,12 @@ from tests.service.worker.text_engine.conftest import events_of, translate
 
 
 async def test_each_task_answers_in_its_own_shape(engines: dict[str, TextEngine]) -> None:
-    translation = await engines["translator"].answer(translate("t"))
+    translation = await engines["translator"].answer(translate("t", loop_guard=False))
     assert isinstance(translation, Completion)
     assert translation.finish_reason == "length"
+    guarded = await engines["translator"].answer(translate("l"))
+    assert isinstance(guarded, Completion)
+    assert (guarded.text, guarded.finish_reason) == (translation.text, "loop"), "what a model says that has not learned"
     generation = await engines["generator"].answer(GenerateRequest(id="g", text="<rating:9>"))
     assert isinstance(generation, Completion)
     assert generation.prompt_tokens == 2
