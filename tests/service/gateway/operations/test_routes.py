@@ -18,6 +18,7 @@ ROUTES = {
     "/generate": {"POST"},
     "/classify": {"POST"},
     "/embed": {"POST"},
+    "/detect": {"POST"},
     "/livez": {"GET", "HEAD"},
     "/readyz": {"GET", "HEAD"},
     "/info": {"GET", "HEAD"},
