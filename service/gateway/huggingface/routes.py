@@ -103,7 +103,7 @@ def _translated(models: Sequence[ModelInfo]) -> list[str]:
     """The texts of the translators' examples, each of them once."""
     inputs = (body.get("inputs") for model in models if model.task == "translate" for body in model.examples.values())
     texts = [text for given in inputs for text in (given if isinstance(given, list) else [given])]
-    return list(dict.fromkeys(texts))
+    return list(dict.fromkeys(text for text in texts if isinstance(text, str)))
 
 
 HUGGINGFACE = HttpProtocol(
