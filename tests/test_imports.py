@@ -68,6 +68,7 @@ RULES = (
     Rule("service.observability", BASE, ("prometheus_client",)),
     Rule("service.gateway", ("service.observability", *BASE), ("fastapi", "starlette", "pydantic", "pydantic_core")),
     Rule("service.gateway.connections", (), ("uvicorn",)),
+    Rule("service.gateway.detection", ("service.gateway.iso639",), ("langidentify",)),
     Rule(
         "service.deployments",
         ("models", "service.gateway", "service.worker", "service.observability", "service.app", *BASE),

@@ -28,10 +28,10 @@ class Admission:
         self._empty.set()
 
     @contextmanager
-    def admit(self, model: str, texts: int) -> Iterator[None]:
-        """Hold room for `texts` texts, or raise what `check` raises."""
+    def admit(self, model: str | None, texts: int) -> Iterator[None]:
+        """Hold room for `texts` texts, or raise what `check` raises. `model`: None where the gateway itself answers."""
         self.check(model, texts)
-        rooms = (self._all, self._rooms[model])
+        rooms = [self._all] if model is None else [self._all, self._rooms[model]]
         for room in rooms:
             room.inside += texts
         self._empty.clear()
@@ -45,10 +45,11 @@ class Admission:
             if not self._all.inside:
                 self._empty.set()
 
-    def check(self, model: str, texts: int = 1) -> None:
+    def check(self, model: str | None, texts: int = 1) -> None:
         """Raise `Overloaded` where there is no room, `NotReady` once `drain` was called."""
         self.check_open()
-        self._rooms[model].check(texts)
+        if model is not None:
+            self._rooms[model].check(texts)
         self._all.check(texts)
 
     @property

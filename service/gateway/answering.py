@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import zip_longest
 
 from starlette.types import Receive
 
@@ -17,6 +18,7 @@ from service.gateway.admission import Admission
 from service.gateway.batcher import Ticket
 from service.gateway.catalogue import ServedModel
 from service.gateway.context import RequestContext
+from service.gateway.detection import LanguageScore
 from service.messages import Failure, Request, Result, Token
 from service.messages.deadline import unanswered
 from service.observability.metrics import GatewayMetrics
@@ -28,6 +30,7 @@ class Answer:
 
     result: Result
     tokens: list[Token] = field(default_factory=list)
+    detected: LanguageScore | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +41,7 @@ class Call:
     model: ServedModel
     requests: Sequence[Request]
     timeout_s: float  # since the request arrived
+    detected: Sequence[LanguageScore] = ()  # the language of each text, where that was asked for
 
 
 class Answering:
@@ -97,7 +101,10 @@ class Answering:
                     elif isinstance(event, Result):
                         results[event.request_id] = event
         self.note(call, list(results.values()))
-        return [Answer(results[request.id], tokens[request.id]) for request in call.requests]
+        return [
+            Answer(results[request.id], tokens[request.id], detected)
+            for request, detected in zip_longest(call.requests, call.detected)
+        ]
 
     def note(self, call: Call, results: Sequence[Result]) -> None:
         """Take over what the results say of version and timing."""

@@ -19,6 +19,7 @@ from service.gateway.admission import Admission
 from service.gateway.answering import Answering
 from service.gateway.catalogue import Catalogue
 from service.gateway.context import RequestContext
+from service.gateway.detection import Detection
 from service.gateway.errors import error_response, service_error
 from service.gateway.huggingface.routes import HUGGINGFACE
 from service.gateway.middleware import BodyLimitMiddleware, EarlyRefusalMiddleware, RequestMiddleware
@@ -37,8 +38,14 @@ def create_app(settings: Settings, workers: Mapping[str, Worker], metrics: Gatew
     catalogue = Catalogue(settings, workers, metrics)
     admission = Admission(settings.gateway.max_in_flight, {model.name: model.capacity for model in catalogue.models})
     answering = Answering(admission, metrics)
+    detection = Detection()
     traffic = Traffic(
-        settings=settings.gateway, catalogue=catalogue, admission=admission, answering=answering, metrics=metrics
+        settings=settings.gateway,
+        catalogue=catalogue,
+        admission=admission,
+        answering=answering,
+        detection=detection,
+        metrics=metrics,
     )
 
     @asynccontextmanager
@@ -49,6 +56,7 @@ def create_app(settings: Settings, workers: Mapping[str, Worker], metrics: Gatew
         yield
         watching.cancel()
         await catalogue.close()
+        detection.close()
 
     async def on_error(request: Request, raised: Exception) -> JSONResponse:
         error, headers = service_error(request, raised)

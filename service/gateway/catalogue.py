@@ -89,6 +89,14 @@ class Catalogue:
         asked = "no model serves" if name is None else f"no model {name[:80]!r} serves"
         raise UnknownModel(f"{asked} {task}; available: {', '.join(available) or 'none'}", available=available)
 
+    async def infos(self, task: Task, name: str | None) -> list[ModelInfo]:
+        """Of the model called `name`, or of all of `task` that say something at present; `NotReady` where none does."""
+        models = [self.find(task, name)] if name is not None else self.of_task(task) or [self.find(task, None)]
+        told = await asyncio.gather(*(model.info() for model in models), return_exceptions=True)
+        if not any(isinstance(one, ModelInfo) for one in told):
+            raise next(one for one in told if isinstance(one, BaseException))
+        return [one for one in told if isinstance(one, ModelInfo)]
+
     async def watch(self) -> None:
         """Keep what is known of every model fresh, for ever."""
         while True:

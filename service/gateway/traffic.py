@@ -6,6 +6,7 @@ makes the call, which `Answering` answers or `streaming` streams. Knows nothing 
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,25 +15,33 @@ from typing import Any
 from starlette.requests import Request
 
 from service.config import GatewaySettings
+from service.errors import Overloaded
 from service.gateway.admission import Admission
 from service.gateway.answering import Answering, Call
 from service.gateway.catalogue import Catalogue
 from service.gateway.context import RequestContext, timeout_s
+from service.gateway.detection import Detection, Ranking, ToDetect
 from service.gateway.limits import NamedText, check_lengths, check_total
 from service.messages import ModelInfo, Task
 from service.messages import Request as WorkerRequest
-from service.messages.deadline import deadline_in
+from service.messages.deadline import deadline_in, unanswered
 from service.observability.metrics import GatewayMetrics
 
 
 class Envelope:
-    """What the requests of one call have besides their contents: ids, their deadline, and whether they stream."""
+    """What the requests of one call have besides their contents: ids, their deadline, and whether they stream.
 
-    def __init__(self, request_id: str, left_s: float, *, stream: bool = False) -> None:
+    And the ranking of each text's languages, where that was asked for.
+    """
+
+    def __init__(
+        self, request_id: str, left_s: float, *, stream: bool = False, detected: Sequence[Ranking] = ()
+    ) -> None:
         # The client may use its id again while the first request is alive; ours must not collide.
         self._prefix = f"{request_id}.{secrets.token_hex(4)}"
         self._deadline = deadline_in(left_s)
         self._stream = stream
+        self.detected = detected
 
     def of(self, index: int, priority: int | None = None) -> dict[str, Any]:
         """Arguments of the request that is made of the call's text `index`."""
@@ -54,6 +63,7 @@ class Asked:
     texts: Sequence[NamedText]  # of which none may be longer than the model has room for
     requests: Callable[[ModelInfo, Envelope], Sequence[WorkerRequest]]  # one for each input; may refuse the call
     tokens: bool = False  # the worker is to send each of them
+    detect: Callable[[ModelInfo], ToDetect | None] = lambda info: None  # before; may refuse the call
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +72,7 @@ class Traffic:
     catalogue: Catalogue
     admission: Admission
     answering: Answering
+    detection: Detection
     metrics: GatewayMetrics
 
     @property
@@ -80,5 +91,25 @@ class Traffic:
         info = await model.info()
         context.model_version = info.version
         check_lengths(asked.texts, info)
-        envelope = Envelope(context.request_id, context.left_s(timeout), stream=asked.tokens)
-        return Call(context=context, model=model, requests=asked.requests(info, envelope), timeout_s=timeout)
+        to_detect = asked.detect(info)
+        detected = [] if to_detect is None else await self.detect(to_detect, context, timeout)
+        envelope = Envelope(context.request_id, context.left_s(timeout), stream=asked.tokens, detected=detected)
+        return Call(
+            context=context,
+            model=model,
+            requests=asked.requests(info, envelope),
+            timeout_s=timeout,
+            detected=[ranking[0] for ranking in detected],
+        )
+
+    async def detect(self, asked: ToDetect, context: RequestContext, timeout_s: float) -> list[Ranking]:
+        """The languages of texts, which have their room in the gateway meanwhile as those have that models answer."""
+        try:
+            with self.admission.admit(None, len(asked.texts)):
+                async with asyncio.timeout(context.left_s(timeout_s)):
+                    return await self.detection.rank(asked)
+        except Overloaded:
+            self.metrics.refused("gateway")
+            raise
+        except TimeoutError:
+            raise unanswered(timeout_s) from None

@@ -17,7 +17,7 @@ class TranslateRequest(Request):
     made_for: ClassVar = ("translate",)
 
     source_language: str  # the gateway fills in what a client left out
-    target_language: str
+    target_language: str  # the source language: the text comes back as it is, where the model has no such pair
     split: Split = parameter("sentences", "what is translated by itself; what stands between stays as it is")  # noqa: RUF009  # a field
     decoding: Decoding = GREEDY
     protect: bool = parameter(True, "addresses, code, placeholders and the like come back as they are; default: true")

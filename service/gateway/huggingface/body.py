@@ -13,6 +13,7 @@ from pydantic import Field
 
 from service.errors import EmptyInput, InvalidRequest
 from service.gateway.answering import Answer
+from service.gateway.detection import ToDetect
 from service.gateway.fields import Body, taken
 from service.gateway.limits import NamedText
 from service.gateway.parsing import quoted
@@ -25,7 +26,7 @@ Streamed = Annotated[bool | None, Field(description="true: server-sent events, f
 ModelName = Annotated[str | None, Field(description="which model, where several serve the task; default: the first")]
 
 
-class TaskBody(Body):
+class InputsBody(Body):
     # No docstrings in here: the documentation would show them.
     expected: ClassVar = {"inputs": "a text, or a list of texts"}
     summary: ClassVar[str]
@@ -41,25 +42,9 @@ class TaskBody(Body):
     def count(self) -> int:  # of the texts that get an answer
         return len(self.inputs)
 
-    @property
-    def tokens(self) -> bool:  # whether the worker is to send each of them
-        return bool(self.stream)
-
     def texts(self) -> Iterator[NamedText]:  # none of which may be empty
         for index, text in enumerate(self.inputs):
             yield NamedText(index, f"inputs[{index}]", text)
-
-    def all_texts(self) -> Iterable[NamedText]:
-        return self.texts()
-
-    @abstractmethod
-    def requests(self, info: ModelInfo, envelope: Envelope) -> Sequence[Request]: ...  # one for each of the `count`
-
-    def rendered(self, answers: Sequence[Answer]) -> Any:  # as the JSON of an `answer`
-        return [self.rendered_one(answer) for answer in answers]
-
-    @abstractmethod
-    def rendered_one(self, answer: Answer) -> Any: ...
 
     def check(self, max_inputs: int) -> None:
         if not self.count:
@@ -83,3 +68,25 @@ class TaskBody(Body):
         if self.count != 1:
             message = f"stream is true with {self.count} inputs, the limit is 1"
             raise InvalidRequest(message, parameter="stream", limit=1)
+
+
+class TaskBody(InputsBody):
+    # What a model answers.
+    @property
+    def tokens(self) -> bool:  # whether the worker is to send each of them
+        return bool(self.stream)
+
+    def all_texts(self) -> Iterable[NamedText]:
+        return self.texts()
+
+    def detect(self, info: ModelInfo) -> ToDetect | None:  # what must be known of the texts before
+        return None
+
+    @abstractmethod
+    def requests(self, info: ModelInfo, envelope: Envelope) -> Sequence[Request]: ...  # one for each of the `count`
+
+    def rendered(self, answers: Sequence[Answer]) -> Any:  # as the JSON of an `answer`
+        return [self.rendered_one(answer) for answer in answers]
+
+    @abstractmethod
+    def rendered_one(self, answer: Answer) -> Any: ...

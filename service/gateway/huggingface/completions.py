@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from pydantic import BaseModel
 
 from service.errors import InvalidRequest
+from service.gateway.detection import LanguageScore
 from service.gateway.fields import Texts
 from service.gateway.huggingface.body import TaskBody
 from service.gateway.huggingface.decoding import DecodingParameters
@@ -112,6 +113,15 @@ def sentences(result: Completion) -> dict[str, Any]:
         for each in result.sentences
     ]
     return {"sentences": told} if told else {}
+
+
+class DetectedLanguage(BaseModel):
+    language: str
+    score: float
+
+
+def detected_language(detected: LanguageScore | None) -> dict[str, Any]:
+    return {} if detected is None else {"detected_language": asdict(detected)}
 
 
 class TokenDetails(BaseModel):

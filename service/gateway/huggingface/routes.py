@@ -9,9 +9,12 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from service.gateway.huggingface.body import TaskBody
+from service.gateway.context import RequestContext, timeout_s
+from service.gateway.huggingface.body import InputsBody
+from service.gateway.huggingface.detect import DetectBody
 from service.gateway.huggingface.streams import EVENT, StreamEvent, TokenStream
 from service.gateway.huggingface.tasks import TASKS
+from service.gateway.limits import check_total
 from service.gateway.openapi import REF, error_answers
 from service.gateway.parsing import read_body
 from service.gateway.protocol import HttpProtocol
@@ -20,11 +23,13 @@ from service.gateway.traffic import Asked, Traffic
 from service.messages import ModelInfo, Task
 
 ROUTES: dict[str, Task] = {f"/{task}": task for task in TASKS}
+DETECT = "/detect"  # which no worker answers
 
 
 def _add_routes(app: FastAPI, traffic: Traffic) -> None:
     for route, task in ROUTES.items():
         app.add_api_route(route, _endpoint(traffic, task), methods=["POST"], name=task, **_documentation(TASKS[task]))
+    app.add_api_route(DETECT, _detecting(traffic), methods=["POST"], name="detect", **_documentation(DetectBody))
 
 
 def _endpoint(traffic: Traffic, task: Task) -> Callable[[Request], Awaitable[Response]]:
@@ -38,16 +43,31 @@ def _endpoint(traffic: Traffic, task: Task) -> Callable[[Request], Awaitable[Res
             texts=list(body.all_texts()),
             requests=body.requests,
             tokens=body.tokens,
+            detect=body.detect,
         )
         call = await traffic.prepare(request, asked)
         if body.stream:
-            return EventStream(traffic.answering, call, TokenStream())
+            return EventStream(traffic.answering, call, TokenStream(*call.detected))
         return JSONResponse(body.rendered(await traffic.answering.all(call, request.receive)))
 
     return endpoint
 
 
-def _documentation(body: type[TaskBody]) -> dict[str, Any]:
+def _detecting(traffic: Traffic) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        body = await read_body(request, DetectBody)
+        body.check(traffic.max_inputs)
+        context = RequestContext.of(request.scope)
+        context.texts = body.count
+        check_total(body.texts(), traffic.settings.max_characters)
+        timeout = timeout_s(request.headers, traffic.settings.request_timeout_s)
+        asked = body.detect(await traffic.catalogue.infos("translate", body.model))
+        return JSONResponse(body.rendered(await traffic.detect(asked, context, timeout)))
+
+    return endpoint
+
+
+def _documentation(body: type[InputsBody]) -> dict[str, Any]:
     """Keyword arguments of the route."""
     content = {"schema": {"$ref": REF.format(model=body.__name__)}}
     success: dict[str, Any] = {"model": body.answer, "description": "One answer for each input, in order"}
@@ -74,13 +94,22 @@ def _examples(models: Sequence[ModelInfo], tasks: Sequence[Task]) -> dict[str, d
         }
         if examples:
             found[route] = examples
+    if texts := _translated(models):
+        found[DETECT] = {"Several texts": {"inputs": texts}}
     return found
+
+
+def _translated(models: Sequence[ModelInfo]) -> list[str]:
+    """The texts of the translators' examples, each of them once."""
+    inputs = (body.get("inputs") for model in models if model.task == "translate" for body in model.examples.values())
+    texts = [text for given in inputs for text in (given if isinstance(given, list) else [given])]
+    return list(dict.fromkeys(text for text in texts if isinstance(text, str)))
 
 
 HUGGINGFACE = HttpProtocol(
     add_routes=_add_routes,
     tasks=ROUTES,
     description="Translate, generate, classify and embed, in the Hugging Face Inference convention.",
-    schemas=(*TASKS.values(), StreamEvent),
+    schemas=(*TASKS.values(), DetectBody, StreamEvent),
     examples=_examples,
 )

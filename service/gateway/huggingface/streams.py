@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from service.errors import ServiceError
+from service.gateway.detection import LanguageScore
 from service.gateway.errors import ErrorAnswer, error_object
 from service.gateway.huggingface import completions
 from service.gateway.openapi import REF
@@ -23,7 +24,7 @@ class StreamDetails(BaseModel):
 
 
 class StreamEvent(BaseModel):
-    """The data of one event of a stream. The last has the whole text, and a translation's alignment or sentences."""
+    """The data of one event of a stream. The last has the whole text, and what else is said of a translation."""
 
     index: int
     token: completions.TokenDetails
@@ -31,6 +32,7 @@ class StreamEvent(BaseModel):
     generated_text: str | None
     alignment: completions.AlignmentWeights | None = None
     sentences: list[completions.TranslatedSentence] | None = None
+    detected_language: completions.DetectedLanguage | None = None
     details: StreamDetails | None
 
 
@@ -54,14 +56,15 @@ EVENT = {
 class TokenStream:
     """A `service.gateway.streaming.Rendering`."""
 
-    def __init__(self) -> None:
+    def __init__(self, detected: LanguageScore | None = None) -> None:
+        self._detected = detected
         self._last: Token | None = None
 
     def events(self, events: Sequence[Event]) -> Iterator[bytes]:
         newest: Token | None = None  # which goes with a result that comes with it
         for event in events:
             if isinstance(event, Completion):
-                yield frame(last_event(newest or self._silent_token(event), event))
+                yield frame(last_event(newest or self._silent_token(event), event, self._detected))
                 return
             if newest is not None:
                 yield frame(_token_event(newest))
@@ -91,13 +94,14 @@ def _token_event(token: Token) -> dict[str, Any]:
     }
 
 
-def last_event(token: Token, result: Completion) -> dict[str, Any]:
+def last_event(token: Token, result: Completion, detected: LanguageScore | None = None) -> dict[str, Any]:
     """The event that ends a stream: the last token with the whole text."""
     return {
         **_token_event(token),
         "generated_text": result.text,
         **completions.alignment(result),
         **(completions.sentences(result) if any(each.alignment for each in result.sentences) else {}),
+        **completions.detected_language(detected),
         "details": {
             "finish_reason": result.finish_reason,
             "generated_tokens": result.generated_tokens,

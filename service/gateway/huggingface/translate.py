@@ -10,11 +10,12 @@ from pydantic_core import PydanticCustomError
 
 from service.errors import InvalidRequest
 from service.gateway.answering import Answer
+from service.gateway.detection import ToDetect
 from service.gateway.fields import Body, Neutral, same, taken
 from service.gateway.huggingface import completions
 from service.gateway.huggingface.body import Priority
 from service.gateway.huggingface.decoding import DecodingParameters
-from service.gateway.languages import resolve_pair
+from service.gateway.languages import Pair, detected_pair, is_auto, possible_languages, resolve_pair
 from service.gateway.limits import NamedText
 from service.gateway.parsing import quoted
 from service.gateway.traffic import Envelope
@@ -26,7 +27,9 @@ Entries = dict[Words, Words]
 
 
 class Languages(Body):
-    src_lang: str | None = Field(default=None, description="may be left out where one language pair remains possible")
+    src_lang: str | None = Field(
+        default=None, description="auto: that of each text; may be left out where one language pair remains possible"
+    )
     tgt_lang: str | None = Field(default=None, description="may be left out where one language pair remains possible")
 
 
@@ -79,6 +82,7 @@ class Translation(completions.TextOfSeveral):
     alternatives: list[completions.TextOfSeveral] | None = None
     alignment: completions.AlignmentWeights | None = None
     sentences: list[completions.TranslatedSentence] | None = None
+    detected_language: completions.DetectedLanguage | None = None
     finish_reason: FinishReason | None = None
     details: TranslationDetails | None = None
 
@@ -95,10 +99,16 @@ class TranslateBody(completions.CompletionBody):
         if self.parameters is not None and self.parameters.target_prefix is not None:
             yield NamedText(0, "parameters.target_prefix", self.parameters.target_prefix)
 
+    def detect(self, info: ModelInfo) -> ToDetect | None:
+        asked = self.parameters
+        if asked is None or not is_auto(asked.src_lang):
+            return None
+        return ToDetect(self.inputs, possible_languages(info.language_pairs, asked.tgt_lang))
+
     def requests(self, info: ModelInfo, envelope: Envelope) -> list[TranslateRequest]:
         asked = self.parameters or TranslateParameters()
         self._check_glossary(asked)
-        source, target = resolve_pair(info.language_pairs, asked.src_lang, asked.tgt_lang, "src_lang and tgt_lang")
+        pairs = self._pairs(info, asked, envelope)
         decoding = self.decoding_for(info)
         aligns = asked.alignment_layer is not None if asked.return_alignment is None else asked.return_alignment
         return [
@@ -118,7 +128,7 @@ class TranslateBody(completions.CompletionBody):
                 alignment_layer=asked.alignment_layer,
                 **envelope.of(index, asked.priority),
             )
-            for index, text in enumerate(self.inputs)
+            for index, (text, (source, target)) in enumerate(zip(self.inputs, pairs, strict=True))
         ]
 
     def _check_glossary(self, asked: TranslateParameters) -> None:
@@ -127,6 +137,13 @@ class TranslateBody(completions.CompletionBody):
             if asked.glossary and getattr(decoding, name):
                 message = f"parameters.glossary does not go with {name}: it takes a beam search"
                 raise InvalidRequest(message, parameter="parameters.glossary")
+
+    def _pairs(self, info: ModelInfo, asked: Languages, envelope: Envelope) -> list[Pair]:
+        """Of each text."""
+        said, target = "src_lang and tgt_lang", asked.tgt_lang
+        if is_auto(asked.src_lang):
+            return [detected_pair(info.language_pairs, ranking, target, said) for ranking in envelope.detected]
+        return [resolve_pair(info.language_pairs, asked.src_lang, target, said)] * self.count
 
     def rendered_one(self, answer: Answer) -> dict[str, Any]:
         result, asked = answer.result, self.parameters
@@ -143,6 +160,7 @@ class TranslateBody(completions.CompletionBody):
             **completions.texts("translation_text", result),
             **completions.alignment(result),
             **(completions.sentences(result) if of_each else {}),
+            **completions.detected_language(answer.detected),
             **({} if result.finish_reason == "eos_token" else {"finish_reason": result.finish_reason}),
             **({"details": details} if wants_details else {}),
         }

@@ -37,8 +37,10 @@ class Translate(Completing):
         return texts if request.split == "none" else {"target_prefix": texts["target_prefix"]}
 
     def prepare(self, request: TranslateRequest) -> list[Part]:
-        """One for each sentence, and one for what stands behind the last."""
+        """One for each sentence, and one for what stands behind the last: all, of a text in its target language."""
         pair = (request.source_language, request.target_language)
+        if pair not in self.manifest.language_pairs and request.source_language == request.target_language:
+            return [Part(before=request.text)]
         if pair not in self.manifest.language_pairs:
             served = ", ".join("-".join(each) for each in self.manifest.language_pairs)
             raise UnknownLanguagePair(f"no translation for {'-'.join(pair)}; available: {served}")

@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -247,6 +248,16 @@ async def test_a_text_without_a_letter_needs_no_engine_and_comes_back(translator
     (answer,) = events
     assert isinstance(answer, Completion)
     assert (answer.text, answer.generated_tokens) == (" ... \n 12 😀", 0)
+
+
+async def test_a_text_in_its_target_language_needs_no_engine_and_comes_back(translator: Checkpoint) -> None:
+    text = " I am  tired. \n You are not."
+    engine, _, events = started(translator, replace(paragraph(text), source_language="en", target_language="en"))
+    assert not engine.sinks
+    await asyncio.sleep(0)
+    (answer,) = events
+    assert isinstance(answer, Completion)
+    assert (answer.text, answer.finish_reason, answer.generated_tokens) == (text, "eos_token", 0)
 
 
 def test_samples_of_a_text_are_those_of_its_sentences(translator: Checkpoint) -> None:

@@ -22,7 +22,7 @@ anything = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
     max_leaves=6,
 )
-likely = st.sampled_from([None, True, False, 0, 1, 2, 0.5, 1.0, -1, 2**64, 1e308, "fr", "en", "softmax", "a", [], {}])
+likely = st.sampled_from([None, True, False, 0, 1, 2, 0.5, 1.0, -1, 2**64, 1e308, "fr", "auto", "softmax", "a", [], {}])
 parameters = st.dictionaries(st.sampled_from(PARAMETERS), likely | anything, max_size=3)
 texts = st.text(max_size=8) | st.fixed_dictionaries({"text": st.text(max_size=4), "text_pair": st.text(max_size=4)})
 bodies = anything | st.fixed_dictionaries(
@@ -40,7 +40,7 @@ def likely_answered(task: str) -> st.SearchStrategy[tuple[str, object]]:
     return st.tuples(st.just(f"/{task}"), st.fixed_dictionaries(body, optional={"stream": st.booleans()}))
 
 
-paths = st.sampled_from([f"/{task}" for task in TASKS])
+paths = st.sampled_from([*(f"/{task}" for task in TASKS), "/detect"])
 posts = st.tuples(paths, bodies) | st.sampled_from(list(TASKS)).flatmap(likely_answered)
 
 

@@ -26,6 +26,21 @@ def test_inference_client_translates(server):
     assert answer.translation_text == "A"
 
 
+def test_inference_client_leaves_the_source_language_open(stand, server):
+    client = InferenceClient(model=f"{server}/translate")
+    answer = client.translation("저는 피곤합니다.", src_lang="auto", tgt_lang="en")
+    assert answer.detected_language == {"language": "ko", "score": 1.0}
+    assert stand.translator.seen[0].source_language == "ko"
+
+
+def test_inference_client_detects_languages(server):
+    client = InferenceClient(model=f"{server}/detect")
+    ranking = client.text_classification("Je suis fatigué.")
+    assert [element.label for element in ranking] == ["fr", "en", "ko"]
+    assert ranking[0].score > 0.99
+    assert [element.label for element in client.text_classification("I am tired.", top_k=1)] == ["en"]
+
+
 def test_inference_client_generates(stand, server):
     client = InferenceClient(model=f"{server}/generate")
     assert client.text_generation("once upon", max_new_tokens=5) == "ONCE UPON"

@@ -12,6 +12,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from service.errors import ServiceError
+from service.gateway.huggingface.detect import DetectBody
 from service.gateway.huggingface.tasks import TASKS
 from service.gateway.parsing import parse_body
 from tests.service.gateway.conftest import Stand
@@ -21,7 +22,7 @@ CONFIG = """
 [checks.positive_data_acceptance]
 expected-statuses = ["2xx", 404, 422]
 """
-BODIES = {body.__name__: body for body in TASKS.values()}
+BODIES = {body.__name__: body for body in (*TASKS.values(), DetectBody)}
 VALUES = [None, True, False, -1, 0, 1, 2, 0.5, 101, "", "1", "never", [], ["."], [1], {}, {"3": 1}, {"3": True}]
 PAIRS = [{"text": "a", "text_pair": second} for second in (None, "b", 5)]
 

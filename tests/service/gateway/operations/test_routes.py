@@ -7,17 +7,20 @@ from dataclasses import replace
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
+from service.gateway.huggingface.routes import DETECT
 from service.gateway.huggingface.routes import ROUTES as TASK_ROUTES
 from service.observability.metrics import WorkerMetrics
 from tests.service.gateway.conftest import MODELS
 from tests.waiting import eventually
 
+POSTS = (*TASK_ROUTES, DETECT)
 ROUTES = {
     "/": {"GET", "HEAD"},
     "/translate": {"POST"},
     "/generate": {"POST"},
     "/classify": {"POST"},
     "/embed": {"POST"},
+    "/detect": {"POST"},
     "/livez": {"GET", "HEAD"},
     "/readyz": {"GET", "HEAD"},
     "/info": {"GET", "HEAD"},
@@ -142,7 +145,7 @@ async def test_docs_are_a_page_that_loads_nothing_from_elsewhere(client):
     assert response.status_code == 200
     assert not re.findall(r"https?://", response.text)
     assert "connect-src 'self'" in response.headers["content-security-policy"]
-    for operation in (*(f"POST {path}" for path in TASK_ROUTES), "GET /info"):
+    for operation in (*(f"POST {path}" for path in POSTS), "GET /info"):
         assert operation in response.text
     assert "max_new_tokens" in response.text
 
@@ -158,7 +161,7 @@ async def test_openapi_describes_bodies_examples_and_errors(client):
     for path in ("/metrics", "/info", "/readyz", "/livez"):
         kind = "text/plain" if path == "/metrics" else "application/json"
         assert list(document["paths"][path]["get"]["responses"]["200"]["content"]) == [kind]
-    for path in TASK_ROUTES:
+    for path in POSTS:
         operation = document["paths"][path]["post"]
         content = operation["requestBody"]["content"]["application/json"]
         assert content["examples"]
@@ -249,7 +252,7 @@ def kept(response, changing):
 
 async def test_every_example_of_the_documentation_works(client):
     document = (await client.get("/openapi.json")).json()
-    for path in TASK_ROUTES:
+    for path in POSTS:
         examples = document["paths"][path]["post"]["requestBody"]["content"]["application/json"]["examples"]
         assert examples, path
         for example in examples.values():
