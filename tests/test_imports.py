@@ -65,6 +65,11 @@ RULES = (
         ("models", "service.engine", "service.errors", "service.messages", "service.options"),
         ("torch",),
     ),
+    Rule(
+        "service.worker.segments",
+        ("models.formats", "models.tokenizer", "service.messages"),
+        ("sentencex", "regex"),
+    ),
     Rule("service.observability", BASE, ("prometheus_client",)),
     Rule("service.gateway", ("service.observability", *BASE), ("fastapi", "starlette", "pydantic", "pydantic_core")),
     Rule("service.gateway.connections", (), ("uvicorn",)),
