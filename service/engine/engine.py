@@ -70,7 +70,9 @@ class Engine:
         ended = [output.sequence for output in outputs if output.last and output.sequence.rows]
         for sequence in ended:
             if sequence.spec.align_layer is not None:
-                sequence.alignment = self.runner.align(sequence, sequence.spec.align_layer)
+                sequence.alignments = [
+                    self.runner.align(sequence, tokens, sequence.spec.align_layer) for tokens in sequence.results
+                ]
             self.observer.observe_request(sequence.stats(now))
         self.scheduler.release(ended)
         self._observe(plan, result)

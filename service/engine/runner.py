@@ -73,11 +73,11 @@ class Runner:
         return result
 
     @torch.inference_mode()
-    def align(self, sequence: Sequence, layer: int) -> list[list[float]]:
-        """A row over the prompt for each output token, by one pass over the whole translation."""
+    def align(self, sequence: Sequence, tokens: list[int], layer: int) -> list[list[float]]:
+        """A row over the prompt for each of a result's tokens, by one pass over the whole translation."""
         config = self.model.config
         assert isinstance(config, AutoregressiveConfig), "only a translator is asked"
-        target = [config.start_id, *sequence.spec.target_prefix, *sequence.output[:-1]]
+        target = [config.start_id, *sequence.spec.target_prefix, *tokens[:-1]]
         batch = Seq2SeqBatch(
             source_BS=self._tensor([sequence.spec.prompt]),
             source_lengths_B=self._tensor([len(sequence.spec.prompt)]),

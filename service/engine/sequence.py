@@ -63,7 +63,7 @@ class SequenceSpec:
     phrases: tuple[Phrase, ...] = ()  # that the results of a beam search must have
     target_prefix: list[int] = field(default_factory=list)  # the first tokens of a translation, given
     priority: int = 0  # lower is sooner
-    align_layer: int | None = None  # the layer whose cross-attention becomes `alignment`
+    align_layer: int | None = None  # the layer whose cross-attention becomes `alignments`
     want_logprobs: bool = False
     top_n_tokens: int = 0  # so many best tokens come with each one
     watch: Callable[[int], bool] | None = None  # asked after each token but the end token: true ends the sequence
@@ -124,7 +124,9 @@ class Sequence:
     output: list[int] = field(default_factory=list)  # without the target prefix; of a beam search: of the best
     hypotheses: list[Hypothesis] = field(default_factory=list)  # of a beam search at its end, best first
     logprob: float = 0.0  # of the output, where log-probabilities are wanted
-    alignment: list[list[float]] | None = None  # at the end: a row over the prompt for each output token
+    alignments: list[list[list[float]]] = field(
+        default_factory=list
+    )  # at the end, of each result: rows over the prompt
     started: float | None = None  # first step that included it
     token_times: list[float] = field(default_factory=list)
     random: random.Random = field(init=False)
@@ -181,6 +183,11 @@ class Sequence:
             self.outcome = self._unless_it_loops("eos_token", self.output[:-1])
         else:
             self.outcome = self._unless_it_loops("length", self.output)
+
+    @property
+    def results(self) -> list[list[int]]:
+        """Tokens of each, best first."""
+        return [hypothesis.tokens for hypothesis in self.hypotheses] or [self.output]
 
     def stats(self, now: float) -> RequestStats:
         assert self.outcome is not None, "statistics are taken at the end"

@@ -6,15 +6,17 @@ came about.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import fmean
 
 from models.tokenizer import IncrementalDetokenizer, Tokenizer
-from service.engine.beams import Hypothesis
 from service.engine.sequence import Sequence
 from service.engine.stats import ANSWERED
 from service.messages import Alignment, Alternative, Decoding, FinishReason
 from service.worker.stopping import before_stop
+
+Finished = Callable[[str, Alignment | None], str]  # what is made of a result's text when it is there
 
 
 def primed(tokenizer: Tokenizer, prefix: list[int]) -> tuple[IncrementalDetokenizer, str]:
@@ -36,20 +38,32 @@ def finish_reason(sequence: Sequence) -> FinishReason:
     return sequence.outcome
 
 
-def scored(tokenizer: Tokenizer, sequences: list[Sequence], decoding: Decoding) -> list[Alternative]:
+def finished_text(
+    tokenizer: Tokenizer, sequence: Sequence, number: int, stop: tuple[str, ...], finished: Finished | None
+) -> str:
+    """Of a sequence's result."""
+    text = text_of(tokenizer, sequence, sequence.results[number], stop)
+    if finished is None:
+        return text
+    return finished(text, alignment_of(tokenizer, sequence, number) if sequence.alignments else None)
+
+
+def scored(
+    tokenizer: Tokenizer, sequences: list[Sequence], decoding: Decoding, finished: Finished | None = None
+) -> list[Alternative]:
     """All the results of a request: of a beam search best first, of samples in the order of their seeds."""
     first = sequences[0]
     if first.spec.beams is not None:
-        found = [(first, hypothesis) for hypothesis in first.hypotheses]
+        found = [(first, number, hypothesis.score) for number, hypothesis in enumerate(first.hypotheses)]
     else:
-        found = [(s, Hypothesis(s.output, _score(s, decoding.length_penalty))) for s in sequences]
+        found = [(sequence, 0, _score(sequence, decoding.length_penalty)) for sequence in sequences]
     return [
         Alternative(
-            text=text_of(tokenizer, sequence, hypothesis.tokens, decoding.stop),
-            score=hypothesis.score,
+            text=finished_text(tokenizer, sequence, number, decoding.stop, finished),
+            score=score,
             seed=sequence.spec.sampling.seed if decoding.do_sample else None,
         )
-        for sequence, hypothesis in found
+        for sequence, number, score in found
     ]
 
 
@@ -58,12 +72,12 @@ def _score(sequence: Sequence, length_penalty: float) -> float:
     return sequence.logprob / len(sequence.output) ** length_penalty
 
 
-def alignment_of(tokenizer: Tokenizer, sequence: Sequence) -> Alignment:
-    assert sequence.alignment is not None, f"{sequence.spec.id} has no alignment"
+def alignment_of(tokenizer: Tokenizer, sequence: Sequence, number: int = 0) -> Alignment:
+    """Of one of a sequence's results, which were aligned."""
     detokenizer, _ = primed(tokenizer, sequence.spec.target_prefix)
     source = _units(tokenizer, tokenizer.detokenizer(), sequence.spec.prompt)
-    target = _units(tokenizer, detokenizer, sequence.output)
-    rows = [[sum(row[unit.places]) for unit in source] for row in sequence.alignment]
+    target = _units(tokenizer, detokenizer, sequence.results[number])
+    rows = [[sum(row[unit.places]) for unit in source] for row in sequence.alignments[number]]
     return Alignment(
         source_tokens=tuple(unit.text for unit in source),
         target_tokens=tuple(unit.text for unit in target),

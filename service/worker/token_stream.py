@@ -15,7 +15,7 @@ from service.engine.engine import Output
 from service.engine.sequence import Sequence
 from service.engine.stats import ANSWERED
 from service.messages import Token, TopToken
-from service.worker.results import primed, text_of
+from service.worker.results import finished_text, primed
 from service.worker.stopping import StopWatch
 from service.worker.tasks.task import Part
 
@@ -100,10 +100,9 @@ class TokenStream:
     def _whole_text(self, section: _Section, output: Output) -> str:
         if not output.last:
             return ""
-        sequence, watch, finished = output.sequence, output.sequence.spec.watch, section.part.finished
+        watch = output.sequence.spec.watch
         stop = watch.stop if isinstance(watch, StopWatch) else ()
-        text = text_of(self._tokenizer, sequence, sequence.output, stop)
-        return text if finished is None else finished(text)
+        return finished_text(self._tokenizer, output.sequence, 0, stop, section.part.finished)
 
     def _top_token(self, token: int, logprob: float) -> TopToken:
         text = self._tokenizer.decode([token])

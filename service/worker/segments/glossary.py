@@ -9,8 +9,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """What a translation must say."""
+    """What a translation must say for characters `start` to `end` of the sentence."""
 
+    start: int
+    end: int
     target: str
     first: str  # the same where the translation begins with it
 
@@ -36,7 +38,7 @@ class Glossary:
             target = self._exact.get(found) or self._folded.get(found.casefold())
             if target:
                 begins = found[:1].isupper() and found not in self._exact
-                yield Term(target, target[:1].upper() + target[1:] if begins else target)
+                yield Term(*match.span(), target, target[:1].upper() + target[1:] if begins else target)
 
 
 def _whole(source: str) -> str:

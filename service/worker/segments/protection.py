@@ -98,6 +98,10 @@ class Hidden:
             translation = _restored(translation, stand_in, original)
         return translation
 
+    def missing(self, translation: str) -> list[str]:
+        """Stand-ins that are not there."""
+        return [stand_in for stand_in, _ in self.originals if stand_in not in translation]
+
 
 def _restored(translation: str, stand_in: str, original: str) -> str:
     for pattern in (rf"(?<![A-Za-z0-9]){stand_in}(?![A-Za-z0-9])", rf"[A-Za-z0-9]*{stand_in}[A-Za-z0-9]*"):

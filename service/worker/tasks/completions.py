@@ -12,7 +12,7 @@ from service.engine.loops import LoopGuard
 from service.engine.sequence import SequenceSpec
 from service.messages import SEEDS, Completion, Decoding, Event, GenerateRequest, Timing, Token, TranslateRequest
 from service.worker.decoding import Lengths, beams_of, sampling_of
-from service.worker.results import alignment_of, finish_reason, primed, scored, text_of
+from service.worker.results import Finished, alignment_of, finish_reason, finished_text, primed, scored
 from service.worker.stopping import StopWatch
 from service.worker.tasks.task import WorkerTask
 
@@ -51,7 +51,7 @@ class Completing(WorkerTask):
                 beams=beams,
                 phrases=phrases,
                 target_prefix=prefix,
-                align_layer=None if number else align_layer,
+                align_layer=align_layer,
                 want_logprobs=request.stream or decoding.num_return_sequences > 1,
                 top_n_tokens=decoding.top_n_tokens if request.stream else 0,
                 loop_guard=loop_guard,
@@ -61,22 +61,29 @@ class Completing(WorkerTask):
         ]
 
     def _completion(
-        self, request: TranslateRequest | GenerateRequest, ends: list[Output], timing: Timing, before: str = ""
+        self,
+        request: TranslateRequest | GenerateRequest,
+        ends: list[Output],
+        timing: Timing,
+        before: str = "",
+        *,
+        finished: Finished | None = None,
+        aligned: bool = False,
     ) -> Completion:
-        """`before` comes in front of every text."""
+        """`before` comes in front of every text. `aligned`: with the alignment."""
         sequences, decoding = [end.sequence for end in ends], request.decoding
         first = sequences[0]
-        results = scored(self.tokenizer, sequences, decoding) if decoding.num_return_sequences > 1 else []
+        results = scored(self.tokenizer, sequences, decoding, finished) if decoding.num_return_sequences > 1 else []
         return Completion(
             request_id=request.id,
-            text=before + text_of(self.tokenizer, first, first.output, decoding.stop),
+            text=before + finished_text(self.tokenizer, first, 0, decoding.stop, finished),
             finish_reason=finish_reason(first),
             prompt_tokens=len(first.spec.prompt),
             generated_tokens=len(first.output),
             seed=first.spec.sampling.seed if decoding.do_sample else None,
             score=results[0].score if results else None,
             alternatives=tuple(replace(result, text=before + result.text) for result in results[1:]),
-            alignment=None if first.spec.align_layer is None else alignment_of(self.tokenizer, first),
+            alignment=alignment_of(self.tokenizer, first) if aligned else None,
             timing=timing,
             model_version=self.manifest.reference,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
@@ -16,6 +16,7 @@ from service.engine.sequence import SequenceSpec
 from service.errors import EmptyInput
 from service.messages import MOST_BEAMS, Event, Request, Result, Timing
 from service.worker.decoding import within_characters
+from service.worker.results import Finished
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +35,7 @@ class Part:
     before: str = ""  # what stands in front of its answer, as it is
     source: str = ""
     specs: list[SequenceSpec] = field(default_factory=list)  # one, or one a sample; none: there is only `before`
-    finished: Callable[[str], str] | None = None  # what is made of its text when it is there
+    finished: Finished | None = None
 
 
 class EndedPart(NamedTuple):

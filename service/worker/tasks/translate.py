@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from statistics import fmean
 from typing import ClassVar
 
@@ -15,9 +16,10 @@ from service.errors import EmptyInput, InvalidRequest, UnknownLanguagePair
 from service.messages import Alternative, Completion, FinishReason, Request, Sentence, Timing, TranslateRequest
 from service.worker.decoding import Lengths, align_layer_of, can_search, lengths_of, within_tokens
 from service.worker.segments.cutting import fitting
-from service.worker.segments.glossary import Glossary, Term
-from service.worker.segments.protection import Hidden, hide, protected
+from service.worker.segments.glossary import Glossary
+from service.worker.segments.protection import hide, protected
 from service.worker.segments.segmentation import Segment, segmented
+from service.worker.segments.wanted import Wanted
 from service.worker.tasks.completions import Completing
 from service.worker.tasks.task import EndedPart, Part
 
@@ -46,40 +48,40 @@ class Translate(Completing):
             raise UnknownLanguagePair(f"no translation for {'-'.join(pair)}; available: {served}")
         if not request.text.strip():
             raise EmptyInput("the text is empty")
-        if request.glossary and not can_search(request.decoding):
+        aligns = self.config.capabilities.alignment_layers > 0
+        if request.glossary and not aligns and not can_search(request.decoding):
             raise InvalidRequest(
-                "glossary does not go with sampling, stop and top_n_tokens: it takes a beam search",
+                "glossary does not go with sampling, stop and top_n_tokens: of this model it takes a beam search",
                 parameter="glossary",
             )
-        found = segmented(
-            request.text, request.source_language, request.split, protected(request.text) if request.protect else ()
-        )
+        pieces = protected(request.text) if request.protect else ()
+        found = segmented(request.text, request.source_language, request.split, pieces)
         glossary = Glossary(request.glossary)
         parts: list[Part] = []
         for segment in found.segments:
             hidden = hide(segment.text, segment.pieces, request.text)
             for piece, prompt in self._pieces(request, Segment(segment.before, hidden.text)):
-                own = hidden.within(piece.text)
+                prefix = self._prefix(request) if not parts else []
+                wanted = Wanted(hidden.within(piece.text), tuple(glossary.terms(piece.text)))
                 parts.append(
                     Part(
                         before=_between(piece.before, request.target_language) if parts else piece.before,
-                        source=own.restored(piece.text),
-                        specs=self._specs_of(
-                            request,
-                            prompt,
-                            "" if parts else request.target_prefix,
-                            self._phrases(request, own, glossary.terms(piece.text)),
-                        ),
-                        finished=own.restored if own.originals else None,
+                        source=wanted.hidden.restored(piece.text),
+                        specs=self._specs_of(request, prompt, prefix, wanted if wanted else None),
+                        finished=partial(wanted.finished, before=self.tokenizer.decode(prefix)) if wanted else None,
                     )
                 )
         return [*parts, Part(before=found.after)]
 
-    def _phrases(self, request: TranslateRequest, hidden: Hidden, terms: Iterable[Term]) -> tuple[Phrase, ...]:
-        if not can_search(request.decoding):
-            return ()
-        said = [*(Term(stand_in, stand_in) for stand_in, _ in hidden.originals), *terms]
-        return tuple(Phrase(self._tokens(" " + each.target), self._tokens(each.first)) for each in said)
+    def _prefix(self, request: TranslateRequest) -> list[int]:
+        prefix = formats.translation_target(self.tokenizer, self._normalized("target_prefix", request.target_prefix))[
+            :-1
+        ]
+        within_tokens("target_prefix", prefix, self.limits.max_new_tokens - 1)
+        return prefix
+
+    def _phrases(self, wanted: Wanted) -> tuple[Phrase, ...]:
+        return tuple(Phrase(self._tokens(" " + text), self._tokens(first)) for text, first in wanted.texts())
 
     def _tokens(self, text: str) -> tuple[int, ...]:
         """Of a text that stands at the beginning, or of one that begins with a space within another."""
@@ -99,20 +101,21 @@ class Translate(Completing):
         else:
             prompt = read(self._normalized("the text", segment.text))
             within_tokens("the text", prompt, self.limits.max_prompt_tokens)
-            yield segment, prompt
+            yield Segment(segment.before, self._normalized("the text", segment.text)), prompt
 
     def _specs_of(
-        self, request: TranslateRequest, prompt: list[int], target_prefix: str, phrases: tuple[Phrase, ...]
+        self, request: TranslateRequest, prompt: list[int], prefix: list[int], wanted: Wanted | None
     ) -> list[SequenceSpec]:
-        prefix = formats.translation_target(self.tokenizer, self._normalized("target_prefix", target_prefix))[:-1]
-        within_tokens("target_prefix", prefix, self.limits.max_new_tokens - 1)
+        layers = self.config.capabilities.alignment_layers
+        layer = align_layer_of(request, layers)
+        searches = wanted is not None and not layers and can_search(request.decoding)
         return self._specs(
             request,
             prompt,
             self._lengths(request, len(prompt) - SPECIAL, len(prefix)),
             prefix=prefix,
-            align_layer=align_layer_of(request, self.config.capabilities.alignment_layers),
-            phrases=phrases,
+            align_layer=layers - 1 if layer is None and wanted is not None and layers else layer,
+            phrases=self._phrases(wanted) if wanted is not None and searches else (),
             loop_guard=LoopGuard.of(prompt) if request.loop_guard else None,
         )
 
@@ -123,7 +126,14 @@ class Translate(Completing):
 
     def answer(self, request: TranslateRequest, parts: list[EndedPart], timing: Timing) -> Completion:
         completed = [
-            (each, _finished(each.part, self._completion(request, each.ends, timing))) for each in parts if each.ends
+            (
+                each,
+                self._completion(
+                    request, each.ends, timing, finished=each.part.finished, aligned=request.return_alignment
+                ),
+            )
+            for each in parts
+            if each.ends
         ]
         after = parts[-1].part.before
         if not completed:
@@ -176,13 +186,6 @@ def _between(before: str, target_language: str) -> str:
     if before in ("", " "):
         return "" if unspaced else " "
     return before
-
-
-def _finished(part: Part, completion: Completion) -> Completion:
-    if part.finished is None:
-        return completion
-    others = [replace(each, text=part.finished(each.text)) for each in completion.alternatives]
-    return replace(completion, text=part.finished(completion.text), alternatives=tuple(others))
 
 
 def _joined(completed: list[tuple[EndedPart, Completion]], number: int, after: str) -> str:

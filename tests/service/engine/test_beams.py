@@ -193,9 +193,9 @@ def test_a_translation_comes_with_its_alignment_where_that_is_asked_for() -> Non
         Sequence(SequenceSpec(id="none", prompt=[5], max_new_tokens=3)),
     ]
     arrive(engine, asked, together=3)
-    assert [None if s.alignment is None else (len(s.alignment), len(s.alignment[0])) for s in asked] == [
-        (4, 3),
-        (3, 9),
+    assert [[(len(rows), len(rows[0])) for rows in s.alignments] or None for s in asked] == [
+        [(4, 3)],
+        [(3, 9)],
         None,
     ]
     first = asked[0]
@@ -206,4 +206,4 @@ def test_a_translation_comes_with_its_alignment_where_that_is_asked_for() -> Non
     )
     with torch.inference_mode():
         expected = model.alignment(batch, 1)[0, 2:]
-    torch.testing.assert_close(torch.tensor(first.alignment), expected)
+    torch.testing.assert_close(torch.tensor(first.alignments[0]), expected)

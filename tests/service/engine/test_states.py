@@ -72,7 +72,7 @@ def test_a_greedy_answer_is_the_best_token_of_the_whole_prefix_each_time(model: 
         best = model(batch)[0].argmax(dim=1).tolist()
         assert best[len(got.spec.target_prefix) :] == got.output
         if got.spec.align_layer is not None:
-            assert got.alignment == model.alignment(batch, 0)[0, len(got.spec.target_prefix) :].tolist()
+            assert got.alignments[0] == model.alignment(batch, 0)[0, len(got.spec.target_prefix) :].tolist()
 
 
 @torch.inference_mode()

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from models.checkpoint import Checkpoint
-from service.engine.beams import Hypothesis
 from service.engine.engine import Output
 from service.engine.sequence import Sequence
 from service.errors import DeadlineExceeded, InvalidRequest, Overloaded
@@ -183,7 +182,7 @@ def test_an_answer_that_cannot_be_built_is_a_failure_and_not_silence(
     generator: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine, call, events = started(generator, generate())
-    monkeypatch.setattr("service.worker.tasks.completions.text_of", lambda *_: 1 / 0)
+    monkeypatch.setattr("service.worker.tasks.completions.finished_text", lambda *_: 1 / 0)
     engine.give(call.sequences[0], 70, 71, 72)
     (failure,) = events
     assert isinstance(failure, Failure)
@@ -287,35 +286,44 @@ def test_a_text_fails_as_its_first_sentence_that_fails(translator: Checkpoint) -
 def test_what_is_protected_is_hidden_from_the_model_and_comes_back_at_the_end_of_its_sentence(
     translator: Checkpoint,
 ) -> None:
-    engine, call, events = started(translator, paragraph("Je suis a@b.fr. Tu es !"))
+    asked = dataclasses.replace(paragraph("Je suis a@b.fr. Tu es !"), decoding=Decoding())
+    engine, call, events = started(translator, asked)
     first, second = call.sequences
     decode, encode = translator.tokenizer.decode, translator.tokenizer.encode
     assert "Tom" in decode(first.spec.prompt)
     assert "a@b" not in decode(first.spec.prompt)
-    assert [decode(list(phrase.tokens)) for phrase in first.spec.phrases] == [" Tom"]
-    assert first.spec.beams is not None
-    assert second.spec.beams is None
+    assert (first.spec.align_layer, second.spec.align_layer) == (1, None)
     engine.give(second, encode("b")[0], 2)
-    first.finish([Hypothesis([*encode("I Tom"), 2], -0.25)], time.monotonic())
-    engine.sinks[first.spec.id](Output(first, last=True))
-    token, *_, answer = events
-    assert isinstance(token, Token)
+    *said, last = [*encode("I Tom"), 2]
+    engine.give(first, *said)
+    assert told(events) == ""
+    engine.give(first, last)
+    *_, answer = events
     assert isinstance(answer, Completion)
-    assert (token.text, token.logprob) == ("I a@b.fr", -0.25)
     assert told(events) == answer.text == "I a@b.fr b"
     assert [each.source for each in answer.sentences] == ["Je suis a@b.fr.", "Tu es !"]
 
 
-def test_a_text_that_is_drawn_has_what_is_protected_too(translator: Checkpoint) -> None:
-    request = paragraph("Je suis a@b.fr", stream=True, **SAMPLED)
+def test_what_has_got_lost_is_put_where_the_words_are_that_are_aligned_with_it(translator: Checkpoint) -> None:
+    request = dataclasses.replace(
+        paragraph("Je suis a@b.fr", stream=False), glossary=(("suis", "were"),), decoding=Decoding()
+    )
     engine, call, events = started(translator, request)
     (sequence,) = call.sequences
-    assert (sequence.spec.beams, sequence.spec.phrases) == (None, ())
-    engine.give(sequence, translator.tokenizer.encode("b")[0], 2)
-    *tokens, answer = events
+    encode, decode = translator.tokenizer.encode, translator.tokenizer.decode
+    words = [decode(sequence.spec.prompt[:end]) for end in range(len(sequence.spec.prompt) + 1)]
+    tom = next(place for place, text in enumerate(words) if text.endswith("T")) - 1
+    suis = next(place for place, text in enumerate(words) if text.endswith(" s")) - 1
+    output = [*encode("I"), *encode("I am")[len(encode("I")) :], *encode("I am x")[len(encode("I am")) :]]
+    places = {place: (tom if "x" in decode([token]) else suis) for place, token in enumerate(output) if place}
+    columns = range(len(sequence.spec.prompt))
+    sequence.alignments = [
+        [[float(column == places.get(row, 0)) for column in columns] for row in range(len(output) + 1)]
+    ]
+    engine.give(sequence, *output, 2)
+    (answer,) = events
     assert isinstance(answer, Completion)
-    assert told(events) == answer.text == "b a@b.fr"
-    assert len(tokens) == 2
+    assert answer.text == "I were a@b.fr"
 
 
 def test_nothing_is_protected_where_nothing_is_to_be(translator: Checkpoint) -> None:
@@ -327,13 +335,22 @@ def test_what_a_glossary_has_is_asked_for_in_the_sentences_that_have_it(translat
     request = dataclasses.replace(paragraph("Tu es. Le chat est."), glossary=(("chat", "feline"), ("Le chat", "cat")))
     _, call, _ = started(translator, request)
     first, second = call.sequences
-    decode = translator.tokenizer.decode
-    assert first.spec.phrases == ()
-    assert [(decode(list(p.tokens)), decode(list(p.first))) for p in second.spec.phrases] == [(" cat", "cat")]
-    assert second.spec.width >= 2 + len(second.spec.phrases[0].tokens)
-    drawn = dataclasses.replace(request, decoding=Decoding(**SAMPLED))
+    assert (first.spec.align_layer, second.spec.align_layer) == (None, 1)
+
+
+def test_a_model_that_does_not_align_searches_for_what_must_be_there(tmp_path: Path) -> None:
+    model = checkpoints.recurrent(tmp_path, attention="none")
+    request = dataclasses.replace(paragraph("Le chat a@b.fr est."), glossary=(("chat", "cat"),))
+    _, call, _ = started(model, request)
+    (sequence,) = call.sequences
+    decode = model.tokenizer.decode
+    assert [(decode(list(p.tokens)), decode(list(p.first))) for p in sequence.spec.phrases] == [
+        (" Tom", "Tom"),
+        (" cat", "cat"),
+    ]
+    assert sequence.spec.width == min(16, 2 + sum(len(phrase.tokens) for phrase in sequence.spec.phrases))
     with pytest.raises(InvalidRequest, match="glossary does not go with sampling"):
-        started(translator, drawn)
+        started(model, dataclasses.replace(request, decoding=Decoding(**SAMPLED)))
 
 
 def test_loops_are_guarded_against_unless_they_are_wanted(translator: Checkpoint) -> None:

@@ -72,7 +72,7 @@ def test_the_tokens_of_an_alignment_join_to_both_texts(tokenizer, source, target
         SequenceSpec(id="s", prompt=prompt, max_new_tokens=9, end_id=END, target_prefix=tokenizer.encode("I 나"))
     )
     sequence.output[:] = [*tokenizer.encode(target), END]
-    sequence.alignment = [[1 / len(prompt)] * len(prompt) for _ in sequence.output]
+    sequence.alignments = [[[1 / len(prompt)] * len(prompt) for _ in sequence.output]]
     alignment = alignment_of(tokenizer, sequence)
     assert ("".join(alignment.source_tokens), "".join(alignment.target_tokens)) == (source, target)
     assert (alignment.source_tokens[0], alignment.source_tokens[-1], alignment.target_tokens[-1]) == ("", "", "")
@@ -88,7 +88,9 @@ def test_tokens_that_make_a_character_only_together_are_one(tokenizer: Tokenizer
     assert len(smile) == 4
     sequence = Sequence(SequenceSpec(id="s", prompt=[*tokenizer.encode("a"), *smile], max_new_tokens=9, end_id=END))
     sequence.output[:] = [*smile, END]
-    sequence.alignment = [[0.2, 0.1, 0.2, 0.3, 0.2]] * 2 + [[0.4, 0.0, 0.6, 0.0, 0.0]] * 2 + [[1.0, 0.0, 0.0, 0.0, 0.0]]
+    sequence.alignments = [
+        [[0.2, 0.1, 0.2, 0.3, 0.2]] * 2 + [[0.4, 0.0, 0.6, 0.0, 0.0]] * 2 + [[1.0, 0.0, 0.0, 0.0, 0.0]]
+    ]
     alignment = alignment_of(tokenizer, sequence)
     assert (alignment.source_tokens, alignment.target_tokens) == (("a", "🙂"), ("🙂", ""))
     assert [list(row) for row in alignment.weights] == [pytest.approx([0.3, 0.7]), [1, 0]]
@@ -97,5 +99,5 @@ def test_tokens_that_make_a_character_only_together_are_one(tokenizer: Tokenizer
 def test_an_output_that_ends_within_a_character_is_aligned_too(tokenizer: Tokenizer) -> None:
     sequence = Sequence(SequenceSpec(id="s", prompt=tokenizer.encode("a"), max_new_tokens=9, end_id=END))
     sequence.output[:] = tokenizer.encode("🙂")[:2]
-    sequence.alignment = [[1.0], [1.0]]
+    sequence.alignments = [[[1.0], [1.0]]]
     assert alignment_of(tokenizer, sequence).target_tokens == ("\ufffd",)

@@ -38,12 +38,14 @@ def test_whole_words_are_found_the_longest_and_the_same_case_first(sentence: str
 
 
 def test_a_term_that_begins_a_sentence_may_begin_the_translation() -> None:
-    assert list(GLOSSARY.terms("Souris !")) == [Term("mouse", "Mouse")]
-    assert list(GLOSSARY.terms("la souris")) == [Term("mouse", "mouse")]
+    assert list(GLOSSARY.terms("Souris !")) == [Term(0, 6, "mouse", "Mouse")]
+    assert list(GLOSSARY.terms("la souris")) == [Term(3, 9, "mouse", "mouse")]
 
 
 def test_white_space_in_an_entry_does_not_matter() -> None:
-    assert list(Glossary([(" chat \n noir", "black  cat ")]).terms("chat noir")) == [Term("black cat", "black cat")]
+    assert list(Glossary([(" chat \n noir", "black  cat ")]).terms("chat noir")) == [
+        Term(0, 9, "black cat", "black cat")
+    ]
 
 
 def test_an_empty_glossary_has_nothing() -> None:
