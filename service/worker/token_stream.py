@@ -29,11 +29,12 @@ class _Section:
     sequence: Sequence
     detokenizer: IncrementalDetokenizer
     kept: deque[Output] = field(default_factory=deque)
+    told: bool = False  # some of its text
 
     @property
     def whole(self) -> bool:
         """Its text is known at its end alone."""
-        return self.part.finished is not None or self.sequence.spec.beams is not None
+        return self.part.whole or self.sequence.spec.beams is not None
 
 
 class TokenStream:
@@ -55,7 +56,8 @@ class TokenStream:
         watch = sequence.spec.watch
         detokenizer, prefix = primed(self._tokenizer, sequence.spec.target_prefix)
         section = _Section(before, part, sequence, watch if isinstance(watch, StopWatch) else detokenizer)
-        section.before += "" if section.whole else prefix  # which is a part of a whole text
+        if prefix and not section.whole:  # it is a part of a whole text
+            section.before, section.told = before + prefix, True
         return section
 
     def take(self, output: Output) -> Iterator[Token]:
@@ -95,7 +97,11 @@ class TokenStream:
     def _text(self, section: _Section, output: Output) -> str:
         assert output.token is not None, "a text that is not whole has tokens"
         text = "" if _is_end(output) else section.detokenizer.push(output.token)
-        return text + (section.detokenizer.flush() if output.last else "")
+        text += section.detokenizer.flush() if output.last else ""
+        if section.part.finished is not None and not section.told:  # as finishing does it
+            text = text.lstrip(" ")
+        section.told |= bool(text)
+        return text
 
     def _whole_text(self, section: _Section, output: Output) -> str:
         if not output.last:

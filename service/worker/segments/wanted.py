@@ -32,13 +32,13 @@ class Wanted:
             yield term.target, term.first
 
     def finished(self, translation: str, alignment: Alignment | None, before: str = "") -> str:
-        """The translation with all of it. `alignment` is of what comes after `before`."""
+        """The translation with all of it, and no space in front. `alignment` is of what comes after `before`."""
         missing = [*self._missing_stand_ins(translation), *self._missing_terms(translation)]
         if missing and alignment is not None:
             translation = place(translation, missing, alignment, before)
         elif missing:
             translation = " ".join([translation, *(each.text for each in missing)]).strip()
-        return self.hidden.restored(translation)
+        return self.hidden.restored(translation).lstrip(" ")
 
     def _missing_stand_ins(self, translation: str) -> Iterator[Placed]:
         for stand_in in self.hidden.missing(translation):

@@ -36,6 +36,7 @@ class Part:
     source: str = ""
     specs: list[SequenceSpec] = field(default_factory=list)  # one, or one a sample; none: there is only `before`
     finished: Finished | None = None
+    whole: bool = False  # its text is known when it is finished, and not before
 
 
 class EndedPart(NamedTuple):

@@ -68,7 +68,8 @@ class Translate(Completing):
                         before=_between(piece.before, request.target_language) if parts else piece.before,
                         source=wanted.hidden.restored(piece.text),
                         specs=self._specs_of(request, prompt, prefix, wanted if wanted else None),
-                        finished=partial(wanted.finished, before=self.tokenizer.decode(prefix)) if wanted else None,
+                        finished=partial(wanted.finished, before=self.tokenizer.decode(prefix)),
+                        whole=bool(wanted),
                     )
                 )
         return [*parts, Part(before=found.after)]

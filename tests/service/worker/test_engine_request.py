@@ -357,3 +357,13 @@ def test_loops_are_guarded_against_unless_they_are_wanted(translator: Checkpoint
     for guarded in (True, False):
         _, call, _ = started(translator, dataclasses.replace(paragraph("Tu es."), loop_guard=guarded))
         assert (call.sequences[0].spec.loop_guard is not None) is guarded
+
+
+def test_a_translation_does_not_begin_with_a_space(translator: Checkpoint) -> None:
+    engine, call, events = started(translator, paragraph("Hier. Oui."))
+    for sequence in call.sequences:
+        tokens = translator.tokenizer.encode("a b")[len(translator.tokenizer.encode("a")) :]
+        engine.give(sequence, *tokens, 2)
+    *_, answer = events
+    assert isinstance(answer, Completion)
+    assert told(events) == answer.text == "b b"
