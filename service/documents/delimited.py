@@ -1,7 +1,7 @@
-"""Tables, CSV and TSV: the columns that are named. Header, other columns, delimiter, quotation marks and line ends stay.
+"""Tables, CSV and TSV: the columns that are named. Header, other columns, delimiter, quotes and line ends stay.
 
-The standard library's reader does not say where in the file a field stands and whether it was quoted, so that fields are
-found here, by its rules.
+The standard library's reader does not say where in the file a field stands and whether it was quoted, so that
+fields are found here, by its rules.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from service.documents.document import DocumentError, Piece, Problem, Rendered, 
 
 @dataclass(frozen=True, slots=True)
 class _Field:
+    """As it stands in the file."""
+
     start: int
     end: int
     raw: str
-    delimiter: str
-    text: Text = Text("", "text", "")
 
     @property
     def is_quoted(self) -> bool:
@@ -28,6 +28,17 @@ class _Field:
     @property
     def value(self) -> str:
         return self.raw[1:-1].replace('""', '"') if self.is_quoted else self.raw
+
+
+@dataclass(frozen=True, slots=True)
+class _Cell:
+    """A field that is to be translated."""
+
+    start: int
+    end: int
+    text: Text
+    is_quoted: bool
+    delimiter: str
 
     def written(self, translation: str, rendered: Rendered) -> str:
         must_be = translation.startswith('"') or any(mark in translation for mark in (self.delimiter, "\n", "\r"))
@@ -54,7 +65,8 @@ def pieces(source: str, columns: Sequence[str], delimiter: str | None = None) ->
                 problems.append(Problem(place, f"the row has {len(row)} columns"))
                 continue
             field = row[index]
-            found.append(_Field(field.start, field.end, field.raw, delimiter, Text(field.value, "text", place)))
+            text = Text(field.value, "text", place)
+            found.append(_Cell(field.start, field.end, text, field.is_quoted, delimiter))
     return found, problems
 
 
@@ -88,7 +100,7 @@ def _rows(source: str, delimiter: str) -> Iterator[list[_Field]]:
     while True:
         match = pattern.match(source, at)
         assert match is not None, "it matches nothing, too"
-        row.append(_Field(match.start(1), match.end(1), match[1], delimiter))
+        row.append(_Field(match.start(1), match.end(1), match[1]))
         at = match.end()
         if match[2] != delimiter:
             yield row

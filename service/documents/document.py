@@ -1,8 +1,8 @@
 """A file as the texts to be translated in it, and the file again with their translations in place of them.
 
-A document is one or more sources (a file's text, or the parts of an archive). A piece is a stretch of a source that holds
-one text; pieces may lie within each other, as an image's description lies within a sentence. What is no piece, and every
-piece that has no translation or its own text for one, stays as it is, to the character. Knows no format.
+A document is one or more sources (a file's text, or the parts of an archive). A piece is a stretch of a source that
+holds one text; pieces may lie within each other, as an image's description lies within a sentence. What is no piece,
+and every piece that has no translation or its own text for one, stays as it is, to the character. Knows no format.
 """
 
 from __future__ import annotations

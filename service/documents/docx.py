@@ -1,8 +1,8 @@
 """Word documents: each paragraph of the body, tables, headers, footers, notes and text boxes is a text.
 
-Styles, numbering, images, fields, links, notes' marks and formatting within a paragraph stay: what is formatted otherwise
-than most of its paragraph travels within a tag. A docx is an archive of XML parts, which are changed where a text stands
-and nowhere else, so that no library's idea of the rest can lose any of it.
+Styles, numbering, images, fields, links, notes' marks and formatting within a paragraph stay: what is formatted
+otherwise than most of its paragraph travels within a tag. A docx is an archive of XML parts, which are changed where a
+text stands and nowhere else, so that no library's idea of the rest can lose any of it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from xml.parsers import expat
 
 from service.documents.document import Document, DocumentError, Piece, Source
@@ -160,24 +160,22 @@ def _run(xml: str, run: _Node, usual: str | None) -> Iterator[Item]:
     form = _NO_FORMAT.sub("", properties)
     properties = "" if form in ("<w:rPr></w:rPr>", "<w:rPr/>") else form
     contents = [each for each in run.children if each.name != "w:rPr" and each.name not in _TRIFLES]
+    whole = Item(Kind.KEPT, run.start, run.end, name="img")
     for each in contents:
-        where = {"start": run.start, "end": run.end}
         if each.name == "w:t":
             said = html.unescape(xml[each.inner : each.inner_end])
-            item = Item(Kind.SAID, **where, said=said, spelled=True, properties=properties)
+            item = replace(whole, kind=Kind.SAID, name="", said=said, spelled=True, properties=properties)
             if usual is None or properties == usual:
                 yield item
             else:
-                pair = {"name": "span", "hidden": True, "properties": properties}
-                yield Item(Kind.OPEN, **where, **pair)
-                yield item
-                yield Item(Kind.CLOSE, **where, **pair)
+                opening = replace(whole, kind=Kind.OPEN, name="span", hidden=True, properties=properties)
+                yield from (opening, item, replace(opening, kind=Kind.CLOSE))
         elif len(contents) == 1:
-            yield Item(Kind.KEPT, **where, name="img")
+            yield whole
         else:
             tag = "br" if each.name in ("w:br", "w:cr") else "img"
             alone = f"<w:r>{properties}{xml[each.start : each.end]}</w:r>"
-            yield Item(Kind.KEPT, **where, name=tag, before=alone, hidden=True)
+            yield replace(whole, name=tag, before=alone, hidden=True)
 
 
 def _merged(items: Iterator[Item]) -> Iterator[Item]:

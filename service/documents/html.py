@@ -1,7 +1,7 @@
 """HTML: what stands between two tags of blocks is a text, with its inline tags; so are descriptions and titles.
 
-What stays: scripts, styles, code, preformatted text, comments, `translate="no"`, and every other attribute. The standard
-library's parser says where things are; what it cannot make sense of stays as it is.
+What stays: scripts, styles, code, preformatted text, comments, `translate="no"`, and every other attribute. The
+standard library's parser says where things are; what it cannot make sense of stays as it is.
 """
 
 from __future__ import annotations
@@ -18,12 +18,74 @@ from service.documents.inline import Runs, Syntax
 _SYNTAX = Syntax({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 _QUOTED = Syntax({"&": "&amp;", "<": "&lt;", '"': "&quot;", "'": "&#39;"})
 _INLINE = frozenset(
-    "a abbr acronym b bdi bdo big button cite data del dfn em font i img input ins label mark q ruby s small span strike "
-    "strong sub sup time tt u var wbr code kbd samp svg math object audio video canvas map".split()
+    {
+        "a",
+        "abbr",
+        "acronym",
+        "b",
+        "bdi",
+        "bdo",
+        "big",
+        "button",
+        "cite",
+        "data",
+        "del",
+        "dfn",
+        "em",
+        "font",
+        "i",
+        "img",
+        "input",
+        "ins",
+        "label",
+        "mark",
+        "q",
+        "ruby",
+        "s",
+        "small",
+        "span",
+        "strike",
+        "strong",
+        "sub",
+        "sup",
+        "time",
+        "tt",
+        "u",
+        "var",
+        "wbr",
+        "code",
+        "kbd",
+        "samp",
+        "svg",
+        "math",
+        "object",
+        "audio",
+        "video",
+        "canvas",
+        "map",
+    }
 )
-_VOID = frozenset("area base br col embed hr img input link meta source track wbr".split())
+_VOID = frozenset(
+    {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
+)
 _LEFT = frozenset(
-    "script style code kbd samp pre textarea svg math object audio video canvas template noscript".split()
+    {
+        "script",
+        "style",
+        "code",
+        "kbd",
+        "samp",
+        "pre",
+        "textarea",
+        "svg",
+        "math",
+        "object",
+        "audio",
+        "video",
+        "canvas",
+        "template",
+        "noscript",
+    }
 )
 _ATTRIBUTES = frozenset({"alt", "title", "placeholder", "aria-label"})
 _ATTRIBUTE = re.compile(r"([^\s=/\"'<>]+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)')")

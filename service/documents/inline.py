@@ -1,8 +1,8 @@
 """A stretch of running text with markup in it, as one text to be translated, and back.
 
-A format says what comes in it, in order: what is said, where lines break, what opens and closes, and what is to be kept as
-it is. Text with markup travels as HTML whose tags are numbered, `<a id="1">`; a translation may move them, and each is
-written as it stood in the source. Knows neither the formats nor who translates.
+A format says what comes in it, in order: what is said, where lines break, what opens and closes, and what is to be
+kept as it is. Text with markup travels as HTML whose tags are numbered, `<a id="1">`; a translation may move them, and
+each is written as it stood in the source. Knows neither the formats nor who translates.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Syntax:
 
     def spelled(self, text: str, own: Mapping[str, str], bare: frozenset[str], opens: Sequence[Item]) -> str:
         """`own` spellings are the source's; `opens` is what is open around the text."""
-        spellings = {character: way for character, way in self.special.items() if character not in bare} | own
+        spellings = {each: way for each, way in self.special.items() if each not in bare} | dict(own)
         if not spellings:
             return text
         longest_first = sorted(spellings, key=len, reverse=True)

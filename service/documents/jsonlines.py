@@ -1,7 +1,7 @@
 """JSON Lines: the fields that are named, in each line; a dot leads into an object.
 
-Only their characters change: order, white space, numbers and other fields stay. A line that is not JSON, and one without
-a field, stays as it is and is told.
+Only their characters change: order, white space, numbers and other fields stay. A line that is not JSON, and one
+without a field, stays as it is and is told.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from json.decoder import scanstring
 
 from service.documents.document import DocumentError, Piece, Problem, Rendered, Text
 
@@ -77,7 +76,7 @@ def _find(source: str, at: int, path: Sequence[str]) -> tuple[int, int] | None:
         return None
     found, at = None, _skip(source, at + 1)
     while source[at] != "}":
-        name, at = scanstring(source, at + 1, False)
+        name, at = _DECODER.raw_decode(source, at)
         start = _skip(source, _skip(source, at) + 1)
         _, end = _DECODER.raw_decode(source, start)
         if name == path[0]:

@@ -42,13 +42,13 @@ def spread(text: str, lengths: Sequence[int], *, tagged: bool = False) -> list[s
 
 
 def _places(text: str, tagged: bool) -> tuple[list[tuple[int, int, int]], int]:
-    """Where lines may break: how much is said before, where the line stops, where the next one begins; and the total."""
+    """Where lines may break: how much is said before, where a line stops, where the next begins. And the total."""
     places, said, before = [], 0, ""
     for token in _TOKENS.finditer(text):
         if token["tag"] and tagged:
             continue
         if token["space"]:
-            if 0 < token.start() and token.end() < len(text):
+            if token.start() > 0 and token.end() < len(text):
                 places.append((said, token.start(), token.end()))
         elif before and not before.isspace() and is_unspaced(before) and token[0][0] not in "、。，！？）」』":
             places.append((said, token.start(), token.start()))

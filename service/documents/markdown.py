@@ -104,7 +104,7 @@ class _Reader:
             broken = event if event.kind in ("SoftBreak", "HardBreak") else None
             if broken is not None:
                 continue
-            if event.kind == "Start" and event.name == "Image" or self._is_autolink(event):
+            if self._is_image(event) or self._is_autolink(event):
                 self.runs.kept(event.start, event.end)
                 self._describe(
                     event, [each for each in events[index + 1 :] if event.start < each.start and each.end < event.end]
@@ -120,6 +120,9 @@ class _Reader:
                 self._word(event, begin)
                 at = event.end
         self.runs.finish(syntax=syntax)
+
+    def _is_image(self, event: _Event) -> bool:
+        return event.kind == "Start" and event.name == "Image"
 
     def _is_autolink(self, event: _Event) -> bool:
         return event.kind == "Start" and event.name == "Link" and self.source[event.start] != "["

@@ -1,13 +1,14 @@
 """Plain text: each line is a text, or each paragraph where a file is wrapped at a column.
 
-A file is wrapped where no line but the last of a paragraph could have taken the next one's first word: its paragraphs are
-translated whole and laid out over as many lines again.
+A file is wrapped where no line but the last of a paragraph could have taken the next one's first word: its paragraphs
+are translated whole and laid out over as many lines again.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 
 from service.documents.document import Piece
 from service.documents.inline import Runs
@@ -25,10 +26,11 @@ def pieces(source: str) -> list[Piece]:
         paragraphs = [[line] for line in lines]
     runs = Runs(source)
     for paragraph in paragraphs:
-        for number, (start, end) in enumerate(paragraph):
+        behind: int | None = None
+        for start, end in paragraph:
             text = source[start:end]
             begin, stop = start + len(text) - len(text.lstrip()), start + len(text.rstrip())
-            if number:
+            if behind is not None:
                 runs.line_break(behind, begin)
             runs.said(begin, stop)
             behind = stop
@@ -58,7 +60,7 @@ def _indent(source: str, line: tuple[int, int]) -> int:
 
 def _is_wrapped(source: str, lines: Sequence[tuple[int, int]], paragraphs: Sequence[Sequence[tuple[int, int]]]) -> bool:
     width = max((len(source[start:end].rstrip()) for start, end in lines), default=0)
-    followed = [pair for paragraph in paragraphs for pair in zip(paragraph, paragraph[1:], strict=False)]
+    followed = [pair for paragraph in paragraphs for pair in pairwise(paragraph)]
     if width not in _WIDTHS or len(followed) < _ENOUGH:
         return False
     # Who wraps by hand is not exact: a line may be a little short.

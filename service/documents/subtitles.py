@@ -1,6 +1,7 @@
 """Subtitles, SubRip and WebVTT: a sentence is a text, over as many lines and cues as it takes.
 
-Its translation is laid out over the same lines and cues by length. Numbers, times, settings, notes, styles and tags stay.
+Its translation is laid out over the same lines and cues by length. Numbers, times, settings, notes, styles and tags
+stay.
 """
 
 from __future__ import annotations
