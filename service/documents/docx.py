@@ -19,7 +19,8 @@ from dataclasses import dataclass, field, replace
 from xml.parsers import expat
 
 from service.documents.document import Document, DocumentError, Piece, Source
-from service.documents.inline import Item, Kind, Runs, Syntax
+from service.documents.inline import Item, Kind, Syntax
+from service.documents.runs import Runs
 
 MAX_UNPACKED = 1 << 28  # bytes of all parts: an archive of a few kilobytes can hold any number
 _PARTS = re.compile(r"word/(?:document|header\d*|footer\d*|footnotes|endnotes)\.xml")

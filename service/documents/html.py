@@ -13,7 +13,8 @@ from html.parser import HTMLParser
 from itertools import accumulate, pairwise
 
 from service.documents.document import Piece
-from service.documents.inline import Runs, Syntax
+from service.documents.inline import WORD, Syntax
+from service.documents.runs import Runs
 
 _SYNTAX = Syntax({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 _QUOTED = Syntax({"&": "&amp;", "<": "&lt;", '"': "&quot;", "'": "&#39;"})
@@ -87,6 +88,9 @@ _LEFT = frozenset(
         "noscript",
     }
 )
+_WORDS = frozenset(
+    {"a", "abbr", "b", "code", "em", "i", "kbd", "samp", "span", "strong", "tt", "var"}
+)  # when they are kept
 _ATTRIBUTES = frozenset({"alt", "title", "placeholder", "aria-label"})
 _ATTRIBUTE = re.compile(r"([^\s=/\"'<>]+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)')")
 _DESCRIBING = frozenset({"description", "og:title", "og:description", "twitter:title", "twitter:description"})
@@ -176,7 +180,7 @@ def _is_left(source: str, event: _Event, end: int) -> bool:
 
 def _stays(runs: Runs, name: str, start: int, end: int) -> None:
     if name in _INLINE:
-        runs.kept(start, end)
+        runs.kept(start, end, WORD if name in _WORDS else "img")
     else:
         runs.finish()
 

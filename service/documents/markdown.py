@@ -15,7 +15,8 @@ from typing import Any
 import pyromark
 
 from service.documents.document import Piece
-from service.documents.inline import Item, Kind, Runs, Syntax
+from service.documents.inline import WORD, Item, Kind, Syntax
+from service.documents.runs import Runs
 
 _OPTIONS = (
     pyromark.Options.ENABLE_TABLES
@@ -34,9 +35,9 @@ _ESCAPED = {character: f"\\{character}" for character in "\\`*[]<~"}
 _LINE_START = re.compile(
     r"^(\d{1,9}(?=[.)](?:\s|$))|(?=[-+*>](?:\s|$)|#{1,6}(?:\s|$)|(?:=+|-+)\s*$))(.)",
 )
-_PARAGRAPH = Syntax(_ESCAPED, _LINE_START)
-_ONE_LINE = Syntax(_ESCAPED)  # of a heading
-_CELL = Syntax(_ESCAPED | {"|": "\\|"})
+_PARAGRAPH = Syntax(_ESCAPED, _LINE_START, is_close=True)
+_ONE_LINE = Syntax(_ESCAPED, is_close=True)  # of a heading
+_CELL = Syntax(_ESCAPED | {"|": "\\|"}, is_close=True)
 _SYNTAX = {"Heading": _ONE_LINE, "TableCell": _CELL}
 _TAGS = {"Emphasis": "em", "Strong": "strong", "Strikethrough": "s", "Link": "a"}
 _LEFT = {"CodeBlock", "MetadataBlock", "HtmlBlock"}
@@ -105,7 +106,7 @@ class _Reader:
             if broken is not None:
                 continue
             if self._is_image(event) or self._is_autolink(event):
-                self.runs.kept(event.start, event.end)
+                self.runs.kept(event.start, event.end, "img" if self._is_image(event) else WORD)
                 self._describe(
                     event, [each for each in events[index + 1 :] if event.start < each.start and each.end < event.end]
                 )
@@ -165,7 +166,7 @@ class _Reader:
         if event.kind == "InlineHtml":
             self._inline_html(event)
         elif event.kind != "Text":
-            self.runs.kept(event.start, event.end)
+            self.runs.kept(event.start, event.end, WORD)
         elif begin < event.start:
             self.runs.said(begin, event.start + 1, event.value[0])
             self.runs.said(event.start + 1, event.end, event.value[1:])

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from service.documents.document import Piece
-from service.documents.inline import Runs
+from service.documents.runs import Runs
 
 _LINE = re.compile(r"[^\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+")
 _WIDTHS = range(40, 121)  # of wrapped files

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from service.documents.document import Piece
-from service.documents.inline import Runs, Syntax
+from service.documents.inline import Syntax
+from service.documents.runs import Runs
 
 _LINE = re.compile(r"([^\r\n]*)(\r\n|\r|\n|$)")
 _TIME = r"(?:(\d+):)?(\d{1,2}):(\d{2})[,.](\d{1,3})"

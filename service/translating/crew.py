@@ -36,10 +36,10 @@ Batch = list[tuple[int, Text]]
 
 
 class Crew:
-    def __init__(self, service: Service, texts: Sequence[Text], patience_s: float = PATIENCE_S) -> None:
+    def __init__(self, service: Service, texts: Sequence[Text], patience_s: float | None = None) -> None:
         self._service = service
         self._count = len(texts)
-        self._patience_s = patience_s
+        self._patience_s = PATIENCE_S if patience_s is None else patience_s
         self._waiting = deque(_batches(texts))
         self._outcomes: SimpleQueue[list[tuple[int, Outcome]] | Unusable] = SimpleQueue()
         self._changed = threading.Condition()
