@@ -166,7 +166,7 @@ class _Reader:
         if event.kind == "InlineHtml":
             self._inline_html(event)
         elif event.kind != "Text":
-            self.runs.kept(event.start, event.end, WORD)
+            self.runs.kept(event.start, event.end, WORD if event.kind in ("Code", "InlineMath") else "img")
         elif begin < event.start:
             self.runs.said(begin, event.start + 1, event.value[0])
             self.runs.said(event.start + 1, event.end, event.value[1:])
