@@ -120,7 +120,7 @@ class _Work:
             kept.close()
         self._say(f"{job.source} -> {job.output}: {_counted(report)}, {time.monotonic() - began:.1f} s")
         _tell_problems(self.console, report)
-        if not report.problems:
+        if not report.failed:
             kept.remove()
         elif place.exists():
             self._say(f"  {place} has the rest: the same command asks again for what failed")

@@ -80,7 +80,7 @@ def write(path: Path, data: bytes) -> None:
 
 def _folder(path: Path, output: Path | None, several: bool, languages: tuple[str, str]) -> Path:
     if output is None:
-        whole = path.resolve()
+        whole = path if path.name not in ("", "..") else path.resolve()
         return whole.with_name(f"{whole.name.removesuffix(f'.{languages[0]}')}.{languages[1]}")
     return output / path.resolve().name if several else output
 

@@ -19,7 +19,14 @@ def texts_of(markup: str) -> list[str]:
 def put_back(markup: str, translations: Sequence[str]) -> str:
     """`markup` with the translation of each of `texts_of`."""
     waiting = iter(translations)
-    return "".join(html.escape(next(waiting), quote=False) if _is_said(part) else part for part in _TAG.split(markup))
+    return "".join(
+        framed(part, html.escape(next(waiting), quote=False)) if _is_said(part) else part for part in _TAG.split(markup)
+    )
+
+
+def framed(text: str, translation: str) -> str:
+    """With the white space that is around `text`: what a text stands beside depends on it."""
+    return text[: len(text) - len(text.lstrip())] + translation.strip() + text[len(text.rstrip()) :]
 
 
 def _is_said(part: str) -> bool:

@@ -98,6 +98,8 @@ class Service:
 
     def _translation(self, text: Text, answers: Sequence[dict[str, Any]]) -> Translation:
         said = [answer["translation_text"] for answer in answers]
+        if text.format != "html":
+            said = [markup.framed(text.text, said[0])]
         reasons = [answer["finish_reason"] for answer in answers if answer.get("finish_reason")]
         whole = markup.put_back(text.text, said) if text.format == "html" else said[0]
         return Translation(whole, reasons[0] if reasons else None)

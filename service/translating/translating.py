@@ -16,12 +16,19 @@ Tell = Callable[[int, int], None]  # characters done, of how many
 
 @dataclass(frozen=True, slots=True)
 class Report:
+    """What became of a file."""
+
     texts: int
     characters: int
     known: int  # texts that the journal had
-    problems: tuple[Problem, ...]  # what is left as it was, and why
+    failed: tuple[Problem, ...]  # texts that the service did not translate: it may be asked again
+    unread: tuple[Problem, ...]  # what is left as it was for other reasons
     doubts: tuple[Problem, ...]  # translations that did not come to their end
     notes: tuple[str, ...]
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        return self.failed + self.unread
 
 
 def translate(
@@ -59,5 +66,7 @@ def translate(
         if each is not None and each.finish_reason
     ]
     characters = sum(len(text.text) for text in document.texts)
-    report = Report(len(document.texts), characters, known, (*failed, *written.problems), tuple(doubts), written.notes)
+    report = Report(
+        len(document.texts), characters, known, tuple(failed), written.problems, tuple(doubts), written.notes
+    )
     return written.data, report

@@ -134,8 +134,16 @@ def test_one_failure_in_the_middle_stays_as_it_was_and_is_told_with_its_place(
     assert not (folder / "a.en.txt.part").exists()
 
 
+def test_what_cannot_be_read_is_told_and_is_not_asked_for_again(stand: Stand, url: str, folder: Path) -> None:
+    (folder / "a.jsonl").write_text('{"text": "un"}\nnot json\n')
+    done = translate(url, "a.jsonl")
+    assert done.exit_code == 1
+    assert "  line 2: it is not JSON" in done.output
+    assert (folder / "a.en.jsonl").read_text() == '{"text": "UN"}\nnot json\n'
+    assert not (folder / "a.en.jsonl.part").exists()
+
+
 def test_an_error_that_names_no_text_is_found_by_halves(stand: Stand, url: str, folder: Path) -> None:
-    stand.translator.breaks = None
     stand.translator.failing["mot 3"] = ServiceError("a bug")
     (folder / "a.txt").write_text("\n".join(LINES[:8]))
     done = translate(url, "a.txt")
