@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from service.documents.formats import FORMATS, ending
 from service.translating.journal import SUFFIX
+
+_NO_NAME = re.compile(r"[^\w -]|^$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,9 @@ def plan(paths: Sequence[Path], output: Path | None, languages: tuple[str, str],
 
     ValueError where a path is none, a file of no format (unless `any_ending`), or an output is a source or another's.
     """
+    for language in languages:
+        if _NO_NAME.search(language):
+            raise ValueError(f"{language!r} is no language: it becomes part of a file's name")
     jobs: list[Job] = []
     left_out = 0
     into = output is not None and (len(paths) > 1 or output.is_dir() or str(output).endswith(os.sep))

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from service.documents.document import DocumentError
 from service.documents.formats import FORMATS, Reading, read
+from tests.service.documents.changing import shouted
 from tests.service.documents.test_docx import PARTS, archive, parts_of
 
 FILES = {
@@ -42,6 +45,44 @@ def test_a_word_document_has_the_same_parts_where_nothing_is_translated() -> Non
     document = read("a.docx", archive(PARTS))
     written = document.written([text.text for text in document.texts])
     assert parts_of(written.data) == PARTS
+
+
+PARTS_OF_FILES = st.sampled_from(
+    [
+        *"aé한 \n\t<>&*_[]()`|\\\"',;:-#>!{}1.~",
+        "\r\n",
+        "un ",
+        "<b>",
+        "</b>",
+        "<![x",
+        "<!--",
+        "**",
+        "![x](y)",
+        "[a]",
+        "[a]: b",
+        "&amp;",
+        "-->",
+        "00:00:01,000 --> 00:00:02,000",
+        "{\\an8}",
+        '{"text": "un"}',
+        "<br>",
+        "<p title='",
+    ]
+)
+
+
+@pytest.mark.parametrize("ending", FILES)
+@given(parts=st.lists(PARTS_OF_FILES, max_size=30))
+def test_whatever_a_file_holds_it_is_refused_or_the_same_where_nothing_is_translated(
+    ending: str, parts: list[str]
+) -> None:
+    data = "".join(parts).encode()
+    try:
+        document = read(f"a.{ending}", data, Reading(columns=("1",)))
+    except DocumentError:
+        return
+    assert document.written([text.text for text in document.texts]).data == data
+    document.written([shouted(text) for text in document.texts])
 
 
 def test_one_text_may_be_translated_and_another_left() -> None:

@@ -35,6 +35,12 @@ def test_several_files_and_folders_go_into_the_output_folder(tmp_path: Path) -> 
     )
 
 
+@pytest.mark.parametrize("language", ["../en", "", "e/n", "en.md"])
+def test_a_language_that_would_lead_elsewhere_is_refused(tmp_path: Path, language: str) -> None:
+    with pytest.raises(ValueError, match="is no language"):
+        plan([tmp_path], None, ("fr", language))
+
+
 def test_an_output_within_the_folder_is_no_source(tmp_path: Path) -> None:
     (tmp_path / "a.txt").touch()
     (tmp_path / "en").mkdir()
