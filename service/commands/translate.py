@@ -35,7 +35,7 @@ def translate(
     source: Annotated[str, typer.Option("--from", help="The language that they are in, such as fr.")],
     target: Annotated[str, typer.Option("--to", help="The language that they are to be in, such as en.")],
     output: Annotated[
-        Path | None, typer.Option(help="Where to write; the name with the language before its ending unless given.")
+        str | None, typer.Option(help="Where to write; the name with the language before its ending unless given.")
     ] = None,
     url: Annotated[str, typer.Option(help="Where the service answers.")] = "http://127.0.0.1:8000",
     model: Annotated[str | None, typer.Option(help="One of several translators, by its name in /info.")] = None,

@@ -26,17 +26,19 @@ class Planned:
     left_out: int  # files of folders that are of no format
 
 
-def plan(paths: Sequence[Path], output: Path | None, languages: tuple[str, str], any_ending: bool = False) -> Planned:
-    """Files get the target language before their ending, folders behind their name, unless `output` says where to.
+def plan(paths: Sequence[Path], to: str | Path | None, languages: tuple[str, str], any_ending: bool = False) -> Planned:
+    """Files get the target language before their ending, folders behind their name, unless `to` says where.
 
-    ValueError where a path is none, a file of no format (unless `any_ending`), or an output is a source or another's.
+    It is a folder for several files, where there is one of its name, and where it ends with a slash. ValueError where a
+    path is none, a file of no format (unless `any_ending`), or an output is a source or another's.
     """
     for language in languages:
         if _NO_NAME.search(language):
             raise ValueError(f"{language!r} is no language: it becomes part of a file's name")
     jobs: list[Job] = []
     left_out = 0
-    into = output is not None and (len(paths) > 1 or output.is_dir() or str(output).endswith(os.sep))
+    output = None if to is None else Path(to)
+    into = output is not None and (len(paths) > 1 or output.is_dir() or f"{to}".endswith("/"))
     for path in paths:
         if path.is_dir():
             root = _folder(path, output, len(paths) > 1, languages)

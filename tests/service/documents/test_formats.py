@@ -50,23 +50,8 @@ def test_a_word_document_has_the_same_parts_where_nothing_is_translated() -> Non
 PARTS_OF_FILES = st.sampled_from(
     [
         *"aé한 \n\t<>&*_[]()`|\\\"',;:-#>!{}1.~",
-        "\r\n",
-        "un ",
-        "<b>",
-        "</b>",
-        "<![x",
-        "<!--",
-        "**",
-        "![x](y)",
-        "[a]",
-        "[a]: b",
-        "&amp;",
-        "-->",
-        "00:00:01,000 --> 00:00:02,000",
-        "{\\an8}",
-        '{"text": "un"}',
-        "<br>",
-        "<p title='",
+        *("\r\n", "un ", "<b>", "</b>", "<![x", "<!--", "**", "![x](y)", "[a]", "[a]: b", "&amp;", "-->", "<br>"),
+        *("00:00:01,000 --> 00:00:02,000", "{\\an8}", '{"text": "un"}', "<p title='"),
     ]
 )
 

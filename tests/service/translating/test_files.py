@@ -41,6 +41,14 @@ def test_a_language_that_would_lead_elsewhere_is_refused(tmp_path: Path, languag
         plan([tmp_path], None, ("fr", language))
 
 
+def test_one_file_goes_where_it_is_told_or_into_a_folder(tmp_path: Path) -> None:
+    source = tmp_path / "a.txt"
+    source.touch()
+    (tmp_path / "there").mkdir()
+    for to, place in (("b.txt", "b.txt"), ("there", "there/a.en.txt"), ("new/", "new/a.en.txt")):
+        assert plan([source], f"{tmp_path}/{to}", PAIR).jobs == (Job(source, tmp_path / place),)
+
+
 def test_an_output_within_the_folder_is_no_source(tmp_path: Path) -> None:
     (tmp_path / "a.txt").touch()
     (tmp_path / "en").mkdir()
