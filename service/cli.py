@@ -1,4 +1,4 @@
-"""The command line: `triptych serve | reload | init | train | evaluate | publish | registry | bench`."""
+"""The command line: `triptych serve | reload | translate | init | train | evaluate | publish | registry | bench`."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from service.commands.init import init
 from service.commands.publishing import publish
 from service.commands.serving import reload_model, serve
 from service.commands.training import train
+from service.commands.translate import translate
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Serve and train the models of Triptych.")
 app.command()(serve)
 app.command("reload")(reload_model)
+app.command()(translate)
 app.command()(init)
 app.command()(train)
 app.command()(evaluate)

@@ -22,7 +22,8 @@ from service.messages import TASKS, Task
 from service.options import EngineOptions, Positive
 
 PREFIX, NESTED = "TRIPTYCH_", "__"
-OTHER_VARIABLES = frozenset({"TRIPTYCH_CACHE", "TRIPTYCH_DATA"})  # of the registry and of the training commands
+# Of the registry, of the training commands and of who translates files.
+OTHER_VARIABLES = frozenset({"TRIPTYCH_CACHE", "TRIPTYCH_DATA", "TRIPTYCH_KEY"})
 SHIPPED_REGISTRY = str(Path(__file__).resolve().parent.parent / "models" / "checkpoints")
 SHIPPED_MODELS = {
     "translator": {"task": "translate", "checkpoint": "translator"},

@@ -100,6 +100,8 @@ RULES = (
         ),
         ("rich", "psutil"),
     ),
+    Rule("service.documents", (), ("pyromark",)),
+    Rule("service.translating", ("service.documents", "service.serving.asking", *BASE), ()),
     Rule("service.scoring", ("models", "service.worker", "service.options", *BASE), ("rich",)),
     Rule("service.cli", ("service.commands",), ("typer",)),
     Rule("service.commands", ("models", "service", "loadtests"), ("typer", "rich", "pydantic", "yaml", "ray")),
@@ -214,6 +216,9 @@ def test_a_module_imports_only_what_its_package_may(module: str, path: Path) -> 
         ("service.serving.supervisor", "import ray"),
         ("service.serving.supervisor", "from service.deployments import lifecycle"),
         ("service.deployments.reports", "import ray"),
+        ("service.documents.html", "from service.translating import journal"),
+        ("service.documents.markdown", "import torch"),
+        ("service.translating.files", "from service.gateway import traffic"),
         ("loadtests.locustfile", "from service.gateway.app import create_app"),
     ],
 )

@@ -1,0 +1,137 @@
+"""A running service, asked for translations. Knows its answers; neither files nor who else asks at the same time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from service.documents.document import Text
+from service.serving.asking import ask
+from service.translating import markup
+
+PRIORITY = 1  # who waits for one sentence goes first
+SPARE_S = 30.0  # that an answer may take beyond the service's own limit
+LEAST_RETRY_S = 1.0
+
+
+class Unusable(Exception):
+    """Nothing can be translated: there is no service, or it has no such model, pair or parameter."""
+
+
+class Gone(Exception):
+    """The connection was refused or broke off."""
+
+
+@dataclass
+class Busy(Exception):
+    """The service has no room at present."""
+
+    retry_after_s: float
+    reason: str
+
+
+@dataclass
+class Failed(Exception):
+    """The texts asked for, or the one at `index` among them, have no translation."""
+
+    reason: str
+    index: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What holds for every text."""
+
+    source: str
+    target: str
+    model: str | None = None
+    num_beams: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Translation:
+    text: str
+    finish_reason: str | None = None  # where it did not come to its end
+
+
+class Service:
+    def __init__(self, url: str, asked: Asked, key: str | None = None) -> None:
+        """Asks what is served; Unusable where nobody answers or nobody translates."""
+        self.url = url.rstrip("/")
+        self.asked = asked
+        self._headers = {} if key is None else {"authorization": f"Bearer {key}"}
+        status, info = ask(f"{self.url}/info", headers=self._headers)
+        if status != 200 or not isinstance(info, dict):
+            reason = info if status == 0 else f"status {status}"
+            raise Unusable(f"no service answers at {self.url} ({reason}); start one with: triptych serve")
+        translators = [model for model in info["models"] if model["task"] == "translate"]
+        wanted = [model for model in translators if asked.model in (None, model["name"])]
+        if not wanted:
+            served = ", ".join(model["name"] for model in translators) or "none"
+            raise Unusable(f"{self.url} serves no translator {asked.model or ''}; there are: {served}")
+        if "error" in wanted[0]:
+            raise Unusable(f"{wanted[0]['name']} at {self.url} is not ready: {wanted[0]['error']}")
+        self.version: str = wanted[0]["version"]
+        limits = info["limits"]
+        self._max_inputs = int(limits.get("max_inputs", 1))
+        self._max_characters = int(limits.get("max_characters", 10_000))
+        self._timeout_s = limits.get("request_timeout_s", 60.0) + SPARE_S
+
+    @property
+    def settings(self) -> str:
+        """What a translation depends on besides its text."""
+        return repr({**asdict(self.asked), "version": self.version})
+
+    def translate(self, texts: Sequence[Text]) -> list[Translation]:
+        """Raises Busy, Gone, Failed or Unusable."""
+        wanted = [markup.texts_of(text.text) if text.format == "html" else [text.text] for text in texts]
+        owners = [index for index, parts in enumerate(wanted) for _ in parts]
+        parts = [part for parts in wanted for part in parts]
+        answers: list[dict[str, Any]] = []
+        for first, last in self._requests(parts):
+            answers += self._post(parts[first:last], owners[first:last])
+        waiting = iter(answers)
+        return [
+            self._translation(text, [next(waiting) for _ in parts]) for text, parts in zip(texts, wanted, strict=True)
+        ]
+
+    def _translation(self, text: Text, answers: Sequence[dict[str, Any]]) -> Translation:
+        said = [answer["translation_text"] for answer in answers]
+        if text.format != "html":
+            said = [markup.framed(text.text, said[0])]
+        reasons = [answer["finish_reason"] for answer in answers if answer.get("finish_reason")]
+        whole = markup.put_back(text.text, said) if text.format == "html" else said[0]
+        return Translation(whole, reasons[0] if reasons else None)
+
+    def _requests(self, parts: Sequence[str]) -> Iterator[tuple[int, int]]:
+        """As few as the service's limits allow."""
+        first = characters = 0
+        for index, part in enumerate(parts):
+            characters += len(part)
+            if index > first and (characters > self._max_characters or index - first >= self._max_inputs):
+                yield first, index
+                first, characters = index, len(part)
+        if parts:
+            yield first, len(parts)
+
+    def _post(self, parts: Sequence[str], owners: Sequence[int]) -> list[dict[str, Any]]:
+        asked = self.asked
+        parameters: dict[str, Any] = {"src_lang": asked.source, "tgt_lang": asked.target, "priority": PRIORITY}
+        if asked.num_beams > 1:
+            parameters["num_beams"] = asked.num_beams
+        body = {"inputs": [*parts], "parameters": parameters, "model": asked.model}
+        status, answer = ask(f"{self.url}/translate", body, headers=self._headers, timeout_s=self._timeout_s)
+        if status == 200 and isinstance(answer, list) and len(answer) == len(parts):
+            return answer
+        error = answer.get("error") if isinstance(answer, dict) else None
+        error = error if isinstance(error, dict) else {}
+        reason = error.get("message") or f"{answer}"[:200]
+        if status == 0:
+            raise Gone(reason)
+        if status in (408, 429, 503):
+            raise Busy(max(float(error.get("retry_after_s", LEAST_RETRY_S)), LEAST_RETRY_S), reason)
+        if status in (400, 401, 403, 404, 405) or "parameter" in error or error.get("code") == "unknown_parameter":
+            raise Unusable(reason)
+        index = error.get("index")
+        raise Failed(reason, owners[index] if isinstance(index, int) and index < len(owners) else None)
