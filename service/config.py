@@ -69,6 +69,7 @@ class GatewaySettings(BaseModel, frozen=True, extra="forbid"):
     request_timeout_s: Annotated[float, Field(gt=0)] = 60.0  # deadline of a request that names none
     batch_size: Positive = 32  # requests handed to a worker in one call, at most
     batch_wait_ms: Annotated[float, Field(ge=0)] = 1.0  # how long the first of them waits for company
+    glossaries: dict[str, Path] = {}  # files that translations may be asked to keep to, by name
     max_in_flight: Positive = 2048  # texts being answered at once; one more is refused with 503
     max_connections: Positive = 4096  # open at once, per gateway; beyond it those without a request are closed
     # Who knows it may POST /admin/reload; None: there is no such route. At least 16 characters.

@@ -21,6 +21,7 @@ from service.gateway.catalogue import Catalogue
 from service.gateway.context import RequestContext
 from service.gateway.detection import Detection
 from service.gateway.errors import error_response, service_error
+from service.gateway.glossaries import read_glossaries
 from service.gateway.huggingface.routes import HUGGINGFACE
 from service.gateway.middleware import BodyLimitMiddleware, EarlyRefusalMiddleware, RequestMiddleware
 from service.gateway.openapi import DocumentedApp
@@ -45,6 +46,7 @@ def create_app(settings: Settings, workers: Mapping[str, Worker], metrics: Gatew
         admission=admission,
         answering=answering,
         detection=detection,
+        glossaries=read_glossaries(settings.gateway.glossaries),
         metrics=metrics,
     )
 

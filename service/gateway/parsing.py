@@ -55,7 +55,8 @@ def quoted(value: Any) -> str:
 
 
 def _in_words(error: ErrorDetails, schema: type[Body]) -> ServiceError:
-    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error["loc"]).lstrip(".")
+    location = error["loc"][:2] if ".".join(map(str, error["loc"][:2])) in schema.expected else error["loc"]
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
     if error["type"] == "extra_forbidden":
         known = _fields_beside(schema, error["loc"])
         shown = path if len(path) <= SHOWN else f"{path[:SHOWN]}…"
@@ -66,8 +67,9 @@ def _in_words(error: ErrorDetails, schema: type[Body]) -> ServiceError:
 
 
 def _expectation(error: ErrorDetails, schema: type[Body]) -> str:
-    if (field := "".join(map(str, error["loc"][:1]))) in schema.expected:
-        return f"expected {schema.expected[field]}"
+    for depth in (1, 2):
+        if (field := ".".join(map(str, error["loc"][:depth]))) in schema.expected:
+            return f"expected {schema.expected[field]}"
     if error["type"] in ("model_type", "model_attributes_type"):
         return "expected an object"
     message = error["msg"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from service.gateway.answering import Answering, Call
 from service.gateway.catalogue import Catalogue
 from service.gateway.context import RequestContext, timeout_s
 from service.gateway.detection import Detection, Ranking, ToDetect
+from service.gateway.glossaries import Entries
 from service.gateway.limits import NamedText, check_lengths, check_total
 from service.messages import ModelInfo, Task
 from service.messages import Request as WorkerRequest
@@ -31,17 +32,24 @@ from service.observability.metrics import GatewayMetrics
 class Envelope:
     """What the requests of one call have besides their contents: ids, their deadline, and whether they stream.
 
-    And the ranking of each text's languages, where that was asked for.
+    And the ranking of each text's languages, where that was asked for, and the glossaries that there are.
     """
 
     def __init__(
-        self, request_id: str, left_s: float, *, stream: bool = False, detected: Sequence[Ranking] = ()
+        self,
+        request_id: str,
+        left_s: float,
+        *,
+        stream: bool = False,
+        detected: Sequence[Ranking] = (),
+        glossaries: Mapping[str, Entries] | None = None,
     ) -> None:
         # The client may use its id again while the first request is alive; ours must not collide.
         self._prefix = f"{request_id}.{secrets.token_hex(4)}"
         self._deadline = deadline_in(left_s)
         self._stream = stream
         self.detected = detected
+        self.glossaries = glossaries or {}
 
     def of(self, index: int, priority: int | None = None) -> dict[str, Any]:
         """Arguments of the request that is made of the call's text `index`."""
@@ -73,6 +81,7 @@ class Traffic:
     admission: Admission
     answering: Answering
     detection: Detection
+    glossaries: Mapping[str, Entries]
     metrics: GatewayMetrics
 
     @property
@@ -93,7 +102,13 @@ class Traffic:
         check_lengths(asked.texts, info)
         to_detect = asked.detect(info)
         detected = [] if to_detect is None else await self.detect(to_detect, context, timeout)
-        envelope = Envelope(context.request_id, context.left_s(timeout), stream=asked.tokens, detected=detected)
+        envelope = Envelope(
+            context.request_id,
+            context.left_s(timeout),
+            stream=asked.tokens,
+            detected=detected,
+            glossaries=self.glossaries,
+        )
         return Call(
             context=context,
             model=model,

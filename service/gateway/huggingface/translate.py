@@ -23,7 +23,7 @@ from service.messages import Completion, FinishReason, ModelInfo, Split, Transla
 
 MOST_ENTRIES = 1000
 Words = Annotated[str, Field(min_length=1, max_length=200, pattern=r"\S")]
-Entries = dict[Words, Words]
+Glossary = Annotated[dict[Words, Words], Field(max_length=MOST_ENTRIES)] | Words
 
 
 class Languages(Body):
@@ -36,8 +36,8 @@ class Languages(Body):
 class TranslateParameters(DecodingParameters, Languages):  # the fields of the last base come first
     split: Split | None = taken(TranslateRequest, "split")
     protect: bool | None = taken(TranslateRequest, "protect")
-    glossary: Entries | None = Field(
-        default=None, max_length=MOST_ENTRIES, description="a source's words: what they become in the translation"
+    glossary: Glossary | None = Field(
+        default=None, description="a source's words: what they become in the translation; or one of the service's by name"
     )
     loop_guard: bool | None = taken(TranslateRequest, "loop_guard")
     target_prefix: str | None = taken(TranslateRequest, "target_prefix")
@@ -89,6 +89,12 @@ class Translation(completions.TextOfSeveral):
 
 class TranslateBody(completions.CompletionBody):
     summary: ClassVar = "Translate texts"
+    expected: ClassVar = {
+        **completions.CompletionBody.expected,
+        "parameters.glossary": (
+            f"at most {MOST_ENTRIES} texts of 1 to 200 characters with what they become, or the name of a glossary"
+        ),
+    }
     answer: ClassVar = list[Translation]
     streams_beams = True  # each sentence at its end
 
@@ -107,7 +113,7 @@ class TranslateBody(completions.CompletionBody):
 
     def requests(self, info: ModelInfo, envelope: Envelope) -> list[TranslateRequest]:
         asked = self.parameters or TranslateParameters()
-        self._check_glossary(asked)
+        glossary = self._glossary(asked.glossary, envelope)
         pairs = self._pairs(info, asked, envelope)
         decoding = self.decoding_for(info)
         aligns = asked.alignment_layer is not None if asked.return_alignment is None else asked.return_alignment
@@ -118,7 +124,7 @@ class TranslateBody(completions.CompletionBody):
                 target_language=target,
                 split=asked.split or "sentences",
                 protect=asked.protect is not False,
-                glossary=tuple((asked.glossary or {}).items()),
+                glossary=glossary,
                 loop_guard=asked.loop_guard is not False,
                 decoding=decoding,
                 target_prefix=asked.target_prefix or "",
@@ -131,19 +137,24 @@ class TranslateBody(completions.CompletionBody):
             for index, (text, (source, target)) in enumerate(zip(self.inputs, pairs, strict=True))
         ]
 
-    def _check_glossary(self, asked: TranslateParameters) -> None:
-        decoding = self.decoding
-        for name in ("do_sample", "stop", "top_n_tokens"):
-            if asked.glossary and getattr(decoding, name):
-                message = f"parameters.glossary does not go with {name}: it takes a beam search"
-                raise InvalidRequest(message, parameter="parameters.glossary")
-
-    def _pairs(self, info: ModelInfo, asked: Languages, envelope: Envelope) -> list[Pair]:
-        """Of each text."""
-        said, target = "src_lang and tgt_lang", asked.tgt_lang
-        if is_auto(asked.src_lang):
-            return [detected_pair(info.language_pairs, ranking, target, said) for ranking in envelope.detected]
-        return [resolve_pair(info.language_pairs, asked.src_lang, target, said)] * self.count
+    def _glossary(self, glossary: Any, envelope: Envelope) -> tuple[tuple[str, str], ...]:
+        """The entries whose source is in one of the texts; the worker looks closely."""
+        entries = glossary.items() if isinstance(glossary, dict) else ()
+        if isinstance(glossary, str):
+            if glossary not in envelope.glossaries:
+                available = sorted(envelope.glossaries)
+                raise InvalidRequest(
+                    f"parameters.glossary is {quoted(glossary)}; available: {', '.join(available) or 'none'}",
+                    parameter="parameters.glossary",
+                    available=available,
+                )
+            entries = envelope.glossaries[glossary]
+        texts = [" ".join(text.split()).casefold() for text in self.inputs] if entries else []
+        return tuple(
+            (source, target)
+            for source, target in entries
+            if any(" ".join(source.split()).casefold() in text for text in texts)
+        )
 
     def rendered_one(self, answer: Answer) -> dict[str, Any]:
         result, asked = answer.result, self.parameters

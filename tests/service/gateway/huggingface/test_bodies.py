@@ -154,34 +154,46 @@ async def test_a_translation_that_is_searched_for_may_be_streamed_sentence_by_se
 
 
 async def test_what_is_protected_and_said_reaches_the_worker(stand: Stand, client: httpx.AsyncClient) -> None:
-    asked = {"protect": False, "glossary": {"chat": "feline", "le chien": "hound"}, "loop_guard": False}
+    asked = {"protect": False, "glossary": {"A  b": "feline", "le chien": "hound"}, "loop_guard": False}
     for parameters in (asked, {}, dict.fromkeys(asked)):
         assert (await ask(client, {"src_lang": "fr", **parameters}, "/translate")).status_code == 200
     said, *others = stand.translator.seen
     assert (said.protect, said.loop_guard) == (False, False)
-    assert said.glossary == (("chat", "feline"), ("le chien", "hound"))
+    assert said.glossary == (("A  b", "feline"),), "what is in the text"
     assert [(other.protect, other.glossary, other.loop_guard) for other in others] == [(True, (), True)] * 2
+
+
+def with_glossary(folder: Path) -> Stand:
+    (folder / "medical.tsv").write_text("# of the clinic\na\talpha\n\nz\tomega\n", encoding="utf-8")
+    return Stand(gateway={"glossaries": {"medical": folder / "medical.tsv"}})
 
 
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        ({"glossary": {"": "x"}}, "parameters.glossary"),
-        ({"glossary": {"x": " "}}, "parameters.glossary.x"),
-        ({"glossary": {"x": 5}}, "parameters.glossary.x is 5"),
-        ({"glossary": {"x": "y" * 201}}, "parameters.glossary.x"),
+        ({"glossary": {"": "x"}}, 'parameters.glossary is "": expected at most 1000 texts of 1 to 200'),
+        ({"glossary": {"x": " "}}, 'parameters.glossary is " "'),
+        ({"glossary": {"x": 5}}, "parameters.glossary is 5"),
+        ({"glossary": 5}, "parameters.glossary is 5"),
+        ({"glossary": {"x": "y" * 201}}, "parameters.glossary"),
         ({"glossary": {str(number): "y" for number in range(1001)}}, "parameters.glossary"),
-        ({"glossary": {"x": "y"}, "do_sample": True}, "parameters.glossary does not go with do_sample"),
-        ({"glossary": {"x": "y"}, "stop": ["."]}, "parameters.glossary does not go with stop"),
+        ({"glossary": "words"}, 'parameters.glossary is "words"; available: medical'),
     ],
 )
-async def test_a_glossary_that_cannot_be_kept_is_refused(
-    stand: Stand, client: httpx.AsyncClient, asked: dict, words: str
-) -> None:
-    response = await ask(client, {"src_lang": "fr", **asked}, "/translate")
-    assert response.status_code == 422
-    assert words in response.json()["error"]["message"]
-    assert not stand.translator.batches
+async def test_a_glossary_that_cannot_be_kept_is_refused(tmp_path: Path, asked: dict, words: str) -> None:
+    stand = with_glossary(tmp_path)
+    async with stand.client() as client:
+        response = await ask(client, {"src_lang": "fr", **asked}, "/translate")
+        assert response.status_code == 422
+        assert words in response.json()["error"]["message"]
+        assert not stand.translator.batches
+
+
+async def test_a_glossary_of_the_service_is_asked_for_by_its_name(tmp_path: Path) -> None:
+    stand = with_glossary(tmp_path)
+    async with stand.client() as client:
+        assert (await ask(client, {"src_lang": "fr", "glossary": "medical"}, "/translate")).status_code == 200
+    assert stand.translator.seen[0].glossary == (("a", "alpha"),)
 
 
 async def test_a_parameter_that_is_given_twice_has_one_value(stand: Stand, client: httpx.AsyncClient) -> None:
