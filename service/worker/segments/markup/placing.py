@@ -66,7 +66,7 @@ def _held(
     of = {sentence.text[piece.start : piece.end]: piece for piece in sentence.pieces}
     names = "|".join(re.escape(name) for name in sorted(of, key=len, reverse=True))
     held, again = [], []
-    for found in re.finditer(rf"(?:{names})(?!\d)", translation):
+    for found in re.finditer(names, translation):
         piece = of.pop(found[0], None)
         if piece is None:
             again.append(found.span())
@@ -118,12 +118,12 @@ def _place(root: _Node, text: str, projection: Projection) -> None:
     nodes = [root]
     for node in nodes:  # those below are added behind
         _place_pairs(node, text, projection)
-        _place_points(node, projection)
+        _place_points(node, text, projection)
         nodes += [child for child in node.children if child.is_pair and child.children]
 
 
 def _place_pairs(node: _Node, text: str, projection: Projection) -> None:
-    pairs = [child for child in node.children if child.is_pair and child.start < child.end]
+    pairs = [child for child in node.children if child.is_pair and text[child.start : child.end].strip()]
     if len(pairs) == 1 and not (text[node.start : pairs[0].start] + text[pairs[0].end : node.end]).strip():
         pairs[0].low, pairs[0].high = node.low, node.high
         return
@@ -138,7 +138,9 @@ def _place_pairs(node: _Node, text: str, projection: Projection) -> None:
         pair, span = pairs[number], spans[number]
         if span is None or not all(free[span.low : span.high]):
             span = projection.span(pair.start, pair.end, free)
-        if span is None:
+        if span is None and (pair.from_first or pair.to_last):
+            low = high = node.low if pair.from_first else node.high
+        elif span is None:
             low, high = projection.near(pair.start, pair.end, (node.start, node.end), (node.low, node.high), free)
         else:
             low, high = projection.with_marks(pair.start, pair.end, span, free)
@@ -150,13 +152,27 @@ def _place_pairs(node: _Node, text: str, projection: Projection) -> None:
         free[low:high] = [False] * (high - low)
 
 
-def _place_points(node: _Node, projection: Projection) -> None:
+def _place_points(node: _Node, text: str, projection: Projection) -> None:
+    """What has no words: points, and pairs around nothing or around a space."""
     taken = [(number, child) for number, child in enumerate(node.children) if child.low < child.high]
     for number, child in enumerate(node.children):
-        if child.is_pair and child.start < child.end:
+        if child.is_pair and text[child.start : child.end].strip():
             continue
         at = projection.beside(child.start, (node.start, node.end), (node.low, node.high))
         for other, pair in taken:
             if pair.low < at < pair.high:
                 at = pair.low if number < other else pair.high
         child.low = child.high = at
+        if child.is_pair and child.start < child.end:
+            child.low, child.high = _around_space(at, node, projection, [pair for _, pair in taken])
+            if child.low < child.high:
+                taken.append((number, child))
+
+
+def _around_space(at: int, node: _Node, projection: Projection, taken: list[_Node]) -> tuple[int, int]:
+    """The space behind the place, or else before it, if nobody has it."""
+    for low in (at, at - 1):
+        is_free = not any(pair.low <= low < pair.high for pair in taken)
+        if node.low <= low < node.high and is_free and projection.target[low].kind == "space":
+            return low, low + 1
+    return at, at

@@ -43,7 +43,8 @@ class Projection:
         """
         self._text, self._translation = source, target
         words = atoms(source, [first for first, _ in same])
-        self.source = [part for atom in words for part in _parts(atom, sorted(set(cuts)))]
+        places = sorted(set(cuts))
+        self.source = [part for atom in words for part in _parts(atom, places)]
         self.target = atoms(target, sorted(second for _, second in same))
         self._starts = [atom.start for atom in self.source]
         self._shares = shares(source, self.source, target, self.target, alignment)
@@ -88,13 +89,12 @@ class Projection:
     def with_marks(self, start: int, end: int, span: Span, free: Sequence[bool]) -> tuple[int, int]:
         """The atoms of the span with the marks and spaces at its ends that are at those of the source."""
         within = self.source[self._at(start) : self._at(end - 1) + 1]
-        words = [number for number, atom in enumerate(within) if atom.kind == "word"]
+        kind = "word" if any(atom.kind == "word" for atom in within) else "mark"
+        words = [number for number, atom in enumerate(within) if atom.kind == kind]
         low, high = span.low, span.high
-        if not words:
-            return low, high
-        while low + 1 < high and self.target[low].kind != "word":
+        while low + 1 < high and self.target[low].kind != kind:
             low += 1
-        while low + 1 < high and self.target[high - 1].kind != "word":
+        while low + 1 < high and self.target[high - 1].kind != kind:
             high -= 1
         low = self._extended(low - 1, -1, within[: words[0]][::-1], free) + 1
         high = self._extended(high, 1, within[words[-1] + 1 :], free)
@@ -120,9 +120,9 @@ class Projection:
 
         `source` is what it is in, and `target` the atoms of that.
         """
-        if not self._text[source[0] : place].strip():
+        if place == source[0]:
             return target[0]
-        if not self._text[place : source[1]].strip():
+        if place == source[1]:
             return target[1]
         at = self._at(place)
         free = [target[0] <= number < target[1] for number in range(len(self.target))]
