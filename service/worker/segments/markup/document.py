@@ -8,28 +8,31 @@ stands in a sentence, and any other is a text by itself. Knows nothing of models
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from service.messages import Alignment, Split
 from service.worker.segments.markup.entities import encoded
 from service.worker.segments.markup.errors import Format
 from service.worker.segments.markup.marked import Marked, Place
-from service.worker.segments.markup.placing import placed
+from service.worker.segments.markup.placing import completed, placed
 from service.worker.segments.markup.reading import runs
 from service.worker.segments.markup.run import links
+from service.worker.segments.protection import Piece, hide, protected
 from service.worker.segments.segmentation import Segment, segmented
 
+StandIns = Callable[[str, Sequence[Piece]], Sequence[str]]
 
-def numbered(number: int) -> str:
-    """A placeholder that most models copy."""
-    return f"X{number}"
+
+def names(text: str, pieces: Sequence[Piece]) -> list[str]:
+    """What the model reads in place of each piece of a sentence."""
+    return [stand_in for stand_in, _ in hide(text, pieces, text).originals]
 
 
 @dataclass(frozen=True)
 class Translated:
     sentence: Marked  # of a document's, or a part of one
-    text: str  # its translation, with its placeholders
+    text: str  # its translation, with its stand-ins
     alignment: Alignment | None = None  # without one, tags go to the relatively same places
 
 
@@ -67,12 +70,13 @@ class Document:
         if text == sentence.text:
             return source.between(*sentence.place)
         if sentence.quote == "" and any(character.isspace() or character in "\"'=<>`" for character in text):
-            return f'"{encoded(text, sentence.written, self.format, chr(34))}"'
+            return '"' + encoded(text, sentence.written, self.format, '"') + '"'
+        text = completed(sentence, text)
         parts, start = [], 0
         for stop, following, place in placed(sentence, text, translated.alignment):
             parts.append(encoded(text[start:stop], sentence.written, self.format, sentence.quote))
             parts.append(source.between(*place))
-            start = following
+            start = max(start, following)
         parts.append(encoded(text[start:], sentence.written, self.format, sentence.quote))
         return "".join(parts)
 
@@ -96,20 +100,29 @@ class _Source:
 
 
 def parsed(
-    text: str, format: Format, language: str, split: Split = "sentences", placeholder: Callable[[int], str] = numbered
+    text: str,
+    format: Format,
+    language: str,
+    split: Split = "sentences",
+    *,
+    protect: bool = True,
+    stand_ins: StandIns = names,
 ) -> Document:
-    """Its sentences as `segmented` finds them, without any that has no letter.
+    """Its sentences as `segmented` finds them: none without a letter, and none that ends in a piece.
 
-    `placeholder` names the pieces of each, counted from 1. Raises InvalidRequest where the markup is malformed.
+    With `protect`, the text's own pieces, such as addresses, are left as they are, too. Raises InvalidRequest where
+    the markup is malformed.
     """
-    found = [
-        sentence.read(placeholder) for run in runs(text, format) for sentence in run.parts(_spans(run, language, split))
-    ]
+    found = []
+    for run in runs(text, format):
+        if protect:
+            run = run.keeping((piece.start, piece.end) for piece in protected(run.text))
+        found += [sentence.read(stand_ins) for sentence in run.parts(_spans(run, language, split))]
     return Document(text, format, tuple(sorted(found, key=lambda sentence: sentence.place)))
 
 
 def spans(segments: Iterable[Segment]) -> Iterator[tuple[int, int]]:
-    """Where each of them stands in the text that they are of, such as the pieces that `cutting.fitting` makes of one."""
+    """Where each of them stands in the text that they are of, such as the pieces that `cutting.fitting` makes."""
     stop = 0
     for segment in segments:
         start = stop + len(segment.before)
@@ -119,5 +132,6 @@ def spans(segments: Iterable[Segment]) -> Iterator[tuple[int, int]]:
 
 def _spans(run: Marked, language: str, split: Split) -> Iterator[tuple[int, int]]:
     for first, last in list(links(run)) or [(0, len(run.text))]:
-        for start, end in spans(segmented(run.text[first:last], language, split).segments):
+        pieces = [Piece(each.start - first, each.end - first, "markup") for each in run.pieces_in(first, last)]
+        for start, end in spans(segmented(run.text[first:last], language, split, pieces).segments):
             yield first + start, first + end

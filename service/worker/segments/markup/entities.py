@@ -12,8 +12,8 @@ from service.worker.segments.markup.errors import Format
 Quote = Literal["", '"', "'"]  # around an attribute's value
 
 REFERENCE = re.compile(r"&(?:#[0-9]{1,8};?|#[xX][0-9a-fA-F]{1,8};?|[A-Za-z_:][\w:.-]{0,63};|[A-Za-z][A-Za-z0-9]{0,31})")
-_ALWAYS = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
-_IN_QUOTES = {'"': "&quot;", "'": "&#39;"}
+_ALWAYS: dict[str, str] = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+_IN_QUOTES: dict[str, str] = {'"': "&quot;", "'": "&#39;"}
 _OPENS = re.compile(r"<[A-Za-z/!?%]")
 
 
@@ -32,7 +32,7 @@ def encoded(text: str, written: Mapping[str, str], format: Format, quote: Quote 
 
     `quote` is what stands around an attribute's value; None is text between tags.
     """
-    must = {**_ALWAYS, **({quote: _IN_QUOTES[quote]} if quote else {})}
+    must = _ALWAYS | ({quote: _IN_QUOTES[quote]} if quote else {})
 
     def write(found: re.Match[str]) -> str:
         character = found[0]

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from models import formats
 from service.worker.segments.markup.entities import Quote
+from service.worker.segments.protection import Piece
 
 Place = tuple[int, int]  # from and to, in the source
 
@@ -31,8 +32,8 @@ class Tag:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """What is not translated but stands for a part of the sentence, under a placeholder in the plain text."""
+class Kept:
+    """A piece of the sentence that is not translated: under a stand-in, once the sentence is read."""
 
     start: int
     end: int
@@ -43,9 +44,9 @@ class Piece:
 @dataclass(frozen=True, kw_only=True)
 class Marked:
     text: str
-    places: list[Place] = field(repr=False)  # of each character; those of a placeholder have the piece's
+    places: list[Place] = field(repr=False)  # of each character; all of a piece's have the piece's
     tags: list[Tag] = field(default_factory=list)  # in their order, nested well
-    pieces: list[Piece] = field(default_factory=list)
+    pieces: list[Kept] = field(default_factory=list)
     written: Mapping[str, str] = field(default_factory=dict)  # characters as the source writes them
     quote: Quote | None = None  # around an attribute's value
     place: Place  # what the translation replaces
@@ -78,8 +79,7 @@ class Marked:
             places=places,
             tags=tags,
             pieces=[
-                replace(piece, start=piece.start - start, end=piece.end - start)
-                for piece in self._pieces_in(start, end)
+                replace(piece, start=piece.start - start, end=piece.end - start) for piece in self.pieces_in(start, end)
             ],
             place=(
                 min(places[0][0], tags[0].place[0] if tags else places[0][0]),
@@ -101,50 +101,43 @@ class Marked:
             yield replace(found, space=space)
             before = end
 
-    def read(self, placeholder: Callable[[int], str]) -> Marked:
-        """As a model reads it: normalized, with a placeholder for each piece, counted from 1."""
+    def pieces_in(self, start: int, end: int) -> list[Kept]:
+        """Those that lie between two places of the text."""
+        first = bisect_left(self.pieces, start, key=lambda piece: piece.start)
+        return self.pieces[first : bisect_right(self.pieces, end, key=lambda piece: piece.end)]
+
+    def keeping(self, spans: Iterable[tuple[int, int]]) -> Marked:
+        """With these spans of the text among its pieces, but those that have a tag or another piece in them."""
+        pieces = list(self.pieces)
+        for start, end in spans:
+            has_tags = _index(self.tags, start + 1) < _index(self.tags, end)
+            if not has_tags and not self.pieces_in(start, end):
+                place = (self.places[start][0], self.places[end - 1][1])
+                pieces.append(Kept(start, end, place, is_word=True))
+        return replace(self, pieces=sorted(pieces, key=lambda piece: piece.start))
+
+    def read(self, stand_ins: Callable[[str, Sequence[Piece]], Sequence[str]]) -> Marked:
+        """As a model reads it: normalized, with a stand-in for each piece."""
         if not self.pieces and formats.normalize(self.text) == self.text:
             return self
-        text: list[str] = []
-        places: list[Place] = []
-        offsets = [0] * (len(self.text) + 1)  # where the characters went
-        pieces: list[Piece] = []
-        length = 0
-
-        def add(start: int, end: int, new: str, new_places: list[Place]) -> None:
-            nonlocal length
-            for offset in range(start, end):
-                offsets[offset] = length + min(offset - start, len(new))
-            text.append(new)
-            places.extend(new_places)
-            length += len(new)
-
-        done = 0
-        for number, piece in enumerate([*self.pieces, None], 1):
-            stop = len(self.text) if piece is None else piece.start
-            for found in _WORD_OR_SPACE.finditer(self.text, done, stop):
-                new = " " if found[0].isspace() else formats.normalize(found[0])
-                old = self.places[found.start() : found.end()]
-                add(*found.span(), new, old if len(new) == len(old) else _spread(old, len(new)))
-            if piece is not None:
-                name = placeholder(number)
-                pieces.append(replace(piece, start=length, end=length + len(name)))
-                add(piece.start, piece.end, name, [piece.place] * len(name))
-                done = piece.end
-        offsets[-1] = length
-        tags = [replace(tag, offset=offsets[tag.offset]) for tag in self.tags]
-        return replace(self, text="".join(text), places=places, tags=tags, pieces=pieces)
+        names = stand_ins(self.text, [Piece(piece.start, piece.end, "markup") for piece in self.pieces])
+        read = _Read(self)
+        pieces, done = [], 0
+        for piece, name in zip(self.pieces, names, strict=True):
+            read.words(done, piece.start)
+            pieces.append(replace(piece, start=len(read.places), end=len(read.places) + len(name)))
+            read.add(piece.start, piece.end, name, [piece.place] * len(name))
+            done = piece.end
+        read.words(done, len(self.text))
+        tags = [replace(tag, offset=read.offsets[tag.offset]) for tag in self.tags]
+        return replace(self, text="".join(read.text), places=read.places, tags=tags, pieces=pieces)
 
     def _is_within(self, number: int, start: int, end: int) -> bool:
         partner = self.tags[number].partner
         return partner is not None and start < self.tags[partner].offset < end
 
-    def _pieces_in(self, start: int, end: int) -> list[Piece]:
-        first = bisect_left(self.pieces, start, key=lambda piece: piece.start)
-        return self.pieces[first : bisect_right(self.pieces, end, key=lambda piece: piece.end)]
-
     def _without_pictures(self, start: int, end: int) -> tuple[int, int]:
-        pieces = self._pieces_in(start, end)
+        pieces = self.pieces_in(start, end)
         for piece in pieces:
             if piece.is_word or self.text[start : piece.start].strip():
                 break
@@ -157,10 +150,29 @@ class Marked:
         return start + len(text) - len(text.lstrip()), end - (len(text) - len(text.rstrip()))
 
 
+class _Read:
+    """A text while it is read, with what was where."""
+
+    def __init__(self, marked: Marked) -> None:
+        self._marked = marked
+        self.text: list[str] = []
+        self.places: list[Place] = []
+        self.offsets = [0] * (len(marked.text) + 1)  # where each character went
+
+    def words(self, start: int, end: int) -> None:
+        for found in _WORD_OR_SPACE.finditer(self._marked.text, start, end):
+            new = " " if found[0].isspace() else formats.normalize(found[0])
+            old = self._marked.places[found.start() : found.end()]
+            spread = old if len(new) == len(old) else [old[each * len(old) // len(new)] for each in range(len(new))]
+            self.add(*found.span(), new, spread)
+
+    def add(self, start: int, end: int, new: str, places: list[Place]) -> None:
+        for offset in range(start, end):
+            self.offsets[offset] = len(self.places) + min(offset - start, len(new))
+        self.text.append(new)
+        self.places += places
+        self.offsets[end] = len(self.places)
+
+
 def _index(tags: list[Tag], offset: int) -> int:
     return bisect_left(tags, offset, key=lambda tag: tag.offset)
-
-
-def _spread(places: list[Place], number: int) -> list[Place]:
-    """So many places for characters that became others."""
-    return [places[each * len(places) // number] for each in range(number)]

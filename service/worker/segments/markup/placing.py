@@ -13,13 +13,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from service.messages import Alignment
-from service.worker.segments.markup.marked import Marked, Piece, Place
+from service.worker.segments.markup.marked import Kept, Marked, Place
 from service.worker.segments.markup.projection import Projection
 
 
 @dataclass(slots=True)
 class _Node:
-    """A pair, a point or the sentence; from `start` to `end` of the source, from atom `low` to atom `high` of the target."""
+    """A pair, a point or the sentence: from `start` to `end` of the source, from atom `low` to `high` of the target."""
 
     start: int
     end: int
@@ -36,11 +36,10 @@ class _Node:
 def placed(sentence: Marked, translation: str, alignment: Alignment | None) -> list[tuple[int, int, Place]]:
     """What of the source goes where: in place of the characters from the first to the second number, in their order.
 
-    Every tag and piece of the sentence is there once; pieces in place of their placeholders. A placeholder that comes
-    again is removed, one that is missing is made up for at the relatively same place.
+    Every tag of the sentence is there once, and every piece whose stand-in is; one that comes again is removed.
     """
-    held, again, missing = _held(sentence, translation)
-    root = _tree(sentence, missing)
+    held, again = _held(sentence, translation)
+    root = _tree(sentence)
     projection = Projection(
         sentence.text,
         translation,
@@ -51,37 +50,45 @@ def placed(sentence: Marked, translation: str, alignment: Alignment | None) -> l
     _place(root, sentence.text, projection)
     boundaries = [atom.start for atom in projection.target] + [len(translation)]
     found = [(start, end, 1, piece.place) for start, end, piece in held]
-    found += [(start, end, 1, (sentence.place[0], sentence.place[0])) for start, end in again]
+    nothing = (sentence.place[0], sentence.place[0])
+    found += [(start, end, 1, nothing) for start, end in again]
     found += [(boundaries[at], boundaries[at], 0, place) for at, place in _written(root)]
     found.sort(key=lambda each: each[:3])
     return [(start, end, place) for start, end, _, place in found]
 
 
-def _held(
-    sentence: Marked, translation: str
-) -> tuple[list[tuple[int, int, Piece]], list[tuple[int, int]], list[Piece]]:
-    """Where the pieces' placeholders are, where they are once more, and the pieces that have none."""
+def completed(sentence: Marked, translation: str) -> str:
+    """With the stand-ins that are missing at its end."""
+    there = {piece for _, _, piece in _held(sentence, translation)[0]}
+    missing = [sentence.text[piece.start : piece.end] for piece in sentence.pieces if piece not in there]
+    return " ".join([translation, *missing]) if missing else translation
+
+
+def _held(sentence: Marked, translation: str) -> tuple[list[tuple[int, int, Kept]], list[tuple[int, int]]]:
+    """Where the pieces' stand-ins are, and where they are once more."""
     if not sentence.pieces:
-        return [], [], []
+        return [], []
     of = {sentence.text[piece.start : piece.end]: piece for piece in sentence.pieces}
     names = "|".join(re.escape(name) for name in sorted(of, key=len, reverse=True))
-    held, again = [], []
-    for found in re.finditer(names, translation):
+    held: list[tuple[int, int, Kept]] = []
+    again: list[tuple[int, int]] = []
+    for found in re.finditer(rf"(?<![A-Za-z0-9])(?:{names})(?![A-Za-z0-9])", translation):
         piece = of.pop(found[0], None)
         if piece is None:
             again.append(found.span())
         else:
             held.append((*found.span(), piece))
-    return held, again, list(of.values())
+    for found in re.finditer("|".join(map(re.escape, of)) or r"(?!)", translation):  # as a part of a word
+        is_other = any(start < found.end() and found.start() < end for start, end, _ in held)
+        if found[0] in of and not is_other:
+            held.append((*found.span(), of.pop(found[0])))
+    return sorted(held, key=lambda each: each[0]), again
 
 
-def _tree(sentence: Marked, missing: list[Piece]) -> _Node:
+def _tree(sentence: Marked) -> _Node:
     root = _Node(0, len(sentence.text))
     path = [root]
-    lost = list(missing)
     for tag in sentence.tags:
-        while lost and lost[0].start < tag.offset:
-            path[-1].children.append(_Node(lost[0].start, lost[0].end, opens=lost.pop(0).place, is_pair=False))
         if tag.kind == "point":
             path[-1].children.append(_Node(tag.offset, tag.offset, opens=tag.place, is_pair=False))
         elif tag.kind == "open":
@@ -94,7 +101,6 @@ def _tree(sentence: Marked, missing: list[Piece]) -> _Node:
         else:  # all that is before it is in it
             node = _Node(0, tag.offset, closes=tag.place, from_first=True, children=root.children)
             root.children = [node]
-    path[-1].children += [_Node(each.start, each.end, opens=each.place, is_pair=False) for each in lost]
     return root
 
 

@@ -48,6 +48,7 @@ class Projection:
         self.target = atoms(target, sorted(second for _, second in same))
         self._starts = [atom.start for atom in self.source]
         self._shares = shares(source, self.source, target, self.target, alignment)
+        self._leave_out(same)
         self._origins = self._same_words(words, {second: first for first, second in same})
         self._cut_same()
         self._best = self._best_of_each()
@@ -202,6 +203,17 @@ class Projection:
         share /= self._of_its_kind[number] or 1.0
         best = sum(_overlap(self.source[each], start, end) for each in inside if self._best.get(each) == number)
         return share - _LIKELY + (_BEST * min(best, 1.0) if share > _POSSIBLE else 0.0)
+
+    def _leave_out(self, same: Sequence[tuple[tuple[int, int], tuple[int, int]]]) -> None:
+        """No other word comes from one whose place in the target is known."""
+        sources, targets = {first for first, _ in same}, {second for _, second in same}
+        left_out = [number for number, atom in enumerate(self.source) if (atom.start, atom.end) in sources]
+        for atom, row in zip(self.target, self._shares, strict=True):
+            if left_out and (atom.start, atom.end) not in targets:
+                for number in left_out:
+                    row[number] = 0.0
+                total = sum(row)
+                row[:] = [share / total for share in row] if total > 0.0 else row
 
     def _same_words(
         self, words: list[Atom], known: dict[tuple[int, int], tuple[int, int]]

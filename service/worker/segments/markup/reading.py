@@ -5,7 +5,6 @@ What HTML lets be left out is no error; what makes browsers guess is. Knows noth
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +17,7 @@ from service.worker.segments.markup.tokens import Attribute, Token, tokens
 # What an element is in the run it stands in: its end, a pair of tags, a piece that stands for a word or a picture, a
 # place; or nothing, where nothing is translated.
 _Role = Literal["block", "inline", "word", "picture", "point", "none"]
+_NO_TEXT = " \t\r\n\ufeff"  # the last is the mark of the byte order
 _APART = ("word", "picture", "point")  # with a run of their own inside
 
 
@@ -106,7 +106,9 @@ class _Reading:
             elif role in _APART:
                 self._run.add_piece(place, is_word=role == "word")
             return
-        tag = self._run.add_tag(Tag(len(self._run.text), place, "open", is_link=name == "a")) if role == "inline" else -1
+        tag = (
+            self._run.add_tag(Tag(len(self._run.text), place, "open", is_link=name == "a")) if role == "inline" else -1
+        )
         space = values.get("xml:space")
         preserved = space == "preserve" if space else self._preserved or name in elements.PRESERVED
         in_svg = self._in_svg or name == "svg"
@@ -115,11 +117,12 @@ class _Reading:
             self._runs.append(self._new_run())
 
     def _close(self, token: Token) -> None:
+        inner = self._open[-1].name if self._open else ""
         while self._open and self._open[-1].name != token.name and self._may_be_left_out(self._open[-1].name):
             self._end(token.start, token.start)
         if not self._open or self._open[-1].name != token.name:
-            opened = f"closes nothing, <{self._open[-1].name}> is open" if self._open else "closes nothing"
-            raise malformed(self._text, self._format, token.start, f"</{token.name}> {opened}")
+            why = f"</{token.name}> closes nothing" + (f", <{inner}> is open" if inner else "")
+            raise malformed(self._text, self._format, token.start, why)
         self._end(token.start, token.stop)
 
     def _end(self, start: int, stop: int) -> None:
@@ -188,7 +191,10 @@ class _Reading:
     def _is_inline(self, number: int, name: str) -> bool:
         if name in elements.BLOCKS:
             return False
-        return self._format == "html" or name in elements.INLINES or number in self._in_text
+        if self._format == "html" or number in self._in_text:
+            return True
+        parent = _local(self._open[-1].name) if self._open else "p"
+        return name in elements.INLINES and parent in elements.BLOCKS | elements.INLINES
 
     def _may_be_left_out(self, name: str) -> bool:
         return self._format == "html" and name in elements.OPTIONAL_END
@@ -209,7 +215,7 @@ def _in_text(found: list[Token], text: str) -> frozenset[int]:
     for number, token in enumerate(found):
         match token.kind:
             case "text":
-                has_text[-1] = has_text[-1] or not text[token.start : token.stop].isspace()
+                has_text[-1] = has_text[-1] or bool(text[token.start : token.stop].strip(_NO_TEXT))
             case "code":
                 has_text[-1] = True
             case "empty":

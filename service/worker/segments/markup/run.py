@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 
 from service.worker.segments.markup.entities import REFERENCE, Quote, decoded
 from service.worker.segments.markup.errors import Format
-from service.worker.segments.markup.marked import Marked, Piece, Place, Tag
+from service.worker.segments.markup.marked import Kept, Marked, Place, Tag
 
-STAND_IN = "\ufffc"  # OBJECT REPLACEMENT CHARACTER, in place of a piece until it has a placeholder
+OBJECT = "\ufffc"  # OBJECT REPLACEMENT CHARACTER, in place of a piece until it has a stand-in
 _SPACE = " \t\n\r\f"
 _CONTENT = re.compile(rf"(?P<space>[{_SPACE}]+)|(?P<reference>{REFERENCE.pattern})|(?P<text>[^&{_SPACE}]+|&)")
 
@@ -23,7 +23,7 @@ class Run:
     text: list[str] = field(default_factory=list)
     places: list[Place] = field(default_factory=list)
     tags: list[Tag] = field(default_factory=list)
-    pieces: list[Piece] = field(default_factory=list)
+    pieces: list[Kept] = field(default_factory=list)
     written: dict[str, str] = field(default_factory=dict)
 
     def add_text(self, start: int, stop: int, *, preserved: bool = False) -> None:
@@ -49,8 +49,8 @@ class Run:
             self.tags[opened] = replace(self.tags[opened], partner=number)
 
     def add_piece(self, place: Place, *, is_word: bool) -> None:
-        self.pieces.append(Piece(len(self.text), len(self.text) + 1, place, is_word))
-        self._append(STAND_IN, place)
+        self.pieces.append(Kept(len(self.text), len(self.text) + 1, place, is_word))
+        self._append(OBJECT, place)
 
     def fold(self, number: int) -> None:
         """The pair that begins with this tag, and ends here, is one point with all that it holds."""

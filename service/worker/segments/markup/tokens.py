@@ -142,13 +142,14 @@ _XML_TOKEN = re.compile(
     r"""<(?:
       !--.*?--> | \?.*?\?>
     | (?P<cdata>!\[CDATA\[.*?\]\]>)
-    | !DOCTYPE (?:[^\["'>]|"[^"]*"|'[^']*')* (?:\[ (?:"[^"]*"|'[^']*'|<!--.*?-->|<\?.*?\?>|<(?!!--|\?)|[^\]"'<])* \]\s*)?>
+    | !DOCTYPE (?:[^\["'>]|"[^"]*"|'[^']*')*
+      (?:\[ (?:"[^"]*"|'[^']*'|<!--.*?-->|<\?.*?\?>|<(?!!--|\?)|[^\]"'<])* \]\s*)?>
     | (?P<closes>/?)(?P<name>[^\s/<>!?]+)(?P<attributes>(?:\s+[^\s=/>]+\s*=\s*(?:"[^"]*"|'[^']*'))*)\s*(?P<empty>/?)>
     )""",
     re.DOTALL | re.VERBOSE,
 )
 _XML_ATTRIBUTE = re.compile(r"\s+(?P<name>[^\s=]+)\s*=\s*(?:\"(?P<double>[^\"]*)\"|'(?P<single>[^']*)')")
-_PROLOG = re.compile(r"<\?xml\s|(?:\s+|<!--.*?-->|<\?.*?\?>)*<!DOCTYPE", re.DOTALL)
+_PROLOG = re.compile(r"\ufeff?<\?xml\s|(?:\s+|<!--.*?-->|<\?.*?\?>)*<!DOCTYPE", re.DOTALL)
 
 
 def _xml_tokens(text: str) -> Iterator[Token]:
@@ -191,12 +192,12 @@ def _check_xml(text: str) -> None:
         raise malformed(text, "xml", error.start - len(around[0]), "half of a character") from None
     except expat.ExpatError as error:
         index, why = parser.ErrorByteIndex, expat.errors.messages.get(error.code, "") or str(error)
-        left = [(name, start) for name, start in open_tags[len(around[0]) > 0 :]]
-        ends = index >= len(content) - len(around[1])
-        if left and ends:
-            index, why = left[-1][1], f"<{left[-1][0]}> is never closed"
-        elif left and error.code == _MISMATCH:
-            why = f"{why}, <{left[-1][0]}> is open"
+        inner = open_tags[-1] if len(open_tags) > bool(around[0]) else None
+        if inner is not None and index >= len(content) - len(around[1]):
+            index, why = inner[1], f"<{inner[0]}> is never closed"
+        elif error.code == _MISMATCH:
+            index = content.rindex(b"<", 0, index)
+            why += f", <{inner[0]}> is open" if inner is not None else ""
         position = len(content[:index].decode(errors="ignore")) - len(around[0])
         raise malformed(text, "xml", min(max(position, 0), len(text)), why) from None
 
