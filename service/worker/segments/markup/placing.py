@@ -39,20 +39,17 @@ def placed(sentence: Marked, translation: str, alignment: Alignment | None) -> l
     Every tag of the sentence is there once, and every piece whose stand-in is; one that comes again is removed.
     """
     held, again = _held(sentence, translation)
-    root = _tree(sentence)
-    projection = Projection(
-        sentence.text,
-        translation,
-        [((piece.start, piece.end), (start, end)) for start, end, piece in held],
-        [tag.offset for tag in sentence.tags],
-        alignment,
-    )
-    _place(root, sentence.text, projection)
-    boundaries = [atom.start for atom in projection.target] + [len(translation)]
-    found = [(start, end, 1, piece.place) for start, end, piece in held]
     nothing = (sentence.place[0], sentence.place[0])
+    found = [(start, end, 1, piece.place) for start, end, piece in held]
     found += [(start, end, 1, nothing) for start, end in again]
-    found += [(boundaries[at], boundaries[at], 0, place) for at, place in _written(root)]
+    if sentence.tags:
+        same = [((piece.start, piece.end), (start, end)) for start, end, piece in held]
+        cuts = [tag.offset for tag in sentence.tags]
+        projection = Projection(sentence.text, translation, same, cuts, alignment)
+        root = _tree(sentence)
+        _place(root, sentence.text, projection)
+        boundaries = [atom.start for atom in projection.target] + [len(translation)]
+        found += [(boundaries[at], boundaries[at], 0, place) for at, place in _written(root)]
     found.sort(key=lambda each: each[:3])
     return [(start, end, place) for start, end, _, place in found]
 
