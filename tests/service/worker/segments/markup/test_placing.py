@@ -221,7 +221,9 @@ def _any(chance: random.Random, source: str, target: str) -> Alignment:
 # Without empty pairs, of which a translation cannot know on which side of a space they were.
 _PLAIN = st.recursive(
     st.one_of(
-        _WORDS.map(lambda word: f"{word} "), _WORDS, st.sampled_from(["<!--c-->", " <code>x</code> ", " <kbd>y</kbd>, "])
+        _WORDS.map(lambda word: f"{word} "),
+        _WORDS,
+        st.sampled_from(["<!--c-->", " <code>x</code> ", " <kbd>y</kbd>, "]),
     ),
     lambda inner: st.one_of(
         st.lists(inner, min_size=1, max_size=4).map("".join),
