@@ -67,7 +67,7 @@ RULES = (
     ),
     Rule(
         "service.worker.segments",
-        ("models.formats", "models.tokenizer", "service.messages"),
+        ("models.formats", "models.tokenizer", "service.errors", "service.messages"),
         ("sentencex", "regex"),
     ),
     Rule("service.observability", BASE, ("prometheus_client",)),
