@@ -8,6 +8,7 @@ from service.messages.parameters import parameter
 from service.messages.request import Request
 
 Split = Literal["sentences", "lines", "none"]
+TextFormat = Literal["text", "html", "xml"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +19,7 @@ class TranslateRequest(Request):
 
     source_language: str  # the gateway fills in what a client left out
     target_language: str  # the source language: the text comes back as it is, where the model has no such pair
+    format: TextFormat = parameter("text", "html, xml: markup stays as it is, and inline tags go with their words")  # noqa: RUF009  # a field
     split: Split = parameter("sentences", "what is translated by itself; what stands between stays as it is")  # noqa: RUF009  # a field
     decoding: Decoding = GREEDY
     protect: bool = parameter(True, "addresses, code, placeholders and the like come back as they are; default: true")

@@ -48,7 +48,8 @@ class EngineRequest:
         self._parts = [(part, [sequence(spec) for spec in part.specs]) for part in parts]
         self.sequences = [each for _, sequences in self._parts for each in sequences]
         self._task, self._emit = task, emit
-        self._stream = TokenStream(request.id, self._parts, task.tokenizer) if request.stream else None
+        streams = request.stream and task.streams(request)
+        self._stream = TokenStream(request.id, self._parts, task.tokenizer) if streams else None
         self._engine: EngineThread | None = None
         self._ends: dict[str, Output] = {}  # the last output of each sequence that has ended
         self._failure: ServiceError | None = None

@@ -19,7 +19,7 @@ from service.gateway.languages import Pair, detected_pair, is_auto, possible_lan
 from service.gateway.limits import NamedText
 from service.gateway.parsing import quoted
 from service.gateway.traffic import Envelope
-from service.messages import Completion, FinishReason, ModelInfo, Split, TranslateRequest
+from service.messages import Completion, FinishReason, ModelInfo, Split, TextFormat, TranslateRequest
 
 MOST_ENTRIES = 1000
 Words = Annotated[str, Field(min_length=1, max_length=200, pattern=r"\S")]
@@ -34,10 +34,12 @@ class Languages(Body):
 
 
 class TranslateParameters(DecodingParameters, Languages):  # the fields of the last base come first
+    format: TextFormat | None = taken(TranslateRequest, "format")
     split: Split | None = taken(TranslateRequest, "split")
     protect: bool | None = taken(TranslateRequest, "protect")
     glossary: Glossary | None = Field(
-        default=None, description="a source's words: what they become in the translation; or one of the service's by name"
+        default=None,
+        description="a source's words: what they become in the translation; or one of the service's by name",
     )
     loop_guard: bool | None = taken(TranslateRequest, "loop_guard")
     target_prefix: str | None = taken(TranslateRequest, "target_prefix")
@@ -122,6 +124,7 @@ class TranslateBody(completions.CompletionBody):
                 text=text,
                 source_language=source,
                 target_language=target,
+                format=asked.format or "text",
                 split=asked.split or "sentences",
                 protect=asked.protect is not False,
                 glossary=glossary,
@@ -137,9 +140,16 @@ class TranslateBody(completions.CompletionBody):
             for index, (text, (source, target)) in enumerate(zip(self.inputs, pairs, strict=True))
         ]
 
+    def _pairs(self, info: ModelInfo, asked: Languages, envelope: Envelope) -> list[Pair]:
+        """Of each text."""
+        said, target = "src_lang and tgt_lang", asked.tgt_lang
+        if is_auto(asked.src_lang):
+            return [detected_pair(info.language_pairs, ranking, target, said) for ranking in envelope.detected]
+        return [resolve_pair(info.language_pairs, asked.src_lang, target, said)] * self.count
+
     def _glossary(self, glossary: Any, envelope: Envelope) -> tuple[tuple[str, str], ...]:
         """The entries whose source is in one of the texts; the worker looks closely."""
-        entries = glossary.items() if isinstance(glossary, dict) else ()
+        entries = tuple(glossary.items()) if isinstance(glossary, dict) else ()
         if isinstance(glossary, str):
             if glossary not in envelope.glossaries:
                 available = sorted(envelope.glossaries)

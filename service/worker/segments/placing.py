@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 
 from service.messages import Alignment
@@ -26,12 +26,12 @@ class Placed:
     first: str  # the same where it begins the translation
 
 
-def place(translation: str, placed: Iterable[Placed], alignment: Alignment, before: str = "") -> str:
+def place(translation: str, placed: Iterable[Placed], alignment: Alignment, before: str = "") -> tuple[str, Alignment]:
     """The translation with each of `placed` in the place of the words that are aligned with it, or behind them where
-    another is there already. `alignment` is of what comes after `before`."""
+    another is there already; and its alignment then. `alignment` is of what comes after `before`."""
     words = _words(translation, before, alignment)
     if not words:
-        return " ".join([translation, *(each.text for each in placed)]).strip()
+        return " ".join([translation, *(each.text for each in placed)]).strip(), alignment
     edits: list[tuple[int, int, str]] = []
     for each in placed:
         start, end = _place_of(each, words)
@@ -40,9 +40,26 @@ def place(translation: str, placed: Iterable[Placed], alignment: Alignment, befo
             edits.append((taken[-1][1], taken[-1][1], f" {each.text}"))
         else:
             edits.append((start, end, each.first if start == 0 else each.text))
-    for start, end, text in sorted(edits, key=lambda edit: edit[:2], reverse=True):
+    edits.sort(key=lambda edit: edit[:2])
+    for start, end, text in reversed(edits):
         translation = translation[:start] + text + translation[end:]
-    return translation
+    tokens = _edited(
+        alignment.target_tokens, [(start - len(before), end - len(before), text) for start, end, text in edits]
+    )
+    return translation, replace(alignment, target_tokens=tokens)
+
+
+def _edited(tokens: Sequence[str], edits: list[tuple[int, int, str]]) -> tuple[str, ...]:
+    """What is put in place of characters belongs to the token of the first of them."""
+    found = []
+    for token, (first, last) in zip(tokens, _places(tokens), strict=True):
+        parts, at = [], first
+        for start, end, text in edits:
+            if start < last and (end > first or start == end == first):
+                parts += [token[at - first : max(start, at) - first], text if start >= first else ""]
+                at = max(at, min(end, last))
+        found.append("".join([*parts, token[at - first :]]))
+    return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)

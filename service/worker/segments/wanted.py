@@ -33,12 +33,16 @@ class Wanted:
 
     def finished(self, translation: str, alignment: Alignment | None, before: str = "") -> str:
         """The translation with all of it, and no space in front. `alignment` is of what comes after `before`."""
+        return self.hidden.restored(self.completed(translation, alignment, before)[0]).lstrip(" ")
+
+    def completed(
+        self, translation: str, alignment: Alignment | None, before: str = ""
+    ) -> tuple[str, Alignment | None]:
+        """The same with the stand-ins as they are, and its alignment."""
         missing = [*self._missing_stand_ins(translation), *self._missing_terms(translation)]
         if missing and alignment is not None:
-            translation = place(translation, missing, alignment, before)
-        elif missing:
-            translation = " ".join([translation, *(each.text for each in missing)]).strip()
-        return self.hidden.restored(translation).lstrip(" ")
+            return place(translation, missing, alignment, before)
+        return " ".join([translation, *(each.text for each in missing)]).lstrip(" "), alignment
 
     def _missing_stand_ins(self, translation: str) -> Iterator[Placed]:
         for stand_in in self.hidden.missing(translation):

@@ -74,6 +74,10 @@ class WorkerTask(ABC):
         """Those of them that are read as one."""
         return self.texts(request)
 
+    def streams(self, request: Any) -> bool:
+        """Whether there is something to tell of its answer before the end."""
+        return True
+
     @abstractmethod
     def prepare(self, request: Any) -> list[Part]:
         """At least one; the sequences have the request's id. Raises a ServiceError when it cannot be served."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from statistics import fmean
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from models import formats
 from service.engine.constraints import Phrase
@@ -15,9 +15,12 @@ from service.engine.sequence import SequenceSpec
 from service.errors import EmptyInput, InvalidRequest, UnknownLanguagePair
 from service.messages import Alternative, Completion, FinishReason, Request, Sentence, Timing, TranslateRequest
 from service.worker.decoding import Lengths, align_layer_of, can_search, lengths_of, within_tokens
+from service.worker.results import alignment_of, finished_text
 from service.worker.segments.cutting import fitting
 from service.worker.segments.glossary import Glossary
-from service.worker.segments.protection import hide, protected
+from service.worker.segments.markup.document import Document, Translated, parsed, spans
+from service.worker.segments.markup.marked import Marked
+from service.worker.segments.protection import Hidden, hide, protected
 from service.worker.segments.segmentation import Segment, segmented
 from service.worker.segments.wanted import Wanted
 from service.worker.tasks.completions import Completing
@@ -27,9 +30,23 @@ SPECIAL = 2  # tokens of a source that are not the text's: the language's tag an
 UNSPACED = ("ja", "zh", "th", "lo", "km", "my")  # languages that put no space between sentences
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarkedPart(Part):
+    sentence: Marked
+    wanted: Wanted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DocumentPart(Part):
+    document: Document
+
+
 class Translate(Completing):
     REQUEST: ClassVar[type[Request]] = TranslateRequest
     SPLITS = True
+
+    def streams(self, request: TranslateRequest) -> bool:
+        return request.format == "text"  # a document is put together at its end
 
     def texts(self, request: TranslateRequest) -> dict[str, str]:
         return {"the text": request.text, "target_prefix": request.target_prefix}
@@ -54,25 +71,48 @@ class Translate(Completing):
                 "glossary does not go with sampling, stop and top_n_tokens: of this model it takes a beam search",
                 parameter="glossary",
             )
+        glossary = Glossary(request.glossary)
+        return self._of_markup(request, glossary) if request.format != "text" else self._of_text(request, glossary)
+
+    def _of_text(self, request: TranslateRequest, glossary: Glossary) -> list[Part]:
         pieces = protected(request.text) if request.protect else ()
         found = segmented(request.text, request.source_language, request.split, pieces)
-        glossary = Glossary(request.glossary)
         parts: list[Part] = []
         for segment in found.segments:
             hidden = hide(segment.text, segment.pieces, request.text)
             for piece, prompt in self._pieces(request, Segment(segment.before, hidden.text)):
-                prefix = self._prefix(request) if not parts else []
                 wanted = Wanted(hidden.within(piece.text), tuple(glossary.terms(piece.text)))
-                parts.append(
-                    Part(
-                        before=_between(piece.before, request.target_language) if parts else piece.before,
-                        source=wanted.hidden.restored(piece.text),
-                        specs=self._specs_of(request, prompt, prefix, wanted if wanted else None),
-                        finished=partial(wanted.finished, before=self.tokenizer.decode(prefix)),
-                        whole=bool(wanted),
-                    )
-                )
+                before = _between(piece.before, request.target_language) if parts else piece.before
+                source = wanted.hidden.restored(piece.text)
+                prefix = [] if parts else self._prefix(request)
+                parts.append(Part(before=before, source=source, **self._fields(request, prompt, prefix, wanted)))
         return [*parts, Part(before=found.after)]
+
+    def _of_markup(self, request: TranslateRequest, glossary: Glossary) -> list[Part]:
+        """The last part puts the document together."""
+        assert request.format != "text", "that has no markup"
+        document = parsed(request.text, request.format, request.source_language, request.split, protect=request.protect)
+        parts: list[Part] = []
+        for sentence in document.sentences:
+            pieces = list(self._pieces(request, Segment("", sentence.text)))
+            marked = sentence.parts(spans(piece for piece, _ in pieces)) if len(pieces) > 1 else [sentence]
+            for one, (_, prompt) in zip(marked, pieces, strict=True):
+                stand_ins = tuple((one.text[piece.start : piece.end],) * 2 for piece in one.pieces)
+                wanted = Wanted(Hidden(one.text, stand_ins), tuple(glossary.terms(one.text)))
+                prefix = [] if parts else self._prefix(request)
+                fields = self._fields(request, prompt, prefix, wanted, aligned=bool(one.tags))
+                parts.append(MarkedPart(source=one.text, sentence=one, wanted=wanted, **fields))
+        return [*parts, DocumentPart(document=document)]
+
+    def _fields(
+        self, request: TranslateRequest, prompt: list[int], prefix: list[int], wanted: Wanted, aligned: bool = False
+    ) -> dict[str, Any]:
+        """Of a sentence's part. `aligned`: the alignment is needed whatever the translation has."""
+        return {
+            "specs": self._specs_of(request, prompt, prefix, wanted, aligned or bool(wanted)),
+            "finished": partial(wanted.finished, before=self.tokenizer.decode(prefix)),
+            "whole": bool(wanted),
+        }
 
     def _prefix(self, request: TranslateRequest) -> list[int]:
         prefix = formats.translation_target(self.tokenizer, self._normalized("target_prefix", request.target_prefix))[
@@ -105,18 +145,17 @@ class Translate(Completing):
             yield Segment(segment.before, self._normalized("the text", segment.text)), prompt
 
     def _specs_of(
-        self, request: TranslateRequest, prompt: list[int], prefix: list[int], wanted: Wanted | None
+        self, request: TranslateRequest, prompt: list[int], prefix: list[int], wanted: Wanted, aligned: bool
     ) -> list[SequenceSpec]:
         layers = self.config.capabilities.alignment_layers
         layer = align_layer_of(request, layers)
-        searches = wanted is not None and not layers and can_search(request.decoding)
         return self._specs(
             request,
             prompt,
             self._lengths(request, len(prompt) - SPECIAL, len(prefix)),
             prefix=prefix,
-            align_layer=layers - 1 if layer is None and wanted is not None and layers else layer,
-            phrases=self._phrases(wanted) if wanted is not None and searches else (),
+            align_layer=layers - 1 if layer is None and aligned and layers else layer,
+            phrases=self._phrases(wanted) if not layers and can_search(request.decoding) else (),
             loop_guard=LoopGuard.of(prompt) if request.loop_guard else None,
         )
 
@@ -136,22 +175,24 @@ class Translate(Completing):
             for each in parts
             if each.ends
         ]
-        after = parts[-1].part.before
         if not completed:
             return Completion(
                 request_id=request.id,
-                text=after,
+                text=request.text,
                 finish_reason="eos_token",
                 prompt_tokens=0,
                 generated_tokens=0,
                 timing=timing,
                 model_version=self.manifest.reference,
             )
+        joined = partial(_joined, completed, parts[-1].part.before)
+        if request.format != "text":
+            joined = partial(self._written, request, parts[-1].part, completed)
         first = completed[0][1]
         told = [completion for _, completion in completed]
         others = [
             Alternative(
-                text=_joined(completed, number, after),
+                text=joined(number),
                 score=fmean(each.alternatives[number - 1].score for each in told),
                 seed=first.alternatives[number - 1].seed,
             )
@@ -159,7 +200,7 @@ class Translate(Completing):
         ]
         return replace(
             first,
-            text=_joined(completed, 0, after),
+            text=joined(0),
             finish_reason=_reason(told),
             prompt_tokens=sum(each.prompt_tokens for each in told),
             generated_tokens=sum(each.generated_tokens for each in told),
@@ -168,6 +209,22 @@ class Translate(Completing):
             alignment=first.alignment if len(told) == 1 else None,
             sentences=tuple(_sentence(*each) for each in completed) if len(told) > 1 else (),
         )
+
+    def _written(
+        self, request: TranslateRequest, last: Part, completed: list[tuple[EndedPart, Completion]], number: int
+    ) -> str:
+        """The document with the result `number` of all sentences."""
+        assert isinstance(last, DocumentPart), "markup is put together by its document"
+        translated = []
+        for (part, ends), _ in completed:
+            assert isinstance(part, MarkedPart), "a document has sentences"
+            sequence, result = (ends[0].sequence, number) if len(ends) == 1 else (ends[number].sequence, 0)
+            text = finished_text(self.tokenizer, sequence, result, request.decoding.stop, None)
+            alignment = alignment_of(self.tokenizer, sequence, result) if sequence.alignments else None
+            before = self.tokenizer.decode(sequence.spec.target_prefix)
+            text, alignment = part.wanted.completed(text, alignment, before)
+            translated.append(Translated(part.sentence, text.lstrip(" "), alignment))
+        return last.document.written(translated, space=_between(" ", request.target_language))
 
     def canary(self, request_id: str) -> TranslateRequest:
         source, target = self.manifest.language_pairs[0]
@@ -189,7 +246,7 @@ def _between(before: str, target_language: str) -> str:
     return before
 
 
-def _joined(completed: list[tuple[EndedPart, Completion]], number: int, after: str) -> str:
+def _joined(completed: list[tuple[EndedPart, Completion]], after: str, number: int) -> str:
     """The result `number` of all sentences, up to a stop string."""
     texts = []
     for (part, ends), completion in completed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import httpx
 import pytest
@@ -165,7 +166,7 @@ async def test_what_is_protected_and_said_reaches_the_worker(stand: Stand, clien
 
 def with_glossary(folder: Path) -> Stand:
     (folder / "medical.tsv").write_text("# of the clinic\na\talpha\n\nz\tomega\n", encoding="utf-8")
-    return Stand(gateway={"glossaries": {"medical": folder / "medical.tsv"}})
+    return Stand(limits={"glossaries": {"medical": folder / "medical.tsv"}})
 
 
 @pytest.mark.parametrize(
