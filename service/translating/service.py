@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from service.documents.document import Text
 from service.serving.asking import ask
-from service.translating import markup
 
 PRIORITY = 1  # who waits for one sentence goes first
 SPARE_S = 30.0  # that an answer may take beyond the service's own limit
@@ -85,24 +84,12 @@ class Service:
 
     def translate(self, texts: Sequence[Text]) -> list[Translation]:
         """Raises Busy, Gone, Failed or Unusable."""
-        wanted = [markup.texts_of(text.text) if text.format == "html" else [text.text] for text in texts]
-        owners = [index for index, parts in enumerate(wanted) for _ in parts]
-        parts = [part for parts in wanted for part in parts]
-        answers: list[dict[str, Any]] = []
-        for first, last in self._requests(parts):
-            answers += self._post(parts[first:last], owners[first:last])
-        waiting = iter(answers)
-        return [
-            self._translation(text, [next(waiting) for _ in parts]) for text, parts in zip(texts, wanted, strict=True)
-        ]
-
-    def _translation(self, text: Text, answers: Sequence[dict[str, Any]]) -> Translation:
-        said = [answer["translation_text"] for answer in answers]
-        if text.format != "html":
-            said = [markup.framed(text.text, said[0])]
-        reasons = [answer["finish_reason"] for answer in answers if answer.get("finish_reason")]
-        whole = markup.put_back(text.text, said) if text.format == "html" else said[0]
-        return Translation(whole, reasons[0] if reasons else None)
+        found: dict[int, Translation] = {}
+        for format in dict.fromkeys(text.format for text in texts):
+            numbers = [number for number, text in enumerate(texts) if text.format == format]
+            for first, last in self._requests([texts[number].text for number in numbers]):
+                found |= self._post({number: texts[number].text for number in numbers[first:last]}, format)
+        return [found[number] for number in range(len(texts))]
 
     def _requests(self, parts: Sequence[str]) -> Iterator[tuple[int, int]]:
         """As few as the service's limits allow."""
@@ -115,15 +102,17 @@ class Service:
         if parts:
             yield first, len(parts)
 
-    def _post(self, parts: Sequence[str], owners: Sequence[int]) -> list[dict[str, Any]]:
+    def _post(self, texts: Mapping[int, str], format: str) -> dict[int, Translation]:
+        """Each text's by its number."""
         asked = self.asked
         parameters: dict[str, Any] = {"src_lang": asked.source, "tgt_lang": asked.target, "priority": PRIORITY}
-        if asked.num_beams > 1:
-            parameters["num_beams"] = asked.num_beams
-        body = {"inputs": [*parts], "parameters": parameters, "model": asked.model}
+        parameters |= {"num_beams": asked.num_beams} if asked.num_beams > 1 else {}
+        parameters |= {"format": format} if format != "text" else {}
+        body = {"inputs": [*texts.values()], "parameters": parameters, "model": asked.model}
         status, answer = ask(f"{self.url}/translate", body, headers=self._headers, timeout_s=self._timeout_s)
-        if status == 200 and isinstance(answer, list) and len(answer) == len(parts):
-            return answer
+        if status == 200 and isinstance(answer, list) and len(answer) == len(texts):
+            said = [Translation(each["translation_text"], each.get("finish_reason")) for each in answer]
+            return dict(zip(texts, said, strict=True))
         error = answer.get("error") if isinstance(answer, dict) else None
         error = error if isinstance(error, dict) else {}
         reason = error.get("message") or f"{answer}"[:200]
@@ -134,4 +123,4 @@ class Service:
         if status in (400, 401, 403, 404, 405) or "parameter" in error or error.get("code") == "unknown_parameter":
             raise Unusable(reason)
         index = error.get("index")
-        raise Failed(reason, owners[index] if isinstance(index, int) and index < len(owners) else None)
+        raise Failed(reason, [*texts][index] if isinstance(index, int) and index < len(texts) else None)

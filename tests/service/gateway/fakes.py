@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from types import NoneType
@@ -193,7 +194,7 @@ class FakeWorker:
         return Completion(
             request_id=request.id,
             text=before + _text(request),
-            finish_reason="stop_sequence" if _text(request) != request.text.upper() else "eos_token",
+            finish_reason="stop_sequence" if _text(request).upper() != request.text.upper() else "eos_token",
             prompt_tokens=3,
             generated_tokens=len(tokens),
             seed=request.decoding.seed,
@@ -273,6 +274,8 @@ def _decoding(request: Request) -> Decoding:
 
 def _text(request: Request) -> str:
     text = request.text.upper()
+    if isinstance(request, TranslateRequest) and request.format != "text":
+        text = "".join(part if part.startswith("<") else part.upper() for part in re.split("(<[^>]*>)", request.text))
     for stop in _decoding(request).stop:
         text = text.partition(stop)[0]
     return text
