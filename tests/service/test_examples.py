@@ -166,7 +166,7 @@ def said(answer: Any) -> Any:
 
 
 def test_the_readmes_commands_are_answered_as_it_says(answers: dict[str, dict[str, Any]]) -> None:
-    assert len(README_COMMANDS) == 4
+    assert len(README_COMMANDS) == 5
     for _, body, shown in README_COMMANDS:
         answer = json.loads(shown)
         assert said(answers["README"][body]) == said(answer if isinstance(answer, list) else [answer])
