@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from service.documents import delimited, docx, html, jsonlines, plain, subtitles
+from service.documents import delimited, docx, html, jsonlines, markdown, plain, subtitles
 from service.documents.document import Document, DocumentError, Piece, Problem, Source
 from service.documents.encoding import decoded
 
@@ -39,20 +39,12 @@ def _simple(pieces: Callable[[str], list[Piece]], escaped: Callable[[str], str] 
     return _text(lambda text, reading: (pieces(text), []), escaped)
 
 
-def _markdown(text: str) -> list[Piece]:
-    try:
-        from service.documents import markdown
-    except ModuleNotFoundError as error:
-        raise DocumentError(f"Markdown needs {error.name}: pip install -c constraints.txt -e '.[files]'") from None
-    return markdown.pieces(text)
-
-
 _HTML = _simple(html.pieces, escaped=lambda character: f"&#{ord(character)};")
 
 FORMATS: Mapping[str, Reader] = {
     "txt": _simple(plain.pieces),
-    "md": _simple(_markdown),
-    "markdown": _simple(_markdown),
+    "md": _simple(markdown.pieces),
+    "markdown": _simple(markdown.pieces),
     "html": _HTML,
     "htm": _HTML,
     "srt": _simple(subtitles.pieces),
