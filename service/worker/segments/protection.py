@@ -20,7 +20,7 @@ _FILES = (
     "|rpm|rs|rst|rtf|sh|sql|srt|svg|tar|tex|tgz|tiff?|toml|tsv|ttf|txt|wav|webm|webp|whl|xlsx?|xml|xz|ya?ml|zip"
 )
 # An address does not end in a mark of the sentence; Korean particles stand right behind it.
-_TAIL = r"(?:[^\s<>\"“”«»`\uac00-\ud7a3]|(?<=[/=_-])[\uac00-\ud7a3]+)+(?<![.,;:!?…)\]}'’*_])"
+_TAIL = r"(?:[^\s<>\"“”«»`\uac00-\ud7a3]|(?<=[/=_-])[\uac00-\ud7a3]+)+(?<![.,;:!?…\]}'’*_])"
 _KINDS = {
     "code": r"``(?:[^`\n]|`(?!`))+``|`[^`\n]+`",
     "url": rf"(?:(?:https?|ftps?|sftp|file|git|ssh)://|mailto:|www\.){_TAIL}",
@@ -62,11 +62,19 @@ def protected(text: str) -> list[Piece]:
     for match in _PROTECTED.finditer(text):
         start, end = match.span()
         kind = match.lastgroup or ""
+        end = _balanced(text, start, end) if kind == "url" else end
         if pieces and not text[pieces[-1].end : start].strip(" "):
             pieces[-1] = Piece(pieces[-1].start, end, kind if kind == pieces[-1].kind else "several")
         else:
             pieces.append(Piece(start, end, kind))
     return pieces
+
+
+def _balanced(text: str, start: int, end: int) -> int:
+    """Without a parenthesis at the end that the address has not opened, and what marks stand before that."""
+    while text[end - 1] == ")" and text.count(")", start, end) > text.count("(", start, end):
+        end = start + len(text[start : end - 1].rstrip(".,;:!?…]}'’*_"))
+    return end
 
 
 def trimmed(text: str, start: int, end: int, pieces: Sequence[Piece]) -> tuple[int, int]:

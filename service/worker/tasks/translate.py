@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
-from statistics import fmean
 from typing import Any, ClassVar
 
 from models import formats
@@ -13,7 +12,7 @@ from service.engine.constraints import Phrase
 from service.engine.loops import LoopGuard
 from service.engine.sequence import SequenceSpec
 from service.errors import EmptyInput, InvalidRequest, UnknownLanguagePair
-from service.messages import Alternative, Completion, FinishReason, Request, Sentence, Timing, TranslateRequest
+from service.messages import Completion, Request, Timing, TranslateRequest
 from service.worker.decoding import Lengths, align_layer_of, can_search, lengths_of, within_tokens
 from service.worker.results import alignment_of, finished_text
 from service.worker.segments.cutting import fitting
@@ -24,10 +23,10 @@ from service.worker.segments.protection import Hidden, hide, protected
 from service.worker.segments.segmentation import Segment, segmented
 from service.worker.segments.wanted import Wanted
 from service.worker.tasks.completions import Completing
+from service.worker.tasks.joining import Completed, between, joined, put_together
 from service.worker.tasks.task import EndedPart, Part
 
 SPECIAL = 2  # tokens of a source that are not the text's: the language's tag and the end
-UNSPACED = ("ja", "zh", "th", "lo", "km", "my")  # languages that put no space between sentences
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +81,7 @@ class Translate(Completing):
             hidden = hide(segment.text, segment.pieces, request.text)
             for piece, prompt in self._pieces(request, Segment(segment.before, hidden.text)):
                 wanted = Wanted(hidden.within(piece.text), tuple(glossary.terms(piece.text)))
-                before = _between(piece.before, request.target_language) if parts else piece.before
+                before = between(piece.before, request.target_language) if parts else piece.before
                 source = wanted.hidden.restored(piece.text)
                 prefix = [] if parts else self._prefix(request)
                 parts.append(Part(before=before, source=source, **self._fields(request, prompt, prefix, wanted)))
@@ -115,9 +114,8 @@ class Translate(Completing):
         }
 
     def _prefix(self, request: TranslateRequest) -> list[int]:
-        prefix = formats.translation_target(self.tokenizer, self._normalized("target_prefix", request.target_prefix))[
-            :-1
-        ]
+        text = self._normalized("target_prefix", request.target_prefix)
+        prefix = formats.translation_target(self.tokenizer, text)[:-1]
         within_tokens("target_prefix", prefix, self.limits.max_new_tokens - 1)
         return prefix
 
@@ -165,56 +163,31 @@ class Translate(Completing):
         return lengths.within_ratios(source_tokens, request.min_length_ratio, request.max_length_ratio)
 
     def answer(self, request: TranslateRequest, parts: list[EndedPart], timing: Timing) -> Completion:
-        completed = [
-            (
-                each,
-                self._completion(
-                    request, each.ends, timing, finished=each.part.finished, aligned=request.return_alignment
-                ),
-            )
-            for each in parts
-            if each.ends
-        ]
+        completed = [Completed(each, self._completed(request, each, timing)) for each in parts if each.ends]
+        last = parts[-1].part
         if not completed:
-            return Completion(
-                request_id=request.id,
-                text=request.text,
-                finish_reason="eos_token",
-                prompt_tokens=0,
-                generated_tokens=0,
-                timing=timing,
-                model_version=self.manifest.reference,
-            )
-        joined = partial(_joined, completed, parts[-1].part.before)
-        if request.format != "text":
-            joined = partial(self._written, request, parts[-1].part, completed)
-        first = completed[0][1]
-        told = [completion for _, completion in completed]
-        others = [
-            Alternative(
-                text=joined(number),
-                score=fmean(each.alternatives[number - 1].score for each in told),
-                seed=first.alternatives[number - 1].seed,
-            )
-            for number in range(1, 1 + min(len(each.alternatives) for each in told))
-        ]
-        return replace(
-            first,
-            text=joined(0),
-            finish_reason=_reason(told),
-            prompt_tokens=sum(each.prompt_tokens for each in told),
-            generated_tokens=sum(each.generated_tokens for each in told),
-            score=None if first.score is None else fmean(each.score for each in told if each.score is not None),
-            alternatives=tuple(others),
-            alignment=first.alignment if len(told) == 1 else None,
-            sentences=tuple(_sentence(*each) for each in completed) if len(told) > 1 else (),
+            return self._untranslated(request, timing)
+        if isinstance(last, DocumentPart):
+            return put_together(completed, partial(self._written, request, last.document, completed))
+        return put_together(completed, partial(joined, completed, last.before))
+
+    def _completed(self, request: TranslateRequest, ended: EndedPart, timing: Timing) -> Completion:
+        finished = ended.part.finished
+        return self._completion(request, ended.ends, timing, finished=finished, aligned=request.return_alignment)
+
+    def _untranslated(self, request: TranslateRequest, timing: Timing) -> Completion:
+        return Completion(
+            request_id=request.id,
+            text=request.text,
+            finish_reason="eos_token",
+            prompt_tokens=0,
+            generated_tokens=0,
+            timing=timing,
+            model_version=self.manifest.reference,
         )
 
-    def _written(
-        self, request: TranslateRequest, last: Part, completed: list[tuple[EndedPart, Completion]], number: int
-    ) -> str:
+    def _written(self, request: TranslateRequest, document: Document, completed: list[Completed], number: int) -> str:
         """The document with the result `number` of all sentences."""
-        assert isinstance(last, DocumentPart), "markup is put together by its document"
         translated = []
         for (part, ends), _ in completed:
             assert isinstance(part, MarkedPart), "a document has sentences"
@@ -224,7 +197,7 @@ class Translate(Completing):
             before = self.tokenizer.decode(sequence.spec.target_prefix)
             text, alignment = part.wanted.completed(text, alignment, before)
             translated.append(Translated(part.sentence, text.lstrip(" "), alignment))
-        return last.document.written(translated, space=_between(" ", request.target_language))
+        return document.written(translated, space=between(" ", request.target_language))
 
     def canary(self, request_id: str) -> TranslateRequest:
         source, target = self.manifest.language_pairs[0]
@@ -236,38 +209,3 @@ class Translate(Completing):
             target_language=target,
             decoding=self._canary_decoding(),
         )
-
-
-def _between(before: str, target_language: str) -> str:
-    """What stands between two sentences of a translation, which stood between those of the source."""
-    unspaced = target_language.split("-")[0] in UNSPACED
-    if before in ("", " "):
-        return "" if unspaced else " "
-    return before
-
-
-def _joined(completed: list[tuple[EndedPart, Completion]], after: str, number: int) -> str:
-    """The result `number` of all sentences, up to a stop string."""
-    texts = []
-    for (part, ends), completion in completed:
-        text = completion.alternatives[number - 1].text if number else completion.text
-        texts += [part.before, text]
-        if ends[min(number, len(ends) - 1)].sequence.outcome == "stop_sequence":
-            return "".join(texts)
-    return "".join([*texts, after])
-
-
-def _reason(completions: list[Completion]) -> FinishReason:
-    """What ended the first sentence that did not come to its end."""
-    return next((each.finish_reason for each in completions if each.finish_reason != "eos_token"), "eos_token")
-
-
-def _sentence(ended: EndedPart, completion: Completion) -> Sentence:
-    return Sentence(
-        source=ended.part.source,
-        text=completion.text,
-        finish_reason=completion.finish_reason,
-        score=completion.score,
-        alternatives=completion.alternatives,
-        alignment=completion.alignment,
-    )

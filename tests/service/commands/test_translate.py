@@ -161,6 +161,15 @@ def test_where_there_is_no_room_it_waits_and_goes_on(stand: Stand, url: str, fol
     assert (folder / "a.en.txt").read_text() == "\n".join(LINES).upper()
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Who is started in the background by a shell ignores Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_what_is_interrupted_goes_on_where_it_was(stand: Stand, url: str, folder: Path) -> None:
     (folder / "a.txt").write_text("\n".join(LINES))
     part = folder / "a.en.txt.part"

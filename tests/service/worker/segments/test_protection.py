@@ -14,7 +14,7 @@ from service.worker.segments.segmentation import segmented
 # What is protected of a text.
 CASES = [
     ("Voir https://exemple.fr/a?b=1&c=é#d.", ["https://exemple.fr/a?b=1&c=é#d"]),
-    ("(cf. http://a.b/c_(d))", ["http://a.b/c_(d"]),
+    ("(cf. http://a.b/c_(d)), (http://a.b/c.)", ["http://a.b/c_(d)", "http://a.b/c"]),
     ("www.exemple.fr, puis ftp://x.org/y.", ["www.exemple.fr", "ftp://x.org/y"]),
     ("<https://a.b>", ["<https://a.b>"]),
     ("Écrivez à jean.dupont+tri@exemple.co.uk.", ["jean.dupont+tri@exemple.co.uk"]),
