@@ -196,12 +196,39 @@ def _flat(answer: Any) -> list[dict[str, Any]]:
     return answer[0] if isinstance(answer[0], list) else answer
 
 
+WHOLE = translation("mot " * 2000, "fr", "en")
+WHOLE["parameters"]["split"] = "none"
+
+
+def test_a_text_comes_back_sentence_by_sentence_as_it_stood(service: Service) -> None:
+    sentences = ["Je suis fatigué.", "Où est la gare ?", "Merci beaucoup !"]
+    alone = [
+        post(service, "/translate", translation(text, "fr", "en")).json()[0]["translation_text"] for text in sentences
+    ]
+    text = "  - {} {}\n\n{}\n"
+    whole = translation(text.format(*sentences), "fr", "en")
+    (answer,) = post(service, "/translate", whole).json()
+    assert answer["translation_text"] == text.format(*alone)
+    *_, last = events(post(service, "/translate", {**whole, "stream": True}).text)
+    assert last["generated_text"] == answer["translation_text"]
+
+
+def test_markup_and_terms_come_through(service: Service) -> None:
+    body = translation("Je vois <b>le chat</b>. Écrivez à bob@exemple.fr ce soir.", "fr", "en")
+    body["parameters"] |= {"format": "html", "glossary": {"chat": "feline"}}
+    (answer,) = post(service, "/translate", body).json()
+    assert (
+        answer["translation_text"].count("<b>the feline</b>") == answer["translation_text"].count("bob@exemple.fr") == 1
+    )
+
+
 @pytest.mark.parametrize(
     ("route", "body", "status", "said"),
     [
         ("/translate", {"inputs": "x", "parameters": {"src_lang": "en", "tgt_lang": "ko"}}, 404, "en.*ko.*fr.*en"),
         ("/translate", {"inputs": ""}, 422, r'inputs\[0\] is ""'),
-        ("/translate", translation("mot " * 2000, "fr", "en"), 422, r"\d+ tokens, the limit is \d+"),
+        ("/translate", WHOLE, 422, r"\d+ tokens, the limit is \d+"),
+        ("/translate", translation("mot " * 30_000, "fr", "en"), 422, "120000 characters, the limit is 100000"),
         ("/generate", {"inputs": "x", "parameters": {"max_new_tokens": 100000}}, 422, "100000"),
         ("/generate", {"inputs": "x", "parameters": {"colour": 1}}, 422, "colour"),
         ("/generate", {"inputs": "x", "parameters": {"num_beams": 17}}, 422, "num_beams is 17.*16"),
