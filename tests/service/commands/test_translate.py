@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,7 +42,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def translate(url: str, *arguments: object, stdin: bytes | None = None) -> Result:
     asked = ["translate", *map(str, arguments), "--from", "fr", "--to", "en", "--url", url]
-    return CliRunner().invoke(app, asked, input=stdin)
+    with pytest.MonkeyPatch.context() as context:
+        context.setattr(sys, "argv", ["triptych", *asked])
+        return CliRunner().invoke(app, asked, input=stdin)
 
 
 def asked_for(stand: Stand) -> list[str]:
@@ -184,7 +187,10 @@ def test_what_is_interrupted_goes_on_where_it_was(stand: Stand, url: str, folder
     done = translate(url, "a.txt")
     thread.join()
     assert done.exit_code == 130
-    assert "a.en.txt.part has what is translated. To go on: triptych " in done.output
+    assert (
+        f"a.en.txt.part has what is translated. To go on: triptych translate a.txt --from fr --to en --url {url}"
+        in (" ".join(done.output.split()))
+    )
     assert not (folder / "a.en.txt").exists()
     with part.open("a") as file:
         file.write('{"digest": "cut o')
