@@ -5,133 +5,16 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Sized
 
 import pytest
-import torch
 
 from models.checkpoint import Checkpoint
-from models.interface import StateSize
 from service.engine.beams import Beams
-from service.engine.engine import Engine, Output
-from service.engine.runner import Runner
-from service.engine.scheduler import Scheduler
+from service.engine.engine import Output
 from service.engine.sequence import Sequence, SequenceSpec
-from service.engine.stats import RequestStats, StepStats
 from service.errors import NotReady, Overloaded
-from service.observability.metrics import WorkerMetrics
-from service.worker.engine_thread import EngineThread
-from tests import checkpoints
+from tests.service.worker.engine_thread.conftest import Stand
 from tests.waiting import eventually
-
-
-class Gated(Engine):
-    """A step is made when a test permits it."""
-
-    def __init__(self, *arguments: object) -> None:
-        super().__init__(*arguments)  # type: ignore[arg-type]
-        self.permits = threading.Semaphore(0)
-        self.waits = False
-        self.breaks: Exception | None = None
-
-    def step(self) -> list[Output]:
-        self.waits = True
-        self.permits.acquire()
-        self.waits = False
-        if self.breaks is not None:
-            self.breaks, error = None, self.breaks
-            raise error
-        return super().step()
-
-
-class Stand:
-    """A real tiny generator with an engine thread, and what is heard of it."""
-
-    def __init__(
-        self,
-        made: Checkpoint,
-        slots: int = 1,
-        max_waiting: int = 100,
-        max_waiting_tokens: int = 1000,
-        expected: Sized = (),
-    ) -> None:
-        state = made.model.new_state(StateSize(slots=slots, length=63))
-        runner = Runner(made.model, state, device=torch.device("cpu"))
-        self.gated = Gated(runner, Scheduler(slots=slots, prefill_tokens=64), self)
-        self.engine = EngineThread(
-            self.gated, max_waiting=max_waiting, max_waiting_tokens=max_waiting_tokens, expected=expected
-        )
-        self.metrics = WorkerMetrics("m")
-        self.steps: list[StepStats] = []
-        self.ends: dict[str, Output] = {}
-        self.twice: list[str] = []  # who was told of their end again
-
-    def observe_step(self, stats: StepStats) -> None:
-        self.steps.append(stats)
-        self.metrics.observe_step(stats)
-
-    def observe_request(self, stats: RequestStats) -> None:
-        self.metrics.observe_request(stats)
-
-    def add(
-        self, name: str, prompt: int = 5, max_new_tokens: int = 20, deadline: float | None = None, beams: int = 0
-    ) -> Sequence:
-        search = Beams(width=beams) if beams else None
-        sequence = Sequence(
-            SequenceSpec(id=name, prompt=[9] * prompt, max_new_tokens=max_new_tokens, deadline=deadline, beams=search)
-        )
-        self.engine.add([sequence], self._hear)
-        return sequence
-
-    def _hear(self, output: Output) -> None:
-        if output.last:
-            if output.sequence.spec.id in self.ends:
-                self.twice.append(output.sequence.spec.id)
-            self.ends[output.sequence.spec.id] = output
-
-    async def step(self, count: int = 1) -> None:
-        """Permit so many steps, and wait until the thread would make the next one or has nothing to do.
-
-        What is added then is seen after the next step: it is in the thread's inbox.
-        """
-        for _ in range(count):
-            expected = len(self.steps) + 1
-            self.gated.permits.release()
-            await eventually(lambda expected=expected: len(self.steps) >= expected)
-            await eventually(lambda: self.gated.waits or not self.engine.alive)
-
-    async def end_of(self, name: str) -> str:
-        await eventually(lambda: name in self.ends)
-        return str(self.ends[name].sequence.outcome)
-
-    def given_up(self) -> dict[str, float]:
-        value = self.metrics.registry.get_sample_value
-        stages = ("waiting", "running", "finished")
-        name = "triptych_requests_cancelled_total"
-        return {s: v for s in stages if (v := value(name, {"model": "m", "stage": s}) or 0)}
-
-    @property
-    def rows(self) -> int:
-        """Computed in all: prompts read and tokens decoded."""
-        return sum(step.prefill_requests + step.decode_requests for step in self.steps)
-
-    def close(self) -> None:
-        self.gated.permits.release(10_000)
-        self.engine.close()
-        assert self.twice == []
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
-    return checkpoints.generator(tmp_path_factory.mktemp("generator"))
-
-
-@pytest.fixture
-async def stand(made: Checkpoint) -> AsyncIterator[Stand]:
-    stand = Stand(made)
-    yield stand
-    await asyncio.to_thread(stand.close)
-    assert sum(step.abandoned_tokens for step in stand.steps) == 0
 
 
 async def test_who_is_cancelled_while_waiting_never_costs_a_step(stand: Stand) -> None:
@@ -316,84 +199,6 @@ async def test_more_beams_than_slots_are_refused_before_anybody_waits_for_them(s
     wide = Sequence(SequenceSpec(id="wide", prompt=[9], max_new_tokens=2, beams=Beams(width=2)))
     with pytest.raises(ValueError, match="2 beams can never run in 1 slots"):
         stand.engine.add([wide], print)
-
-
-def add_all(stand: Stand, *names: str, **fields: int) -> list[Sequence]:
-    """As one request."""
-    made = [Sequence(SequenceSpec(id=name, prompt=[9] * 5, **{"max_new_tokens": 2, **fields})) for name in names]
-    stand.engine.add(made, stand._hear)
-    return made
-
-
-@pytest.fixture
-async def wide(made: Checkpoint) -> AsyncIterator[Stand]:
-    stand = Stand(made, slots=4, max_waiting=3)
-    yield stand
-    await asyncio.to_thread(stand.close)
-
-
-async def test_a_request_of_many_sequences_leaves_half_of_the_slots_to_others(wide: Stand) -> None:
-    many = add_all(wide, *(f"{n}" for n in range(20)))
-    await wide.step()
-    other = add_all(wide, "other")
-    await wide.step(3)
-    assert await wide.end_of("other") == "length"
-    assert sum(each.outcome == "length" for each in many) == 4
-    assert max(step.prefill_requests + step.decode_requests for step in wide.steps) == 3
-    wide.gated.permits.release(100)
-    await eventually(lambda: len(wide.ends) == 21)
-    assert {each.outcome for each in [*many, *other]} == {"length"}
-
-
-async def test_who_waits_for_others_of_its_request_takes_no_room_of_those_who_wait_for_slots(wide: Stand) -> None:
-    add_all(wide, *(f"{n}" for n in range(20)))
-    for name in ("a", "b", "c", "d", "e"):  # two run, three wait
-        wide.add(name)
-    with pytest.raises(Overloaded, match="3 requests wait for one of 4 slots, the limit is 3"):
-        wide.add("f")
-
-
-async def test_a_request_that_is_given_up_ends_for_those_too_who_wait_for_others_of_it(wide: Stand) -> None:
-    many = add_all(wide, *(f"{n}" for n in range(20)))
-    await wide.step()
-    for each in many:
-        wide.engine.cancel(each.spec.id)
-    await wide.step(2)
-    assert {each.outcome for each in many} == {"cancelled"}
-    assert wide.rows == 2
-
-
-async def test_an_engine_that_closes_finishes_requests_to_their_last_sequence(made: Checkpoint) -> None:
-    stand = Stand(made, slots=2)
-    many = add_all(stand, *(f"{n}" for n in range(5)), max_new_tokens=1)
-    stand.gated.permits.release(10_000)
-    await asyncio.to_thread(stand.engine.close)
-    assert [each.outcome for each in many] == ["length"] * 5
-    await eventually(lambda: len(stand.ends) == 5)
-
-
-async def test_after_a_failed_step_those_are_told_too_who_wait_for_others_of_their_request(wide: Stand) -> None:
-    many = add_all(wide, *(f"{n}" for n in range(4)))
-    wide.gated.breaks = RuntimeError("the device is gone")
-    wide.gated.permits.release()
-    assert await wide.end_of("0") == "error"
-    for each in many:  # as a request does when one of its sequences fails
-        wide.engine.cancel(each.spec.id)
-    await wide.step()
-    assert [each.outcome for each in many] == ["error", "error", "cancelled", "cancelled"]
-
-
-async def test_prompts_that_wait_for_others_of_their_request_are_not_counted_against_the_limit(
-    made: Checkpoint,
-) -> None:
-    stand = Stand(made, slots=8, max_waiting_tokens=12)
-    add_all(stand, *(f"{n}" for n in range(20)))  # two of them with 5 tokens each
-    with pytest.raises(Overloaded, match="prompts of 10 tokens and this one has 5, the limit is 12"):
-        stand.add("other")
-    await stand.step()
-    stand.gated.permits.release(10_000)
-    await eventually(lambda: len(stand.ends) == 20)
-    await asyncio.to_thread(stand.close)
 
 
 async def test_after_a_failed_step_everyone_is_told_and_the_thread_goes_on(stand: Stand) -> None:
