@@ -43,7 +43,11 @@ _KINDS = {
     ),
 }
 _PROTECTED = regex.compile("|".join(f"(?P<{kind}>{pattern})" for kind, pattern in _KINDS.items()))
-_NAMES = ("Tom", "Mary", "Paul", "Anna", "Peter", "Alice", "David", "Emma", "Robert", "Laura", "Martin", "Julia")
+# With how Korean spells them: a translation may have the name of a person of the text.
+_NAMES = {
+    "Tom": "톰", "Mary": "메리", "Paul": "폴", "Anna": "안나", "Peter": "피터", "Alice": "앨리스", "David": "데이비드",
+    "Emma": "엠마", "Robert": "로버트", "Laura": "로라", "Martin": "마틴", "Julia": "줄리아",
+}  # fmt: skip
 _NUMBERS = tuple(str(number) for number in (37, 48, 59, 26, 84, 93, 62, 71, 38, 47, 56, 29))
 
 
@@ -129,7 +133,8 @@ def _unused(words: Iterable[str], taken: str) -> Iterator[str]:
 
 def hide(text: str, pieces: Sequence[Piece], taken: str) -> Hidden:
     """`pieces` are within `text`; no stand-in is a part of `taken`."""
-    names, numbers = _unused(_NAMES, taken), _unused(_NUMBERS, taken)
+    names = _unused((name for name, spelled in _NAMES.items() if spelled not in taken), taken)
+    numbers = _unused(_NUMBERS, taken)
     parts, originals, end = [], [], 0
     for piece in pieces:
         stand_in = next(numbers if piece.kind == "number" else names)

@@ -61,6 +61,10 @@ def test_a_name_or_a_number_stands_in_which_the_text_has_not() -> None:
     assert found.originals == (("Paul", "a@b.fr"), ("Anna", "marythe@c.de"), ("37", "2024-05-01"))
 
 
+def test_a_name_that_the_translation_may_have_does_not_stand_in() -> None:
+    assert hidden("톰이 a@b.fr로 썼다").text == "톰이 Mary로 썼다"
+
+
 def test_there_are_stand_ins_for_any_number_of_pieces() -> None:
     text = " et ".join(f"a{number}@b.fr" for number in range(40))
     found = hidden(text)
