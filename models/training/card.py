@@ -16,6 +16,7 @@ import yaml
 
 from models import checkpoint
 from models.checkpoint import CARD, CURVES, Manifest
+from models.confidence import CONFIDENCE
 from models.config import Config
 from models.lineage import licences
 from models.training import provenance
@@ -46,6 +47,10 @@ _METRICS = {
 }
 _HUB_METRICS = {"macro_f1": "f1"}
 _COUNTS = ("sentences", "texts", "samples", "cases")
+_OF_CONFIDENCE = """\
+Where `confidence` is asked for, a translation comes with the chrF that those as likely as it had on the test. Error: how
+far expected and measured chrF are apart, on average over ten groups of sentences that the expectation has not seen.
+Correlation: of expected and measured chrF, sentence by sentence."""
 _OF_ROBUSTNESS = """\
 Short texts as people type them. Shares: right, of all, of those whose source stands in no training text (unseen; case
 and punctuation aside) and of greetings and texts in capitals; outputs that loop; words for a text that has none
@@ -79,6 +84,7 @@ def render(manifest: Manifest, config: Config, *, curves: bool) -> str:
         "## Use": [_use(manifest)],
         "## Scores": _scores({test: score for test, score in manifest.scores.items() if test not in robustness}),
         "## Robustness": [_OF_ROBUSTNESS, *_scores(robustness)] if robustness else (),
+        "## Confidence": _confidence(manifest.scores),
         "## Publication": provenance.publication(manifest),
         "## Limits": [recipe.get("limits", "")],
         "## Model": [table(("field", "value"), [(name, cell(value)) for name, value in _model(manifest, config)])],
@@ -199,6 +205,18 @@ def _scores(scores: Mapping[str, Any]) -> Iterator[str]:
         )
 
 
+def _confidence(scores: Mapping[str, Any]) -> Iterator[str]:
+    found = {test: score[CONFIDENCE] for test, score in scores.items() if CONFIDENCE in _mapping(score)}
+    if not found:
+        return
+    yield _OF_CONFIDENCE
+    rows = [
+        (cell(test), *(figure(each[name]) for name in ("error", "correlation")), f"{each['sentences']:,} sentences")
+        for test, each in found.items()
+    ]
+    yield table(("test", "error", "correlation", "size"), rows)
+
+
 def _model(manifest: Manifest, config: Config) -> Iterator[tuple[str, object]]:
     if "parameters" in manifest.training:
         yield "parameters", f"{manifest.training['parameters']:,}"
@@ -240,13 +258,16 @@ def _training(manifest: Manifest, curves: bool) -> Iterator[str]:
 
 
 def _measures(score: object) -> dict[str, float]:
-    if not isinstance(score, Mapping):
-        return {}
+    found = _mapping(score)
     return {
-        measure: float(score[measure])
+        measure: float(found[measure])
         for measure in _METRICS
-        if isinstance(score.get(measure), int | float) and not isinstance(score[measure], bool)
+        if isinstance(found.get(measure), int | float) and not isinstance(found[measure], bool)
     }
+
+
+def _mapping(score: object) -> Mapping[str, Any]:
+    return score if isinstance(score, Mapping) else {}
 
 
 def _plain(value: Any) -> Any:

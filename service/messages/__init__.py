@@ -10,7 +10,15 @@ pydantic.
 # ruff: noqa: F401  # these names are here to be imported from here
 
 from service.messages.classify import Classification, ClassifyRequest, ScoreFunction
-from service.messages.completion import FINISH_REASONS, Alignment, Alternative, Completion, FinishReason, Sentence
+from service.messages.completion import (
+    FINISH_REASONS,
+    Alignment,
+    Alternative,
+    Completion,
+    Confidence,
+    FinishReason,
+    Sentence,
+)
 from service.messages.decoding import MOST_BEAMS, SEEDS, Decoding
 from service.messages.events import Accepted, Event, Failure, Result, Terminal, Timing, Token, TopToken
 from service.messages.generate import GenerateRequest

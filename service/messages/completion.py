@@ -35,6 +35,15 @@ class Alignment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Confidence:
+    """How good a translation is to be expected."""
+
+    value: float  # from 0 to 1: chrF, where it is calibrated, otherwise the geometric mean of its tokens' probabilities
+    logprob: float  # the mean of its tokens' log-probabilities
+    calibrated: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sentence:
     """A sentence of a text that was translated in several, with what a `Completion` says of one."""
 
@@ -44,6 +53,7 @@ class Sentence:
     score: float | None = None
     alternatives: tuple[Alternative, ...] = ()
     alignment: Alignment | None = None
+    confidence: Confidence | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,3 +66,4 @@ class Completion(Result):
     alternatives: tuple[Alternative, ...] = ()  # the other results, best first; samples by their seeds
     alignment: Alignment | None = None  # of one sentence
     sentences: tuple[Sentence, ...] = ()  # of a text that was translated in several
+    confidence: Confidence | None = None  # where it was asked for; of several sentences their mean, by tokens

@@ -33,4 +33,5 @@ class TranslateRequest(Request):
     return_alignment: bool = parameter(
         False, "which source tokens each token comes from; default: false, unless a layer is chosen"
     )
+    confidence: bool = parameter(False, "how good the translation is to be expected, from 0 to 1; default: false")
     alignment_layer: int | None = parameter(None, "of the decoder, from 0", ge=0, lt=2**31)  # None: the last

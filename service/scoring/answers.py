@@ -92,6 +92,7 @@ class EngineAnswers:
         decoding: Decoding = Decoding(),
         *,
         alignment: bool = False,
+        confidence: bool = False,
     ) -> Answers[Completion]:
         requests = [
             TranslateRequest(
@@ -101,6 +102,7 @@ class EngineAnswers:
                 target_language=target,
                 split="none",
                 return_alignment=alignment,
+                confidence=confidence,
                 decoding=decoding,
             )
             for number, text in enumerate(texts)

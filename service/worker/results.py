@@ -72,6 +72,14 @@ def _score(sequence: Sequence, length_penalty: float) -> float:
     return sequence.logprob / len(sequence.output) ** length_penalty
 
 
+def mean_logprob(sequence: Sequence, length_penalty: float) -> float:
+    """Of the tokens of its first result, the end among them. Its log-probabilities are wanted."""
+    length = len(sequence.output)
+    if sequence.hypotheses:  # the score is what remains of them
+        return sequence.hypotheses[0].score * length**length_penalty / length
+    return sequence.logprob / length
+
+
 def alignment_of(tokenizer: Tokenizer, sequence: Sequence, number: int = 0) -> Alignment:
     """Of one of a sequence's results, which were aligned."""
     detokenizer, _ = primed(tokenizer, sequence.spec.target_prefix)

@@ -133,14 +133,20 @@ def worst_sentences(
     sources: Sequence[str], hypotheses: Sequence[str], references: Sequence[str], count: int
 ) -> list[Sentence]:
     """By their own chrF: it still tells sentences apart that share no four words with the reference, BLEU does not."""
+    scores = sentence_chrf(hypotheses, references)
+    found = [Sentence(*each) for each in zip(sources, hypotheses, references, scores, strict=True)]
+    return sorted(found, key=lambda sentence: sentence.chrf)[:count]
+
+
+def sentence_chrf(hypotheses: Sequence[str], references: Sequence[str]) -> list[float]:
+    """Of each sentence by itself, from 0 to 100."""
     from sacrebleu.metrics import CHRF
 
     measure = CHRF()
-    found = [
-        Sentence(source, hypothesis, reference, round(measure.sentence_score(hypothesis, [reference]).score, 2))
-        for source, hypothesis, reference in zip(sources, hypotheses, references, strict=True)
+    return [
+        round(measure.sentence_score(hypothesis, [reference]).score, 2)
+        for hypothesis, reference in zip(hypotheses, references, strict=True)
     ]
-    return sorted(found, key=lambda sentence: sentence.chrf)[:count]
 
 
 @dataclass(frozen=True)

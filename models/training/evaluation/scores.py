@@ -14,13 +14,16 @@ from typing import Any
 
 from models import formats
 from models.checkpoint import sha256_of
+from models.confidence import CONFIDENCE
 from models.training.data.readers import paths_of
+from models.training.evaluation.confidence import confidence_scores
 from models.training.evaluation.likelihood import Likelihood, MaskedWords
 from models.training.evaluation.metrics import (
     calibration_sample,
     label_samples,
     masked_word_samples,
     rounded,
+    sentence_chrf,
     text_samples,
     tokenizer_of,
     translation_quality,
@@ -40,6 +43,14 @@ class Answered:
     confidence: float  # its probability
 
 
+@dataclass(frozen=True)
+class Written:
+    """A translator's answer to one text."""
+
+    text: str
+    logprob: float | None = None  # mean of its tokens', where it is known
+
+
 @dataclass(frozen=True, eq=False)
 class Measured:
     """One test."""
@@ -55,6 +66,16 @@ class Measured:
 def translated(hypotheses: Sequence[str], references: Sequence[str], language: str) -> Measured:
     quality = translation_quality(hypotheses, references, tokenizer_of(language))
     return Measured(quality.scores, (quality.headline, quality.samples[quality.headline]))
+
+
+def expected_quality(answers: Sequence[Written], references: Sequence[str], direction: str) -> dict[str, Any]:
+    """What a translator's confidence says of these sentences, as scores keep it; nothing where it is not known."""
+    logprobs = [answer.logprob for answer in answers if answer.logprob is not None]
+    if len(logprobs) < len(answers):
+        return {}
+    qualities = [score / 100 for score in sentence_chrf([answer.text for answer in answers], references)]
+    found = confidence_scores(direction, logprobs, qualities)
+    return {} if found is None else {CONFIDENCE: found}
 
 
 def label_scores(answers: Sequence[Answered], expected: Sequence[str], labels: Sequence[str]) -> Measured:

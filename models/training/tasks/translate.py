@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from models.training.data.readers import Record
 from models.training.data.rows import Sample, TextRow, read_corpus
 from models.training.draft import DraftedTask, Size, commented, length
 from models.training.evaluation.metrics import translation_quality
-from models.training.evaluation.scores import Measured, hashes_of, name_of, translated
+from models.training.evaluation.scores import Measured, Written, expected_quality, hashes_of, name_of, translated
 from models.training.evaluation.training_text import FAR, TrainingText
 from models.training.evaluation.validation import Answers, Shown, continuations, mixed
 from models.training.objectives import Translation
@@ -27,7 +28,7 @@ from models.training.sections import Corpus, RecipeError
 from models.training.tasks.task import Task
 
 # Texts, source and target language, beam width. None: it does not translate that way.
-AnswerTranslations = Callable[[Sequence[str], str, str, int], Sequence[str] | None]
+AnswerTranslations = Callable[[Sequence[str], str, str, int], Sequence[Written] | None]
 
 
 class Translate(Task, DraftedTask):
@@ -141,11 +142,14 @@ def translation_scores(
         far = trained_on.far(source, target, sources, references) if trained_on else []
         kept = [index for index, is_far in enumerate(far) if is_far]
         for beams in recipe.beams:
-            hypotheses = answer(sources, source, target, beams)
-            if hypotheses is None:
+            answers = answer(sources, source, target, beams)
+            if answers is None:
                 continue
+            hypotheses = [each.text for each in answers]
             key = f"{name} {source}-{target}" + (f", beam {beams}" if beams > 1 else "")
-            scores[key] = translated(hypotheses, references, target).of_file(hashes[name])
+            found = translated(hypotheses, references, target).of_file(hashes[name])
+            confidence = expected_quality(answers, references, f"{source}-{target}")
+            scores[key] = replace(found, scores={**found.scores, **confidence})
             if kept:
                 part = translated([hypotheses[n] for n in kept], [references[n] for n in kept], target)
                 subset = {**part.of_file(hashes[name]).scores, "subset": FAR}

@@ -90,6 +90,21 @@ def alignment(result: Completion | Sentence) -> dict[str, Any]:
     return {"alignment": found | {"weights": [[round(w, 4) for w in row] for row in found["weights"]]}}
 
 
+class ConfidenceDetails(BaseModel):
+    value: float
+    logprob: float | None
+    calibrated: bool
+
+
+def confidence(result: Completion | Sentence) -> dict[str, Any]:
+    """Four digits, as it is an estimate."""
+    found = result.confidence
+    if found is None:
+        return {}
+    logprob = round(found.logprob, 4) if isfinite(found.logprob) else None
+    return {"confidence": {"value": round(found.value, 4), "logprob": logprob, "calibrated": found.calibrated}}
+
+
 class TextOfSeveral(OneOfSeveral):
     translation_text: str
 
@@ -99,6 +114,12 @@ class TranslatedSentence(TextOfSeveral):
     finish_reason: FinishReason
     alternatives: list[TextOfSeveral] | None = None
     alignment: AlignmentWeights | None = None
+    confidence: ConfidenceDetails | None = None
+
+
+def differ_by_sentence(result: Completion) -> bool:
+    """Whether something was asked for that is said of each sentence."""
+    return result.score is not None or any(each.alignment or each.confidence for each in result.sentences)
 
 
 def sentences(result: Completion) -> dict[str, Any]:
@@ -109,6 +130,7 @@ def sentences(result: Completion) -> dict[str, Any]:
             **texts("translation_text", each),
             "finish_reason": each.finish_reason,
             **alignment(each),
+            **confidence(each),
         }
         for each in result.sentences
     ]

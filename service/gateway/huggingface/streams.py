@@ -33,6 +33,7 @@ class StreamEvent(BaseModel):
     alignment: completions.AlignmentWeights | None = None
     sentences: list[completions.TranslatedSentence] | None = None
     detected_language: completions.DetectedLanguage | None = None
+    confidence: completions.ConfidenceDetails | None = None
     details: StreamDetails | None
 
 
@@ -100,8 +101,9 @@ def last_event(token: Token, result: Completion, detected: LanguageScore | None 
         **_token_event(token),
         "generated_text": result.text,
         **completions.alignment(result),
-        **(completions.sentences(result) if any(each.alignment for each in result.sentences) else {}),
+        **(completions.sentences(result) if completions.differ_by_sentence(result) else {}),
         **completions.detected_language(detected),
+        **completions.confidence(result),
         "details": {
             "finish_reason": result.finish_reason,
             "generated_tokens": result.generated_tokens,

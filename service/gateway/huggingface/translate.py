@@ -47,6 +47,7 @@ class TranslateParameters(DecodingParameters, Languages):  # the fields of the l
     max_length_ratio: float | None = taken(TranslateRequest, "max_length_ratio")
     return_alignment: bool | None = taken(TranslateRequest, "return_alignment")
     alignment_layer: int | None = taken(TranslateRequest, "alignment_layer")
+    confidence: bool | None = taken(TranslateRequest, "confidence")
     details: bool | None = Field(default=None, description="true: finish reason, tokens and sentences come along")
     generate_parameters: TranslateParameters | None = Field(
         default=None, description="any of these parameters, as the translation client sends them"
@@ -85,6 +86,7 @@ class Translation(completions.TextOfSeveral):
     alignment: completions.AlignmentWeights | None = None
     sentences: list[completions.TranslatedSentence] | None = None
     detected_language: completions.DetectedLanguage | None = None
+    confidence: completions.ConfidenceDetails | None = None
     finish_reason: FinishReason | None = None
     details: TranslationDetails | None = None
 
@@ -135,6 +137,7 @@ class TranslateBody(completions.CompletionBody):
                 max_length_ratio=asked.max_length_ratio,
                 return_alignment=aligns,
                 alignment_layer=asked.alignment_layer,
+                confidence=asked.confidence is True,
                 **envelope.of(index, asked.priority),
             )
             for index, (text, (source, target)) in enumerate(zip(self.inputs, pairs, strict=True))
@@ -170,7 +173,7 @@ class TranslateBody(completions.CompletionBody):
         result, asked = answer.result, self.parameters
         assert isinstance(result, Completion)
         wants_details = asked is not None and bool(asked.details)
-        of_each = wants_details or result.score is not None or any(each.alignment for each in result.sentences)
+        of_each = wants_details or completions.differ_by_sentence(result)
         details = {
             "finish_reason": result.finish_reason,
             "input_length": result.prompt_tokens,
@@ -182,6 +185,7 @@ class TranslateBody(completions.CompletionBody):
             **completions.alignment(result),
             **(completions.sentences(result) if of_each else {}),
             **completions.detected_language(answer.detected),
+            **completions.confidence(result),
             **({} if result.finish_reason == "eos_token" else {"finish_reason": result.finish_reason}),
             **({"details": details} if wants_details else {}),
         }

@@ -11,12 +11,12 @@ from rich.console import Console
 
 from models.checkpoint import Checkpoint, FindBase, load
 from models.training.evaluation.robustness import ROBUSTNESS, Tally, report, run_suite
-from models.training.evaluation.scores import Measured
+from models.training.evaluation.scores import Measured, Written
 from models.training.evaluation.suite import Case, Direction, read_suite
 from models.training.evaluation.testfile import known_columns
 from models.training.evaluation.training_text import TrainingText
 from models.training.tasks.translate import translation_scores
-from service.messages import Decoding
+from service.messages import Completion, Decoding
 from service.scoring import tables
 from service.scoring.answers import EngineAnswers
 from service.scoring.evaluating import evaluate_translations
@@ -40,11 +40,17 @@ class Translate(MeasuredTask):
 
 def _answer(
     scoring: Scoring, answers: EngineAnswers, texts: Sequence[str], source: str, target: str, beams: int
-) -> list[str] | None:
+) -> list[Written] | None:
     if not scoring.is_own and (source, target) not in scoring.checkpoint.manifest.language_pairs:
         return None
-    found = answers.translations(texts, source, target, Decoding(num_beams=beams))
-    return [answer.text if answer else "" for answer in (found.all() if scoring.is_own else found.each)]
+    found = answers.translations(texts, source, target, Decoding(num_beams=beams), confidence=True)
+    return [_written(answer) for answer in (found.all() if scoring.is_own else found.each)]
+
+
+def _written(answer: Completion | None) -> Written:
+    if answer is None or answer.confidence is None:
+        return Written("" if answer is None else answer.text)
+    return Written(answer.text, answer.confidence.logprob)
 
 
 def _on_file(checkpoint: Checkpoint, options: Options, console: Console) -> Found:

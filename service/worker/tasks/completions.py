@@ -20,7 +20,7 @@ from service.worker.tasks.task import WorkerTask
 class Completing(WorkerTask):
     config: AutoregressiveConfig
 
-    def __post_init__(self) -> None:
+    def check_checkpoint(self) -> None:
         assert isinstance(self.config, AutoregressiveConfig), f"{self.manifest.task} is for models that write"
 
     def _specs(
@@ -34,6 +34,7 @@ class Completing(WorkerTask):
         align_layer: int | None = None,
         phrases: tuple[Phrase, ...] = (),
         loop_guard: LoopGuard | None = None,
+        want_logprobs: bool = False,
     ) -> list[SequenceSpec]:
         """One, or one for each sample. Whatever they have in common, the first is what it would be alone."""
         decoding = request.decoding
@@ -52,7 +53,7 @@ class Completing(WorkerTask):
                 phrases=phrases,
                 target_prefix=prefix,
                 align_layer=align_layer,
-                want_logprobs=request.stream or decoding.num_return_sequences > 1,
+                want_logprobs=want_logprobs or request.stream or decoding.num_return_sequences > 1,
                 top_n_tokens=decoding.top_n_tokens if request.stream else 0,
                 loop_guard=loop_guard,
                 watch=StopWatch(primed(self.tokenizer, prefix)[0], decoding.stop) if decoding.stop else None,

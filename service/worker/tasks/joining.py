@@ -7,7 +7,7 @@ from dataclasses import replace
 from statistics import fmean
 from typing import NamedTuple
 
-from service.messages import Alternative, Completion, FinishReason, Sentence
+from service.messages import Alternative, Completion, Confidence, FinishReason, Sentence
 from service.worker.tasks.task import EndedPart
 
 UNSPACED = ("ja", "zh", "th", "lo", "km", "my")  # languages that put no space between sentences
@@ -37,6 +37,7 @@ class Completed(NamedTuple):
             score=told.score,
             alternatives=told.alternatives,
             alignment=told.alignment,
+            confidence=told.confidence,
         )
 
 
@@ -79,6 +80,20 @@ def put_together(completed: list[Completed], text: Callable[[int], str]) -> Comp
         alternatives=tuple(others),
         alignment=first.alignment if len(told) == 1 else None,
         sentences=tuple(each.sentence() for each in completed) if len(told) > 1 else (),
+        confidence=_confidence(told),
+    )
+
+
+def _confidence(completions: list[Completion]) -> Confidence | None:
+    """Their mean, by tokens."""
+    found = [each.confidence for each in completions if each.confidence is not None]
+    if not found:
+        return None
+    tokens = [each.generated_tokens for each in completions]
+    return Confidence(
+        value=fmean((each.value for each in found), tokens),
+        logprob=fmean((each.logprob for each in found), tokens),
+        calibrated=found[0].calibrated,
     )
 
 

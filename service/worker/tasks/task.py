@@ -56,6 +56,12 @@ class WorkerTask(ABC):
     manifest: Manifest
     limits: Limits
 
+    def __post_init__(self) -> None:
+        self.check_checkpoint()
+
+    def check_checkpoint(self) -> None:  # noqa: B027 - most have nothing to check
+        """Raises ValueError for one that the task cannot be done with."""
+
     @staticmethod
     def servable(model: Any) -> Any:
         """Of a checkpoint's model, the `models.interface.Servable` that does the task; most are it themselves."""

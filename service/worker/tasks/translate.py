@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import Any, ClassVar
 
 from models import formats
+from models.confidence import ConfidenceCurve, curves_in
 from service.engine.constraints import Phrase
 from service.engine.loops import LoopGuard
-from service.engine.sequence import SequenceSpec
+from service.engine.sequence import Sequence, SequenceSpec
 from service.errors import EmptyInput, InvalidRequest, UnknownLanguagePair
-from service.messages import Completion, Request, Timing, TranslateRequest
+from service.messages import Completion, Confidence, Request, Timing, TranslateRequest
 from service.worker.decoding import Lengths, align_layer_of, can_search, lengths_of, within_tokens
-from service.worker.results import alignment_of, finished_text
+from service.worker.results import alignment_of, finished_text, mean_logprob
 from service.worker.segments.cutting import fitting
 from service.worker.segments.glossary import Glossary
 from service.worker.segments.markup.document import Document, Translated, parsed, spans
@@ -43,6 +45,14 @@ class DocumentPart(Part):
 class Translate(Completing):
     REQUEST: ClassVar[type[Request]] = TranslateRequest
     SPLITS = True
+
+    def check_checkpoint(self) -> None:
+        super().check_checkpoint()
+        curves_in(self.manifest.scores)
+
+    @cached_property
+    def _curves(self) -> dict[str, ConfidenceCurve]:
+        return curves_in(self.manifest.scores)
 
     def streams(self, request: TranslateRequest) -> bool:
         return request.format == "text"  # a document is put together at its end
@@ -155,6 +165,7 @@ class Translate(Completing):
             align_layer=layers - 1 if layer is None and aligned and layers else layer,
             phrases=self._phrases(wanted) if not layers and can_search(request.decoding) else (),
             loop_guard=LoopGuard.of(prompt) if request.loop_guard else None,
+            want_logprobs=request.confidence,
         )
 
     def _lengths(self, request: TranslateRequest, source_tokens: int, prefix_tokens: int) -> Lengths:
@@ -173,7 +184,16 @@ class Translate(Completing):
 
     def _completed(self, request: TranslateRequest, ended: EndedPart, timing: Timing) -> Completion:
         finished = ended.part.finished
-        return self._completion(request, ended.ends, timing, finished=finished, aligned=request.return_alignment)
+        told = self._completion(request, ended.ends, timing, finished=finished, aligned=request.return_alignment)
+        if not request.confidence:
+            return told
+        return replace(told, confidence=self._confidence(request, ended.ends[0].sequence))
+
+    def _confidence(self, request: TranslateRequest, sequence: Sequence) -> Confidence:
+        logprob = mean_logprob(sequence, request.decoding.length_penalty)
+        curve = self._curves.get(f"{request.source_language}-{request.target_language}")
+        value = math.exp(min(logprob, 0.0)) if curve is None else curve.at(logprob)
+        return Confidence(value=value, logprob=logprob, calibrated=curve is not None)
 
     def _untranslated(self, request: TranslateRequest, timing: Timing) -> Completion:
         return Completion(

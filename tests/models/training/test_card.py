@@ -143,6 +143,15 @@ def test_scores_are_shown_with_their_intervals_and_subsets_with_their_rule(trans
     assert "In brackets" not in render(before, config, curves=False)
 
 
+def test_the_card_says_how_far_confidence_can_be_trusted(translator):
+    manifest, config = checkpoint.read_manifest(translator), checkpoint.read_config(translator)
+    assert "## Confidence" not in render(manifest, config, curves=False)
+    curve = {"direction": "fr-en", "sentences": 1200, "error": 0.0213, "correlation": 0.512, "points": [[-1, 0.4]]}
+    scores = {**SCORES, "test fr-en": {**SCORES["test fr-en"], "confidence": curve}}
+    card = render(dataclasses.replace(manifest, scores=scores), config, curves=False)
+    assert "| test fr-en | 0.0213 | 0.512 | 1,200 sentences |" in card
+
+
 def test_without_curves_none_are_shown(translator):
     write_card(translator)
     assert "curves.png" not in (translator / "README.md").read_text()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -44,11 +45,10 @@ def translator(request: pytest.FixtureRequest, engines: dict[str, TextEngine]) -
 async def translated(engine: TextEngine, decoding: Decoding | None = None, **fields: object) -> Completion:
     request = TranslateRequest(
         id=next(IDS),
-        text="Je suis fatigué.",
         source_language="fr",
         target_language="en",
         decoding=decoding or Decoding(max_new_tokens=12),
-        **fields,
+        **{"text": "Je suis fatigué.", **fields},
     )
     answer = await engine.answer(request)
     assert isinstance(answer, Completion), answer
@@ -80,6 +80,80 @@ async def test_a_samples_score_is_its_mean_log_probability(engines: dict[str, Te
         logprobs += [event.logprob for event in events if isinstance(event, Token)]
     assert len(logprobs) == whole.generated_tokens
     assert whole.score == pytest.approx(sum(logprobs) / len(logprobs), abs=1e-5)
+
+
+@pytest.mark.parametrize("decoding", [Decoding(max_new_tokens=12), SAMPLED], ids=["greedy", "sampled"])
+async def test_confidence_is_the_mean_log_probability_of_what_a_stream_tells(
+    translator: TextEngine, decoding: Decoding
+) -> None:
+    answer = await translated(translator, decoding, confidence=True)
+    request = TranslateRequest(
+        id=next(IDS),
+        text="Je suis fatigué.",
+        source_language="fr",
+        target_language="en",
+        decoding=decoding,
+        stream=True,
+        confidence=True,
+    )
+    events = [event for batch in [batch async for batch in translator.submit([request])] for event in batch]
+    logprobs = [event.logprob for event in events if isinstance(event, Token)]
+    assert answer.confidence is not None
+    assert answer.confidence.logprob == pytest.approx(sum(logprobs) / len(logprobs), abs=1e-5)
+    assert answer.confidence.value == pytest.approx(math.exp(answer.confidence.logprob))
+    assert not answer.confidence.calibrated
+    assert isinstance(events[-1], Completion)
+    assert events[-1].confidence == answer.confidence
+    assert (await translated(translator, decoding)).confidence is None
+
+
+@pytest.mark.parametrize("length_penalty", [0.0, 1.0, 2.0])
+async def test_the_confidence_of_a_beam_search_is_that_of_its_tokens_whatever_the_length_penalty(
+    engines: dict[str, TextEngine], length_penalty: float
+) -> None:
+    beams = Decoding(max_new_tokens=12, num_beams=4, num_return_sequences=2, length_penalty=length_penalty)
+    answer = await translated(engines["translator"], beams, confidence=True)
+    assert answer.confidence is not None
+    assert answer.score is not None
+    total = answer.confidence.logprob * answer.generated_tokens
+    assert answer.score == pytest.approx(total / answer.generated_tokens**length_penalty)
+
+
+async def test_the_confidence_of_a_text_is_the_mean_of_its_sentences_by_their_tokens(
+    engines: dict[str, TextEngine],
+) -> None:
+    alone = [
+        await translated(engines["translator"], confidence=True, text=text) for text in ("Je suis là.", "Il dort.")
+    ]
+    whole = await translated(engines["translator"], confidence=True, text="Je suis là. Il dort.")
+    assert whole.confidence is not None
+    told = [each.confidence for each in whole.sentences if each.confidence is not None]
+    of_each = [each.confidence.logprob for each in alone if each.confidence is not None]
+    assert [each.logprob for each in told] == pytest.approx(of_each, abs=1e-5)
+    total = sum(each.logprob * one.generated_tokens for each, one in zip(told, alone, strict=True))
+    assert whole.confidence.logprob == pytest.approx(total / whole.generated_tokens)
+
+
+async def test_confidence_is_calibrated_where_the_scores_of_the_checkpoint_have_a_curve(tmp_path: Path) -> None:
+    made = checkpoints.translator(tmp_path)
+    curve = {"direction": "fr-en", "points": [[-9.0, 0.25], [0.0, 0.25]]}
+    scores = {"test fr-en": {"bleu": 50.0, "confidence": curve}}
+    measured = replace(made, manifest=replace(made.manifest, scores=scores))
+    engine = TextEngine("translator", measured, EngineOptions(slots=4, precision="float32"))
+    try:
+        answer = await translated(engine, confidence=True)
+    finally:
+        engine.close()
+    assert answer.confidence is not None
+    assert (answer.confidence.value, answer.confidence.calibrated) == (0.25, True)
+
+
+async def test_a_checkpoint_with_a_broken_curve_is_not_loaded(tmp_path: Path) -> None:
+    made = checkpoints.translator(tmp_path)
+    scores = {"test fr-en": {"confidence": {"direction": "fr-en", "points": [[0.0, 0.5], [-1.0, 0.2]]}}}
+    broken = replace(made, manifest=replace(made.manifest, scores=scores))
+    with pytest.raises(ValueError, match="confidence curve"):
+        TextEngine("translator", broken, EngineOptions(slots=4, precision="float32"))
 
 
 async def test_the_best_beams_come_in_the_order_of_their_scores(

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from models.checkpoint import sha256_of
+from models.confidence import curves_in
 from models.training.evaluation.likelihood import Likelihood, MaskedWords
-from models.training.evaluation.scores import Answered, label_scores
+from models.training.evaluation.scores import Answered, Written, label_scores
 from models.training.evaluation.training_text import TrainingText
 from models.training.loading import read_recipe
 from models.training.recipe import Recipe
@@ -27,13 +28,17 @@ def silent(line: str) -> None:
     pass
 
 
+def written(texts: list[str]) -> list[Written]:
+    return [Written(text) for text in texts]
+
+
 def test_translations_are_scored_by_file_direction_and_beams_with_any_answerer(data: Path) -> None:
     answers = dict(line.split("\t") for line in (data / "test.tsv").read_text().splitlines())
     asked = []
 
     def answer(texts, source, target, beams):
         asked.append((source, target, beams))
-        return [answers[text] if beams == 4 else "nothing alike" for text in texts]
+        return [Written(answers[text] if beams == 4 else "nothing alike") for text in texts]
 
     scores = translation_scores(recipe_of("translator", beams=[1, 4]), data, answer)
     assert asked == [("fr", "en", 1), ("fr", "en", 4)]
@@ -48,7 +53,7 @@ def test_both_directions_of_a_file_are_scored_apart(data: Path) -> None:
 
     def answer(texts, source, target, beams):
         asked[source] = list(texts)
-        return texts
+        return written(texts)
 
     assert translation_scores(recipe_of("translator", tests=tests), data, answer).keys() == {"test fr-en", "test en-fr"}
     lines = [line.split("\t") for line in (data / "test.tsv").read_text().splitlines()]
@@ -62,7 +67,7 @@ def test_rows_of_a_file_of_three_languages_are_scored_in_their_own_direction_alo
 
     def answer(texts, source, target, beams):
         asked[source, target] = list(texts)
-        return texts
+        return written(texts)
 
     translation_scores(recipe_of("translator", tests=tests), data, answer)
     assert asked == {("fr", "en"): ["le chat", "un chien"], ("ko", "en"): ["고양이", "개"]}
@@ -74,7 +79,7 @@ def test_the_far_sentences_of_a_test_have_a_score_of_their_own_that_no_other_ver
     (data / "test.tsv").write_text("le chat et un chien!\tthe cat and a dog.\nje suis fatigué\tI am tired\n")
     recipe = recipe_of("translator", beams=[1, 4])
     far = TrainingText(recipe, data, silent, tmp_path / "cache")
-    scores = translation_scores(recipe, data, lambda texts, *rest: ["I am tired"] * len(texts), far)
+    scores = translation_scores(recipe, data, lambda texts, *rest: written(["I am tired"] * len(texts)), far)
     assert list(scores) == ["test fr-en", "test fr-en, far", "test fr-en, beam 4", "test fr-en, beam 4, far"]
     found = scores["test fr-en, far"]
     assert (found.scores["sentences"], scores["test fr-en"].scores["sentences"]) == (1, 2)
@@ -82,6 +87,21 @@ def test_the_far_sentences_of_a_test_have_a_score_of_their_own_that_no_other_ver
     assert "Levenshtein similarity of 0.7 or more" in found.scores["subset"]
     assert found.scores["sha256"] == sha256_of(data / "test.tsv")
     assert found.judged is None
+
+
+def test_what_a_translator_says_of_its_translations_becomes_a_curve_of_each_direction(data: Path) -> None:
+    lines = [("le chat", "the cat"), ("un chien", "a dog"), ("je suis fatigué", "I am tired"), ("oui", "yes")] * 60
+    (data / "test.tsv").write_text("".join(f"{fr} {n}\t{en} {n}\n" for n, (fr, en) in enumerate(lines)))
+    answers = dict(line.split("\t") for line in (data / "test.tsv").read_text().splitlines())
+
+    def answer(texts, source, target, beams):
+        good = [number % 2 == 0 for number in range(len(texts))]
+        return [Written(answers[t] if g else "no", -0.1 if g else -2.0) for t, g in zip(texts, good, strict=True)]
+
+    scores = translation_scores(recipe_of("translator"), data, answer)["test fr-en"].scores
+    curve = curves_in({"test fr-en": scores})["fr-en"]
+    assert curve.at(-0.1) > 0.9 > 0.2 > curve.at(-2.0)
+    assert scores["confidence"]["sentences"] == 240
 
 
 def test_a_direction_that_nobody_answers_has_no_score(data: Path) -> None:
@@ -93,7 +113,7 @@ def test_parallel_files_are_named_after_the_first(data: Path) -> None:
         lines = [line.split("\t")[column] for line in (data / "test.tsv").read_text().splitlines()]
         (data / f"news.{language}").write_text("\n".join(lines) + "\n")
     tests = [{"files": {"fr": "news.fr", "en": "news.en"}, "columns": ["fr", "en"], "directions": ["fr-en"]}]
-    scores = translation_scores(recipe_of("translator", tests=tests), data, lambda texts, *rest: texts)
+    scores = translation_scores(recipe_of("translator", tests=tests), data, lambda texts, *rest: written(texts))
     assert scores["news fr-en"].scores["sentences"] == 4
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import math
 
 import httpx
 import pytest
@@ -10,7 +12,7 @@ import pytest
 from service.gateway.answering import Answer
 from service.gateway.huggingface.streams import last_event
 from service.gateway.huggingface.translate import TranslateBody
-from service.messages import Alignment, Alternative, Completion, Sentence, Token
+from service.messages import Alignment, Alternative, Completion, Confidence, Sentence, Token
 from tests.service.gateway.conftest import Stand
 
 
@@ -118,6 +120,28 @@ def test_sentences_come_with_the_details() -> None:
         ],
         "details": {"finish_reason": "length", "input_length": 6, "generated_tokens": 4, "seed": None},
     }
+
+
+def test_confidence_is_said_of_the_text_and_of_each_sentence_in_four_digits() -> None:
+    sure = Confidence(value=0.712345, logprob=-0.212345, calibrated=True)
+    told = {"value": 0.7123, "logprob": -0.2123, "calibrated": True}
+    found = rendered(dataclasses.replace(text_of_two(confidence=sure), confidence=sure))
+    assert found["confidence"] == told
+    assert [each["confidence"] for each in found["sentences"]] == [told, told]
+
+
+def test_an_infinitely_bad_log_probability_is_none_in_json() -> None:
+    never = Confidence(value=0.0, logprob=-math.inf, calibrated=False)
+    found = rendered(dataclasses.replace(text_of_two(), confidence=never))
+    assert found["confidence"] == {"value": 0.0, "logprob": None, "calibrated": False}
+
+
+def test_a_stream_says_its_confidence_in_its_last_event() -> None:
+    sure = Confidence(value=0.7, logprob=-0.2, calibrated=True)
+    token = Token(request_id="r", index=0, id=5, text="B", logprob=-0.5)
+    event = last_event(token, dataclasses.replace(text_of_two(confidence=sure), confidence=sure))
+    assert event["confidence"]["value"] == 0.7
+    assert [each["confidence"]["logprob"] for each in event["sentences"]] == [-0.2, -0.2]
 
 
 def test_alternatives_and_alignments_of_several_sentences_are_said_of_each() -> None:
