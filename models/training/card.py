@@ -48,8 +48,8 @@ _METRICS = {
 _HUB_METRICS = {"macro_f1": "f1"}
 _COUNTS = ("sentences", "texts", "samples", "cases")
 _OF_CONFIDENCE = """\
-Where `confidence` is asked for, a translation comes with the chrF that those as likely as it had on the test. Error: how
-far expected and measured chrF are apart, on average over ten groups of sentences that the expectation has not seen.
+Where `confidence` is asked for, a translation comes with the chrF that those as likely as it had on the test. Error:
+how far expected and measured chrF are apart, on average over ten groups of sentences that the expectation has not seen.
 Correlation: of expected and measured chrF, sentence by sentence."""
 _OF_ROBUSTNESS = """\
 Short texts as people type them. Shares: right, of all, of those whose source stands in no training text (unseen; case
