@@ -56,11 +56,11 @@ class Engine:
         for sequence in sequences:
             sequence.outcome = "error"
         self.scheduler.clear()
-        return [self._end(s, time.monotonic(), error=reason) for s in sequences]
+        return [Output(s, last=True, error=reason) for s in sequences]
 
     def _update(self, plan: Plan, result: StepResult) -> list[Output]:
         now = time.monotonic()
-        outputs = [self._end(s, now) for s in plan.dropped]
+        outputs = [Output(s, last=True) for s in plan.dropped]
         for chunk in chain.from_iterable(plan.prefill):
             if chunk.sequence.started is None:
                 chunk.sequence.started = plan.at
@@ -73,7 +73,6 @@ class Engine:
                 sequence.alignments = [
                     self.runner.align(sequence, tokens, sequence.spec.align_layer) for tokens in sequence.results
                 ]
-            self.observer.observe_request(sequence.stats(now))
         self.scheduler.release(ended)
         self._observe(plan, result)
         return outputs
@@ -103,10 +102,6 @@ class Engine:
             return []
         sequence.finish(search.results(beams), now)
         return [Output(sequence, last=True)]
-
-    def _end(self, sequence: Sequence, now: float, error: str | None = None) -> Output:
-        self.observer.observe_request(sequence.stats(now))
-        return Output(sequence, last=True, error=error)
 
     def _observe(self, plan: Plan, result: StepResult) -> None:
         prefill = list(chain.from_iterable(plan.prefill))

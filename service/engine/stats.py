@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, get_args
+from itertools import chain
+from typing import Literal, Protocol, Self, get_args
 
 Answered = Literal["eos_token", "length", "stop_sequence", "loop"]
 Outcome = Answered | Literal["cancelled", "deadline", "error"]
@@ -33,7 +35,7 @@ class StepStats:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestStats:
-    """One request at its end."""
+    """One request at its end, or one sequence of it."""
 
     outcome: Outcome
     stage: Stage  # where it was when it ended; "finished" for one that got its answer
@@ -44,13 +46,29 @@ class RequestStats:
     first_token_s: float | None = None  # arrival to the first token
     inter_token_s: tuple[float, ...] = ()  # gaps between neighbouring tokens
 
+    @classmethod
+    def of_sequences(cls, outcome: Outcome, each: Sequence[Self]) -> Self:
+        """Of a request with these sequences, at least one, which has ended so."""
+        stages = {stats.stage for stats in each}
+        stage: Stage = "finished" if outcome in ANSWERED else "waiting" if stages == {"waiting"} else "running"
+        return cls(
+            outcome=outcome,
+            stage=stage,
+            total_s=max(stats.total_s for stats in each),
+            prompt_tokens=sum(stats.prompt_tokens for stats in each),
+            generated_tokens=sum(stats.generated_tokens for stats in each),
+            queue_s=min((stats.queue_s for stats in each if stats.queue_s is not None), default=None),
+            first_token_s=min((stats.first_token_s for stats in each if stats.first_token_s is not None), default=None),
+            inter_token_s=tuple(chain.from_iterable(stats.inter_token_s for stats in each)),
+        )
+
 
 class Observer(Protocol):
-    """Called from the engine's thread."""
+    def observe_step(self, stats: StepStats) -> None:
+        """Called from the engine's thread."""
 
-    def observe_step(self, stats: StepStats) -> None: ...
-
-    def observe_request(self, stats: RequestStats) -> None: ...
+    def observe_request(self, stats: RequestStats) -> None:
+        """Called by whoever makes sequences of requests: to the engine, they are all alike."""
 
 
 class NoObserver:

@@ -164,7 +164,7 @@ class WorkerMetrics:
             "triptych_time_to_first_token_seconds", "From arrival to the first token.", SECONDS
         )
         self._inter_token = self._histogram(
-            "triptych_inter_token_latency_seconds", "Between neighbouring tokens of one request.", STEP_SECONDS
+            "triptych_inter_token_latency_seconds", "Between neighbouring tokens of one sequence.", STEP_SECONDS
         )
         self._duration = self._histogram(
             "triptych_request_duration_seconds", "From arrival to the end, of answered requests.", SECONDS
@@ -191,15 +191,22 @@ class WorkerMetrics:
     def _declare_steps(self) -> None:
         self._prefill = self._histogram("triptych_prefill_time_seconds", "Prefill part of a step.", STEP_SECONDS)
         self._decode = self._histogram("triptych_decode_time_seconds", "Decode part of a step.", STEP_SECONDS)
-        self._batch_size = self._histogram("triptych_step_batch_size", "Requests in one step.", REQUESTS)
+        self._batch_size = self._histogram(
+            "triptych_step_batch_size", "Sequences in one step: requests, or their sentences and samples.", REQUESTS
+        )
         self._padded = self._histogram(
             "triptych_step_padded_tokens", "Prompt tokens a step computed, padding included.", TOKENS
         )
         self._tokens_after_cancel = self._counter(
             "triptych_tokens_after_cancel_total", "Tokens computed for requests already cancelled: should stay 0."
         )
-        self._running = self._gauge("triptych_running_requests", "Requests in the running batch.")
-        self._waiting = self._gauge("triptych_waiting_requests", "Requests waiting for a slot.")
+        self._running = self._gauge(
+            "triptych_running_requests", "Sequences in the running batch: requests, or their sentences and samples."
+        )
+        self._waiting = self._gauge(
+            "triptych_waiting_requests",
+            "Sequences waiting for a slot; sentences that wait for others of their text are not among them.",
+        )
         self._slots_used = self._gauge("triptych_slots_used", "Slots that hold a sequence.")
         self._kv_usage = self._gauge("triptych_kv_cache_usage_ratio", "Part of the key/value cache in use, 0 to 1.")
         self._prefix_queries = self._counter(

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from service.engine.engine import Output
 from service.engine.sequence import Sequence, SequenceSpec
-from service.engine.stats import ANSWERED
+from service.engine.stats import ANSWERED, NoObserver, Observer, RequestStats
 from service.errors import Cancelled, ServiceError
 from service.messages import Event, Failure, Request, Timing, check_bounds
 from service.messages.deadline import passed, seconds_left
@@ -32,9 +32,16 @@ class EngineRequest:
     and the first failure is the request's.
     """
 
-    def __init__(self, request: Request, task: WorkerTask, emit: Callable[[Event], None], arrived: float) -> None:
+    def __init__(
+        self,
+        request: Request,
+        task: WorkerTask,
+        emit: Callable[[Event], None],
+        arrived: float,
+        observer: Observer | None = None,
+    ) -> None:
         """`arrived` is when the request came, by time.monotonic(). Raises a ServiceError when it cannot be served."""
-        self.request = request
+        self.request, self._arrived, self._observer = request, arrived, observer or NoObserver()
         check_bounds(request)
         parts, left = task.prepare(request), seconds_left(request)
         deadline = None if left is None else time.monotonic() + left
@@ -52,7 +59,7 @@ class EngineRequest:
         self._stream = TokenStream(request.id, self._parts, task.tokenizer) if streams else None
         self._engine: EngineThread | None = None
         self._ends: dict[str, Output] = {}  # the last output of each sequence that has ended
-        self._failure: ServiceError | None = None
+        self._failed: Output | None = None  # the first of them that has no answer
 
     def start(self, engine: EngineThread) -> None:
         """Raises what the engine refuses it with, and then there is no event."""
@@ -60,7 +67,7 @@ class EngineRequest:
         if self.sequences:
             engine.add(self.sequences, self._take)
         else:  # not now: who starts it is told of it first
-            asyncio.get_running_loop().call_soon(lambda: self._emit(self._terminal()))
+            asyncio.get_running_loop().call_soon(self._end)
 
     def cancel(self) -> None:
         """Ends what still runs before the next step; the terminal event comes as always."""
@@ -75,16 +82,28 @@ class EngineRequest:
         if not output.last:
             return
         self._ends[output.sequence.spec.id] = output
-        if self._failure is None:
-            self._failure = _error(output)
-            if self._failure is not None:
-                self.cancel()
+        if self._failed is None and output.sequence.outcome not in ANSWERED:
+            self._failed = output
+            self.cancel()
         if len(self._ends) == len(self.sequences):
-            self._emit(self._terminal())
+            self._end()
+
+    def _end(self) -> None:
+        self._observer.observe_request(self._stats(time.monotonic()))
+        self._emit(self._terminal())
+
+    def _stats(self, now: float) -> RequestStats:
+        if not self.sequences:
+            return RequestStats(outcome="eos_token", stage="finished", total_s=now - self._arrived)
+        of_each = [sequence.stats(now) for sequence in self.sequences]
+        cut = (stats.outcome for stats in of_each if stats.outcome != "eos_token")
+        outcome = next(cut, "eos_token") if self._failed is None else self._failed.sequence.outcome
+        assert outcome is not None, "a request ends when its sequences have ended"
+        return RequestStats.of_sequences(outcome, of_each)
 
     def _terminal(self) -> Event:
-        if self._failure is not None:
-            return Failure.of(self.request.id, self._failure)
+        if self._failed is not None:
+            return Failure.of(self.request.id, _error(self._failed))
         ended = [EndedPart(part, [self._ends[s.spec.id] for s in sequences]) for part, sequences in self._parts]
         try:
             return self._task.answer(self.request, ended, _timing(self.sequences))
@@ -103,11 +122,9 @@ def _timing(sequences: list[Sequence]) -> Timing:
     return Timing(queue_ms=(started - arrived) * 1000, inference_ms=(ended - started) * 1000)
 
 
-def _error(output: Output) -> ServiceError | None:
-    """Why a sequence that has ended has no answer; None where it has one."""
+def _error(output: Output) -> ServiceError:
+    """Why a sequence that has ended has no answer."""
     sequence = output.sequence
-    if sequence.outcome in ANSWERED:
-        return None
     if sequence.outcome == "cancelled":
         return Cancelled("the request was cancelled")
     if sequence.outcome == "deadline":

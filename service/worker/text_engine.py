@@ -182,7 +182,7 @@ class TextEngine:
                 del self._requests[held.request.id]
             held.emit(event)
 
-        return EngineRequest(held.request, core.task, forward, held.arrived)
+        return EngineRequest(held.request, core.task, forward, held.arrived, self._observer)
 
     def _run(self, core: Core, held: Held, request: EngineRequest) -> None:
         request.start(core.engine)

@@ -97,7 +97,7 @@ def test_greedy_decoding_equals_recomputing_the_prefix_each_time(checkpoint: Che
 
 
 def test_a_sequence_ends_at_its_length_or_at_the_end_token(checkpoint: Checkpoint) -> None:
-    engine, recorder = engine_for(checkpoint)
+    engine, _ = engine_for(checkpoint)
     length = sequence(1, max_new_tokens=6)
     end = sequence(2, max_new_tokens=6, end_id=alone(checkpoint, 2)[0])
     engine.add(length)
@@ -105,7 +105,6 @@ def test_a_sequence_ends_at_its_length_or_at_the_end_token(checkpoint: Checkpoin
     finish(engine)
     assert (length.outcome, len(length.output)) == ("length", 6)
     assert (end.outcome, len(end.output)) == ("eos_token", 1)
-    assert sorted(r.outcome for r in recorder.requests) == ["eos_token", "length"]
 
 
 def test_a_sequence_ends_at_once_where_its_watch_says_so(checkpoint: Checkpoint) -> None:
@@ -197,7 +196,7 @@ def test_steps_are_counted_as_they_were(checkpoint: Checkpoint) -> None:
 
 
 def test_after_a_failed_step_everyone_is_told_and_the_engine_goes_on(checkpoint: Checkpoint) -> None:
-    engine, recorder = engine_for(checkpoint, slots=1)
+    engine, _ = engine_for(checkpoint, slots=1)
     running, waiting = sequence(1, max_new_tokens=9), sequence(2, max_new_tokens=9)
     engine.add(running)
     engine.add(waiting)
@@ -207,7 +206,7 @@ def test_after_a_failed_step_everyone_is_told_and_the_engine_goes_on(checkpoint:
         ("1", True, "the device is gone"),
         ("2", True, "the device is gone"),
     ]
-    assert [r.outcome for r in recorder.requests] == ["error", "error"]
+    assert [running.outcome, waiting.outcome] == ["error", "error"]
     again = sequence(3)
     engine.add(again)
     finish(engine)

@@ -14,6 +14,7 @@ import pytest
 from models.checkpoint import Checkpoint
 from service.engine.engine import Output
 from service.engine.sequence import Sequence
+from service.engine.stats import NoObserver, Observer, RequestStats
 from service.errors import DeadlineExceeded, InvalidRequest, Overloaded
 from service.messages import Completion, Decoding, Event, Failure, GenerateRequest, Request, Token, TranslateRequest
 from service.worker.engine_request import EngineRequest
@@ -66,11 +67,21 @@ def generate(results: int = 1, stream: bool = False, **decoding: object) -> Gene
     return GenerateRequest(id="g", text="배우", stream=stream, decoding=asked)
 
 
-def started(checkpoint: Checkpoint, request: Request) -> tuple[FakeEngine, EngineRequest, list[Event]]:
+class Recorder(NoObserver):
+    def __init__(self) -> None:
+        self.requests: list[RequestStats] = []
+
+    def observe_request(self, stats: RequestStats) -> None:
+        self.requests.append(stats)
+
+
+def started(
+    checkpoint: Checkpoint, request: Request, observer: Observer | None = None
+) -> tuple[FakeEngine, EngineRequest, list[Event]]:
     events: list[Event] = []
     engine = FakeEngine()
     task = checkpoints.task_of(checkpoint, Limits(max_prompt_tokens=40, max_characters=400, max_new_tokens=20))
-    call = EngineRequest(request, task, events.append, time.monotonic())
+    call = EngineRequest(request, task, events.append, time.monotonic(), observer)
     call.start(engine)  # type: ignore[arg-type]
     return engine, call, events
 
@@ -102,6 +113,56 @@ def test_the_first_failure_is_the_requests_and_cancels_the_rest(generator: Check
     (failure,) = events
     assert isinstance(failure, Failure)
     assert failure.code == {"deadline": "deadline_exceeded", "error": "internal"}.get(outcome, outcome)
+
+
+def test_a_request_is_counted_once_however_many_sequences_it_has(generator: Checkpoint) -> None:
+    recorder = Recorder()
+    engine, call, events = started(generator, generate(3, **SAMPLED), recorder)
+    for sequence in call.sequences:
+        sequence.started = sequence.spec.arrived + 0.5
+        assert not recorder.requests
+        engine.give(sequence, 70, 71, 72)
+    (stats,) = recorder.requests
+    assert len(events) == 1
+    assert (stats.outcome, stats.stage, stats.generated_tokens) == ("length", "finished", 9)
+    assert stats.prompt_tokens == 3 * len(call.sequences[0].spec.prompt)
+    assert stats.queue_s == pytest.approx(0.5)
+    assert len(stats.inter_token_s) == 3 * 2
+
+
+@pytest.mark.parametrize(("runs", "stage"), [(True, "running"), (False, "waiting")])
+def test_a_client_that_leaves_a_text_of_many_sentences_is_counted_once(
+    translator: Checkpoint, runs: bool, stage: str
+) -> None:
+    recorder = Recorder()
+    engine, call, _ = started(translator, paragraph("Tu es. Il est. Tu es là."), recorder)
+    if runs:
+        call.sequences[0].started = call.sequences[0].spec.arrived
+    call.cancel()
+    for sequence in call.sequences:
+        engine.end(sequence, "cancelled")
+    (stats,) = recorder.requests
+    assert (stats.outcome, stats.stage, stats.queue_s) == ("cancelled", stage, 0 if runs else None)
+
+
+def test_a_request_counts_as_its_first_failure_although_the_others_are_cancelled(generator: Checkpoint) -> None:
+    recorder = Recorder()
+    engine, call, _ = started(generator, generate(3, **SAMPLED), recorder)
+    first, second, third = call.sequences
+    engine.give(first, 70, 71, 72)
+    engine.end(third, "error")
+    engine.end(second, "cancelled")
+    assert [stats.outcome for stats in recorder.requests] == ["error"]
+
+
+async def test_a_text_without_a_letter_is_counted_as_answered(translator: Checkpoint) -> None:
+    recorder = Recorder()
+    _, _, events = started(translator, paragraph("12:30"), recorder)
+    await asyncio.sleep(0)
+    assert [type(event) for event in events] == [Completion]
+    assert [(stats.outcome, stats.stage, stats.prompt_tokens) for stats in recorder.requests] == [
+        ("eos_token", "finished", 0)
+    ]
 
 
 def test_cancelling_a_call_cancels_each_of_its_sequences(generator: Checkpoint) -> None:

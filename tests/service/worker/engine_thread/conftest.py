@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator, Sized
 
 import pytest
@@ -69,7 +70,7 @@ class Stand:
         self.metrics.observe_step(stats)
 
     def observe_request(self, stats: RequestStats) -> None:
-        self.metrics.observe_request(stats)
+        raise AssertionError("the engine knows nothing of requests")
 
     def add(
         self, name: str, prompt: int = 5, max_new_tokens: int = 20, deadline: float | None = None, beams: int = 0
@@ -86,6 +87,7 @@ class Stand:
             if output.sequence.spec.id in self.ends:
                 self.twice.append(output.sequence.spec.id)
             self.ends[output.sequence.spec.id] = output
+            self.metrics.observe_request(output.sequence.stats(time.monotonic()))
 
     async def step(self, count: int = 1) -> None:
         """Permit so many steps, and wait until the thread would make the next one or has nothing to do.
