@@ -96,9 +96,8 @@ class EngineRequest:
         if not self.sequences:
             return RequestStats(outcome="eos_token", stage="finished", total_s=now - self._arrived)
         of_each = [sequence.stats(now) for sequence in self.sequences]
-        cut = (stats.outcome for stats in of_each if stats.outcome != "eos_token")
-        outcome = next(cut, "eos_token") if self._failed is None else self._failed.sequence.outcome
-        assert outcome is not None, "a request ends when its sequences have ended"
+        outcomes = [stats.outcome for stats in of_each] if self._failed is None else [self._failed.sequence.outcome]
+        outcome = next((each for each in outcomes if each not in (None, "eos_token")), None) or "eos_token"
         return RequestStats.of_sequences(outcome, of_each)
 
     def _terminal(self) -> Event:
