@@ -232,7 +232,7 @@ class Scheduler:
 
 def turn(sequence: Sequence) -> float:
     """The less, the sooner."""
-    return sequence.spec.arrived + LEVEL_S * sequence.spec.priority
+    return sequence.queued + LEVEL_S * sequence.spec.priority
 
 
 def batches_by_length(chunks: list[Chunk]) -> list[list[Chunk]]:

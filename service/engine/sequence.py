@@ -127,6 +127,7 @@ class Sequence:
     alignments: list[list[list[float]]] = field(
         default_factory=list
     )  # at the end, of each result: rows over the prompt
+    queued: float = field(init=False)  # since when it waits for a slot: those of a long text do so one after the other
     started: float | None = None  # first step that included it
     token_times: list[float] = field(default_factory=list)
     random: random.Random = field(init=False)
@@ -135,6 +136,7 @@ class Sequence:
 
     def __post_init__(self) -> None:
         spec = self.spec
+        self.queued = spec.arrived
         self.plain = spec.sampling.plain and not spec.min_new_tokens
         self.random = random.Random(spec.sampling.seed)
         if spec.beams is not None:

@@ -190,6 +190,7 @@ class EngineThread:
             backlog.back(sequence)
             for following in backlog.take():
                 self._held.discard(following.spec.id)
+                following.queued = time.monotonic()  # behind those who came while it waited for its own
                 self._engine.add(following)
 
     def _deliver(self, outputs: list[Output]) -> None:

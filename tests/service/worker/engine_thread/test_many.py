@@ -41,6 +41,20 @@ async def test_a_request_of_many_sequences_leaves_half_of_the_slots_to_others(wi
     assert {each.outcome for each in [*many, *other]} == {"length"}
 
 
+async def test_two_long_requests_together_let_a_short_one_in_as_soon_as_one_of_their_sequences_has_ended(
+    wide: Stand,
+) -> None:
+    first, second = (add_all(wide, *(f"{name}{n}" for n in range(20))) for name in "ab")
+    await wide.step()
+    add_all(wide, "other")
+    await wide.step(4)
+    assert await wide.end_of("other") == "length"
+    assert sum(each.outcome == "length" for each in [*first, *second]) <= 8
+    wide.gated.permits.release(100)
+    await eventually(lambda: len(wide.ends) == 41)
+    assert {each.outcome for each in [*first, *second]} == {"length"}
+
+
 async def test_who_waits_for_others_of_its_request_takes_no_room_of_those_who_wait_for_slots(wide: Stand) -> None:
     add_all(wide, *(f"{n}" for n in range(20)))
     for name in ("a", "b", "c", "d", "e"):  # two run, three wait
