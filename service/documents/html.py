@@ -105,11 +105,12 @@ class _Event:
 
 
 class _Parser(HTMLParser):
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, start: int, end: int) -> None:
         super().__init__(convert_charrefs=False)
         self.events: list[_Event] = []
-        self._lines = [*accumulate((len(line) for line in source.split("\n")), lambda at, n: at + n + 1, initial=0)]
-        self.feed(source)
+        lines = source[start:end].split("\n")
+        self._lines = [*accumulate(map(len, lines), lambda at, length: at + length + 1, initial=start)]
+        self.feed(source[start:end])
         self.close()
 
     def _add(self, kind: str, name: str = "") -> None:
@@ -151,10 +152,15 @@ class _Parser(HTMLParser):
         self._add("other")
 
 
-def pieces(source: str) -> list[Piece]:
+def pieces(source: str, start: int = 0, end: int | None = None) -> list[Piece]:
+    """Those of what stands between `start` and `end`."""
+    end = len(source) if end is None else end
+    return _pieces(source, [*_Parser(source, start, end).events, _Event("other", end)])
+
+
+def _pieces(source: str, events: list[_Event]) -> list[Piece]:
     runs, attributes = Runs(source, _SYNTAX), Runs(source, _QUOTED)
     left: tuple[str, int, int] | None = None  # an element that stays: its name, where it begins, how deep it is
-    events = [*_Parser(source).events, _Event("other", len(source))]
     for event, following in pairwise(events):
         end = following.start
         if left is not None:
@@ -171,7 +177,7 @@ def pieces(source: str) -> list[Piece]:
         else:
             _read(runs, source, event, end)
     if left is not None:
-        _stays(runs, left[0], left[1], len(source))
+        _stays(runs, left[0], left[1], events[-1].start)
     runs.finish()
     return [*runs.found, *attributes.found]
 

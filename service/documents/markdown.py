@@ -1,7 +1,8 @@
 """Markdown: each heading, paragraph, list item, cell of a table, footnote, and description of an image is a text.
 
-What stays: front matter, code, blocks of HTML, definitions of links, URLs, and all that makes the structure. pyromark
-(CommonMark with GitHub's tables, footnotes, strikethrough and task lists) says where in the file each of these is.
+What stays: front matter, code, definitions of links, URLs, and all that makes the structure. pyromark (CommonMark with
+GitHub's tables, footnotes, strikethrough and task lists) says where in the file each of these is. Blocks of HTML are read
+as HTML is, unless marks of quotations or indentation of lists stand within them.
 """
 
 from __future__ import annotations
@@ -9,11 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Any
 
 import pyromark
 
+from service.documents import html
 from service.documents.document import Piece
 from service.documents.inline import WORD, Item, Kind, Syntax
 from service.documents.runs import Runs
@@ -40,7 +42,7 @@ _ONE_LINE = Syntax(_ESCAPED, is_close=True)  # of a heading
 _CELL = Syntax(_ESCAPED | {"|": "\\|"}, is_close=True)
 _SYNTAX = {"Heading": _ONE_LINE, "TableCell": _CELL}
 _TAGS = {"Emphasis": "em", "Strong": "strong", "Strikethrough": "s", "Link": "a"}
-_LEFT = {"CodeBlock", "MetadataBlock", "HtmlBlock"}
+_LEFT = {"CodeBlock", "MetadataBlock"}
 _HTML = re.compile(r"<(?P<close>/)?(?P<name>[A-Za-z][\w-]*)(?P<rest>[^>]*)>")
 
 
@@ -62,7 +64,15 @@ class _Event:
 def pieces(source: str) -> list[Piece]:
     reader = _Reader(source)
     syntaxes, left, line = [_PARAGRAPH], 0, list[_Event]()
+    found, block = list[Piece](), list[_Event]()
     for event in _events(source):
+        if event.kind == "Html":
+            block.append(event)
+            continue
+        if event.kind == "End" and event.name == "HtmlBlock":
+            if not any(source[first.end : second.start].strip("\r") for first, second in pairwise(block)):
+                found += html.pieces(source, block[0].start, block[-1].end)
+            block = []
         if event.name in _LEFT:
             left += {"Start": 1, "End": -1}[event.kind]
         elif left:
@@ -76,7 +86,7 @@ def pieces(source: str) -> list[Piece]:
             syntaxes.append(_SYNTAX.get(event.name, _PARAGRAPH))
         elif event.kind == "End":
             syntaxes.pop()
-    return [*reader.runs.found, *reader.descriptions.found]
+    return [*reader.runs.found, *reader.descriptions.found, *found]
 
 
 class _Reader:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pyromark
@@ -86,7 +87,7 @@ code = "intact"
     code
 
 <div>
-bloc
+BLOC
 </div>
 
 [r]: http://ref "intact"
@@ -141,6 +142,31 @@ def test_a_wrapped_paragraph_has_as_many_lines_again() -> None:
 def test_what_a_translation_says_is_no_markup(source: str, translation: str, written: str) -> None:
     found = Source(source, pieces(source))
     assert found.written([translation] * len(found.pieces))[0] == written
+
+
+@pytest.mark.parametrize(
+    ("source", "texts"),
+    [
+        ("<details>\n<summary>plus</summary>\n\nun *mot*.\n\n</details>\n", ["plus", "un <1>mot</1>."]),
+        ('<p align="center">\n  <img src="a.png" alt="un chat">\n  bonjour\n</p>\n\nà\n', None),
+        ("<!-- commentaire -->\n\nà\n", ["à"]),
+        ("<script>\nvar a\n</script>\n\nà\n", ["à"]),
+        ("> <p>un mot\n> encore</p>\n", []),  # what is between the lines is none of it
+        ("- <div>liste\n  de choses</div>\n", []),
+    ],
+)
+def test_a_block_of_html_is_read_as_html_is(source: str, texts: list[str] | None) -> None:
+    found, written = changed(pieces, source)
+    if texts is None:
+        expected = ['<p align="center">', 'alt="UN CHAT"', "BONJOUR", "\nÀ\n"]
+        assert all(part in written for part in expected)
+    else:
+        assert [re.sub(r"<(/?)\w+[^>]*>", r"<\g<1>1>", text) for text in found] == texts
+        plain = [part for text in texts for part in re.split(r"</?1>", text)]
+        expected_text = source
+        for part in plain:
+            expected_text = expected_text.replace(part, part.upper()) if part else expected_text
+        assert written == expected_text
 
 
 @pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
