@@ -1,8 +1,8 @@
 """Markdown: each heading, paragraph, list item, cell of a table, footnote, and description of an image is a text.
 
 What stays: front matter, code, definitions of links, URLs, and all that makes the structure. pyromark (CommonMark with
-GitHub's tables, footnotes, strikethrough and task lists) says where in the file each of these is. Blocks of HTML are read
-as HTML is, unless marks of quotations or indentation of lists stand within them.
+GitHub's tables, footnotes, strikethrough and task lists) says where in the file each of these is. Blocks of HTML are
+read as HTML is, unless marks of quotations or indentation of lists stand within them.
 """
 
 from __future__ import annotations
