@@ -37,7 +37,7 @@ class Floor:
     most_invented: int
 
 
-FLOORS = {  # translator@3: right 34, 34 and 19, greetings and capitals 9, 6 and 5, copied 2, 2 and 2, loops 8, 13 and 1
+FLOORS = {  # translator@4: right 34, 34 and 19, greetings and capitals 9, 6 and 5, copied 2, 2 and 2, loops 8, 13 and 1
     ("en", "fr"): Floor(right=31, greetings_and_capitals=7, copied=1, most_loops=10, most_invented=6),
     ("fr", "en"): Floor(right=31, greetings_and_capitals=4, copied=1, most_loops=15, most_invented=6),
     ("ko", "en"): Floor(right=16, greetings_and_capitals=3, copied=1, most_loops=3, most_invented=6),

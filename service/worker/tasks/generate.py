@@ -14,6 +14,9 @@ from service.worker.tasks.task import EndedPart, Part
 class Generate(Completing):
     REQUEST: ClassVar[type[Request]] = GenerateRequest
 
+    def streams(self, request: GenerateRequest) -> bool:
+        return request.decoding.num_beams == 1  # the tokens of a beam search are known at its end
+
     def prepare(self, request: GenerateRequest) -> list[Part]:
         prompt = formats.generation_prompt(self.tokenizer, self._text_of(request))
         within_tokens("the text", prompt, self.limits.max_prompt_tokens)

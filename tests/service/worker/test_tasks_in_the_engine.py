@@ -168,16 +168,27 @@ async def test_the_best_beams_come_in_the_order_of_their_scores(
         assert answer.timing.inference_ms > 0
 
 
-async def test_a_beam_search_tells_its_text_at_its_end_and_answers_the_same(engines: dict[str, TextEngine]) -> None:
+async def test_a_beam_search_tells_a_sentence_at_its_end_and_answers_the_same(engines: dict[str, TextEngine]) -> None:
     beams = Decoding(max_new_tokens=8, num_beams=2)
-    request = GenerateRequest(id=next(IDS), text="배우", decoding=beams, stream=True)
-    accepted, token, streamed = [event async for batch in engines["generator"].submit([request]) for event in batch]
+    request = TranslateRequest(
+        id=next(IDS), text="Je suis fatigué.", source_language="fr", target_language="en", decoding=beams, stream=True
+    )
+    accepted, token, streamed = [event async for batch in engines["translator"].submit([request]) for event in batch]
     assert isinstance(accepted, Accepted)
     assert isinstance(token, Token)
     assert isinstance(streamed, Completion)
-    answer = await generated(engines["generator"], beams)
+    answer = await translated(engines["translator"], beams)
     assert (answer.text, answer.score) == (streamed.text, None) == (token.text, None)
     assert token.logprob < 0
+
+
+async def test_a_beam_search_of_a_generator_tells_no_token(engines: dict[str, TextEngine]) -> None:
+    beams = Decoding(max_new_tokens=8, num_beams=2)
+    request = GenerateRequest(id=next(IDS), text="배우", decoding=beams, stream=True)
+    accepted, streamed = [event async for batch in engines["generator"].submit([request]) for event in batch]
+    assert isinstance(accepted, Accepted)
+    assert isinstance(streamed, Completion)
+    assert streamed.text == (await generated(engines["generator"], beams)).text
 
 
 async def test_a_beam_search_alone_and_in_company_gives_the_same(translator: TextEngine) -> None:
