@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import itertools
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -40,12 +42,23 @@ def translator() -> Iterator[TextEngine]:
     engine.close()
 
 
-async def translations(engine: TextEngine, decoding: Decoding, **fields: object) -> list[str]:
+async def translations(
+    engine: TextEngine,
+    decoding: Decoding,
+    written: Callable[[str, str], str] = lambda text, piece: text,
+    **fields: object,
+) -> list[str]:
+    """Of the cases as they are `written`: their texts, given with their pieces."""
     requests = [
         TranslateRequest(
-            id=f"{n}", text=text, source_language=pair[0], target_language=pair[1], decoding=decoding, **fields
+            id=f"{n}",
+            text=written(text, piece),
+            source_language=pair[0],
+            target_language=pair[1],
+            decoding=decoding,
+            **fields,
         )
-        for n, (pair, text, _) in enumerate(CASES)
+        for n, (pair, text, piece) in enumerate(CASES)
     ]
     found: dict[str, str] = {}
     async for events in engine.submit(requests):
@@ -66,6 +79,27 @@ async def test_every_protected_piece_is_in_its_translation_whole_and_once(
         (text, translated)
         for (_, text, piece), translated in zip(CASES, await translations(translator, decoding), strict=True)
         if translated.count(piece) != 1
+    ]
+    assert not wrong
+
+
+@pytest.mark.parametrize(
+    "markup",
+    ["<p>{text}</p>", "<p>{before}<b>{piece}</b>{after}</p>", "<ul><li>{text}</li><li><i>{text}</i></li></ul>"],
+    ids=["paragraph", "in bold", "list"],
+)
+async def test_so_it_is_within_markup(translator: TextEngine, markup: str) -> None:
+    def written(text: str, piece: str) -> str:
+        before, _, after = text.partition(piece)
+        parts = {"before": before, "piece": piece, "after": after, "text": text}
+        return markup.format(**{name: html.escape(part) for name, part in parts.items()})
+
+    found = await translations(translator, Decoding(), written, format="html")
+    times = max(markup.count("{text}"), 1)
+    wrong = [
+        (text, translated)
+        for (_, text, piece), translated in zip(CASES, found, strict=True)
+        if html.unescape(re.sub(r"</?(?:p|b|i|ul|li)>", "", translated)).count(piece) != times
     ]
     assert not wrong
 
