@@ -112,6 +112,8 @@ RULES = (
     ),
     # What a generator's training texts are, its recipe and the training job's reading say.
     Rule("loadtests.bench.compression", ("models",), ("rich", "pyppmd")),
+    # What finds ends of sentences is the worker's; the libraries beside it are loaded by name, where there are any.
+    Rule("loadtests.bench.segmentation", ("service.worker.segments",), ("rich",)),
     # Translators are measured as `triptych evaluate` does it.
     Rule("loadtests.bench.attention", ("models", "service.scoring", "service.messages"), ("rich", "matplotlib")),
 )

@@ -21,6 +21,7 @@ from loadtests.bench import (
     overhead,
     prompts,
     report,
+    segmentation,
     workloads,
 )
 from models.precision import Precision
@@ -91,6 +92,9 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--rounds", type=_positive, default=3)
     _precision(command)
     command.add_argument("--plots", type=Path, help="folder to draw the pictures to")
+    command = _command(commands, "segmentation", "ends of sentences, ours and other libraries'", segmentation.run)
+    command.add_argument("--data", type=Path, required=True, help="folder of the test files")
+    command.add_argument("--sentences", type=_positive, default=400, help="of each file")
     return top
 
 

@@ -44,6 +44,7 @@ def test_help_lists_what_can_be_measured() -> None:
     done = run("--help")
     assert done.exit_code == 0
     commands = {"engine", "arrivals", "growth", "overhead", "prompts", "decode-step", "compression", "attention"}
+    commands |= {"segmentation"}
     assert set(re.findall(r"^    ([\w-]+) {2,}\w", done.output, re.MULTILINE)) == commands
 
 
