@@ -52,7 +52,8 @@ def translate(
     """Translate documents, their formats kept. What is interrupted goes on where it was when it is started again."""
     from service.documents.formats import FORMATS, Reading
     from service.translating import files
-    from service.translating.service import Asked, Service, Unusable
+    from service.translating.service import Service
+    from service.translating.translator import Asked, Unusable
 
     reading = Reading(columns=column or (), fields=field or ("text",), encoding=encoding)
     if format is not None and format not in FORMATS:
@@ -90,7 +91,7 @@ class _Work:
     def translate(self, job: Job) -> None:
         from service.documents.document import DocumentError
         from service.translating import files, journal, translating
-        from service.translating.service import Unusable
+        from service.translating.translator import Unusable
 
         place = journal.path_for(job.output)
         if job.output.exists() and not place.exists() and not self.force:
@@ -154,7 +155,7 @@ class _Work:
 def _standard(name: str, reading: Reading, service: Service) -> int:
     from service.documents.document import DocumentError
     from service.translating.journal import Journal
-    from service.translating.service import Unusable
+    from service.translating.translator import Unusable
     from service.translating.translating import translate
 
     console = Console(stderr=True, highlight=False)

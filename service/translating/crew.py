@@ -13,15 +13,13 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 
 from service.documents.document import Text
-from service.translating.service import Busy, Failed, Gone, Service, Translation, Unusable
+from service.translating.translator import Busy, Failed, Gone, Translation, Translator, Unusable
 
 TEXTS = 16  # of a request ...
 CHARACTERS = 4_000  # ... which is as much as is lost and asked again where one fails
-THREADS = 8
 FIRST_LIMIT = 2  # requests at once: one more with each that is answered, half where there is no room
 PATIENCE_S = 60.0  # with a service that is gone: it may be started again
 GONE_PAUSE_S = 1.0
-BUSY_PATIENCE_S = 900.0  # with one that answers nothing but that it has no room
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +34,9 @@ Batch = list[tuple[int, Text]]
 
 
 class Crew:
-    def __init__(self, service: Service, texts: Sequence[Text], patience_s: float | None = None) -> None:
-        self._service = service
+    def __init__(self, translator: Translator, texts: Sequence[Text]) -> None:
+        self._translator = translator
         self._count = len(texts)
-        self._patience_s = PATIENCE_S if patience_s is None else patience_s
         self._waiting = deque(_batches(texts))
         self._outcomes: SimpleQueue[list[tuple[int, Outcome]] | Unusable] = SimpleQueue()
         self._changed = threading.Condition()
@@ -50,7 +47,10 @@ class Crew:
 
     def outcomes(self) -> Iterator[tuple[int, Outcome]]:
         """Each text's place among them, and what became of it. Raises Unusable where no more can be translated."""
-        threads = [threading.Thread(target=self._work, daemon=True) for _ in range(min(THREADS, len(self._waiting)))]
+        threads = [
+            threading.Thread(target=self._work, daemon=True)
+            for _ in range(min(self._translator.at_once, len(self._waiting)))
+        ]
         for thread in threads:
             thread.start()
         try:
@@ -92,19 +92,20 @@ class Crew:
 
     def _ask(self, batch: Batch) -> None:
         try:
-            translations = self._service.translate([text for _, text in batch])
+            translations = self._translator.translate([text for _, text in batch])
         except Busy as busy:
-            self._bear(BUSY_PATIENCE_S, f"has had no room for {BUSY_PATIENCE_S:g} s: {busy.reason}")
+            patience_s = self._translator.patience_s
+            self._bear(patience_s, f"has had no room for {patience_s:g} s: {busy.reason}")
             self._put_back(_halves(batch), busy.retry_after_s)  # all of it may be more than there ever is room for
         except Gone as gone:
-            self._bear(self._patience_s, f"is gone: {gone}")
+            self._bear(PATIENCE_S, f"is gone: {gone}")
             self._put_back([batch], GONE_PAUSE_S)
         except Failed as failed:
             self._part(batch, failed)
         else:
             with self._changed:
                 self._in_vain_since = None
-                self._limit = min(self._limit + 1, THREADS)
+                self._limit = min(self._limit + 1, self._translator.at_once)
             self._outcomes.put(
                 [(index, translation) for (index, _), translation in zip(batch, translations, strict=True)]
             )
@@ -123,7 +124,7 @@ class Crew:
             self._in_vain_since = self._in_vain_since or now
             for_s = now - self._in_vain_since
         if for_s >= patience_s:
-            raise Unusable(f"the service at {self._service.url} {reason}")
+            raise Unusable(f"{self._translator.called} {reason}")
 
     def _part(self, batch: Batch, failed: Failed) -> None:
         """What fails fails alone: the text that the error names, or that is left of ever smaller parts."""

@@ -12,7 +12,7 @@ from io import TextIOWrapper
 from pathlib import Path
 
 from service.documents.document import Text
-from service.translating.service import Translation
+from service.translating.translator import Translation
 
 SUFFIX = ".part"
 

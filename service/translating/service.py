@@ -1,60 +1,34 @@
-"""A running service, asked for translations. Knows its answers; neither files nor who else asks at the same time."""
+"""A running service, asked for translations over HTTP: a `Translator`.
+
+Knows its answers; neither files nor who else asks at the same time.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from service.documents.document import Text
 from service.serving.asking import ask
+from service.translating.translator import (
+    LEAST_RETRY_S,
+    PRIORITY,
+    Asked,
+    Busy,
+    Failed,
+    Gone,
+    Translation,
+    Unusable,
+)
 
-PRIORITY = 1  # who waits for one sentence goes first
 SPARE_S = 30.0  # that an answer may take beyond the service's own limit
-LEAST_RETRY_S = 1.0
-
-
-class Unusable(Exception):
-    """Nothing can be translated: there is no service, or it has no such model, pair or parameter."""
-
-
-class Gone(Exception):
-    """The connection was refused or broke off."""
-
-
-@dataclass
-class Busy(Exception):
-    """The service has no room at present."""
-
-    retry_after_s: float
-    reason: str
-
-
-@dataclass
-class Failed(Exception):
-    """The texts asked for, or the one at `index` among them, have no translation."""
-
-    reason: str
-    index: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What holds for every text."""
-
-    source: str
-    target: str
-    model: str | None = None
-    num_beams: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Translation:
-    text: str
-    finish_reason: str | None = None  # where it did not come to its end
 
 
 class Service:
+    at_once = 8
+    patience_s = 900.0
+
     def __init__(self, url: str, asked: Asked, key: str | None = None) -> None:
         """Asks what is served; Unusable where nobody answers or nobody translates."""
         self.url = url.rstrip("/")
@@ -76,6 +50,10 @@ class Service:
         self._max_inputs = int(limits.get("max_inputs", 1))
         self._max_characters = int(limits.get("max_characters", 10_000))
         self._timeout_s = limits.get("request_timeout_s", 60.0) + SPARE_S
+
+    @property
+    def called(self) -> str:
+        return f"the service at {self.url}"
 
     @property
     def settings(self) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from service.documents.document import Problem, Written
+from service.documents.document import Document, Problem, Written
 from service.documents.formats import Reading, read
 from service.translating.crew import Crew, Lost
 from service.translating.journal import Journal
-from service.translating.service import Service, Translation
+from service.translating.translator import Translation, Translator
 
 Tell = Callable[[int, int], None]  # characters done, of how many
 
@@ -21,7 +21,7 @@ class Report:
     texts: int
     characters: int
     known: int  # texts that the journal had
-    failed: tuple[Problem, ...]  # texts that the service did not translate: it may be asked again
+    failed: tuple[Problem, ...]  # texts without a translation: the translator may be asked again
     unread: tuple[Problem, ...]  # what is left as it was for other reasons
     doubts: tuple[Problem, ...]  # translations that did not come to their end
     notes: tuple[str, ...]
@@ -32,13 +32,19 @@ class Report:
 
 
 def translate(
-    name: str, data: bytes, reading: Reading, service: Service, journal: Journal, tell: Tell
+    name: str, data: bytes, reading: Reading, translator: Translator, journal: Journal, tell: Tell
+) -> tuple[bytes, Report]:
+    """The translated file; DocumentError where it cannot be read, else as `translate_document`."""
+    return translate_document(read(name, data, reading), translator, journal, tell)
+
+
+def translate_document(
+    document: Document, translator: Translator, journal: Journal, tell: Tell
 ) -> tuple[bytes, Report]:
     """The translated file. Texts that stand in it several times are asked for once.
 
-    DocumentError where it cannot be read, Unusable where the service cannot be used: the journal has what was done.
+    Unusable where the translator cannot be used: the journal has what was done.
     """
-    document = read(name, data, reading)
     places = {(text.text, text.format): text for text in reversed(document.texts)}
     wanted = list(reversed(places.values()))
     total = sum(len(text.text) for text in wanted)
@@ -47,7 +53,7 @@ def translate(
     tell(done, total)
     missing = [text for text in wanted if text not in outcomes]
     lost: dict[tuple[str, str], str] = {}
-    for index, outcome in Crew(service, missing).outcomes():
+    for index, outcome in Crew(translator, missing).outcomes():
         text = missing[index]
         if isinstance(outcome, Lost):
             lost[text.text, text.format] = outcome.reason

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from service.documents.document import Text
 from service.translating.journal import Journal
-from service.translating.service import Translation
+from service.translating.translator import Translation
 
 UN = Text("un", "text", "line 1")
 ONE = Translation("one", "length")
