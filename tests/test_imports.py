@@ -79,6 +79,12 @@ RULES = (
         ("models", "service.gateway", "service.worker", "service.observability", "service.app", *BASE),
         ("ray", "torch", "starlette"),
     ),
+    # Ray Data passes on in Arrow's tables what is translated of files.
+    Rule(
+        "service.deployments.folders",
+        ("service.deployments", "service.gateway.languages", "service.documents", "service.translating", *BASE),
+        ("ray", "pyarrow"),
+    ),
     # What the service's processes tell each other, and the environment they are started in: for the supervisor, too.
     Rule("service.deployments.reports", BASE, ()),
     Rule("service.deployments.environment", (), ()),

@@ -1,12 +1,17 @@
-"""`triptych translate`: files through a running service. What is read and written is `service.documents`' business."""
+"""`triptych translate`: files through a running service, or by all replicas of a cluster's.
+
+What is read and written is `service.documents`' business.
+"""
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,10 +23,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressC
 from service.commands.terminal import failed
 
 if TYPE_CHECKING:
+    from service.deployments.folders import Cluster
     from service.documents.formats import Reading
     from service.translating.files import Job
     from service.translating.service import Service
-    from service.translating.translating import Report, Tell
+    from service.translating.translating import InProgress, Opening, Report, Tell
+    from service.translating.translator import Asked
 
 SHOWN = 20  # problems of a file
 INTERRUPTED = 130  # as a shell says it
@@ -38,6 +45,9 @@ def translate(
         str | None, typer.Option(help="Where to write; the name with the language before its ending unless given.")
     ] = None,
     url: Annotated[str, typer.Option(help="Where the service answers.")] = "http://127.0.0.1:8000",
+    address: Annotated[
+        str | None, typer.Option(help="HOST:PORT of a Ray cluster, all of whose replicas are asked; for folders.")
+    ] = None,
     model: Annotated[str | None, typer.Option(help="One of several translators, by its name in /info.")] = None,
     num_beams: Annotated[int, typer.Option(min=1, help="Beams of the search; 1 is greedy.")] = 1,
     column: Annotated[
@@ -53,6 +63,7 @@ def translate(
     from service.documents.formats import FORMATS, Reading
     from service.translating import files
     from service.translating.service import Service
+    from service.translating.translating import Opening
     from service.translating.translator import Asked, Unusable
 
     reading = Reading(columns=column or (), fields=field or ("text",), encoding=encoding)
@@ -60,27 +71,50 @@ def translate(
         raise failed(f"--format is {format!r}, expected one of {', '.join(FORMATS)}")
     if _STANDARD in paths and (len(paths) > 1 or output is not None):
         raise failed("- stands alone: standard input goes to standard output")
+    if _STANDARD in paths and address is not None:
+        raise failed("--address is for files and folders: standard input goes through --url")
+    asked = Asked(source, target, model, num_beams)
     try:
         planned = files.plan([] if _STANDARD in paths else paths, output, (source, target), format is not None)
-        service = Service(url, Asked(source, target, model, num_beams), key)
+        service = Service(url, asked, key) if address is None else _joined(address, asked)
     except (ValueError, OSError, Unusable) as error:
         raise failed(str(error)) from error
-    if _STANDARD in paths:
+    work = _Work(Opening(reading, format, service.settings), force)
+    if not isinstance(service, Service):
+        work.translate_together(planned.jobs, service)
+    elif _STANDARD in paths:
         raise typer.Exit(_standard(f"-.{format or 'txt'}", reading, service))
-    work = _Work(service, reading, format, force)
-    for job in planned.jobs:
-        work.translate(job)
+    else:
+        for job in planned.jobs:
+            work.translate(job, service)
     work.summarize(planned.left_out)
     raise typer.Exit(1 if work.problems else 0)
 
 
-class _Work:
-    """The files of one command, one after the other, and what is to be said of them."""
+def _joined(address: str, asked: Asked) -> Cluster:
+    """Raises Unusable."""
+    from service.deployments.environment import environment
+    from service.serving.preflight import Refused, check_reachable
+    from service.translating.translator import Unusable
 
-    def __init__(self, service: Service, reading: Reading, format: str | None, force: bool) -> None:
-        self.service = service
-        self.reading = reading
-        self.format = format
+    missing = [name for name in ("pandas", "pyarrow") if find_spec(name) is None]
+    if missing:
+        raise Unusable(f"--address needs {' and '.join(missing)}: install the extra, pip install -e '.[cluster]'")
+    try:
+        check_reachable(address)  # Ray would try for minutes
+    except Refused as error:
+        raise Unusable(str(error)) from error
+    os.environ.update(environment(own_ray=False))  # before Ray is imported
+    from service.deployments.folders import Cluster
+
+    return Cluster(address, asked)
+
+
+class _Work:
+    """The files of one command, and what is to be said of them."""
+
+    def __init__(self, opening: Opening, force: bool) -> None:
+        self.opening = opening
         self.force = force
         self.console = Console(highlight=False)
         self.began = time.monotonic()
@@ -88,45 +122,99 @@ class _Work:
         self.problems = 0
         self.skipped = 0
 
-    def translate(self, job: Job) -> None:
+    def translate(self, job: Job, service: Service) -> None:
+        """A file by itself."""
         from service.documents.document import DocumentError
-        from service.translating import files, journal, translating
-        from service.translating.translator import Unusable
+        from service.translating import translating
 
-        place = journal.path_for(job.output)
-        if job.output.exists() and not place.exists() and not self.force:
-            self._say(f"{job.output} is there already: --force translates {job.source} again")
-            self.skipped += 1
+        if self._is_there(job):
             return
-        kept = journal.Journal(place, self.service.settings)
-        name = f"{job.source.stem}.{self.format}" if self.format else job.source.name
-        began = time.monotonic()
         try:
-            with _progress(self.console, job.source.name) as tell:
-                data, report = translating.translate(
-                    name, job.source.read_bytes(), self.reading, self.service, kept, tell
-                )
-            files.write(job.output, data)
+            began = time.monotonic()
+            with self._interruptible([job]), self.opening(job) as work:
+                with _progress(self.console, job.source.name) as tell:
+                    translating.translate_all(work, service, tell)
+                self._finish(job, work, time.monotonic() - began)
         except (DocumentError, OSError) as error:
-            self._say(f"{job.source}: {error}")
-            self.problems += 1
+            self._fail(job, error)
+
+    def translate_together(self, all_jobs: Sequence[Job], cluster: Cluster) -> None:
+        """The texts of many files at the same time; a file is written when it has all of its own."""
+        from service.documents.document import DocumentError
+
+        jobs = [job for job in all_jobs if not self._is_there(job)]
+        if not jobs:
             return
-        except Unusable as error:
-            self._say_how_to_go_on(place)
-            raise failed(str(error)) from error
-        except KeyboardInterrupt:
-            self._say_how_to_go_on(place)
-            raise typer.Exit(INTERRUPTED) from None
-        finally:
-            kept.close()
-        self._say(f"{job.source} -> {job.output}: {_counted(report)}, {time.monotonic() - began:.1f} s")
-        _tell_problems(self.console, report)
+        seen: set[int] = set()
+        open_ones: dict[int, InProgress] = {}
+        progress = _progress(self.console, f"{len(jobs):,} files, {cluster.called}")
+        with self._interruptible(jobs), _silent_stderr(), progress as tell:
+            tell(0, len(jobs))
+            for number, of, outcome in cluster.outcomes(jobs, self.opening):
+                job = jobs[number]
+                try:
+                    if number not in seen:
+                        seen.add(number)
+                        open_ones[number] = self.opening(job)
+                    work = open_ones.get(number)
+                    if work is None:
+                        continue  # it cannot be read or written
+                    if of is not None and outcome is not None:
+                        work.take(of, outcome)
+                    if not work.missing:
+                        del open_ones[number]
+                        with work:
+                            self._finish(job, work)
+                except (DocumentError, OSError) as error:
+                    open_ones.pop(number, None)
+                    self._fail(job, error)
+                tell(len(seen) - len(open_ones), len(jobs))
+            for number in open_ones:
+                self._fail(jobs[number], "it was changed while it was translated: the same command goes on")
+
+    def _is_there(self, job: Job) -> bool:
+        from service.translating.journal import path_for
+
+        if self.force or not job.output.exists() or path_for(job.output).exists():
+            return False
+        self._say(f"{job.output} is there already: --force translates {job.source} again")
+        self.skipped += 1
+        return True
+
+    def _finish(self, job: Job, work: InProgress, seconds: float | None = None) -> None:
+        from service.translating import files
+
+        data, report = work.written()
+        files.write(job.output, data)
+        kept = work.journal
         if not report.failed:
             kept.remove()
-        elif place.exists():
-            self._say(f"  {place} has the rest: the same command asks again for what failed")
+        took = "" if seconds is None else f", {seconds:.1f} s"
+        self._say(f"{job.source} -> {job.output}: {_counted(report)}{took}")
+        _tell_problems(self.console, report)
+        if report.failed and kept.path is not None and kept.path.exists():
+            self._say(f"  {kept.path} has the rest: the same command asks again for what failed")
         self.reports.append(report)
         self.problems += len(report.problems)
+
+    def _fail(self, job: Job, reason: object) -> None:
+        self._say(f"{job.source}: {reason}")
+        self.problems += 1
+
+    @contextmanager
+    def _interruptible(self, jobs: Sequence[Job]) -> Iterator[None]:
+        """Says how to go on where these are not translated to their end."""
+        from service.translating.journal import path_for
+        from service.translating.translator import Unusable
+
+        try:
+            yield
+        except Unusable as error:
+            self._say_how_to_go_on([path_for(job.output) for job in jobs])
+            raise failed(str(error)) from error
+        except KeyboardInterrupt:
+            self._say_how_to_go_on([path_for(job.output) for job in jobs])
+            raise typer.Exit(INTERRUPTED) from None
 
     def summarize(self, left_out: int) -> None:
         if left_out:
@@ -143,11 +231,16 @@ class _Work:
     def _say(self, text: str) -> None:
         self.console.print(text, markup=False, soft_wrap=True)
 
-    def _say_how_to_go_on(self, place: Path) -> None:
-        if place.exists():
-            self._say(
-                f"Interrupted; {place} has what is translated. To go on: {shlex.join(['triptych', *sys.argv[1:]])}"
+    def _say_how_to_go_on(self, places: Sequence[Path]) -> None:
+        kept = [place for place in places if place.exists()]
+        if kept or self.reports:
+            others = f" and {len(kept) - 1:,} others" if len(kept) > 1 else ""
+            what = (
+                f"{kept[0]}{others} {'have' if others else 'has'} what is translated"
+                if kept
+                else "what is written is translated"
             )
+            self._say(f"Interrupted; {what}. To go on: {shlex.join(['triptych', *sys.argv[1:]])}")
         else:
             self._say("Interrupted, before anything was translated")
 
@@ -155,8 +248,8 @@ class _Work:
 def _standard(name: str, reading: Reading, service: Service) -> int:
     from service.documents.document import DocumentError
     from service.translating.journal import Journal
-    from service.translating.translator import Unusable
     from service.translating.translating import translate
+    from service.translating.translator import Unusable
 
     console = Console(stderr=True, highlight=False)
     try:
@@ -171,6 +264,20 @@ def _standard(name: str, reading: Reading, service: Service) -> int:
     sys.stdout.buffer.flush()
     _tell_problems(console, report)
     return 1 if report.problems else 0
+
+
+@contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Ray writes there, past Python, what is in its log files, too."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 @contextmanager

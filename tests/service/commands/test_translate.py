@@ -116,6 +116,22 @@ def test_standard_input_goes_to_standard_output(url: str) -> None:
     assert translate(url, "-", "a.txt").exit_code == 2
 
 
+@pytest.mark.parametrize(
+    ("path", "address", "reason"),
+    [
+        ("a.txt", "127.0.0.1:1", "no Ray cluster can be reached at 127.0.0.1:1"),
+        ("a.txt", "auto", "--address is 'auto', expected HOST:PORT"),
+        ("-", "127.0.0.1:1", "--address is for files and folders"),
+    ],
+)
+def test_where_there_is_no_cluster_it_says_so_at_once(path: str, address: str, reason: str, folder: Path) -> None:
+    (folder / "a.txt").write_text("un")
+    done = translate("unused", path, "--address", address)
+    assert done.exit_code == 2
+    assert reason in done.output
+    assert not (folder / "a.en.txt").exists()
+
+
 def test_one_failure_in_the_middle_stays_as_it_was_and_is_told_with_its_place(
     stand: Stand, url: str, folder: Path
 ) -> None:
