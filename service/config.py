@@ -59,6 +59,16 @@ class ModelSettings(EngineOptions):
         return self
 
 
+class FileSettings(BaseModel, frozen=True, extra="forbid"):
+    """Of files that are sent to be translated, and of the jobs that large ones become."""
+
+    max_bytes: Positive = 20 << 20  # of a body that brings a file
+    at_once: Positive = 1  # jobs that a gateway works on at the same time
+    max_jobs: Positive = 100  # kept at the same time, finished ones among them; one more is refused with 503
+    max_kept_bytes: Positive = 1 << 30  # of all their files together
+    keep_hours: Annotated[float, Field(gt=0)] = 24.0  # for which the result of a job can be fetched
+
+
 class GatewaySettings(BaseModel, frozen=True, extra="forbid"):
     """Limits and habits of the HTTP side."""
 
@@ -71,6 +81,7 @@ class GatewaySettings(BaseModel, frozen=True, extra="forbid"):
     batch_wait_ms: Annotated[float, Field(ge=0)] = 1.0  # how long the first of them waits for company
     glossaries: dict[str, Path] = {}  # files that translations may be asked to keep to, by name
     max_in_flight: Positive = 2048  # texts being answered at once; one more is refused with 503
+    files: FileSettings = FileSettings()
     max_connections: Positive = 4096  # open at once, per gateway; beyond it those without a request are closed
     # Who knows it may POST /admin/reload; None: there is no such route. At least 16 characters.
     admin_token: Annotated[SecretStr, Field(min_length=16)] | None = None
@@ -91,6 +102,7 @@ class Settings(BaseSettings):
     port: Annotated[int, Field(ge=1, le=65535)] = 8000
     start_timeout_s: Annotated[float, Field(gt=0)] = 300.0  # for Ray to start and all models to load
     registry: str = SHIPPED_REGISTRY  # a directory, or a URL such as s3://bucket/models
+    state: Path | None = None  # what outlives a restart; None: a folder of the user's, by the port
     models: dict[str, ModelSettings] = Field(default_factory=dict, min_length=1)  # none named: the shipped ones
     gateway: GatewaySettings = GatewaySettings()
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
@@ -107,6 +119,12 @@ class Settings(BaseSettings):
                 hint = f"did you mean {PREFIX}{like[0].upper()}?" if like else f"there are {', '.join(fields)}"
                 raise ValueError(f"the variable {variable} names no setting: {hint}")
         return self
+
+    @property
+    def state_folder(self) -> Path:
+        """Nobody has made it. Gateways of one service share it; services on other ports have others."""
+        home = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+        return self.state or home / "triptych" / f"{self.port}"
 
     def threads_of(self, model: str, cores: int) -> int:
         """Of a replica on a node with so many cores.

@@ -85,6 +85,10 @@ class ReloadFailed(ServiceError):
     code, status = "reload_failed", 409  # the old weights go on serving
 
 
+class NotFinished(ServiceError):
+    code, status = "not_finished", 409  # the job has no result, not yet or at all
+
+
 class BodyTooLarge(ServiceError):
     code, status = "body_too_large", 413
 

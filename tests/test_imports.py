@@ -75,6 +75,11 @@ RULES = (
     Rule("service.gateway.connections", (), ("uvicorn",)),
     Rule("service.gateway.detection", ("service.gateway.iso639",), ("langidentify",)),
     Rule(
+        "service.gateway.files",
+        ("service.gateway", "service.documents", "service.translating", "service.observability", *BASE),
+        ("fastapi", "starlette", "pydantic", "pydantic_core"),
+    ),
+    Rule(
         "service.deployments",
         ("models", "service.gateway", "service.worker", "service.observability", "service.app", *BASE),
         ("ray", "torch", "starlette"),
@@ -227,6 +232,8 @@ def test_a_module_imports_only_what_its_package_may(module: str, path: Path) -> 
         ("service.documents.html", "from service.translating import journal"),
         ("service.documents.markdown", "import torch"),
         ("service.translating.files", "from service.gateway import traffic"),
+        ("service.gateway.huggingface.translate", "from service.documents.formats import read"),
+        ("service.gateway.files.jobs", "from service.gateway.huggingface.translate import TranslateBody"),
         ("loadtests.locustfile", "from service.gateway.app import create_app"),
     ],
 )

@@ -65,4 +65,7 @@ def read(name: str, data: bytes, reading: Reading | None = None) -> Document:
     """The file `name` as its texts. DocumentError where it is of no format, or not what its ending says."""
     if ending(name) not in FORMATS:
         raise DocumentError(f"{name} is none of the files that can be translated: {', '.join(FORMATS)}")
-    return FORMATS[ending(name)](data, reading or Reading())
+    try:
+        return FORMATS[ending(name)](data, reading or Reading())
+    except RecursionError:
+        raise DocumentError("what is in it is nested too deeply") from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 
@@ -21,17 +21,19 @@ from service.gateway.catalogue import Catalogue
 from service.gateway.context import RequestContext
 from service.gateway.detection import Detection
 from service.gateway.errors import error_response, service_error
+from service.gateway.files.routes import FILES
 from service.gateway.glossaries import read_glossaries
 from service.gateway.huggingface.routes import HUGGINGFACE
 from service.gateway.middleware import BodyLimitMiddleware, EarlyRefusalMiddleware, RequestMiddleware
 from service.gateway.openapi import DocumentedApp
 from service.gateway.operations.routes import OPERATIONS
 from service.gateway.protocol import error_shape_of
+from service.gateway.routing import route_names
 from service.gateway.traffic import Traffic
 from service.gateway.workers import Worker
 from service.observability.metrics import GatewayMetrics
 
-PROTOCOLS = (HUGGINGFACE, OPERATIONS)
+PROTOCOLS = (HUGGINGFACE, FILES, OPERATIONS)
 
 
 def create_app(settings: Settings, workers: Mapping[str, Worker], metrics: GatewayMetrics) -> FastAPI:
@@ -47,6 +49,7 @@ def create_app(settings: Settings, workers: Mapping[str, Worker], metrics: Gatew
         answering=answering,
         detection=detection,
         glossaries=read_glossaries(settings.gateway.glossaries),
+        state=settings.state_folder,
         metrics=metrics,
     )
 
@@ -55,7 +58,10 @@ def create_app(settings: Settings, workers: Mapping[str, Worker], metrics: Gatew
         # Who comes first should not be refused for that: a model that lives says so in milliseconds.
         await asyncio.gather(*(model.readiness.begin() for model in catalogue.models))
         watching = asyncio.create_task(catalogue.watch())
-        yield
+        async with AsyncExitStack() as stack:
+            for running in filter(None, beside):
+                await stack.enter_async_context(running)
+            yield
         watching.cancel()
         await catalogue.close()
         detection.close()
@@ -76,8 +82,7 @@ def create_app(settings: Settings, workers: Mapping[str, Worker], metrics: Gatew
         lifespan=lifespan,
         exception_handlers={ServiceError: on_error, HTTPException: on_error},
     )
-    for protocol in PROTOCOLS:
-        protocol.add_routes(app, traffic)
+    beside = [protocol.add_routes(app, traffic) for protocol in PROTOCOLS]
     app.state.admission = admission  # for the host, which drains it before it stops
     tasks = {route: task for protocol in PROTOCOLS for route, task in protocol.tasks.items()}
 
@@ -85,11 +90,16 @@ def create_app(settings: Settings, workers: Mapping[str, Worker], metrics: Gatew
         return answering.refusal(catalogue.of_task(tasks[route])) if route in tasks else None
 
     limits = settings.gateway
-    app.add_middleware(BodyLimitMiddleware, max_bytes=limits.max_body_bytes, timeout_s=limits.request_timeout_s)
+    app.add_middleware(
+        BodyLimitMiddleware,
+        max_bytes=limits.max_body_bytes,
+        max_bytes_of={route: most for protocol in PROTOCOLS for route, most in protocol.body_limits(limits).items()},
+        timeout_s=limits.request_timeout_s,
+    )
     app.add_middleware(EarlyRefusalMiddleware, refusal=refusal, metrics=metrics)
     app.add_middleware(  # the last one added is the outermost
         RequestMiddleware,
-        routes=frozenset(path for route in app.routes if (path := getattr(route, "path", None))),
+        route_of=route_names(app.routes),
         probes=frozenset(route for protocol in PROTOCOLS for route in protocol.probes),
         error_shape_of=partial(error_shape_of, PROTOCOLS),
         metrics=metrics,

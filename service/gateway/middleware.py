@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.errors import BodyTooLarge, RequestTimeout, ServiceError
 from service.gateway.context import ErrorShape, RequestContext
 from service.gateway.errors import UNEXPECTED, error_response
+from service.gateway.routing import OTHER
 from service.observability.metrics import GatewayMetrics
 
 CLIENT_LEFT = 499  # counted and logged, never sent
@@ -28,7 +29,7 @@ class RequestMiddleware:
     """Gives each request its context; answers 500 where something escaped; counts and logs the end."""
 
     app: ASGIApp
-    routes: Collection[str]
+    route_of: Callable[[str], str]  # asked with the path
     probes: Collection[str]  # routes that would drown the access log
     error_shape_of: Callable[[str], ErrorShape]  # asked with the path
     metrics: GatewayMetrics
@@ -38,8 +39,7 @@ class RequestMiddleware:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         path = scope["path"].removeprefix(scope.get("root_path", ""))
-        route = path if path in self.routes else "other"
-        context = RequestContext.enter(scope, route, self.error_shape_of(path))
+        context = RequestContext.enter(scope, self.route_of(path), self.error_shape_of(path))
         status: int | None = None
 
         async def send_with_headers(message: Message) -> None:
@@ -75,7 +75,7 @@ class RequestMiddleware:
             "%s %s %d",
             scope["method"],
             # the path is the client's own text: repr keeps line breaks out of the log
-            context.route if context.route != "other" else repr(scope["path"][:200]),
+            context.route if context.route != OTHER else repr(scope["path"][:200]),
             status,
             extra={
                 "request_id": context.request_id,
@@ -107,19 +107,21 @@ class EarlyRefusalMiddleware:
 
 @dataclass(frozen=True)
 class BodyLimitMiddleware:
-    """Stops reading a body at `max_bytes`, announced or not, and after `timeout_s`.
+    """Stops reading a body at `max_bytes`, or at its route's own limit, announced or not, and after `timeout_s`.
 
     Whoever reads it gets `BodyTooLarge` or `RequestTimeout`.
     """
 
     app: ASGIApp
     max_bytes: int
+    max_bytes_of: Mapping[str, int]  # by the route
     timeout_s: float
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         announced = Headers(scope=scope).get("content-length", "")
+        limit = self.max_bytes_of.get(RequestContext.of(scope).route, self.max_bytes)
         until = asyncio.get_running_loop().time() + self.timeout_s
         read, complete = 0, False
 
@@ -127,8 +129,8 @@ class BodyLimitMiddleware:
             nonlocal read, complete
             if complete:  # what comes now is that the client leaves
                 return await receive()
-            if announced.isdecimal() and int(announced) > self.max_bytes:
-                raise self._too_large(f"{announced} bytes")
+            if announced.isdecimal() and int(announced) > limit:
+                raise _too_large(f"{announced} bytes", limit)
             try:
                 async with asyncio.timeout_at(until):
                     message = await receive()
@@ -136,8 +138,8 @@ class BodyLimitMiddleware:
                 raise self._too_slow(read, announced) from None
             read += len(message.get("body", b""))
             complete = not message.get("more_body", False)
-            if read > self.max_bytes:
-                raise self._too_large(f"at least {read} bytes")
+            if read > limit:
+                raise _too_large(f"at least {read} bytes", limit)
             return message
 
         await self.app(scope, receive_within_limit, send)
@@ -148,5 +150,6 @@ class BodyLimitMiddleware:
             f"{read} bytes{of} of the body came within {self.timeout_s:g} s", request_timeout_s=self.timeout_s
         )
 
-    def _too_large(self, size: str) -> BodyTooLarge:
-        return BodyTooLarge(f"the body has {size}, the limit is {self.max_bytes}", max_body_bytes=self.max_bytes)
+
+def _too_large(size: str, limit: int) -> BodyTooLarge:
+    return BodyTooLarge(f"the body has {size}, the limit is {limit}", max_body_bytes=limit)

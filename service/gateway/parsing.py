@@ -6,6 +6,7 @@ Knows nothing of the models.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -41,11 +42,16 @@ def parse_body(content: bytes, schema: type[BodyT]) -> BodyT:
         raise BadRequest(f"the body is not JSON: {error}") from None
     if not isinstance(value, dict):
         raise BadRequest(f"the body is {quoted(value)}, expected {schema.shape}")
+    return checked(value, schema)
+
+
+def checked(value: Mapping[str, Any], schema: type[BodyT], known: type[Body] | None = None) -> BodyT:
+    """`known`: the fields that are told to who sends an unknown one, where they are not those of the schema."""
     try:
         return schema.model_validate(value)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        raise _in_words(first, schema) from None
+        raise _in_words(first, schema, known or schema) from None
 
 
 def quoted(value: Any) -> str:
@@ -54,11 +60,11 @@ def quoted(value: Any) -> str:
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 
 
-def _in_words(error: ErrorDetails, schema: type[Body]) -> ServiceError:
+def _in_words(error: ErrorDetails, schema: type[Body], told: type[Body]) -> ServiceError:
     location = error["loc"][:2] if ".".join(map(str, error["loc"][:2])) in schema.expected else error["loc"]
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
     if error["type"] == "extra_forbidden":
-        known = _fields_beside(schema, error["loc"])
+        known = _fields_beside(told, error["loc"])
         shown = path if len(path) <= SHOWN else f"{path[:SHOWN]}…"
         return UnknownParameter(f"{shown} is unknown; known are {', '.join(known)}", parameter=shown, known=known)
     if error["type"] == "missing":

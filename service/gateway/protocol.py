@@ -6,12 +6,14 @@ A new one is a folder and a line in `app`; none imports another.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi import FastAPI
 from pydantic import BaseModel
 
+from service.config import GatewaySettings
 from service.gateway.context import ErrorShape
 from service.gateway.errors import error_answer
 from service.gateway.traffic import Traffic
@@ -19,13 +21,18 @@ from service.messages import ModelInfo, Task
 
 Examples = Mapping[str, Mapping[str, Any]]  # route -> what an example shows -> the body that is sent
 
+# May give what is to run beside the routes: it is entered when the gateway starts, and left before the models are.
+AddRoutes = Callable[[FastAPI, Traffic], AbstractAsyncContextManager[None] | None]
+
 
 @dataclass(frozen=True, kw_only=True)
 class HttpProtocol:
-    add_routes: Callable[[FastAPI, Traffic], None]
+    add_routes: AddRoutes
     prefix: str = ""  # of its paths, where they have one: what is wrong below it is told in `error_shape`
     error_shape: ErrorShape = error_answer
     tasks: Mapping[str, Task] = field(default_factory=dict)  # route -> the task that it asks for
+    # Of the bodies of routes that take others than `max_body_bytes`.
+    body_limits: Callable[[GatewaySettings], Mapping[str, int]] = lambda settings: {}
     probes: Collection[str] = ()  # routes that are asked all the time
     description: str = ""  # the API's, as far as it is this protocol
     schemas: Sequence[type[BaseModel]] = ()  # that its documentation names, and FastAPI does not see

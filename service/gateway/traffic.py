@@ -10,6 +10,7 @@ import asyncio
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from starlette.requests import Request
@@ -82,6 +83,7 @@ class Traffic:
     answering: Answering
     detection: Detection
     glossaries: Mapping[str, Entries]
+    state: Path  # a folder for what outlives a restart; it need not be there
     metrics: GatewayMetrics
 
     @property
@@ -93,8 +95,11 @@ class Traffic:
         """Everything that can be refused without asking a worker, refused, and the call that remains."""
         context = RequestContext.of(request.scope)
         context.texts = asked.inputs
+        return await self.call(context, timeout_s(request.headers, self.settings.request_timeout_s), asked)
+
+    async def call(self, context: RequestContext, timeout: float, asked: Asked) -> Call:
+        """The same for who asks without a request of its own: `timeout` counts from when its context was made."""
         check_total(asked.texts, self.settings.max_characters)
-        timeout = timeout_s(request.headers, self.settings.request_timeout_s)
         model = self.catalogue.find(asked.task, asked.model)
         context.model = model.name
         info = await model.info()

@@ -23,6 +23,7 @@ from service.gateway.operations.admin import add_admin_routes
 from service.gateway.operations.answers import Alive, Info, Ready
 from service.gateway.operations.page import HEADERS, page
 from service.gateway.protocol import HttpProtocol
+from service.gateway.routing import get
 from service.gateway.traffic import Traffic
 from service.messages import ModelInfo
 from service.observability.exposition import merge
@@ -31,7 +32,6 @@ from service.observability.metrics import GatewayMetrics
 SCRAPE_TIMEOUT_S = 3.0  # Prometheus gives up after 10 by default, and a dead worker must not cost it the rest
 LIMITS = {"max_body_bytes", "max_inputs", "max_characters", "request_timeout_s", "batch_size", "max_in_flight"}
 
-Endpoint = Callable[..., Awaitable[Response]]
 T = TypeVar("T")
 
 log = logging.getLogger("triptych.operations")
@@ -42,21 +42,11 @@ def _add_routes(app: FastAPI, traffic: Traffic) -> None:
     add_admin_routes(app, traffic)
     catalogue, metrics = traffic.catalogue, traffic.metrics
 
-    def get(path: str, **documentation: Any) -> Callable[[Endpoint], Endpoint]:
-        """A route that takes GET and HEAD, whose answer the server sends without its body."""
-
-        def add(endpoint: Endpoint) -> Endpoint:
-            app.add_api_route(path, endpoint, methods=["GET"], **documentation)
-            app.add_api_route(path, endpoint, methods=["HEAD"], include_in_schema=False)
-            return endpoint
-
-        return add
-
-    @get("/livez", **_documentation("The process answers", Alive))
+    @get(app, "/livez", **_documentation("The process answers", Alive))
     async def livez() -> Response:
         return JSONResponse({"status": "alive"})
 
-    @get("/readyz", **_documentation("Each model has lately given a sign of life", Ready, may_fail=True))
+    @get(app, "/readyz", **_documentation("Each model has lately given a sign of life", Ready, may_fail=True))
     async def readyz() -> Response:
         traffic.admission.check_open()
         errors = await asyncio.gather(*(_or_error(model.readiness.check) for model in catalogue.models))
@@ -69,7 +59,7 @@ def _add_routes(app: FastAPI, traffic: Traffic) -> None:
             )
         return JSONResponse({"status": "ready", "models": [model.name for model in catalogue.models]})
 
-    @get("/info", **_documentation("Models, versions, scores, languages, labels and limits", Info))
+    @get(app, "/info", **_documentation("Models, versions, scores, languages, labels and limits", Info))
     async def info() -> Response:
         infos = await asyncio.gather(*(_or_error(model.info) for model in catalogue.models))
         models = [
@@ -82,7 +72,7 @@ def _add_routes(app: FastAPI, traffic: Traffic) -> None:
         service = {"name": app.title, "version": app.version}
         return JSONResponse({"service": service, "models": models, "limits": limits})
 
-    @get("/metrics", **_documentation("The whole application's metrics, in Prometheus' text format"))
+    @get(app, "/metrics", **_documentation("The whole application's metrics, in Prometheus' text format"))
     async def prometheus() -> Response:
         scraped = await asyncio.gather(*(_scrape(model, metrics) for model in catalogue.models))
         workers = [replica for replicas in scraped for replica in replicas]
@@ -95,15 +85,15 @@ def _add_routes(app: FastAPI, traffic: Traffic) -> None:
         tasks = [model.task for model in catalogue.models]
         return app.document(told, tasks, request.scope.get("root_path", ""))
 
-    @get("/openapi.json", include_in_schema=False)
+    @get(app, "/openapi.json", include_in_schema=False)
     async def openapi(request: Request) -> Response:
         return JSONResponse(await document(request))
 
-    @get("/docs", include_in_schema=False)
+    @get(app, "/docs", include_in_schema=False)
     async def docs(request: Request) -> Response:
         return HTMLResponse(page(await document(request)), headers=HEADERS)
 
-    @get("/", include_in_schema=False)
+    @get(app, "/", include_in_schema=False)
     async def root(request: Request) -> Response:
         return RedirectResponse(f"{request.scope.get('root_path', '')}/docs")
 

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import socket
+import tempfile
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -34,12 +37,13 @@ class Stand:
 
     limits: dict[str, Any] = field(default_factory=dict)
     served: dict[str, Any] = field(default_factory=dict)  # settings of every model
+    state: Path = field(default_factory=lambda: Path(tempfile.gettempdir()) / f"no-state-{uuid4()}")  # nobody makes it
 
     def __post_init__(self) -> None:
         self.workers = {name: FakeWorker(name, task) for name, task in MODELS.items()}
         self.metrics = GatewayMetrics(list(MODELS))
         models = {name: ModelSettings(task=task, checkpoint=name, **self.served) for name, task in MODELS.items()}
-        settings = Settings(models=models, gateway=GatewaySettings(**self.limits))
+        settings = Settings(models=models, state=self.state, gateway=GatewaySettings(**self.limits))
         self.app: FastAPI = create_app(settings, self.workers, self.metrics)
 
     @property

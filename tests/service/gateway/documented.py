@@ -10,6 +10,8 @@ import httpx
 from fastapi import FastAPI
 from jsonschema import Draft202012Validator
 
+from service.gateway.routing import route_names
+
 ERROR = {"$ref": "#/components/schemas/ErrorAnswer"}
 # What the documentation calls the further fields of an error.
 DETAILS = {
@@ -29,11 +31,12 @@ class Documented:
                 if name == "ErrorDetails":
                     schema["properties"] |= {name: {} for name in DETAILS}
         self._document = document
+        self._route_of = route_names(app.routes)
 
     async def __call__(self, response: httpx.Response) -> None:
         await response.aread()
         request = response.request
-        operations = self._document["paths"].get(request.url.path, {})
+        operations = self._document["paths"].get(self._route_of(request.url.path), {})
         answers = operations.get(request.method.lower(), {}).get("responses", {})
         self.check(answers.get(str(response.status_code)), response)
 
