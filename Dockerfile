@@ -7,7 +7,9 @@ RUN apt-get update \
     && apt-get install --yes --no-install-recommends tini \
     && rm -rf /var/lib/apt/lists/*
 
-RUN useradd --create-home --uid 10001 triptych
+# What outlives a container lies in a folder of the user's own: a volume that is mounted there takes over its owner.
+RUN useradd --create-home --uid 10001 triptych \
+    && install --directory --owner triptych --group triptych --mode 700 /var/lib/triptych
 WORKDIR /app
 
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
@@ -30,7 +32,7 @@ RUN pip install --no-deps --editable . \
     && python -m compileall -q models service
 
 USER triptych
-ENV PYTHONUNBUFFERED=1
+ENV PYTHONUNBUFFERED=1 TRIPTYCH_STATE=/var/lib/triptych
 EXPOSE 8000
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=5s --timeout=4s --start-period=90s --retries=3 \

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from pydantic.fields import FieldInfo
 
-from service.config import GatewaySettings, ModelSettings, Settings
+from service.config import FileSettings, GatewaySettings, ModelSettings, Settings
 from tests.deploy.exposition import rendered
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,7 +32,8 @@ def table_with(first: str) -> list[list[str]]:
 
 
 @pytest.mark.parametrize(
-    ("section", "first"), [(Settings, "host"), (GatewaySettings, "max_inputs"), (ModelSettings, "checkpoint")]
+    ("section", "first"),
+    [(Settings, "host"), (GatewaySettings, "max_inputs"), (FileSettings, "max_jobs"), (ModelSettings, "checkpoint")],
 )
 def test_every_setting_is_listed_with_its_default(section: Any, first: str) -> None:
     listed = {name.strip("`"): default for name, default, _ in table_with(first)}
@@ -47,7 +48,7 @@ def test_every_setting_is_listed_with_its_default(section: Any, first: str) -> N
         elif listed[name].startswith("`"):
             assert type(default)(listed[name].strip("`")) == default, name
         else:
-            assert name in ("registry", "models", "gateway"), f"{name} has the default {default!r}"
+            assert name in ("registry", "models", "gateway", "files"), f"{name} has the default {default!r}"
 
 
 def test_every_metric_is_listed_with_its_labels() -> None:

@@ -6,7 +6,7 @@ Knows nothing of the endpoints but what the document says.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from html import escape
 from typing import Any
 
@@ -17,6 +17,7 @@ HEADERS = {
     )
 }
 
+_FORM = "multipart/form-data"
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 56rem; margin: 2rem auto; padding: 0 1rem; }
 h2 { margin-top: 3rem; border-bottom: 1px solid #8888; } code, pre, textarea { font: 14px/1.4 ui-monospace, monospace; }
@@ -24,14 +25,24 @@ pre { background: #8882; padding: .5rem; overflow: auto; white-space: pre-wrap; 
 td, th { text-align: left; vertical-align: top; padding: .1rem 1rem .1rem 0; } :root { color-scheme: light dark; }
 """
 
-_SCRIPT = """
+_SCRIPT = r"""
 for (const form of document.forms) form.onsubmit = async (event) => {
   event.preventDefault();
-  const output = form.querySelector("pre");
-  const body = form.body ? form.body.value : undefined;
-  const headers = body ? { "content-type": "application/json" } : {};
-  const response = await fetch(form.dataset.path, { method: form.dataset.method, headers, body });
-  output.textContent = response.status + "\\n";
+  const output = form.querySelector("pre"), field = (name) => form.elements.namedItem(name);
+  const sendsForm = form.enctype == "multipart/form-data";
+  const body = field("body") ? field("body").value : sendsForm ? new FormData(form) : undefined;
+  const headers = field("body") ? { "content-type": "application/json" } : {};
+  const path = form.dataset.path.replace(/{(\w+)}/g, (_, name) => encodeURIComponent(field(name).value));
+  const response = await fetch(path, { method: form.dataset.method, headers, body });
+  output.textContent = response.status + "\n";
+  const file = /filename(?:="|\*=utf-8'')([^"]*)/.exec(response.headers.get("content-disposition"));
+  if (file) {
+    const link = document.createElement("a");
+    link.download = link.textContent = decodeURIComponent(file[1]);
+    link.href = URL.createObjectURL(await response.blob());
+    return output.append(link);
+  }
+  if (!response.body) return;
   const text = response.body.pipeThrough(new TextDecoderStream()).getReader();
   for (let part; !(part = await text.read()).done; ) output.textContent += part.value;
 };
@@ -56,12 +67,16 @@ def page(document: dict[str, Any]) -> str:
 
 def _operation(path: str, method: str, operation: dict[str, Any], schemas: dict[str, Any]) -> Iterator[str]:
     yield f"<h2><code>{method.upper()} {escape(path)}</code></h2><p>{escape(operation.get('summary', ''))}</p>"
-    content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+    bodies = operation.get("requestBody", {}).get("content", {})
+    kind, content = next(iter(bodies.items()), ("", {}))
     if "schema" in content:
         yield f"<table>{''.join(_fields(content['schema'], schemas))}</table>"
-    examples = content.get("examples", {} if content else {"": {}})
+    asked = [parameter["name"] for parameter in operation.get("parameters", ())]
+    if kind == _FORM:
+        asked = list(_resolved(content["schema"], schemas)["properties"])
+    examples = content.get("examples", {} if kind == "application/json" else {"": {}})
     for name, example in examples.items():
-        yield _form(path, method, name, example.get("value"))
+        yield _form(path, method, name, example.get("value"), asked, kind)
     if not examples:
         yield "<p>No model that is served has an example.</p>"
     errors = {status: answer for status, answer in operation.get("responses", {}).items() if status >= "400"}
@@ -97,12 +112,18 @@ def _resolved(schema: dict[str, Any], schemas: dict[str, Any]) -> dict[str, Any]
     return schemas[reference.rpartition("/")[2]] if reference else schema
 
 
-def _form(path: str, method: str, name: str, value: Any) -> str:
+def _form(path: str, method: str, name: str, value: Any, asked: Sequence[str], kind: str) -> str:
+    """`asked`: what has an input of its own, of the path or of a form; `value`: what is shown of a body that is JSON."""
+    encoded = f' enctype="{_FORM}"' if kind == _FORM else ""
+    inputs = "".join(
+        f'<label>{each} <input name="{each}" type="{"file" if each == "file" else "text"}"></label> '
+        for each in map(escape, asked)
+    )
     body = ""
     if value is not None:
         text = json.dumps(value, ensure_ascii=False, indent=1)
         body = f'<textarea name="body" rows="{text.count(chr(10)) + 1}">{escape(text)}</textarea>'
     return (
-        f'<form data-method="{method.upper()}" data-path="{escape(path.lstrip("/"))}"><p>{escape(name)}</p>{body}'
-        f"<button>Send</button><pre></pre></form>"
+        f'<form data-method="{method.upper()}" data-path="{escape(path.lstrip("/"))}"{encoded}>'
+        f"<p>{escape(name)}</p>{inputs}{body}<button>Send</button><pre></pre></form>"
     )

@@ -68,7 +68,7 @@ def _add_routes(app: FastAPI, traffic: Traffic) -> None:
             else {"name": model.name, "task": model.task, "error": told.message}
             for model, told in zip(catalogue.models, infos, strict=True)
         ]
-        limits = traffic.settings.model_dump(include=LIMITS)
+        limits = traffic.settings.model_dump(include=LIMITS) | {"max_file_bytes": traffic.settings.files.max_bytes}
         service = {"name": app.title, "version": app.version}
         return JSONResponse({"service": service, "models": models, "limits": limits})
 

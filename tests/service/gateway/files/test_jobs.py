@@ -121,7 +121,8 @@ async def test_a_job_goes_on_where_another_gateway_left_it(tmp_path: Path) -> No
     first.translator.holding = set(LINES[3:])
     async with first.client() as client:
         id = await added(client)
-        await eventually(lambda: len(first.translator.answered) == 3)
+        journal = tmp_path / "files" / id / "journal"
+        await eventually(lambda: journal.exists() and journal.read_text().count("digest") == 3)
     second = stand_over(tmp_path)
     async with second.client() as client:
         assert (await at_end(client, id))["status"] == "done"

@@ -63,3 +63,18 @@ def test_what_takes_a_body_has_a_form_for_each_example_and_says_so_where_there_i
     assert "No model that is served has an example." in page(document)
     document["paths"] = {"/look": {"get": {"responses": {}}}}
     assert page(document).count("<form") == 1
+
+
+def test_parts_of_a_path_and_fields_of_a_form_have_inputs() -> None:
+    document = copy.deepcopy(DOCUMENT)
+    fields = {"type": "object", "properties": {"file": {"type": "string"}, "to": {"type": "string"}}}
+    content = {"multipart/form-data": {"schema": fields}}
+    document["paths"] = {
+        "/send": {"post": {"requestBody": {"content": content}, "responses": {}}},
+        "/look/{id}": {"delete": {"parameters": [{"name": "id"}], "responses": {}}},
+    }
+    text = page(document)
+    assert 'data-path="send" enctype="multipart/form-data"' in text
+    assert '<input name="file" type="file">' in text
+    assert '<input name="to" type="text">' in text
+    assert 'data-method="DELETE" data-path="look/{id}"><p></p><label>id <input name="id" type="text">' in text
