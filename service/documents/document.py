@@ -20,6 +20,11 @@ class DocumentError(ValueError):
     """The file is not what its ending says, or is asked for what it does not have."""
 
 
+def check_marks(count: int, most: int | None) -> None:
+    if most is not None and count > most:
+        raise DocumentError(f"it has {count:,} lines and tags, the limit is {most:,}: it may be sent in parts")
+
+
 @dataclass(frozen=True, slots=True)
 class Text:
     text: str

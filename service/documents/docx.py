@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from xml.parsers import expat
 
-from service.documents.document import Document, DocumentError, Piece, Source
+from service.documents.document import Document, DocumentError, Piece, Source, check_marks
 from service.documents.inline import Item, Kind, Syntax
 from service.documents.runs import Runs
 
@@ -64,8 +64,11 @@ class _Runs(Syntax):
         return f'<w:r>{properties}<w:t xml:space="preserve">{said}</w:t></w:r>'
 
 
-def document(data: bytes) -> Document:
-    """DocumentError where it is no Word document, or too large to unpack."""
+def document(data: bytes, most_marks: int | None = None) -> Document:
+    """DocumentError where it is no Word document, or too large to unpack.
+
+    A paragraph has ten tags and more: so many times `most_marks` may there be.
+    """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             entries = archive.infolist()
@@ -77,6 +80,7 @@ def document(data: bytes) -> Document:
     parts = [index for index, entry in enumerate(entries) if _PARTS.fullmatch(entry.filename)]
     if not any(entries[index].filename == "word/document.xml" for index in parts):
         raise DocumentError("it is no Word document: it has no word/document.xml")
+    check_marks(sum(contents[index].count(b"<") for index in parts) // 10, most_marks)
     sources = [_source(entries[index].filename, contents[index]) for index in parts]
 
     def packed(texts: Sequence[str]) -> tuple[bytes, tuple[str, ...]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from service.documents import delimited, docx, html, jsonlines, markdown, plain, subtitles
-from service.documents.document import Document, DocumentError, Piece, Problem, Source
+from service.documents.document import Document, DocumentError, Piece, Problem, Source, check_marks
 from service.documents.encoding import decoded
 
 
@@ -18,6 +18,7 @@ class Reading:
     columns: Sequence[str] = ()  # of a table
     fields: Sequence[str] = ("text",)  # of JSON Lines
     encoding: str | None = None  # None: found
+    most_marks: int | None = None  # lines and tags: there is about one text a mark at most; None: any number
 
 
 Reader = Callable[[bytes, Reading], Document]
@@ -29,6 +30,8 @@ def _text(pieces: Callable[[str, Reading], Found], escaped: Callable[[str], str]
 
     def read(data: bytes, reading: Reading) -> Document:
         text, encoding = decoded(data, reading.encoding)
+        names = max(len(reading.columns), len(reading.fields), 1)
+        check_marks((text.count("\n") + text.count("\r")) * names + text.count("<"), reading.most_marks)
         found, problems = pieces(text, reading)
         return Document([Source(text, found)], lambda texts: encoding.encoded(texts[0], escaped), tuple(problems))
 
@@ -49,7 +52,7 @@ FORMATS: Mapping[str, Reader] = {
     "htm": _HTML,
     "srt": _simple(subtitles.pieces),
     "vtt": _simple(subtitles.pieces),
-    "docx": lambda data, reading: docx.document(data),
+    "docx": lambda data, reading: docx.document(data, reading.most_marks),
     "jsonl": _text(lambda text, reading: jsonlines.pieces(text, reading.fields)),
     "csv": _text(lambda text, reading: delimited.pieces(text, reading.columns)),
     "tsv": _text(lambda text, reading: delimited.pieces(text, reading.columns, "\t")),

@@ -6,7 +6,7 @@
     progress.json   how far it is
     journal         the translations so far
     result          the translated file
-    end.json        what came of it; written last
+    end.json        what came of it; written last, and source and journal are removed
 
 Every file but the journal is there whole or not at all. Knows nothing of other jobs and of who translates.
 """
@@ -121,6 +121,11 @@ class JobFolder:
             raise FileNotFoundError(self.path)
         name = type(said).__name__.lower()
         write(self.path / f"{name}.json", json.dumps(asdict(said), ensure_ascii=False).encode(errors="replace"))
+
+    def forget(self) -> None:
+        """What nobody needs any more who has the end."""
+        self.source.unlink(missing_ok=True)
+        self.journal.unlink(missing_ok=True)
 
     def lock(self) -> int | None:
         """An open file that is locked until it is closed; None where somebody has it, or there is no such folder."""

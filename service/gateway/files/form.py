@@ -26,8 +26,10 @@ from service.translating.files import renamed
 MEDIA_TYPE = "multipart/form-data"
 MOST_FIELDS = 100
 MOST_BYTES = 10_000  # of a field that is no file
+MOST_NAMES = 20  # of columns or fields
+MOST_MARKS = 200_000  # lines and tags of a file: reading them takes seconds, in which all others are slower
 
-_Names = Annotated[list[str] | None, Field(max_length=MOST_FIELDS)]
+_Names = Annotated[list[str] | None, Field(max_length=MOST_NAMES)]
 
 
 class _File(Body):
@@ -68,7 +70,12 @@ class Options(Body):
 
     @property
     def reading(self) -> Reading:
-        return Reading(columns=self.column or (), fields=self.field or ("text",), encoding=self.encoding)
+        return Reading(
+            columns=self.column or (),
+            fields=self.field or ("text",),
+            encoding=self.encoding,
+            most_marks=MOST_MARKS,
+        )
 
     def as_read(self, name: str) -> str:
         """The file's name with the ending that says its format."""

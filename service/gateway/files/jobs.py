@@ -113,6 +113,7 @@ class Jobs:
             end = await work.end()
             if end is not None:
                 work.folder.write(end)
+                work.folder.forget()
                 said = "done" if end.error is None else f"failed: {end.error['message']}"
                 log.info("job %s is %s, after %.1f s of this process", id, said, time.monotonic() - began)
         except Exception:

@@ -67,8 +67,9 @@ def page(document: dict[str, Any]) -> str:
 
 def _operation(path: str, method: str, operation: dict[str, Any], schemas: dict[str, Any]) -> Iterator[str]:
     yield f"<h2><code>{method.upper()} {escape(path)}</code></h2><p>{escape(operation.get('summary', ''))}</p>"
-    bodies = operation.get("requestBody", {}).get("content", {})
-    kind, content = next(iter(bodies.items()), ("", {}))
+    bodies: dict[str, Any] = operation.get("requestBody", {}).get("content", {})
+    kind = next(iter(bodies), "")
+    content = bodies.get(kind, {})
     if "schema" in content:
         yield f"<table>{''.join(_fields(content['schema'], schemas))}</table>"
     asked = [parameter["name"] for parameter in operation.get("parameters", ())]
@@ -113,7 +114,7 @@ def _resolved(schema: dict[str, Any], schemas: dict[str, Any]) -> dict[str, Any]
 
 
 def _form(path: str, method: str, name: str, value: Any, asked: Sequence[str], kind: str) -> str:
-    """`asked`: what has an input of its own, of the path or of a form; `value`: what is shown of a body that is JSON."""
+    """`asked`: what has an input of its own, of the path or of a form; `value`: of a body that is JSON."""
     encoded = f' enctype="{_FORM}"' if kind == _FORM else ""
     inputs = "".join(
         f'<label>{each} <input name="{each}" type="{"file" if each == "file" else "text"}"></label> '

@@ -99,3 +99,19 @@ def test_what_has_no_letters_is_no_text() -> None:
 def test_a_translation_too_few_is_an_error() -> None:
     with pytest.raises(ValueError, match="1 translations for 2 texts"):
         read("a.txt", b"un\ndeux").written(["one"])
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "count"),
+    [("a.txt", b"a\n" * 9, 9), ("a.html", b"<p>a</p>" * 5, 10), ("a.csv", b"x,y\n" * 4, 8), ("a.md", b"a\r\n" * 3, 6)],
+)
+def test_a_file_of_more_lines_and_tags_than_are_wanted_is_refused(name: str, data: bytes, count: int) -> None:
+    columns = ("x", "y") if name == "a.csv" else ()
+    read(name, data, Reading(columns=columns, most_marks=count))
+    with pytest.raises(DocumentError, match=f"it has {count} lines and tags, the limit is {count - 1}"):
+        read(name, data, Reading(columns=columns, most_marks=count - 1))
+
+
+def test_what_is_nested_too_deeply_is_refused() -> None:
+    with pytest.raises(DocumentError, match="nested too deeply"):
+        read("a.jsonl", b"[" * 100_000)

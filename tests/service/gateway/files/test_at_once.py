@@ -101,6 +101,7 @@ async def test_a_file_of_which_nothing_could_be_translated_is_an_error(stand: St
         ("a.txt", b"un", {"encoding": "nowhere"}, 422, "nowhere"),
         ("a.csv", b"x,y\n1,2\n", {"column": "z"}, 422, 'file is "a.csv": '),
         ("a.jsonl", b"[" * 100_000, {}, 422, 'file is "a.jsonl": '),
+        ("a.txt", b"a\n" * 200_001, {}, 422, 'file is "a.txt": it has 200,001 lines and tags, the limit is 200,000'),
         ("a.txt", b"un", {"format": "pdf"}, 422, 'format is "pdf": expected one of txt, md'),
         ("a.txt", b"un", {"num_beams": "many"}, 422, 'num_beams is "many": '),
         ("a.txt", b"un", {"num_beams": "99"}, 422, "99"),

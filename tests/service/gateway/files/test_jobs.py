@@ -88,6 +88,8 @@ async def test_a_large_file_becomes_a_job_that_can_be_followed_fetched_and_remov
     assert said["created"] <= said["ended"] < said["expires"]
     result = await client.get(f"{where}/result")
     assert result.content == TEXT.upper()
+    kept = {"job.json", "progress.json", "result", "end.json", "lock"}
+    await eventually(lambda: {path.name for path in (stand.state / "files" / said["id"]).iterdir()} == kept)
     assert result.headers["content-disposition"] == 'attachment; filename="a.en.txt"'
     assert (await client.head(f"{where}/result")).headers["content-length"] == "52"
     assert (await client.delete(where)).status_code == 204
