@@ -89,6 +89,16 @@ def pieces(source: str) -> list[Piece]:
     return [*reader.runs.found, *reader.descriptions.found, *found]
 
 
+def _within(events: Sequence[_Event], index: int) -> Iterator[_Event]:
+    """What stands in the image that begins there. Not all that follows is looked at: a line may have many images."""
+    image = events[index]
+    for number in range(index + 1, len(events)):
+        if (each := events[number]).start >= image.end:
+            return
+        if image.start < each.start and each.end < image.end:
+            yield each
+
+
 class _Reader:
     """Makes items of the parser's events; what stands between two events belongs to one of them."""
 
@@ -117,9 +127,7 @@ class _Reader:
                 continue
             if self._is_image(event) or self._is_autolink(event):
                 self.runs.kept(event.start, event.end, "img" if self._is_image(event) else WORD)
-                self._describe(
-                    event, [each for each in events[index + 1 :] if event.start < each.start and each.end < event.end]
-                )
+                self._describe(event, list(_within(events, index)))
                 at = kept_until = event.end
             elif event.kind == "Start":
                 at = event.start + self._delimiter(event)
