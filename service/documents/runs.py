@@ -19,6 +19,9 @@ _TAGS = frozenset(
     | {"strike", "strong", "sub", "sup", "u"}
 )
 
+# Of one text: some of what is done with them takes the square of their number. A paragraph that has more is several.
+MOST_ITEMS = 2000
+
 
 class Runs:
     """Collects the pieces of one source as its format comes upon what is in it."""
@@ -62,18 +65,15 @@ class Runs:
 
     def finish(self, place: str = "", syntax: Syntax | None = None) -> None:
         """The piece ends here. `place` is the line unless given."""
-        syntax = syntax or self.syntax
-        items = _renumbered(_trimmed(_paired(self._items), syntax.is_close))
-        self._items = []
+        all_items, self._items = self._items, []
+        for first in range(0, len(all_items), MOST_ITEMS):
+            self._found(all_items[first : first + MOST_ITEMS], place, syntax or self.syntax)
+
+    def _found(self, items: list[Item], place: str, syntax: Syntax) -> None:
+        items = _renumbered(_trimmed(_paired(items), syntax.is_close))
         if items:
-            self.found.append(
-                Run(
-                    self.source,
-                    tuple(items),
-                    syntax,
-                    Text(*_as_text(items), place or self._lines.place(items[0].start)),
-                )
-            )
+            text = Text(*_as_text(items), place or self._lines.place(items[0].start))
+            self.found.append(Run(self.source, tuple(items), syntax, text))
 
 
 def _paired(items: Sequence[Item]) -> list[Item]:

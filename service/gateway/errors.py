@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse
 
 from service.errors import MethodNotAllowed, NotFound, ServiceError
 from service.gateway.context import RequestContext
+from service.gateway.routing import methods_at
 
 UNEXPECTED = "an unexpected error on our side; the log has it under this request_id"
 
@@ -55,7 +56,7 @@ def service_error(request: Request, error: Exception) -> tuple[ServiceError, dic
     headers = dict(error.headers or {})
     path, method = request.url.path[:200], request.method
     if error.status_code == 405:
-        allowed = headers["Allow"] = headers["Allow"].replace("GET", "GET, HEAD")  # where one works, so does the other
+        allowed = headers["Allow"] = ", ".join(methods_at(request))
         return MethodNotAllowed(f"{path} does not take {method}; it takes {allowed}"), headers
     if error.status_code == 404:
         return NotFound(f"there is nothing at {path}; /docs lists what there is"), headers

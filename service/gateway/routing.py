@@ -1,4 +1,4 @@
-"""Routes that take GET, and which route a path belongs to, as metrics and the access log name it: labels are bounded.
+"""Routes that take GET, what a path takes, and how metrics and the access log call its route: labels are bounded.
 
 Knows nothing of what routes do.
 """
@@ -9,8 +9,9 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from fastapi import FastAPI
+from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Match, Route
 
 OTHER = "other"  # whatever is asked for that is not there
 
@@ -29,6 +30,13 @@ def route_names(routes: Iterable[BaseRoute]) -> Callable[[str], str]:
         return next((template for template, regex in templates.items() if regex.match(path)), OTHER)
 
     return name
+
+
+def methods_at(request: Request) -> list[str]:
+    """What the path takes. The router itself tells those of one of its routes."""
+    there = [route for route in request.app.routes if isinstance(route, Route)]
+    methods = [route.methods or () for route in there if route.matches(request.scope)[0] is not Match.NONE]
+    return sorted({method for those in methods for method in those})
 
 
 def get(app: FastAPI, path: str, **documentation: Any) -> Callable[[Endpoint], Endpoint]:

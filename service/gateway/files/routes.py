@@ -109,11 +109,13 @@ def _add_routes(app: FastAPI, traffic: Traffic) -> AbstractAsyncContextManager[N
         return JSONResponse(status, status_code=202, headers={"location": location})
 
     @get(app, JOB, **_about_jobs("Say how far a job is", {200: {"model": answers.FileJob}}))
-    async def job_status(id: str) -> Response:
-        return JSONResponse(await _of(store, id, lambda folder: answers.said_of(folder, store)))
+    async def job_status(request: Request) -> Response:
+        return JSONResponse(await _of(store, request.path_params["id"], lambda folder: answers.said_of(folder, store)))
 
     @get(app, RESULT, **_about_jobs("Fetch the translated file of a job", {200: _FILES}, 409))
-    async def job_result(id: str) -> Response:
+    async def job_result(request: Request) -> Response:
+        id = request.path_params["id"]
+
         def look(folder: Any) -> tuple[dict[str, Any], Job | None, bytes]:
             said = answers.said_of(folder, store)
             done = said["status"] == "done"
@@ -127,10 +129,10 @@ def _add_routes(app: FastAPI, traffic: Traffic) -> AbstractAsyncContextManager[N
         return _file(data, job.output, options.as_read(job.name))
 
     @app.delete(JOB, **_about_jobs("Remove a job; it ends where it is", {204: {"description": "It is gone"}}))
-    async def job_removed(id: str) -> Response:
-        folder = store.find(id)
+    async def job_removed(request: Request) -> Response:
+        folder = store.find(request.path_params["id"])
         await in_thread(partial(store.remove, folder))
-        jobs.stop(id)
+        jobs.stop(folder.id)
         jobs.look()
         return Response(status_code=204)
 
@@ -198,6 +200,7 @@ def _about_jobs(summary: str, success: dict[int, Any], *failures: int) -> dict[s
         "tags": ["files"],
         "response_class": Response,
         "responses": {**success, **error_answers(404, 500, *failures)},
+        "openapi_extra": {"parameters": [{"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}]},
     }
 
 

@@ -73,3 +73,8 @@ def test_what_opens_or_closes_alone_is_kept_where_it_is() -> None:
     runs.said(11, 17)
     runs.finish()
     assert runs.found[0].text.text == 'un <img id="1"> deux <img id="2"> trois'
+
+
+def test_a_paragraph_of_very_many_pieces_of_markup_is_several_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.documents.runs.MOST_ITEMS", 4)
+    assert [piece.text.text for piece in run().found] == ['un <a id="1">deux</a>', "trois"]
