@@ -77,6 +77,10 @@ class JobFolder:
         return self.path.name
 
     @property
+    def is_whole(self) -> bool:
+        return (self.path / "job.json").exists()
+
+    @property
     def source(self) -> Path:
         return self.path / "source"
 

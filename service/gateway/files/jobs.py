@@ -117,13 +117,15 @@ class Jobs:
                 said = "done" if end.error is None else f"failed: {end.error['message']}"
                 log.info("job %s is %s, after %.1f s of this process", id, said, time.monotonic() - began)
         except Exception:
-            if work.folder.path.is_dir():
+            if work.folder.is_whole:
                 log.exception("job %s cannot be kept", id)
                 self._given_up.add(id)
             else:
                 log.info("job %s was removed", id)
         finally:
             os.close(lock)
+            if not work.folder.is_whole:  # it was removed while something was being written
+                self._store.remove(work.folder)
             del self._working[id]
             self.look()
 

@@ -5,6 +5,7 @@ import fcntl
 import json
 import logging
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +176,20 @@ async def test_what_is_removed_at_one_gateway_ends_at_the_other(tmp_path: Path) 
         await eventually(lambda: not any(stand.translator.running for stand in stands))
         await asyncio.sleep(0.2)
         assert [*(tmp_path / "files").iterdir()] == []
+
+
+async def test_what_is_written_while_a_job_is_removed_goes_with_it(
+    stand: Stand, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def removed_meanwhile(path: Path, data: bytes) -> None:
+        shutil.rmtree(path.parent)
+        path.parent.mkdir()
+        path.write_bytes(data)
+
+    monkeypatch.setattr(jobs, "write", removed_meanwhile)
+    id = await added(client)
+    await eventually(lambda: not [*(stand.state / "files").iterdir()])
+    assert (await client.get(f"/translate/file/{id}")).status_code == 404
 
 
 async def test_jobs_wait_for_models_without_room_and_for_those_that_are_gone(
