@@ -14,8 +14,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def service() -> Iterator[Service]:
-    """The shipped checkpoints, served as a newcomer would."""
-    running = Service().wait_until_ready()
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """The shipped checkpoints, served as a newcomer would; what it keeps is not the user's."""
+    state = tmp_path_factory.mktemp("state")
+    running = Service(environment={"TRIPTYCH_STATE": str(state)}).wait_until_ready()
     yield running
     running.stop()

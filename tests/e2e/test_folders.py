@@ -35,7 +35,7 @@ ENVIRONMENT = {  # as docs/operations.md starts a cluster
     "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
     "RAY_USAGE_STATS_ENABLED": "0",
 }
-FILES, LINES = 60, 10
+FILES, LINES = 400, 10  # which take seconds
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def test_a_folder_is_translated_by_all_replicas_and_goes_on_where_it_was_interru
     (tmp_path / "texts").mkdir()
     for number in range(FILES):
         lines = [f"Phrase {number} {line}." for line in range(LINES)]
-        (tmp_path / "texts" / f"{number:02}.txt").write_text("\n".join(lines))
+        (tmp_path / "texts" / f"{number:03}.txt").write_text("\n".join(lines))
     (tmp_path / "texts" / "empty.txt").write_text("")
     (tmp_path / "texts" / "table.csv").write_text("a,b\n1,2\n")
     first = start(tmp_path, cluster)
@@ -97,7 +97,7 @@ def test_a_folder_is_translated_by_all_replicas_and_goes_on_where_it_was_interru
     assert f"{FILES + 1 - len(early)} files, {len(early)} were there already" in output
     assert "Traceback" not in output
     assert all(line.startswith(("texts", "  line ", f"{FILES + 1 - len(early)} files")) for line in output.splitlines())
-    assert [path.name for path in written(tmp_path)] == [*(f"{number:02}.txt" for number in range(FILES)), "empty.txt"]
+    assert [path.name for path in written(tmp_path)] == [*(f"{number:03}.txt" for number in range(FILES)), "empty.txt"]
     assert all(path.stat().st_mtime_ns == time for path, time in early.items())
     assert all(path.read_text().count("\n") == LINES - 1 for path in written(tmp_path)[:FILES])
     assert not list((tmp_path / "texts.en").glob("*.part"))
