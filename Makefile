@@ -13,8 +13,8 @@ help:  ## show this list
 serve: $(VENV)/.serve  ## install if needed and serve on http://127.0.0.1:8000 (ARGS="--port 9000")
 	@$(BIN)/triptych serve $(ARGS)
 
-test: $(VENV)/.test  ## install if needed and run the tests, two files at a time (ARGS="tests/models -k cache")
-	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
+test: $(VENV)/.test  ## install if needed and run the tests (ARGS="tests/models -k cache")
+	$(BIN)/pytest $(ARGS)
 
 faults: $(VENV)/.test  ## break running services in every way there is a test for, which takes minutes
 	$(BIN)/pytest -m fault -s $(ARGS)
