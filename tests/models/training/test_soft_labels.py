@@ -46,17 +46,18 @@ def job_of(path: Path, data: Path, runs: Path) -> run.Job:
 def test_a_student_learns_what_a_teacher_says_of_texts_without_labels(
     write_recipe, student, teacher, data, tmp_path
 ) -> None:
-    # The only labelled texts are wrong about everything: what is right comes from the teacher.
+    # The only labelled texts are wrong about everything: what is right comes from the teacher. Over seeds and
+    # number formats, students reach 0.75 to 1.0 and those without a teacher 0.0.
     lines = (data / "labelled.tsv").read_text().splitlines()
     (data / "labelled.tsv").write_text("".join(f"{1 - int(line[0])}{line[1:]}\n" for line in lines[:40]))
     tests = [{"file": "labelled.test.tsv", **{k: v for k, v in student["corpora"][0].items() if k != "file"}}]
     recipe = {**student, "validation": tests, "hold_out": 0, "tests": []}
     recipe["distillation"] = {"teachers": ["teacher"], "weight": 0.95}
     path = write_recipe(recipe, steps=80, learning_rate=0.01, validate_every=40)
-    assert run.train(job_of(path, data, tmp_path / "runs"), quiet).validation.accuracy > 0.9
+    assert run.train(job_of(path, data, tmp_path / "runs"), quiet).validation.accuracy > 0.6
     alone = {**recipe, "name": "alone", "corpora": recipe["corpora"][:1], "distillation": None}
     path = write_recipe(alone, steps=80, learning_rate=0.01, validate_every=40)
-    assert run.train(job_of(path, data, tmp_path / "runs"), quiet).validation.accuracy < 0.5
+    assert run.train(job_of(path, data, tmp_path / "runs"), quiet).validation.accuracy < 0.4
 
 
 def test_each_text_has_what_the_teacher_says_of_it(write_recipe, student, teacher, data, tmp_path) -> None:
