@@ -82,6 +82,8 @@ class GatewaySettings(BaseModel, frozen=True, extra="forbid"):
     glossaries: dict[str, Path] = {}  # files that translations may be asked to keep to, by name
     max_in_flight: Positive = 2048  # texts being answered at once; one more is refused with 503
     files: FileSettings = FileSettings()
+    # Pages of which origins a browser lets read the answers, such as https://example.org; "*": any.
+    cors_origins: tuple[str, ...] = ()
     max_connections: Positive = 4096  # open at once, per gateway; beyond it those without a request are closed
     # Who knows it may POST /admin/reload; None: there is no such route. At least 16 characters.
     admin_token: Annotated[SecretStr, Field(min_length=16)] | None = None

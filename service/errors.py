@@ -93,6 +93,10 @@ class BodyTooLarge(ServiceError):
     code, status = "body_too_large", 413
 
 
+class UnsupportedMediaType(ServiceError):
+    code, status = "unsupported_media_type", 415  # a body of another kind, or packed in a way that we cannot open
+
+
 class Overloaded(ServiceError):
     code, status = "overloaded", 503  # our saturation, with Retry-After
 

@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
@@ -17,18 +18,19 @@ from service.config import Settings
 from service.errors import Cancelled, ServiceError
 from service.gateway.admission import Admission
 from service.gateway.answering import Answering
+from service.gateway.bodies import BodyMiddleware
 from service.gateway.catalogue import Catalogue
-from service.gateway.context import RequestContext
+from service.gateway.context import HEADERS, RequestContext
 from service.gateway.detection import Detection
 from service.gateway.errors import error_response, service_error
 from service.gateway.files.routes import FILES
 from service.gateway.glossaries import read_glossaries
 from service.gateway.huggingface.routes import HUGGINGFACE
-from service.gateway.middleware import BodyLimitMiddleware, EarlyRefusalMiddleware, RequestMiddleware
+from service.gateway.middleware import EarlyRefusalMiddleware, RequestMiddleware
 from service.gateway.openapi import DocumentedApp
 from service.gateway.operations.routes import OPERATIONS
 from service.gateway.protocol import error_shape_of
-from service.gateway.routing import route_names
+from service.gateway.routing import answer_options, route_names
 from service.gateway.traffic import Traffic
 from service.gateway.workers import Worker
 from service.observability.metrics import GatewayMetrics
@@ -83,6 +85,7 @@ def create_app(settings: Settings, workers: Mapping[str, Worker], metrics: Gatew
         exception_handlers={ServiceError: on_error, HTTPException: on_error},
     )
     beside = [protocol.add_routes(app, traffic) for protocol in PROTOCOLS]
+    answer_options(app)
     app.state.admission = admission  # for the host, which drains it before it stops
     tasks = {route: task for protocol in PROTOCOLS for route, task in protocol.tasks.items()}
 
@@ -91,12 +94,20 @@ def create_app(settings: Settings, workers: Mapping[str, Worker], metrics: Gatew
 
     limits = settings.gateway
     app.add_middleware(
-        BodyLimitMiddleware,
+        BodyMiddleware,
         max_bytes=limits.max_body_bytes,
         max_bytes_of={route: most for protocol in PROTOCOLS for route, most in protocol.body_limits(limits).items()},
         timeout_s=limits.request_timeout_s,
     )
     app.add_middleware(EarlyRefusalMiddleware, refusal=refusal, metrics=metrics)
+    if limits.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=limits.cors_origins,
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=[*HEADERS, "retry-after"],
+        )
     app.add_middleware(  # the last one added is the outermost
         RequestMiddleware,
         route_of=route_names(app.routes),

@@ -21,6 +21,8 @@ from service.messages import Result
 _SANE_ID = re.compile(r"[ -~]{1,128}")
 _SCOPE_KEY = "triptych.context"
 
+HEADERS = ("x-request-id", "x-model-version", "x-queue-time-ms", "x-inference-time-ms")  # of every answer, where known
+
 ErrorShape = Callable[[ServiceError, str], tuple[int, dict[str, Any]]]  # an error and the request's id: status, body
 
 
@@ -69,13 +71,13 @@ class RequestContext:
             self.inference_ms = max(self.inference_ms or 0.0, answer.timing.inference_ms)
 
     def headers(self) -> dict[str, str]:
-        known = {
-            "x-request-id": self.request_id,
-            "x-model-version": self.model_version,
-            "x-queue-time-ms": None if self.queue_ms is None else f"{self.queue_ms:.2f}",
-            "x-inference-time-ms": None if self.inference_ms is None else f"{self.inference_ms:.2f}",
-        }
-        return {name: value for name, value in known.items() if value is not None}
+        known = (
+            self.request_id,
+            self.model_version,
+            None if self.queue_ms is None else f"{self.queue_ms:.2f}",
+            None if self.inference_ms is None else f"{self.inference_ms:.2f}",
+        )
+        return {name: value for name, value in zip(HEADERS, known, strict=True) if value is not None}
 
 
 def timeout_s(headers: Headers, limit_s: float) -> float:

@@ -1,4 +1,4 @@
-"""Around every request, in pure ASGI: id and timing headers, metrics, access log, body limit, last resort for errors.
+"""Around every request, in pure ASGI: id and timing headers, metrics, access log, early refusal, last resort.
 
 Knows nothing of routes' bodies and of models.
 """
@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import BodyTooLarge, RequestTimeout, ServiceError
+from service.errors import ServiceError
 from service.gateway.context import ErrorShape, RequestContext
 from service.gateway.errors import UNEXPECTED, error_response
-from service.gateway.routing import OTHER
+from service.gateway.routing import OTHER, path_in, without_trailing_slash
 from service.observability.metrics import GatewayMetrics
 
 CLIENT_LEFT = 499  # counted and logged, never sent
@@ -38,7 +38,8 @@ class RequestMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        scope = without_trailing_slash(scope)
+        path = path_in(scope)
         context = RequestContext.enter(scope, self.route_of(path), self.error_shape_of(path))
         status: int | None = None
 
@@ -103,53 +104,3 @@ class EarlyRefusalMiddleware:
                 self.metrics.failed(context.route, error.code)
                 return await error_response(error, context)(scope, receive, send)
         await self.app(scope, receive, send)
-
-
-@dataclass(frozen=True)
-class BodyLimitMiddleware:
-    """Stops reading a body at `max_bytes`, or at its route's own limit, announced or not, and after `timeout_s`.
-
-    Whoever reads it gets `BodyTooLarge` or `RequestTimeout`.
-    """
-
-    app: ASGIApp
-    max_bytes: int
-    max_bytes_of: Mapping[str, int]  # by the route
-    timeout_s: float
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return await self.app(scope, receive, send)
-        announced = Headers(scope=scope).get("content-length", "")
-        limit = self.max_bytes_of.get(RequestContext.of(scope).route, self.max_bytes)
-        until = asyncio.get_running_loop().time() + self.timeout_s
-        read, complete = 0, False
-
-        async def receive_within_limit() -> Message:
-            nonlocal read, complete
-            if complete:  # what comes now is that the client leaves
-                return await receive()
-            if announced.isdecimal() and int(announced) > limit:
-                raise _too_large(f"{announced} bytes", limit)
-            try:
-                async with asyncio.timeout_at(until):
-                    message = await receive()
-            except TimeoutError:
-                raise self._too_slow(read, announced) from None
-            read += len(message.get("body", b""))
-            complete = not message.get("more_body", False)
-            if read > limit:
-                raise _too_large(f"at least {read} bytes", limit)
-            return message
-
-        await self.app(scope, receive_within_limit, send)
-
-    def _too_slow(self, read: int, announced: str) -> RequestTimeout:
-        of = f" of {announced}" if announced.isdecimal() else ""
-        return RequestTimeout(
-            f"{read} bytes{of} of the body came within {self.timeout_s:g} s", request_timeout_s=self.timeout_s
-        )
-
-
-def _too_large(size: str, limit: int) -> BodyTooLarge:
-    return BodyTooLarge(f"the body has {size}, the limit is {limit}", max_body_bytes=limit)

@@ -6,14 +6,23 @@ Knows nothing of the models.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from codecs import BOM_UTF8
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, from_json
 from starlette.requests import ClientDisconnect, Request
 
-from service.errors import BadRequest, Cancelled, InvalidRequest, ServiceError, UnknownParameter
+from service.errors import (
+    BadRequest,
+    Cancelled,
+    InvalidRequest,
+    ServiceError,
+    UnknownParameter,
+    UnsupportedMediaType,
+)
 from service.gateway.context import RequestContext
 from service.gateway.fields import Body
 
@@ -23,21 +32,35 @@ SHOWN = 80  # characters of a client's value that an error quotes
 
 async def read_body(request: Request, schema: type[BodyT]) -> BodyT:
     """The request's JSON body; `BadRequest` where it is not JSON, `InvalidRequest` where it is not what we take."""
-    media_type = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
-    if media_type != "application/json":
-        raise BadRequest(f"content-type is {quoted(media_type)}, expected application/json")
-    try:
+    if media_type(request) not in ("application/json", ""):
+        raise UnsupportedMediaType(
+            f"content-type is {quoted(media_type(request))}, expected application/json"
+            " (curl: -H 'content-type: application/json')"
+        )
+    with reading(request):
         content = await request.body()
+    return parse_body(content, schema)
+
+
+@contextmanager
+def reading(request: Request) -> Iterator[None]:
+    """Around whatever reads the body: a client that leaves meanwhile is told nothing."""
+    try:
+        yield
     except ClientDisconnect:
         RequestContext.of(request.scope).client_left = True
         raise Cancelled("the client left before its body was complete") from None
-    return parse_body(content, schema)
+
+
+def media_type(request: Request) -> str:
+    """Of the body, without its parameters; nothing where the client does not say."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def parse_body(content: bytes, schema: type[BodyT]) -> BodyT:
     try:
         # Not json.loads: that lets pass NaN, and lone surrogates which no answer could be encoded with.
-        value = from_json(content, allow_inf_nan=False)
+        value = from_json(content.removeprefix(BOM_UTF8), allow_inf_nan=False)
     except ValueError as error:
         raise BadRequest(f"the body is not JSON: {error}") from None
     if not isinstance(value, dict):

@@ -12,8 +12,11 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route
+from starlette.types import Scope
 
 OTHER = "other"  # whatever is asked for that is not there
+
+ANYWHERE = "OPTIONS"  # the method that every path takes
 
 Endpoint = Callable[..., Awaitable[Response]]
 
@@ -30,6 +33,30 @@ def route_names(routes: Iterable[BaseRoute]) -> Callable[[str], str]:
         return next((template for template, regex in templates.items() if regex.match(path)), OTHER)
 
     return name
+
+
+def path_in(scope: Scope) -> str:
+    """The path below the place where a proxy in front has put the service."""
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))
+
+
+def without_trailing_slash(scope: Scope) -> Scope:
+    """Clients that put their paths together often leave one: it means the same, and a redirect would cost a round."""
+    path = scope["path"]
+    if not path.endswith("/") or path_in(scope) in ("", "/"):
+        return scope
+    return {**scope, "path": path.rstrip("/") or "/"}
+
+
+def answer_options(app: FastAPI) -> None:
+    """Have every path that there is say which methods it takes."""
+
+    async def options(request: Request) -> Response:
+        return Response(status_code=204, headers={"allow": ", ".join(methods_at(request))})
+
+    for path in {route.path for route in app.routes if isinstance(route, Route)}:
+        app.add_api_route(path, options, methods=[ANYWHERE], include_in_schema=False)
 
 
 def methods_at(request: Request) -> list[str]:

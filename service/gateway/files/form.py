@@ -13,13 +13,12 @@ from pydantic import ConfigDict, Field, WithJsonSchema, field_validator
 from pydantic_core import PydanticCustomError
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from service.documents.formats import FORMATS, Reading
-from service.errors import BadRequest, Cancelled, EmptyInput, InvalidRequest
-from service.gateway.context import RequestContext
+from service.errors import BadRequest, EmptyInput, InvalidRequest, UnsupportedMediaType
 from service.gateway.fields import Body, taken
-from service.gateway.parsing import checked, quoted
+from service.gateway.parsing import checked, media_type, quoted, reading
 from service.messages import Decoding
 from service.translating.files import renamed
 
@@ -98,18 +97,15 @@ class SentFile:
 
 async def read_form(request: Request) -> tuple[SentFile, Options]:
     """BadRequest where the body is no form, InvalidRequest where it is not what we take."""
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != MEDIA_TYPE:
-        raise BadRequest(f"content-type is {quoted(media_type)}, expected {MEDIA_TYPE}, as curl -F sends it")
+    if (given := media_type(request)) != MEDIA_TYPE:
+        raise UnsupportedMediaType(f"content-type is {quoted(given)}, expected {MEDIA_TYPE}, as curl -F sends it")
     try:
-        async with request.form(max_files=MOST_FIELDS, max_fields=MOST_FIELDS, max_part_size=MOST_BYTES) as form:
-            options = checked(_given(form), Options, known=FileBody)
-            return await _file(form), options
+        with reading(request):
+            async with request.form(max_files=MOST_FIELDS, max_fields=MOST_FIELDS, max_part_size=MOST_BYTES) as form:
+                options = checked(_given(form), Options, known=FileBody)
+                return await _file(form), options
     except HTTPException as error:
         raise BadRequest(f"the body is not {MEDIA_TYPE}: {error.detail}") from None
-    except ClientDisconnect:
-        RequestContext.of(request.scope).client_left = True
-        raise Cancelled("the client left before its body was complete") from None
 
 
 def _given(form: FormData) -> dict[str, Any]:

@@ -46,6 +46,11 @@ def _add_routes(app: FastAPI, traffic: Traffic) -> None:
     async def livez() -> Response:
         return JSONResponse({"status": "alive"})
 
+    @get(
+        app,
+        "/health",
+        **_documentation("The same as /readyz, under the name that others have for it", Ready, may_fail=True),
+    )
     @get(app, "/readyz", **_documentation("Each model has lately given a sign of life", Ready, may_fail=True))
     async def readyz() -> Response:
         traffic.admission.check_open()
@@ -128,4 +133,4 @@ async def _scrape(model: ServedModel, metrics: GatewayMetrics) -> list[tuple[str
         return []
 
 
-OPERATIONS = HttpProtocol(add_routes=_add_routes, probes=("/livez", "/readyz", "/metrics"))
+OPERATIONS = HttpProtocol(add_routes=_add_routes, probes=("/livez", "/readyz", "/health", "/metrics"))

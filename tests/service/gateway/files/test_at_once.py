@@ -127,8 +127,8 @@ async def test_what_is_wrong_is_said(
 @pytest.mark.parametrize(
     ("sent", "status", "said"),
     [
-        ({"json": {"inputs": "a"}}, 400, 'content-type is "application/json", expected multipart/form-data'),
-        ({"content": b"a"}, 400, 'content-type is "", expected multipart/form-data'),
+        ({"json": {"inputs": "a"}}, 415, 'content-type is "application/json", expected multipart/form-data'),
+        ({"content": b"a"}, 415, 'content-type is "", expected multipart/form-data'),
         ({"content": b"a", "headers": {"content-type": "multipart/form-data"}}, 400, "Missing boundary"),
         ({"content": b"a", "headers": {"content-type": "multipart/form-data; boundary=x"}}, 400, "Invalid multipart"),
         ({"files": {"other": ("a.txt", b"a")}, "data": FRENCH}, 422, "other is a file, expected a text"),

@@ -115,7 +115,19 @@ def test_an_infinite_number_is_422(post):
     assert response.json()["error"]["message"].startswith("parameters.temperature is Infinity: ")
 
 
-def test_another_content_type_is_400_and_named(post):
-    response = post("/generate", content=b"{}", headers={"content-type": "text/plain"})
-    assert response.status_code == 400
-    assert "text/plain" in response.json()["error"]["message"]
+def test_another_content_type_is_415_and_named(post):
+    for kind in ("text/plain", "application/x-www-form-urlencoded"):  # the second is what curl -d says
+        response = post("/generate", content=b"{}", headers={"content-type": kind})
+        assert response.status_code == 415
+        assert response.json()["error"]["code"] == "unsupported_media_type"
+        assert f'content-type is "{kind}", expected application/json' in response.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("kind", ["application/json; charset=utf-8", "Application/JSON", ""])
+def test_json_by_any_of_its_names_is_taken(post, kind):
+    body = b'{"inputs": "a"}'
+    assert post("/generate", content=body, headers={"content-type": kind} if kind else {}).status_code == 200
+
+
+def test_a_byte_order_mark_in_front_is_passed_over(post):
+    assert post("/generate", content=b'\xef\xbb\xbf{"inputs": "a"}').status_code == 200

@@ -25,6 +25,7 @@ ROUTES = {
     "/translate/file/{id}": {"GET", "HEAD", "DELETE"},
     "/translate/file/{id}/result": {"GET", "HEAD"},
     "/livez": {"GET", "HEAD"},
+    "/health": {"GET", "HEAD"},
     "/readyz": {"GET", "HEAD"},
     "/info": {"GET", "HEAD"},
     "/metrics": {"GET", "HEAD"},
@@ -37,7 +38,7 @@ def test_the_routes_are_these(stand):
     routes: dict[str, set[str]] = {}
     for route in stand.app.routes:
         routes.setdefault(route.path, set()).update(route.methods)
-    assert routes == ROUTES
+    assert routes == {path: {*methods, "OPTIONS"} for path, methods in ROUTES.items()}
 
 
 async def test_livez_answers_whatever_the_models_do(stand, client):
@@ -245,8 +246,8 @@ def test_head_gets_the_headers_of_get_and_no_body(stand, server):
         changing = {"date", *(["content-length"] if path == "/metrics" else [])}
         assert kept(head, changing) == kept(got, changing), path
     refused = httpx.head(f"{server}/translate")
-    assert (refused.status_code, refused.headers["allow"]) == (405, "POST")
-    assert httpx.post(f"{server}/livez").headers["allow"] == "GET, HEAD"
+    assert (refused.status_code, refused.headers["allow"]) == (405, "OPTIONS, POST")
+    assert httpx.post(f"{server}/livez").headers["allow"] == "GET, HEAD, OPTIONS"
 
 
 def kept(response, changing):
@@ -267,5 +268,5 @@ async def test_unknown_paths_and_wrong_methods_have_the_error_shape(client):
     assert (response.status_code, response.json()["error"]["code"]) == (404, "not_found")
     response = await client.get("/translate")
     assert (response.status_code, response.json()["error"]["code"]) == (405, "method_not_allowed")
-    assert response.headers["allow"] == "POST"
+    assert response.headers["allow"] == "OPTIONS, POST"
     assert response.json()["error"]["request_id"] == response.headers["x-request-id"]
