@@ -1,4 +1,4 @@
-"""The command line: `triptych serve | reload | translate | init | train | evaluate | publish | registry | bench`."""
+"""The command line, `triptych`: each command is a module of `service.commands`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from service.commands import registry
 from service.commands.bench import bench
 from service.commands.evaluation import evaluate
 from service.commands.init import init
+from service.commands.keys import key
 from service.commands.publishing import publish
 from service.commands.serving import reload_model, serve
 from service.commands.training import train
@@ -18,6 +19,7 @@ from service.commands.translate import translate
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Serve and train the models of Triptych.")
 app.command()(serve)
 app.command("reload")(reload_model)
+app.command()(key)
 app.command()(translate)
 app.command()(init)
 app.command()(train)

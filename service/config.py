@@ -79,11 +79,15 @@ class GatewaySettings(BaseModel, frozen=True, extra="forbid"):
     request_timeout_s: Annotated[float, Field(gt=0)] = 60.0  # deadline of a request that names none
     batch_size: Positive = 32  # requests handed to a worker in one call, at most
     batch_wait_ms: Annotated[float, Field(ge=0)] = 1.0  # how long the first of them waits for company
+    keys: Path | None = None  # file of those who may ask (`triptych key`); None: everybody may
+    quota_storage: str = "memory://"  # where quotas are counted; memory: each gateway counts its own
     glossaries: dict[str, Path] = {}  # files that translations may be asked to keep to, by name
     max_in_flight: Positive = 2048  # texts being answered at once; one more is refused with 503
     files: FileSettings = FileSettings()
     # Pages of which origins a browser lets read the answers, such as https://example.org; "*": any.
     cors_origins: tuple[str, ...] = ()
+    # Of /metrics and /admin, which the service's own port does not have then; None: it has them.
+    operations_port: Annotated[int, Field(ge=1, le=65535)] | None = None
     max_connections: Positive = 4096  # open at once, per gateway; beyond it those without a request are closed
     # Who knows it may POST /admin/reload; None: there is no such route. At least 16 characters.
     admin_token: Annotated[SecretStr, Field(min_length=16)] | None = None
@@ -109,6 +113,12 @@ class Settings(BaseSettings):
     gateway: GatewaySettings = GatewaySettings()
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_json: bool | None = None  # one JSON object a line; None: unless started from a terminal
+
+    @model_validator(mode="after")
+    def _two_ports(self) -> Settings:
+        if self.gateway.operations_port == self.port:
+            raise ValueError(f"gateway.operations_port is {self.port}, the port of the service itself")
+        return self
 
     @model_validator(mode="after")
     def _no_misspelt_variable(self) -> Settings:

@@ -8,24 +8,23 @@ from __future__ import annotations
 import math
 from typing import Any, ClassVar, Self
 
-MAX_RETRY_AFTER_S = 60
-
 
 class ServiceError(Exception):
     """Base of the tree. `details` are extra fields of the error object, each JSON-serializable.
 
-    `retry_after_s` among them is sent as Retry-After: whole seconds from 1 to `MAX_RETRY_AFTER_S`, whatever was given.
+    `retry_after_s` among them is sent as Retry-After: whole seconds from 1 to `max_retry_after_s`, whatever was given.
     """
 
     code: ClassVar[str] = "internal"
     status: ClassVar[int] = 500
+    max_retry_after_s: ClassVar[int] = 60
 
     def __init__(self, message: str, **details: Any) -> None:
         super().__init__(message)
         self.message = message
         self.details = details
         if "retry_after_s" in details:
-            details["retry_after_s"] = math.ceil(min(max(details["retry_after_s"], 1), MAX_RETRY_AFTER_S))
+            details["retry_after_s"] = math.ceil(min(max(details["retry_after_s"], 1), self.max_retry_after_s))
 
     @property
     def retry_after_s(self) -> int:
@@ -59,6 +58,10 @@ class InputTooLong(InvalidRequest):
 
 class Unauthorized(ServiceError):
     code, status = "unauthorized", 401
+
+
+class Forbidden(ServiceError):
+    code, status = "forbidden", 403  # the key may not do that
 
 
 class NotFound(ServiceError):
@@ -103,6 +106,11 @@ class Overloaded(ServiceError):
 
 class NotReady(ServiceError):
     code, status = "not_ready", 503
+
+
+class QuotaExceeded(ServiceError):
+    code, status = "quota_exceeded", 429  # the key's own, with Retry-After
+    max_retry_after_s = 366 * 86400
 
 
 class DeadlineExceeded(ServiceError):

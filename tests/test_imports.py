@@ -73,6 +73,8 @@ RULES = (
     Rule("service.observability", BASE, ("prometheus_client",)),
     Rule("service.gateway", ("service.observability", *BASE), ("fastapi", "starlette", "pydantic", "pydantic_core")),
     Rule("service.gateway.connections", (), ("uvicorn",)),
+    Rule("service.gateway.keys", BASE, ("limits", "pydantic", "yaml")),
+    Rule("service.gateway.quotas", ("service.gateway.keys", *BASE), ("limits",)),
     Rule("service.gateway.detection", ("service.gateway.iso639",), ("langidentify",)),
     Rule(
         "service.gateway.files",
@@ -106,6 +108,9 @@ RULES = (
             "models",
             "service.deployments.reports",
             "service.deployments.environment",
+            "service.gateway.glossaries",
+            "service.gateway.keys",
+            "service.gateway.quotas",
             "service.observability.logging",
             *BASE,
         ),

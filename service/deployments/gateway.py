@@ -50,7 +50,12 @@ class Gateway:
 
 
 def deploy_gateway(settings: Settings, models: Mapping[str, Application]) -> Application:
-    """The ingress deployment, bound to the models' deployments."""
+    """The ingress deployment, bound to the models' deployments.
+
+    Raises ValueError for a second port: Ray Serve has one.
+    """
+    if settings.gateway.operations_port is not None:
+        raise ValueError("gateway.operations_port is of `triptych serve`: Ray Serve has one port for everything")
     deployment = serve.deployment(
         name="gateway",
         num_replicas=settings.gateway.replicas,

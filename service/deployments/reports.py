@@ -24,7 +24,7 @@ class GatewaySetup:
 
     settings: Settings
     number: int  # which of the gateways it is, from 0
-    listener: int  # file descriptor of the listening socket
+    listeners: tuple[int, ...]  # file descriptors of the listening sockets: the service's own, the operations'
     logs: str
     restarts: Mapping[str, int]  # how often each process was started anew
 

@@ -38,7 +38,7 @@ log = logging.getLogger("triptych.gateway")
 class GatewayServer:
     def __init__(self, setup: GatewaySetup) -> None:
         settings = setup.settings
-        self._listener = socket.socket(fileno=setup.listener)
+        self._listeners = [socket.socket(fileno=each) for each in setup.listeners]
         self._workers = {name: RayWorker(name) for name in settings.models}
         self._metrics = GatewayMetrics(list(settings.models), f"gateway-{setup.number}")
         self._app = create_app(settings, self._workers, self._metrics)
@@ -72,7 +72,7 @@ class GatewayServer:
 
         threading.Thread(target=listen, name="supervisor", daemon=True).start()
         beating = asyncio.create_task(self._beat(connection))
-        await self._server.serve(sockets=[self._listener])
+        await self._server.serve(sockets=self._listeners)
         beating.cancel()
 
     async def _beat(self, connection: Connection) -> None:
@@ -125,7 +125,7 @@ class GatewayServer:
         taken = []
         with suppress(OSError):  # there is none left
             while True:
-                taken.append(self._listener.accept()[0])
+                taken.append(self._listeners[0].accept()[0])
         for listening in self._server.servers:
             listening.close()
         loop = asyncio.get_running_loop()

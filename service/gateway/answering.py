@@ -14,6 +14,7 @@ from itertools import zip_longest
 from starlette.types import Receive
 
 from service.errors import Cancelled, NotReady, Overloaded, ServiceError
+from service.gateway.access import Access
 from service.gateway.admission import Admission
 from service.gateway.batcher import Ticket
 from service.gateway.catalogue import ServedModel
@@ -45,8 +46,9 @@ class Call:
 
 
 class Answering:
-    def __init__(self, admission: Admission, metrics: GatewayMetrics) -> None:
+    def __init__(self, admission: Admission, access: Access, metrics: GatewayMetrics) -> None:
         self._admission = admission
+        self._access = access
         self._metrics = metrics
 
     @asynccontextmanager
@@ -67,6 +69,8 @@ class Answering:
             raise error.unless_said_retry_after(self._admission.retry_after_s(call.model.name)) from None
         except NotReady as error:
             raise error.unless_said_retry_after(call.model.readiness.retry_after_s()) from None
+        finally:
+            await self._access.ended(call.context)
 
     def refusal(self, models: Sequence[ServedModel]) -> ServiceError | None:
         """What every request gets that one of `models` should answer, whatever it asks; None where that depends."""
@@ -93,6 +97,7 @@ class Answering:
         tokens: dict[str, list[Token]] = {request.id: [] for request in call.requests}
         async with self.open(call, receive) as ticket:
             async for events in ticket:
+                call.context.used(events)
                 for event in events:
                     if isinstance(event, Token):
                         tokens[event.request_id].append(event)

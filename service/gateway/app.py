@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import FastAPI
@@ -13,9 +12,11 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse
+from starlette.routing import Route
 
 from service.config import Settings
 from service.errors import Cancelled, ServiceError
+from service.gateway.access import Access, AccessMiddleware
 from service.gateway.admission import Admission
 from service.gateway.answering import Answering
 from service.gateway.bodies import BodyMiddleware
@@ -26,11 +27,13 @@ from service.gateway.errors import error_response, service_error
 from service.gateway.files.routes import FILES
 from service.gateway.glossaries import read_glossaries
 from service.gateway.huggingface.routes import HUGGINGFACE
-from service.gateway.middleware import EarlyRefusalMiddleware, RequestMiddleware
+from service.gateway.keys import Keys
+from service.gateway.middleware import EarlyRefusalMiddleware, PortMiddleware, RequestMiddleware
 from service.gateway.openapi import DocumentedApp
 from service.gateway.operations.routes import OPERATIONS
-from service.gateway.protocol import error_shape_of
-from service.gateway.routing import answer_options, route_names
+from service.gateway.protocol import protocol_at
+from service.gateway.quotas import Quotas
+from service.gateway.routing import OTHER, answer_options, path_in, route_names
 from service.gateway.traffic import Traffic
 from service.gateway.workers import Worker
 from service.observability.metrics import GatewayMetrics
@@ -39,14 +42,20 @@ PROTOCOLS = (HUGGINGFACE, FILES, OPERATIONS)
 
 
 def create_app(settings: Settings, workers: Mapping[str, Worker], metrics: GatewayMetrics) -> FastAPI:
-    """The gateway over `workers`, by the model names of the settings. Needs no running event loop."""
+    """The gateway over `workers`, by the model names of the settings. Needs no running event loop.
+
+    Raises ValueError or OSError for keys, glossaries or a storage of quotas that cannot be read.
+    """
+    limits = settings.gateway
     catalogue = Catalogue(settings, workers, metrics)
-    admission = Admission(settings.gateway.max_in_flight, {model.name: model.capacity for model in catalogue.models})
-    answering = Answering(admission, metrics)
+    admission = Admission(limits.max_in_flight, {model.name: model.capacity for model in catalogue.models})
+    access = Access(Keys(limits.keys) if limits.keys else None, Quotas(limits.quota_storage), metrics)
+    answering = Answering(admission, access, metrics)
     detection = Detection()
     traffic = Traffic(
         settings=settings.gateway,
         catalogue=catalogue,
+        access=access,
         admission=admission,
         answering=answering,
         detection=detection,
@@ -84,7 +93,12 @@ def create_app(settings: Settings, workers: Mapping[str, Worker], metrics: Gatew
         lifespan=lifespan,
         exception_handlers={ServiceError: on_error, HTTPException: on_error},
     )
-    beside = [protocol.add_routes(app, traffic) for protocol in PROTOCOLS]
+    beside, open_routes = [], {OTHER}
+    for protocol in PROTOCOLS:
+        before = len(app.routes)
+        beside.append(protocol.add_routes(app, traffic))
+        if not protocol.needs_key:
+            open_routes.update(route.path for route in app.routes[before:] if isinstance(route, Route))
     answer_options(app)
     app.state.admission = admission  # for the host, which drains it before it stops
     tasks = {route: task for protocol in PROTOCOLS for route, task in protocol.tasks.items()}
@@ -92,7 +106,6 @@ def create_app(settings: Settings, workers: Mapping[str, Worker], metrics: Gatew
     def refusal(route: str) -> ServiceError | None:
         return answering.refusal(catalogue.of_task(tasks[route])) if route in tasks else None
 
-    limits = settings.gateway
     app.add_middleware(
         BodyMiddleware,
         max_bytes=limits.max_body_bytes,
@@ -100,6 +113,21 @@ def create_app(settings: Settings, workers: Mapping[str, Worker], metrics: Gatew
         timeout_s=limits.request_timeout_s,
     )
     app.add_middleware(EarlyRefusalMiddleware, refusal=refusal, metrics=metrics)
+    if limits.operations_port is not None:
+        app.add_middleware(
+            PortMiddleware,
+            port=limits.operations_port,
+            internal={route for protocol in PROTOCOLS for route in protocol.internal},
+            there=open_routes,
+        )
+    app.add_middleware(
+        AccessMiddleware,
+        access=access,
+        open_routes=open_routes,
+        key_of=lambda scope: protocol_at(PROTOCOLS, path_in(scope)).key_of(scope),
+        key_in_body=lambda path: protocol_at(PROTOCOLS, path).key_in_body,
+        metrics=metrics,
+    )
     if limits.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -112,7 +140,7 @@ def create_app(settings: Settings, workers: Mapping[str, Worker], metrics: Gatew
         RequestMiddleware,
         route_of=route_names(app.routes),
         probes=frozenset(route for protocol in PROTOCOLS for route in protocol.probes),
-        error_shape_of=partial(error_shape_of, PROTOCOLS),
+        error_shape_of=lambda path: protocol_at(PROTOCOLS, path).error_shape,
         metrics=metrics,
         stopping=lambda: not admission.is_open,
     )

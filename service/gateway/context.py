@@ -16,7 +16,8 @@ from starlette.datastructures import Headers
 from starlette.types import Scope
 
 from service.errors import InvalidRequest, ServiceError
-from service.messages import Result
+from service.gateway.keys import Key
+from service.messages import Event, Result, Token
 
 _SANE_ID = re.compile(r"[ -~]{1,128}")
 _SCOPE_KEY = "triptych.context"
@@ -40,6 +41,8 @@ class RequestContext:
     model_version: str | None = None
     queue_ms: float | None = None
     inference_ms: float | None = None
+    key: Key | None = None  # whose request it is, where keys are asked for
+    tokens: dict[str, int] = field(default_factory=dict)  # read and written so far, by the worker's request
 
     @classmethod
     def enter(cls, scope: Scope, route: str, error_shape: ErrorShape) -> RequestContext:
@@ -62,6 +65,14 @@ class RequestContext:
     def left_s(self, timeout_s: float) -> float:
         """Of the time that the client gives us, which began when the request arrived."""
         return timeout_s - self.seconds()
+
+    def used(self, events: Iterable[Event]) -> None:
+        """Count the tokens of what came from a worker."""
+        for event in events:
+            if isinstance(event, Result):
+                self.tokens[event.request_id] = event.tokens
+            elif isinstance(event, Token):
+                self.tokens[event.request_id] = event.index + 1
 
     def note(self, answers: Iterable[Result]) -> None:
         """Take over version and timing; of several answers the slowest counts."""

@@ -41,8 +41,10 @@ def error_answer(error: ServiceError, request_id: str) -> tuple[int, dict[str, A
 def error_response(error: ServiceError, context: RequestContext, headers: dict[str, str] | None = None) -> JSONResponse:
     status, content = context.error_shape(error, context.request_id)
     response = JSONResponse(content, status_code=status, headers=headers)
-    if error.status == 503:
+    if error.status in (429, 503):
         response.headers["retry-after"] = str(error.retry_after_s)
+    if error.status == 401:
+        response.headers["www-authenticate"] = "Bearer"
     if error.status in (408, 413):
         response.headers["connection"] = "close"  # the rest of the body is not read
     return response

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import ServiceError
+from service.errors import NotFound, ServiceError
 from service.gateway.context import ErrorShape, RequestContext
 from service.gateway.errors import UNEXPECTED, error_response
 from service.gateway.routing import OTHER, path_in, without_trailing_slash
@@ -68,6 +68,8 @@ class RequestMiddleware:
         finally:
             final = CLIENT_LEFT if context.client_left else status or 500
             self.metrics.request_ended(context.route, final, context.seconds())
+            if context.key is not None:
+                self.metrics.key_asked(context.key.name, final)
             self._log(scope, context, final)
 
     def _log(self, scope: Scope, context: RequestContext, status: int) -> None:
@@ -81,6 +83,7 @@ class RequestMiddleware:
             extra={
                 "request_id": context.request_id,
                 "duration_ms": round(context.seconds() * 1000, 2),
+                "key": context.key and context.key.name,
                 "model": context.model,
                 "texts": context.texts,
                 "queue_ms": context.queue_ms and round(context.queue_ms, 2),
@@ -102,5 +105,26 @@ class EarlyRefusalMiddleware:
             context = RequestContext.of(scope)
             if error := self.refusal(context.route):
                 self.metrics.failed(context.route, error.code)
+                return await error_response(error, context)(scope, receive, send)
+        await self.app(scope, receive, send)
+
+
+@dataclass(frozen=True)
+class PortMiddleware:
+    """Operations have a port of their own: what is internal is there alone, and what else is asked for is not there."""
+
+    app: ASGIApp
+    port: int
+    internal: Collection[str]  # routes
+    there: Collection[str]  # routes that this port has
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            context = RequestContext.of(scope)
+            # The port that the connection came to, which no header can change.
+            internal = (scope.get("server") or ("", None))[1] == self.port
+            if (context.route not in self.there) if internal else (context.route in self.internal):
+                which = "another port than this one" if internal else "a port of its own"
+                error = NotFound(f"{context.route} is on {which}")
                 return await error_response(error, context)(scope, receive, send)
         await self.app(scope, receive, send)

@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 
 from service.config import GatewaySettings
+from service.gateway.access import KeyOf, key_in_headers
 from service.gateway.context import ErrorShape
 from service.gateway.errors import error_answer
 from service.gateway.traffic import Traffic
@@ -33,6 +34,10 @@ class HttpProtocol:
     tasks: Mapping[str, Task] = field(default_factory=dict)  # route -> the task that it asks for
     # Of the bodies of routes that take others than `max_body_bytes`.
     body_limits: Callable[[GatewaySettings], Mapping[str, int]] = lambda settings: {}
+    needs_key: bool = True  # where keys are asked for at all
+    key_of: KeyOf = key_in_headers
+    key_in_body: bool = False  # where `key_of` finds none: the endpoints call `Access.enter`
+    internal: Collection[str] = ()  # routes that only `gateway.operations_port` has, where there is one
     probes: Collection[str] = ()  # routes that are asked all the time
     description: str = ""  # the API's, as far as it is this protocol
     schemas: Sequence[type[BaseModel]] = ()  # that its documentation names, and FastAPI does not see
@@ -40,7 +45,10 @@ class HttpProtocol:
     examples: Callable[[Sequence[ModelInfo], Sequence[Task]], Examples] = lambda models, tasks: {}
 
 
-def error_shape_of(protocols: Sequence[HttpProtocol], path: str) -> ErrorShape:
-    """That of the protocol with the longest prefix of the path, which is the usual one where none has any."""
+_USUAL = HttpProtocol(add_routes=lambda app, traffic: None)
+
+
+def protocol_at(protocols: Sequence[HttpProtocol], path: str) -> HttpProtocol:
+    """The one with the longest prefix of the path; one in which everything is as usual where none has any."""
     speaking = [each for each in protocols if each.prefix and path.startswith(f"{each.prefix}/")]
-    return max(speaking, key=lambda each: len(each.prefix)).error_shape if speaking else error_answer
+    return max(speaking, key=lambda each: len(each.prefix)) if speaking else _USUAL

@@ -82,6 +82,7 @@ class EventStream(Response):
     async def _frames(self, first: list[Event], ticket: Ticket) -> AsyncIterator[bytes]:
         spoken = False
         async for events in _with_silences(first, ticket):
+            self._call.context.used(events)
             if not events:
                 yield COMMENT
             for event in events:

@@ -17,12 +17,14 @@ from starlette.requests import Request
 
 from service.config import GatewaySettings
 from service.errors import Overloaded
+from service.gateway.access import Access, priority_for
 from service.gateway.admission import Admission
 from service.gateway.answering import Answering, Call
 from service.gateway.catalogue import Catalogue
 from service.gateway.context import RequestContext, timeout_s
 from service.gateway.detection import Detection, Ranking, ToDetect
 from service.gateway.glossaries import Entries
+from service.gateway.keys import Key
 from service.gateway.limits import NamedText, check_lengths, check_total
 from service.messages import ModelInfo, Task
 from service.messages import Request as WorkerRequest
@@ -42,24 +44,29 @@ class Envelope:
         left_s: float,
         *,
         stream: bool = False,
+        key: Key | None = None,
         detected: Sequence[Ranking] = (),
         glossaries: Mapping[str, Entries] | None = None,
     ) -> None:
         # The client may use its id again while the first request is alive; ours must not collide.
         self._prefix = f"{request_id}.{secrets.token_hex(4)}"
         self._deadline = deadline_in(left_s)
-        self._stream = stream
+        self._stream, self._key = stream, key
         self.detected = detected
         self.glossaries = glossaries or {}
 
     def of(self, index: int, priority: int | None = None) -> dict[str, Any]:
-        """Arguments of the request that is made of the call's text `index`."""
+        """Arguments of the request that is made of the call's text `index`. Raises Forbidden, see `priority_for`."""
         return {
             "id": f"{self._prefix}.{index}",
             "stream": self._stream,
             "deadline": self._deadline,
-            "priority": priority or 0,
+            "priority": priority_for(self._key, priority),
         }
+
+    def patient(self, index: int, priority: int) -> dict[str, Any]:
+        """The same for work that nobody waits for: as urgent as that, or less where the key may not be."""
+        return self.of(index, max(priority, priority_for(self._key, None)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +86,7 @@ class Asked:
 class Traffic:
     settings: GatewaySettings
     catalogue: Catalogue
+    access: Access
     admission: Admission
     answering: Answering
     detection: Detection
@@ -111,6 +119,7 @@ class Traffic:
             context.request_id,
             context.left_s(timeout),
             stream=asked.tokens,
+            key=context.key,
             detected=detected,
             glossaries=self.glossaries,
         )

@@ -67,3 +67,7 @@ class Completion(Result):
     alignment: Alignment | None = None  # of one sentence
     sentences: tuple[Sentence, ...] = ()  # of a text that was translated in several
     confidence: Confidence | None = None  # where it was asked for; of several sentences their mean, by tokens
+
+    @property
+    def tokens(self) -> int:
+        return self.prompt_tokens + self.generated_tokens

@@ -61,6 +61,11 @@ class Result(Terminal):
     timing: Timing = Timing()
     model_version: str = ""
 
+    @property
+    def tokens(self) -> int:
+        """Read and written."""
+        return self.prompt_tokens
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure(Terminal):

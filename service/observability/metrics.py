@@ -89,6 +89,13 @@ class GatewayMetrics:
             "1 while the model gives signs of life, 0 while requests to it are refused.",
             ["model"],
         )
+        self._key_requests = counter(
+            "triptych_key_requests_total", "HTTP requests of each key, by status.", ["key", "status"]
+        )
+        self._key_tokens = counter("triptych_key_tokens_total", "Tokens read and written for each key.", ["key"])
+        self._key_refusals = counter(
+            "triptych_key_refusals_total", "Requests refused with 429, by the quota that was used up.", ["key", "quota"]
+        )
         self._restarts = counter(
             "triptych_restarts_total",
             "Processes that were started again after their end, by what they are.",
@@ -118,6 +125,15 @@ class GatewayMetrics:
         self._duration.labels(route).observe(seconds)
         if status == 499:
             self._cancelled.labels(route).inc()
+
+    def key_asked(self, key: str, status: int) -> None:
+        self._key_requests.labels(key, str(status)).inc()
+
+    def key_tokens(self, key: str, tokens: int) -> None:
+        self._key_tokens.labels(key).inc(tokens)
+
+    def key_refused(self, key: str, quota: str) -> None:
+        self._key_refusals.labels(key, quota).inc()
 
     def first_token(self, route: str, seconds: float) -> None:
         self._first_token.labels(route).observe(seconds)

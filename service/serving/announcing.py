@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 
-def announce(url: str, info: dict[str, Any], seconds: float, console: Console) -> None:
+def announce(url: str, info: dict[str, Any], seconds: float, console: Console, *, needs_key: bool = False) -> None:
     """The models as `/info` describes them, and a request to try for each task."""
     for model in info["models"]:
         size = f"{model['parameters'] / 1e6:.1f} M parameters"
@@ -21,19 +21,20 @@ def announce(url: str, info: dict[str, Any], seconds: float, console: Console) -
             soft_wrap=True,
         )
     console.print(f"\n[bold green]Ready[/bold green] after {seconds:.0f} s: [bold]{url}[/bold]  (try {url}/docs)\n")
-    for command in commands(url, info["models"]):
+    for command in commands(url, info["models"], needs_key=needs_key):
         console.print(command, markup=False, soft_wrap=True)
     console.print("\nCtrl-C stops it.")
 
 
-def commands(url: str, models: list[dict[str, Any]]) -> Iterator[str]:
+def commands(url: str, models: list[dict[str, Any]], *, needs_key: bool = False) -> Iterator[str]:
     """A curl command for the first model of each task, with the first example of its checkpoint."""
     for task in dict.fromkeys(model["task"] for model in models):
         first = next(model for model in models if model["task"] == task)
         body = next(iter(first["examples"].values()), None) or _any_body(first)
         stream = "-N " if body.get("stream") else ""
         text = shlex.quote(json.dumps(body, ensure_ascii=False))
-        yield f"curl {stream}{url}/{task} -H 'content-type: application/json' -d {text}"
+        key = '-H "authorization: Bearer $TRIPTYCH_KEY" ' if needs_key else ""
+        yield f"curl {stream}{url}/{task} {key}-H 'content-type: application/json' -d {text}"
 
 
 def _any_body(model: dict[str, Any]) -> dict[str, Any]:
@@ -42,6 +43,10 @@ def _any_body(model: dict[str, Any]) -> dict[str, Any]:
         return {"inputs": "Hello."}
     source, target = model["language_pairs"][0]
     return {"inputs": "Hello.", "parameters": {"src_lang": source, "tgt_lang": target}}
+
+
+def warned(console: Console, warning: str) -> None:
+    console.print(f"[yellow]Careful:[/yellow] {escape(warning)}", soft_wrap=True)
 
 
 def failed(console: Console, reason: str) -> None:

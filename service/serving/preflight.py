@@ -14,10 +14,14 @@ import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, suppress
+from ipaddress import ip_address
 from pathlib import Path
 
 from models.machine import machine_available_bytes
-from service.config import Settings
+from service.config import GatewaySettings, Settings
+from service.gateway.glossaries import read_glossaries
+from service.gateway.keys import read_keys
+from service.gateway.quotas import Quotas
 from service.messages import TASKS
 
 BACKLOG = 2048  # connections that wait to be accepted, while a gateway is started anew for instance
@@ -91,6 +95,30 @@ def _sweep(parent: Path) -> None:
         with suppress(OSError), lock.open() as held:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(lock.parent, ignore_errors=True)
+
+
+def check_gateway(settings: GatewaySettings) -> None:
+    """That what the gateway reads when it starts can be read."""
+    try:
+        if settings.keys is not None:
+            read_keys(settings.keys)
+        read_glossaries(settings.glossaries)
+        Quotas(settings.quota_storage)
+    except (OSError, ValueError) as error:
+        raise Refused(f"gateway: {error}") from error
+
+
+def open_to_others(settings: Settings) -> str | None:
+    """What there is to say of a service that anybody may ask from anywhere."""
+    if settings.gateway.keys is not None or settings.host == "localhost":
+        return None
+    with suppress(ValueError):  # a name, which may mean any address
+        if ip_address(settings.host).is_loopback:
+            return None
+    return (
+        f"{settings.host} is not this machine alone, and no keys are asked for: whoever reaches port {settings.port} "
+        "may use the models. `triptych key NAME` makes a key, and gateway.keys in the settings names its file"
+    )
 
 
 def check_models(settings: Settings) -> None:

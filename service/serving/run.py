@@ -14,7 +14,7 @@ from service.deployments.environment import environment
 from service.deployments.reports import HostSetup
 from service.observability.logging import configure_logging
 from service.serving import preflight
-from service.serving.announcing import announce, failed
+from service.serving.announcing import announce, failed, warned
 from service.serving.asking import ask, local_url
 from service.serving.child import adopt_orphans
 from service.serving.logs import LogServer
@@ -44,7 +44,11 @@ def run(settings: Settings, address: str | None, console: Console) -> int:
 def _run(
     settings: Settings, address: str | None, console: Console, stack: ExitStack, signals: Signals, began: float
 ) -> int:
-    listener = stack.enter_context(preflight.listen(settings.host, settings.port))
+    ports = filter(None, (settings.port, settings.gateway.operations_port))
+    listeners = [stack.enter_context(preflight.listen(settings.host, port)) for port in ports]
+    preflight.check_gateway(settings.gateway)
+    if warning := preflight.open_to_others(settings):
+        warned(console, warning)
     directory = stack.enter_context(preflight.own_folder())
     if address is not None:
         preflight.check_reachable(address)
@@ -65,7 +69,7 @@ def _run(
     with console.status("Loading") as status:
         supervisor = Supervisor(
             setup=HostSetup(settings=settings, address=address, directory=directory, logs=f"{directory}/logs"),
-            listener=listener,
+            listeners=listeners,
             environment=environment(own_ray=address is None),
             signals=signals,
             on_line=relay,
@@ -73,7 +77,9 @@ def _run(
         )
         info = _wait_until_ready(supervisor, settings, signals)
     if info is not None:
-        announce(local_url(settings), info, time.monotonic() - began, console)
+        announce(
+            local_url(settings), info, time.monotonic() - began, console, needs_key=settings.gateway.keys is not None
+        )
     while supervisor.failed is None and signals.received is None:
         supervisor.step()
     if supervisor.failed is not None:

@@ -11,7 +11,7 @@ import signal
 import socket
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from types import FrameType
@@ -67,7 +67,7 @@ class Supervisor:
     """Used from one thread: `step` until `failed` says why the service cannot go on, then `stop`."""
 
     setup: HostSetup  # what the child that holds Ray is told
-    listener: socket.socket
+    listeners: Sequence[socket.socket]  # of the gateways
     environment: Mapping[str, str]  # of all children
     signals: Signals
     on_line: Callable[[str], None]  # gets what the child that holds Ray prints
@@ -90,7 +90,7 @@ class Supervisor:
         setup = GatewaySetup(
             settings=self.setup.settings,
             number=number,
-            listener=self.listener.fileno(),
+            listeners=tuple(each.fileno() for each in self.listeners),
             logs=self.setup.logs,
             restarts=dict(self._restarts),
         )
@@ -99,7 +99,7 @@ class Supervisor:
             "service.deployments.server",
             setup,
             environment=self.environment,
-            descriptors=[self.listener.fileno()],
+            descriptors=[each.fileno() for each in self.listeners],
         )
         if self._joined is not None:
             gateway.tell(self._joined)
@@ -174,7 +174,8 @@ class Supervisor:
     def stop(self) -> None:
         """Finish what runs, then end everything. Takes `DRAIN_S` at most, and a little to end."""
         self._tell_gateways(Drain(DRAIN_S))
-        self.listener.close()  # the gateways hold it until they end, so that nobody waits at it in vain
+        for listener in self.listeners:  # the gateways hold them until they end, so that nobody waits at them in vain
+            listener.close()
         until = time.monotonic() + DRAIN_S + LEAVE_S
         for gateway in self._gateways:
             if not gateway.wait(until - time.monotonic()):

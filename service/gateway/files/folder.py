@@ -42,6 +42,7 @@ class Job:
     texts: int
     characters: int
     created: float  # seconds since the epoch, as all times here
+    key: str | None = None  # the name of whose it is, where keys are asked for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -159,13 +159,14 @@ class _Work:
     async def _end(self) -> End:
         job = self.folder.job()
         options = Options.model_validate(job.options)
+        key = self._traffic.access.of_name(job.key)
         self._take()
         info = await self._info(options)
         self._translator = translator = GatewayTranslator(
             self._traffic,
             options,
             info,
-            context=lambda: RequestContext(self.folder.id, self._route, error_answer),
+            context=lambda: RequestContext(self.folder.id, self._route, error_answer, key=key),
             timeout_s=CALL_S,
             at_once=REQUESTS_AT_ONCE,
             waits=True,

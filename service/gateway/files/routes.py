@@ -94,6 +94,7 @@ def _add_routes(app: FastAPI, traffic: Traffic) -> AbstractAsyncContextManager[N
                 texts=len(document.texts),
                 characters=characters,
                 created=time.time(),
+                key=_whose(request),
             )
             del document
             try:
@@ -110,7 +111,7 @@ def _add_routes(app: FastAPI, traffic: Traffic) -> AbstractAsyncContextManager[N
 
     @get(app, JOB, **_about_jobs("Say how far a job is", {200: {"model": answers.FileJob}}))
     async def job_status(request: Request) -> Response:
-        return JSONResponse(await _of(store, request.path_params["id"], lambda folder: answers.said_of(folder, store)))
+        return JSONResponse(await _of(store, request, lambda folder: answers.said_of(folder, store)))
 
     @get(app, RESULT, **_about_jobs("Fetch the translated file of a job", {200: _FILES}, 409))
     async def job_result(request: Request) -> Response:
@@ -121,7 +122,7 @@ def _add_routes(app: FastAPI, traffic: Traffic) -> AbstractAsyncContextManager[N
             done = said["status"] == "done"
             return said, folder.job() if done else None, folder.result.read_bytes() if done else b""
 
-        said, job, data = await _of(store, id, look)
+        said, job, data = await _of(store, request, look)
         if job is None:
             why = f": {said['error']['message']}" if said["error"] else ""
             raise NotFinished(f"job {id} is {said['status']}{why}; a job that is done has a result")
@@ -130,7 +131,7 @@ def _add_routes(app: FastAPI, traffic: Traffic) -> AbstractAsyncContextManager[N
 
     @app.delete(JOB, **_about_jobs("Remove a job; it ends where it is", {204: {"description": "It is gone"}}))
     async def job_removed(request: Request) -> Response:
-        folder = store.find(request.path_params["id"])
+        folder = store.find(request.path_params["id"], _whose(request))
         await in_thread(partial(store.remove, folder))
         jobs.stop(folder.id)
         jobs.look()
@@ -150,13 +151,19 @@ async def _read(sent: SentFile, options: Options) -> Document:
         raise InvalidRequest(f"file is {quoted(sent.name)}: {error}", parameter="file") from None
 
 
-async def _of(store: Store, id: str, look: Callable[[Any], T]) -> T:
+async def _of(store: Store, request: Request, look: Callable[[Any], T]) -> T:
     """What a job's folder says; NotFound also where it is removed meanwhile."""
+    id, whose = request.path_params["id"], _whose(request)
     try:
-        return await in_thread(lambda: look(store.find(id)))
+        return await in_thread(lambda: look(store.find(id, whose)))
     except FileNotFoundError:
         store.find(id)  # says it
         raise
+
+
+def _whose(request: Request) -> str | None:
+    key = RequestContext.of(request.scope).key
+    return None if key is None else key.name
 
 
 def _file(data: bytes, name: str, read_as: str, report: Report | None = None) -> Response:
@@ -188,7 +195,7 @@ def _posting() -> dict[str, Any]:
         "responses": {
             200: _FILES,
             202: {"model": answers.FileJob, "description": "A job, at the address that the header location has"},
-            **error_answers(400, 404, 408, 413, 422, 500, 503, 504),
+            **error_answers(400, 404, 408, 413, 415, 422, 500, 503, 504),
         },
         "openapi_extra": {"requestBody": {"required": True, "content": {MEDIA_TYPE: form}}},
     }

@@ -50,9 +50,12 @@ class Store:
             raise NotReady(f"the job cannot be kept: {error.strerror}") from error
         return made
 
-    def find(self, id: str) -> JobFolder:
+    def find(self, id: str, whose: str | None = None) -> JobFolder:
+        """NotFound where there is none, or it is not the key's called `whose`; None: anybody's."""
         if _ID.fullmatch(id) and (self.folder / id).is_dir():
-            return JobFolder(self.folder / id)
+            found = JobFolder(self.folder / id)
+            if whose is None or found.job().key == whose:
+                return found
         raise NotFound(f"there is no job {id[:40]!r}: it was removed, or {self._settings.keep_hours:g} h have passed")
 
     def remove(self, job: JobFolder) -> None:

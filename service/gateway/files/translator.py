@@ -159,7 +159,7 @@ class GatewayTranslator:
                 source_language=source,
                 target_language=target,
                 decoding=decoding(options, info),
-                **envelope.of(index, PRIORITY),
+                **envelope.patient(index, PRIORITY),
             )
             for index, (text, (source, target)) in enumerate(zip(texts, pairs, strict=True))
         ]

@@ -76,7 +76,7 @@ def _documentation(body: type[InputsBody]) -> dict[str, Any]:
     return {
         "summary": body.summary,
         "tags": ["tasks"],
-        "responses": {200: success, **error_answers(400, 404, 408, 413, 422, 500, 503, 504)},
+        "responses": {200: success, **error_answers(400, 404, 408, 413, 415, 422, 500, 503, 504)},
         "openapi_extra": {"requestBody": {"required": True, "content": {"application/json": content}}},
     }
 

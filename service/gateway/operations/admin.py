@@ -15,6 +15,8 @@ from service.gateway.fields import Body
 from service.gateway.parsing import read_body
 from service.gateway.traffic import Traffic
 
+RELOAD = "/admin/reload"
+
 
 class ReloadBody(Body):
     model: str
@@ -28,7 +30,7 @@ def add_admin_routes(app: FastAPI, traffic: Traffic) -> None:
         return
     expected = f"Bearer {token.get_secret_value()}".encode()
 
-    @app.post("/admin/reload", include_in_schema=False)
+    @app.post(RELOAD, include_in_schema=False)
     async def reload(request: Request) -> Response:
         """Answers when the model serves the checkpoint, or why it goes on with the one it has."""
         if not hmac.compare_digest(request.headers.get("authorization", "").encode(), expected):

@@ -19,7 +19,7 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from service.errors import NotReady, ServiceError
 from service.gateway.catalogue import ServedModel
 from service.gateway.openapi import DocumentedApp, error_answers
-from service.gateway.operations.admin import add_admin_routes
+from service.gateway.operations.admin import RELOAD, add_admin_routes
 from service.gateway.operations.answers import Alive, Info, Ready
 from service.gateway.operations.page import HEADERS, page
 from service.gateway.protocol import HttpProtocol
@@ -133,4 +133,9 @@ async def _scrape(model: ServedModel, metrics: GatewayMetrics) -> list[tuple[str
         return []
 
 
-OPERATIONS = HttpProtocol(add_routes=_add_routes, probes=("/livez", "/readyz", "/health", "/metrics"))
+OPERATIONS = HttpProtocol(
+    add_routes=_add_routes,
+    needs_key=False,
+    internal=("/metrics", RELOAD),
+    probes=("/livez", "/readyz", "/health", "/metrics"),
+)

@@ -74,13 +74,13 @@ class Stand:
             yield client
 
     @contextmanager
-    def server(self) -> Iterator[str]:
-        """A real server on a loopback port, in a thread of its own."""
+    def server(self, *also: socket.socket) -> Iterator[str]:
+        """A real server on a loopback port, and on those that listen `also`, in a thread of its own."""
         with socket.socket() as listener:
             listener.bind(("127.0.0.1", 0))
             config = uvicorn.Config(self.app, log_level="error", timeout_graceful_shutdown=2)
             server = uvicorn.Server(config)
-            thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+            thread = threading.Thread(target=server.run, kwargs={"sockets": [listener, *also]}, daemon=True)
             thread.start()
             wait_for(lambda: server.started, seconds=20)
             try:

@@ -16,7 +16,7 @@ ERROR = {"$ref": "#/components/schemas/ErrorAnswer"}
 # What the documentation calls the further fields of an error.
 DETAILS = {
     *("available", "index", "known", "language_pair", "limit", "max_body_bytes", "models", "parameter", "possible"),
-    *("request_timeout_s", "retry_after_s", "timeout_ms", "value"),
+    *("quota", "request_timeout_s", "retry_after_s", "timeout_ms", "value"),
 }
 
 

@@ -169,3 +169,26 @@ async def test_once_the_service_stops_connections_go_with_their_answer(stand, cl
     answer = await running
     assert (answer.status_code, answer.headers["connection"]) == (200, "close")
     assert await draining == 0
+
+
+async def test_operations_may_have_a_port_of_their_own():
+    second = socket.create_server(("127.0.0.1", 0))
+    port = second.getsockname()[1]
+    stand = Stand({"operations_port": port, "admin_token": "a token that is long"})
+    with second, stand.server(second) as url:
+        internal = f"http://127.0.0.1:{port}"
+        for path in ("/metrics", "/admin/reload"):
+            response = httpx.post(f"{url}{path}")
+            assert (response.status_code, response.json()["error"]["code"]) == (404, "not_found")
+            assert response.json()["error"]["message"] == f"{path} is on a port of its own"
+        assert "triptych_http_requests_total" in httpx.get(f"{internal}/metrics").text
+        assert httpx.post(f"{internal}/admin/reload").status_code == 401
+        for each in (url, internal):
+            assert httpx.get(f"{each}/livez").status_code == 200
+            assert httpx.get(f"{each}/nowhere").status_code == 404
+        assert httpx.post(f"{url}/generate", json={"inputs": "a"}).status_code == 200
+        response = httpx.post(
+            f"{internal}/generate", json={"inputs": "a"}, headers={"host": url.removeprefix("http://")}
+        )
+        assert response.status_code == 404
+        assert response.json()["error"]["message"] == "/generate is on another port than this one"

@@ -27,7 +27,7 @@ from service.gateway.fields import Body, Texts, fields_of
 from service.gateway.limits import NamedText, check_decoding
 from service.gateway.openapi import REF, error_answers
 from service.gateway.parsing import read_body
-from service.gateway.protocol import HttpProtocol, error_shape_of
+from service.gateway.protocol import HttpProtocol, protocol_at
 from service.gateway.streaming import EventStream
 from service.gateway.traffic import Asked, Envelope, Traffic
 from service.messages import Completion, Decoding, Event, GenerateRequest, ModelInfo, Task, Token
@@ -210,6 +210,6 @@ def test_every_folder_of_the_gateway_is_a_protocol_of_the_app() -> None:
 
 
 def test_the_longest_prefix_decides_whose_errors_are_told() -> None:
-    assert error_shape_of((*PROTOCOLS, ODD), "/odd/say") is problem
+    assert protocol_at((*PROTOCOLS, ODD), "/odd/say").error_shape is problem
     for path in ("/odd", "/oddly/say", "/translate", "/", ""):
-        assert error_shape_of((*PROTOCOLS, ODD), path) is error_answer
+        assert protocol_at((*PROTOCOLS, ODD), path).error_shape is error_answer

@@ -51,4 +51,7 @@ async def test_a_method_that_a_path_does_not_take_is_refused_with_all_that_it_ta
 ) -> None:
     response = await client.put("/translate/file/7")
     assert (response.status_code, response.headers["allow"]) == (405, "DELETE, GET, HEAD, OPTIONS")
-    assert response.json()["error"]["message"] == "/translate/file/7 does not take PUT; it takes DELETE, GET, HEAD, OPTIONS"
+    assert (
+        response.json()["error"]["message"]
+        == "/translate/file/7 does not take PUT; it takes DELETE, GET, HEAD, OPTIONS"
+    )

@@ -21,6 +21,11 @@ def test_there_is_a_command_for_the_first_example_of_each_task() -> None:
     assert shlex.split(classify)[-1] == '{"inputs": "Hello."}'
 
 
+def test_where_keys_are_asked_for_the_commands_send_one() -> None:
+    for command in commands("http://here", MODELS, needs_key=True):
+        assert '-H "authorization: Bearer $TRIPTYCH_KEY" ' in command
+
+
 def test_a_translator_without_examples_is_asked_for_a_pair_it_has() -> None:
     (command,) = commands("http://here", [{"task": "translate", "examples": {}, "language_pairs": [["ko", "en"]]}])
     assert '"src_lang": "ko", "tgt_lang": "en"' in command

@@ -134,3 +134,29 @@ def test_that_there_is_no_place_at_all_is_said_plainly(monkeypatch: pytest.Monke
     monkeypatch.setattr(preflight.tempfile, "gettempdir", nowhere)
     with pytest.raises(Refused, match=r"can be made: .*No usable temporary directory.*TMPDIR"), preflight.own_folder():
         pass
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "127.0.0.5"])
+def test_a_service_of_this_machine_alone_needs_no_keys(host: str) -> None:
+    assert preflight.open_to_others(Settings(host=host)) is None
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "my-host"])
+def test_one_that_others_reach_without_keys_is_warned_of(host: str, tmp_path: Path) -> None:
+    warning = preflight.open_to_others(Settings(host=host, port=8001))
+    assert warning is not None
+    assert f"{host} is not this machine alone, and no keys are asked for: whoever reaches port 8001" in warning
+    assert preflight.open_to_others(Settings(host=host, gateway={"keys": tmp_path / "keys.yaml"})) is None
+
+
+@pytest.mark.parametrize(
+    ("gateway", "said"),
+    [
+        ({"keys": "/nowhere/keys.yaml"}, "No such file"),
+        ({"glossaries": {"it": "/nowhere/it.tsv"}}, "the glossary /nowhere/it.tsv cannot be read"),
+        ({"quota_storage": "pigeons://"}, "quotas cannot be counted at 'pigeons://'"),
+    ],
+)
+def test_what_the_gateway_cannot_read_is_said_before_anything_starts(gateway: dict, said: str) -> None:
+    with pytest.raises(Refused, match=said):
+        preflight.check_gateway(Settings(gateway=gateway).gateway)

@@ -70,7 +70,7 @@ class Stand:
             setup=HostSetup(
                 settings=Settings(), address=host, directory=str(self._folder), logs=str(self._folder / "heard")
             ),
-            listener=self._listener,
+            listeners=[self._listener],
             environment={**os.environ, "PYTHONPATH": f"{self._folder}{os.pathsep}{ROOT}"},
             signals=Signals(),
             on_line=lambda line: None,
