@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import queue
 import threading
 import time
@@ -71,6 +72,7 @@ class EngineThread:
         backlog = Backlog(sequences, slots=self._slots // 2, tokens=self.max_waiting_tokens)
         first = backlog.take()
         self.check_room(first)
+        self._check_start(first[0])
         self._check_tokens(sum(len(sequence.spec.prompt) for sequence in first))
         listener = asyncio.get_running_loop(), sink
         for sequence in sequences:
@@ -114,6 +116,33 @@ class EngineThread:
                 return len(widths) - place
             free -= width
         return 0
+
+    def _check_start(self, sequence: Sequence) -> None:
+        """Raises Overloaded for one that would not get a slot before its deadline, at the rate at which others end."""
+        deadline = sequence.spec.deadline
+        if deadline is None or self.alive < self._slots or self._finish_rate.ended < self._slots:
+            return
+        taken, running, ahead = 0, 0, sequence.spec.width
+        for other in list(self._alive.values()):
+            if other.outcome is not None or other.cancelled_at is not None or other.spec.id in self._held:
+                continue
+            if other.rows:
+                taken, running = taken + other.spec.width, running + 1
+            elif turn(other) <= turn(sequence):
+                ahead += other.spec.width
+        missing = ahead - (self._slots - taken)
+        if missing <= 0 or not running:
+            return
+        starts_s = self._finish_rate.seconds_for(
+            math.ceil(missing * running / taken)
+        )  # each that ends leaves its slots
+        left_s = deadline - time.monotonic()
+        if starts_s > left_s:
+            raise Overloaded(
+                f"it would be about {starts_s:.1f} s until this request starts, and its deadline is in {left_s:.1f} s",
+                retry_after_s=starts_s - left_s,
+                limit=self._slots,
+            )
 
     def _check_tokens(self, tokens: int) -> None:
         if self._held or self._tokens_added + tokens > self.max_waiting_tokens:

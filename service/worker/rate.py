@@ -26,6 +26,11 @@ class FinishRate:
             oldest_s, oldest = self._ends.popleft()
             self._seconds, self._count = self._seconds - oldest_s, self._count - oldest
 
+    @property
+    def ended(self) -> int:
+        """How many the rate is reckoned from."""
+        return self._count
+
     def seconds_for(self, requests: int) -> float:
         """In which so many end at this rate; as if one ended now where none has."""
         return requests * (self._seconds + self._open_s) / (self._count or 1)

@@ -23,6 +23,9 @@ def exposition() -> str:
     gateway.request_ended("/generate", 499, 0.1)
     gateway.first_token("/generate", 0.1)
     gateway.failed("/generate", "internal")
+    gateway.key_asked("shop", 200)
+    gateway.key_tokens("shop", 5)
+    gateway.key_refused("shop", "tokens")
     worker.describe(
         ModelInfo(
             name="generator", task="generate", version="generator@1", architecture="gpt", parameters=1, device="cpu",

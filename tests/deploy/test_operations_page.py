@@ -43,7 +43,7 @@ def test_every_setting_is_listed_with_its_default(section: Any, first: str) -> N
         default = field.default
         if field.is_required():
             assert listed[name] == "required", name
-        elif default in (None, {}):
+        elif default in (None, {}, ()):
             assert listed[name] == "none", name
         elif listed[name].startswith("`"):
             assert type(default)(listed[name].strip("`")) == default, name
