@@ -88,6 +88,7 @@ class GatewaySettings(BaseModel, frozen=True, extra="forbid"):
     cors_origins: tuple[str, ...] = ()
     # Of /metrics and /admin, which the service's own port does not have then; None: it has them.
     operations_port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    stream_buffer: Positive = 1024  # events that wait for a client to read them; beyond it the stream is ended
     max_connections: Positive = 4096  # open at once, per gateway; beyond it those without a request are closed
     # Who knows it may POST /admin/reload; None: there is no such route. At least 16 characters.
     admin_token: Annotated[SecretStr, Field(min_length=16)] | None = None

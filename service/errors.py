@@ -84,6 +84,10 @@ class RequestTimeout(ServiceError):
     code, status = "request_timeout", 408  # the body did not come in time
 
 
+class SlowReader(ServiceError):
+    code, status = "slow_reader", 408  # ends a stream whose client does not keep up
+
+
 class ReloadFailed(ServiceError):
     code, status = "reload_failed", 409  # the old weights go on serving
 

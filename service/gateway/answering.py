@@ -52,16 +52,17 @@ class Answering:
         self._metrics = metrics
 
     @asynccontextmanager
-    async def open(self, call: Call, receive: Receive) -> AsyncIterator[Ticket]:
+    async def open(self, call: Call, receive: Receive, most_waiting: int | None = None) -> AsyncIterator[Ticket]:
         """A ticket for the call's requests that the deadline and the client's leaving interrupt.
 
-        Raises `Overloaded` where there is no room. Leaving the block cancels what is not answered.
+        `most_waiting` of their events wait for who reads them. Raises `Overloaded` where there is no room. Leaving the
+        block cancels what is not answered.
         """
         reason = "gateway"
         try:
             with self._admission.admit(call.model.name, len(call.requests)):
                 reason = "worker"
-                with call.model.batcher.submit(call.requests) as ticket:
+                with call.model.batcher.submit(call.requests, most_waiting) as ticket:
                     async with _interrupting(ticket, call, receive):
                         yield ticket
         except Overloaded as error:

@@ -20,7 +20,7 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
-from service.errors import NotReady, Overloaded, ServiceError
+from service.errors import NotReady, Overloaded, ServiceError, SlowReader
 from service.gateway.workers import Worker, for_nobody
 from service.messages import Event, Failure, Request, Terminal
 
@@ -33,13 +33,29 @@ log = logging.getLogger("triptych.batcher")
 class Ticket:
     """What one call waits on: lists of its requests' events, until each request has had its terminal one."""
 
-    def __init__(self, requests: Sequence[Request]) -> None:
+    def __init__(self, requests: Sequence[Request], most_waiting: int | None, leave: Callable[[Ticket], None]) -> None:
+        """`most_waiting` bounds the events that wait for the caller; who would have more is given up, by `leave`."""
         self.open: dict[str, _Batch | None] = {request.id: None for request in requests}  # None: not handed over yet
+        self._most_waiting, self._leave = most_waiting, leave
+        self._waiting = 0
         self._unread = len(requests)  # terminal events the caller has still to see
         self._inbox: asyncio.Queue[list[Event] | ServiceError] = asyncio.Queue()
 
     def deliver(self, events: list[Event]) -> None:
+        # What comes at once is no fault of who reads.
+        if self._most_waiting is not None and self._waiting and self._waiting + len(events) > self._most_waiting:
+            self._give_up(self._waiting + len(events), self._most_waiting)
+            return
+        self._waiting += len(events)
         self._inbox.put_nowait(events)
+
+    def _give_up(self, waiting: int, most: int) -> None:
+        while not self._inbox.empty():
+            self._inbox.get_nowait()
+        self.interrupt(
+            SlowReader(f"{waiting} events wait for the client to read them, the limit is {most}", limit=most)
+        )
+        self._leave(self)
 
     def interrupt(self, error: ServiceError) -> None:
         """Make the waiting call raise `error` (its deadline passed, its client left)."""
@@ -54,6 +70,7 @@ class Ticket:
         received = await self._inbox.get()
         if isinstance(received, ServiceError):
             raise received
+        self._waiting -= len(received)
         self._unread -= sum(isinstance(event, Terminal) for event in received)
         return received
 
@@ -83,9 +100,9 @@ class Batcher:
         self._tasks: set[asyncio.Task[None]] = set()  # asyncio itself keeps only weak references
 
     @contextmanager
-    def submit(self, requests: Sequence[Request]) -> Iterator[Ticket]:
+    def submit(self, requests: Sequence[Request], most_waiting: int | None = None) -> Iterator[Ticket]:
         """A ticket for these requests; leaving the block cancels those that are not answered."""
-        ticket = Ticket(requests)
+        ticket = Ticket(requests, most_waiting, self._leave)
         self._pending.extend((request, ticket) for request in requests)
         self._schedule()
         try:

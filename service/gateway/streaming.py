@@ -15,9 +15,10 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from service.errors import Cancelled, ServiceError
-from service.gateway.answering import Answering, Call, failure_of
+from service.gateway.answering import Call, failure_of
 from service.gateway.batcher import Ticket
 from service.gateway.errors import UNEXPECTED
+from service.gateway.traffic import Traffic
 from service.messages import Event, Failure, Result, Token
 
 # What Unicode calls a line break and JSON leaves as it is: clients split lines there (httpx, str.splitlines).
@@ -43,22 +44,24 @@ class Rendering(Protocol):
 class EventStream(Response):
     """Starts when the worker has taken the request, so that what fails before is a plain HTTP error with its status.
 
-    While nothing comes from the worker, a comment every `COMMENT_EVERY_S` shows that the connection is alive.
+    While nothing comes from the worker, a comment every `COMMENT_EVERY_S` shows that the connection is alive. Who reads
+    so slowly that more than `stream_buffer` events wait is told so, and its request is cancelled.
     """
 
     media_type = "text/event-stream"
 
-    def __init__(self, answering: Answering, call: Call, rendering: Rendering) -> None:
+    def __init__(self, traffic: Traffic, call: Call, rendering: Rendering) -> None:
         # No super().__init__(): it would announce the length of a body that is not there yet.
         self.status_code = 200
         self.background = None
         self.init_headers({"cache-control": "no-cache", "x-accel-buffering": "no"})
-        self._answering = answering
+        self._answering = traffic.answering
+        self._most_waiting = traffic.settings.stream_buffer
         self._call = call
         self._rendering = rendering
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with self._answering.open(self._call, receive) as ticket:
+        async with self._answering.open(self._call, receive, self._most_waiting) as ticket:
             first = await anext(ticket)
             self._raise_failure(first)
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})

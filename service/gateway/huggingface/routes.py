@@ -47,7 +47,7 @@ def _endpoint(traffic: Traffic, task: Task) -> Callable[[Request], Awaitable[Res
         )
         call = await traffic.prepare(request, asked)
         if body.stream:
-            return EventStream(traffic.answering, call, TokenStream(*call.detected))
+            return EventStream(traffic, call, TokenStream(*call.detected))
         return JSONResponse(body.rendered(await traffic.answering.all(call, request.receive)))
 
     return endpoint

@@ -23,8 +23,19 @@ class StreamDetails(BaseModel):
     input_length: int
 
 
+class Usage(BaseModel):
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+class Timings(BaseModel):
+    queue_ms: float
+    inference_ms: float
+
+
 class StreamEvent(BaseModel):
-    """The data of one event of a stream. The last has the whole text, and what else is said of a translation."""
+    """The data of one event of a stream. The last has the whole text, what else is said of it, and what it cost."""
 
     index: int
     token: completions.TokenDetails
@@ -35,6 +46,8 @@ class StreamEvent(BaseModel):
     detected_language: completions.DetectedLanguage | None = None
     confidence: completions.ConfidenceDetails | None = None
     details: StreamDetails | None
+    usage: Usage | None = None
+    timings: Timings | None = None
 
 
 # One event of a stream, as OpenAPI 3.2 describes it.
@@ -109,5 +122,14 @@ def last_event(token: Token, result: Completion, detected: LanguageScore | None 
             "generated_tokens": result.generated_tokens,
             "seed": result.seed,
             "input_length": result.prompt_tokens,
+        },
+        "usage": {
+            "prompt_tokens": result.prompt_tokens,
+            "completion_tokens": result.generated_tokens,
+            "total_tokens": result.tokens,
+        },
+        "timings": {
+            "queue_ms": round(result.timing.queue_ms, 2),
+            "inference_ms": round(result.timing.inference_ms, 2),
         },
     }

@@ -86,7 +86,7 @@ def add_routes(app: FastAPI, traffic: Traffic) -> None:
         asked = Asked(task="generate", model=None, inputs=len(texts), texts=texts, requests=requests, tokens=body.flow)
         call = await traffic.prepare(request, asked)
         if body.flow:
-            return EventStream(traffic.answering, call, Flow())
+            return EventStream(traffic, call, Flow())
         answers = await traffic.answering.all(call, request.receive)
         return JSONResponse(
             {"said": [answer.result.text for answer in answers if isinstance(answer.result, Completion)]}

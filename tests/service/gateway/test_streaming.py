@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from service.errors import InputTooLong, ServiceError
+from tests.service.gateway.conftest import Stand
 from tests.service.gateway.fakes import FakeWorker
 from tests.waiting import eventually
 
@@ -49,6 +50,8 @@ async def test_a_stream_has_text_generation_inferences_shape(client):
             "token": {"id": 11, "text": " B", "logprob": -0.5, "special": False},
             "generated_text": "A B",
             "details": {"finish_reason": "eos_token", "generated_tokens": 2, "seed": 3, "input_length": 3},
+            "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5},
+            "timings": {"queue_ms": 1.25, "inference_ms": 3.5},
         },
     ]
 
@@ -181,3 +184,65 @@ async def test_a_client_that_left_while_everything_came_at_once_is_counted_as_su
         await stand.app(scope, receive, send)
     assert stand.sample("triptych_http_requests_total", route="/generate", status="200") == 0
     assert stand.sample("triptych_http_requests_total", route="/generate", status="499") == 1
+
+
+class SlowClient:
+    """Speaks ASGI to a gateway and takes no more than it is let."""
+
+    def __init__(self, body: dict) -> None:
+        self._body: bytes | None = json.dumps(body).encode()
+        self.takes = asyncio.Event()
+        self.received = b""
+
+    async def receive(self) -> dict:
+        if self._body is None:
+            await asyncio.Event().wait()
+        body, self._body = self._body, None
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(self, message: dict) -> None:
+        self.received += message.get("body", b"")
+        if message["type"] == "http.response.body" and message.get("more_body"):
+            await self.takes.wait()
+
+    async def ask(self, app, path: str) -> None:
+        headers = [(b"content-type", b"application/json")]
+        scope = {"type": "http", "method": "POST", "path": path, "query_string": b"", "headers": headers}
+        await app(scope, self.receive, self.send)
+
+
+async def test_a_client_that_does_not_read_is_given_up_and_told_why():
+    stand = Stand({"stream_buffer": 8})
+    async with stand.client():
+        slow = SlowClient({"inputs": " ".join("abcdefghijklmnopqrstuvwxyz"), "stream": True})
+        asking = asyncio.create_task(slow.ask(stand.app, "/generate"))
+        await eventually(lambda: stand.generator.cancelled or stand.generator.closed)
+        assert not asking.done()
+        slow.takes.set()
+        await asking
+    *_, (name, data) = events_of(slow.received.decode())
+    assert name == "error"
+    assert data["error"]["code"] == "slow_reader"
+    assert data["error"]["message"] == "9 events wait for the client to read them, the limit is 8"
+    assert stand.sample("triptych_http_errors_total", route="/generate", code="slow_reader") == 1
+
+
+async def test_a_client_that_reads_slowly_but_keeps_up_gets_everything():
+    stand = Stand({"stream_buffer": 30})
+    async with stand.client():
+        slow = SlowClient({"inputs": " ".join("abcdefghijklmnopqrstuvwxyz"), "stream": True})
+        asking = asyncio.create_task(slow.ask(stand.app, "/generate"))
+        await eventually(lambda: stand.generator.answered)
+        slow.takes.set()
+        await asking
+    events = events_of(slow.received.decode())
+    assert events[-1][1]["generated_text"] == " ".join("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+    assert [data["index"] for _, data in events] == [*range(1, 27)]
+
+
+async def test_what_comes_all_at_once_is_no_slowness(monkeypatch):
+    stand = Stand({"stream_buffer": 2})
+    let_all_come_at_once(stand.generator, monkeypatch)
+    async with stand.client() as client:
+        response = await client.post("/generate", json={"inputs": "a b c d e f", "stream": True})
+        assert events_of(response.text)[-1][1]["generated_text"] == "A B C D E F"
