@@ -130,6 +130,13 @@ RULES = (
     Rule("loadtests.bench.compression", ("models",), ("rich", "pyppmd")),
     # What finds ends of sentences is the worker's; the libraries beside it are loaded by name, where there are any.
     Rule("loadtests.bench.segmentation", ("service.worker.segments",), ("rich",)),
+    # The gateway over a model that costs nothing, and who asks it.
+    Rule("loadtests.bench.gateway", (), ("rich", "uvloop")),
+    Rule(
+        "loadtests.bench.gateway_servers",
+        ("service.gateway", "service.observability.metrics", *BASE),
+        ("starlette", "uvicorn"),
+    ),
     # Translators are measured as `triptych evaluate` does it.
     Rule("loadtests.bench.attention", ("models", "service.scoring", "service.messages"), ("rich", "matplotlib")),
 )

@@ -16,6 +16,7 @@ from loadtests.bench import (
     attention,
     compression,
     decode_step,
+    gateway,
     growth,
     measure,
     overhead,
@@ -95,6 +96,10 @@ def parser() -> argparse.ArgumentParser:
     command = _command(commands, "segmentation", "ends of sentences, ours and other libraries'", segmentation.run)
     command.add_argument("--data", type=Path, required=True, help="folder of the test files")
     command.add_argument("--sentences", type=_positive, default=400, help="of each file")
+    command = _command(commands, "gateway", "what the gateway adds to HTTP, against a bare echo", gateway.run)
+    command.add_argument("--connections", type=_positive, nargs="+", default=[1, 16, 64, 256])
+    command.add_argument("--seconds", type=float, default=3, help="of load, for each server and round")
+    command.add_argument("--rounds", type=_positive, default=3)
     return top
 
 

@@ -1,0 +1,105 @@
+"""The servers that `gateway` compares, each a process: `python -m loadtests.bench.gateway_servers echo|gateway`.
+
+`gateway` is the real one, in front of a classifier in its own process that answers at once. `echo` is the least that the
+same HTTP server can do: an ASGI application that reads a body and sends it back. The port is printed.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from service.config import ModelSettings, Settings
+from service.gateway.app import create_app
+from service.gateway.connections import KEEP_ALIVE_S, Connections, connection_limit
+from service.messages import Classification, Event, ModelInfo, Request
+from service.observability.metrics import GatewayMetrics
+
+NAME = "classifier"
+INFO = ModelInfo(
+    name=NAME,
+    task="classify",
+    version=f"{NAME}@1",
+    architecture="none",
+    parameters=0,
+    device="cpu",
+    precision="float32",
+    slots=1024,
+    max_prompt_tokens=512,
+    max_new_tokens=1,
+    labels=("no", "yes"),
+)
+
+
+class FreeWorker:
+    """A model that costs nothing."""
+
+    name = NAME
+
+    async def submit(self, requests: Sequence[Request]) -> AsyncIterator[list[Event]]:
+        yield [
+            Classification(
+                request_id=each.id, scores=(("yes", 0.75), ("no", 0.25)), prompt_tokens=4, model_version=INFO.version
+            )
+            for each in requests
+        ]
+
+    async def cancel(self, request_ids: Sequence[str]) -> None:
+        pass
+
+    async def describe(self) -> ModelInfo:
+        return INFO
+
+    async def canary(self) -> None:
+        pass
+
+    async def reload(self, reference: str | None) -> ModelInfo:
+        return INFO
+
+    async def metrics(self) -> list[tuple[str, bytes]]:
+        return []
+
+
+async def echo(scope: Scope, receive: Receive, send: Send) -> None:
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body += message["body"]
+        more = message.get("more_body", False)
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def gateway() -> ASGIApp:
+    models = {NAME: ModelSettings(task="classify", checkpoint=NAME, slots=INFO.slots)}
+    settings = Settings(models=models, state=Path(tempfile.gettempdir()) / "triptych-bench")
+    return create_app(settings, {NAME: FreeWorker()}, GatewayMetrics([NAME]))
+
+
+def main() -> None:
+    kind = sys.argv[1]
+    protocol = Connections(connection_limit(4096)).protocol()
+    config = uvicorn.Config(
+        gateway() if kind == "gateway" else echo,
+        http=protocol if kind == "gateway" else "httptools",  # type: ignore[arg-type]  # it is called like a class
+        ws="none",
+        lifespan="on" if kind == "gateway" else "off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+    )
+    with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener:
+        print(listener.getsockname()[1], flush=True)
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+if __name__ == "__main__":
+    main()
