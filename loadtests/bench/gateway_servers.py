@@ -1,7 +1,7 @@
 """The servers that `gateway` compares, each a process: `python -m loadtests.bench.gateway_servers echo|gateway`.
 
-`gateway` is the real one, in front of a classifier in its own process that answers at once. `echo` is the least that the
-same HTTP server can do: an ASGI application that reads a body and sends it back. The port is printed.
+`gateway` is the real one, in front of a classifier in its own process that answers at once. `echo` is the least that
+the same HTTP server can do: an ASGI application that sends a body back. The port is printed.
 """
 
 from __future__ import annotations
