@@ -56,6 +56,10 @@ class InputTooLong(InvalidRequest):
     code = "input_too_long"  # more tokens than the model has room for
 
 
+class NotSupported(InvalidRequest):
+    code = "not_supported"  # a protocol has it, and we do not do it
+
+
 class Unauthorized(ServiceError):
     code, status = "unauthorized", 401
 

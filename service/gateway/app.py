@@ -22,12 +22,14 @@ from service.gateway.answering import Answering
 from service.gateway.bodies import BodyMiddleware
 from service.gateway.catalogue import Catalogue
 from service.gateway.context import HEADERS, RequestContext
+from service.gateway.deepl.routes import DEEPL
 from service.gateway.detection import Detection
 from service.gateway.errors import error_response, service_error
 from service.gateway.files.routes import FILES
 from service.gateway.glossaries import read_glossaries
 from service.gateway.huggingface.routes import HUGGINGFACE
 from service.gateway.keys import Keys
+from service.gateway.libretranslate.routes import LIBRETRANSLATE
 from service.gateway.middleware import EarlyRefusalMiddleware, PortMiddleware, RequestMiddleware
 from service.gateway.openapi import DocumentedApp
 from service.gateway.operations.routes import OPERATIONS
@@ -38,7 +40,7 @@ from service.gateway.traffic import Traffic
 from service.gateway.workers import Worker
 from service.observability.metrics import GatewayMetrics
 
-PROTOCOLS = (HUGGINGFACE, FILES, OPERATIONS)
+PROTOCOLS = (HUGGINGFACE, FILES, LIBRETRANSLATE, DEEPL, OPERATIONS)
 
 
 def create_app(settings: Settings, workers: Mapping[str, Worker], metrics: GatewayMetrics) -> FastAPI:

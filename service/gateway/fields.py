@@ -11,7 +11,16 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Annotated, Any, ClassVar, Literal, get_type_hints
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WithJsonSchema,
+    WrapValidator,
+)
 from pydantic_core import CoreSchema, PydanticCustomError
 from pydantic_core.core_schema import no_info_plain_validator_function
 
@@ -133,5 +142,15 @@ def one_or_several(*kinds: dict[str, Any]) -> WithJsonSchema:
 
 
 as_list = BeforeValidator(lambda value: value if isinstance(value, list) else [value])
+
+
+def _as_sent(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
+    texts = read(value if isinstance(value, list) else [value])
+    return texts if isinstance(value, list) else texts[0]
+
+
 TEXT = {"type": "string", "minLength": 1}
+ANY_TEXT = {"type": "string"}
+# The same, told apart for who answers one with one; also such as have nothing in them.
+TextsAsSent = Annotated[list[str], WrapValidator(_as_sent), one_or_several(ANY_TEXT)]
 Texts = Annotated[list[str], as_list, one_or_several(TEXT)]  # one text, or several

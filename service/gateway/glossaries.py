@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+
+from service.errors import InvalidRequest
+from service.gateway.parsing import quoted
 
 Entries = tuple[tuple[str, str], ...]
 
@@ -11,6 +14,30 @@ Entries = tuple[tuple[str, str], ...]
 def read_glossaries(paths: Mapping[str, Path]) -> dict[str, Entries]:
     """Empty lines, and those that begin with `#`, say nothing. Raises ValueError for a file that is none."""
     return {name: _read(path) for name, path in paths.items()}
+
+
+def named(glossaries: Mapping[str, Entries], name: str, parameter: str) -> Entries:
+    """The glossary that a call's `parameter` names."""
+    if name not in glossaries:
+        available = sorted(glossaries)
+        raise InvalidRequest(
+            f"{parameter} is {quoted(name)}; available: {', '.join(available) or 'none'}",
+            parameter=parameter,
+            available=available,
+        )
+    return glossaries[name]
+
+
+def used(entries: Iterable[tuple[str, str]], texts: Sequence[str]) -> Entries:
+    """Those whose source is in one of the texts; the worker looks closely."""
+    if not entries:
+        return ()
+    spoken = [_folded(text) for text in texts]
+    return tuple((source, target) for source, target in entries if any(_folded(source) in text for text in spoken))
+
+
+def _folded(text: str) -> str:
+    return " ".join(text.split()).casefold()
 
 
 def _read(path: Path) -> Entries:

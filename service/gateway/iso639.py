@@ -6,6 +6,7 @@ Knows nothing of what is served. A language without such a code is known by its 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import lru_cache
 
 LONGEST = 100  # characters of what is asked for: no code and no name has so many
@@ -198,18 +199,27 @@ zu zul Zulu
 """
 
 
-def _meanings() -> dict[str, str]:
-    found: dict[str, str] = {}
+def _entries() -> Iterator[tuple[list[str], list[str]]]:
+    """Codes and names of each language."""
     for line in _TABLE.strip().splitlines():
         codes, names = re.split(r" (?=[A-Z])", line, maxsplit=1)
-        language, *others = codes.split(" ")
-        found |= dict.fromkeys((language, *others, *names.casefold().split(", ")), language)
-    return found
+        yield codes.split(" "), names.split(", ")
 
 
-_LANGUAGES = _meanings()
+_LANGUAGES = {said.casefold(): codes[0] for codes, names in _entries() for said in (*codes, *names)}
+_NAMES = {codes[0]: names[0] for codes, names in _entries()}
+_VARIANTS = {"hans": "simplified", "hant": "traditional"}
 # Chinese is written in two ways, which mBART, browsers and others name by places.
 _SCRIPTS = {"cn": "hans", "sg": "hans", "my": "hans", "tw": "hant", "hk": "hant", "mo": "hant"}
+
+
+def english_name(code: str) -> str:
+    """With the variant behind it, where the code names one; a code that is unknown is itself."""
+    language, variant = language_and_variant(code)
+    name = _NAMES.get(language, code)
+    if not variant or name == code:
+        return name
+    return f"{name} ({_VARIANTS.get(variant) or (variant.upper() if len(variant) == 2 else variant.title())})"
 
 
 def language_and_variant(asked: str) -> tuple[str, str]:

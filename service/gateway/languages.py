@@ -6,6 +6,7 @@ Knows nothing of HTTP, of models and of how languages are detected: pairs in, pa
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from service.errors import InvalidRequest, UnknownLanguagePair
 from service.gateway.detection import Ranking
@@ -15,6 +16,29 @@ Pair = tuple[str, str]
 
 AUTO = "auto"
 SURE = 0.9  # that a text is in the language it is wanted in: below it, it is translated
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The languages that a call asks for. None leaves one open; the source `auto` has that of each text found out."""
+
+    source: str | None
+    target: str | None
+    said: str  # what the call says them with
+
+    @property
+    def is_auto(self) -> bool:
+        return is_auto(self.source)
+
+    def possible(self, pairs: Sequence[Pair]) -> list[str] | None:
+        """What each text may be in, where that is to be found out."""
+        return possible_languages(pairs, self.target) if self.is_auto else None
+
+    def of(self, pairs: Sequence[Pair], rankings: Sequence[Ranking], count: int) -> list[Pair]:
+        """The pair of each of `count` texts; `rankings` are those of the `possible` languages."""
+        if self.is_auto:
+            return [detected_pair(pairs, ranking, self.target, self.said) for ranking in rankings]
+        return [resolve_pair(pairs, self.source, self.target, self.said)] * count
 
 
 def is_auto(source: str | None) -> bool:

@@ -6,14 +6,14 @@ Knows nothing of how the endpoints work.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastapi import FastAPI
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from service.errors import BY_CODE
+from service.errors import BY_CODE, ServiceError
 from service.gateway.errors import ErrorAnswer
 from service.gateway.protocol import HttpProtocol
 from service.messages import ModelInfo, Task
@@ -54,7 +54,11 @@ class DocumentedApp(FastAPI):
         return document
 
 
-def error_answers(*statuses: int, model: type[BaseModel] = ErrorAnswer) -> dict[int | str, dict[str, Any]]:
-    """The `responses` of a route that may fail with these."""
-    codes = {status: [code for code, error in BY_CODE.items() if error.status == status] for status in statuses}
+def error_answers(
+    *statuses: int,
+    model: type[BaseModel] = ErrorAnswer,
+    status_of: Callable[[type[ServiceError]], int] = lambda error: error.status,
+) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route that may fail with these; `status_of` says which ones a protocol makes of errors."""
+    codes = {status: [code for code, error in BY_CODE.items() if status_of(error) == status] for status in statuses}
     return {status: {"model": model, "description": ", ".join(those)} for status, those in codes.items()}

@@ -27,15 +27,15 @@ from service.gateway.context import RequestContext
 from service.gateway.fields import Body
 
 BodyT = TypeVar("BodyT", bound=Body)
+JSON = "application/json"
 SHOWN = 80  # characters of a client's value that an error quotes
 
 
 async def read_body(request: Request, schema: type[BodyT]) -> BodyT:
     """The request's JSON body; `BadRequest` where it is not JSON, `InvalidRequest` where it is not what we take."""
-    if media_type(request) not in ("application/json", ""):
+    if media_type(request) not in (JSON, ""):
         raise UnsupportedMediaType(
-            f"content-type is {quoted(media_type(request))}, expected application/json"
-            " (curl: -H 'content-type: application/json')"
+            f"content-type is {quoted(media_type(request))}, expected {JSON} (curl: -H 'content-type: {JSON}')"
         )
     with reading(request):
         content = await request.body()
@@ -68,10 +68,15 @@ def parse_body(content: bytes, schema: type[BodyT]) -> BodyT:
     return checked(value, schema)
 
 
-def checked(value: Mapping[str, Any], schema: type[BodyT], known: type[Body] | None = None) -> BodyT:
-    """`known`: the fields that are told to who sends an unknown one, where they are not those of the schema."""
+def checked(
+    value: Mapping[str, Any], schema: type[BodyT], known: type[Body] | None = None, strict: bool | None = None
+) -> BodyT:
+    """`known`: the fields that are told to who sends an unknown one, where they are not those of the schema.
+
+    Where `strict` is false, as of a form, "5" is the number 5, too; None leaves that to the schema.
+    """
     try:
-        return schema.model_validate(value)
+        return schema.model_validate(value, strict=strict)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise _in_words(first, schema, known or schema) from None

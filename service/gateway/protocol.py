@@ -29,7 +29,7 @@ AddRoutes = Callable[[FastAPI, Traffic], AbstractAsyncContextManager[None] | Non
 @dataclass(frozen=True, kw_only=True)
 class HttpProtocol:
     add_routes: AddRoutes
-    prefix: str = ""  # of its paths, where they have one: what is wrong below it is told in `error_shape`
+    prefixes: Sequence[str] = ()  # of its paths, where they have any: what is wrong below is told in `error_shape`
     error_shape: ErrorShape = error_answer
     tasks: Mapping[str, Task] = field(default_factory=dict)  # route -> the task that it asks for
     # Of the bodies of routes that take others than `max_body_bytes`.
@@ -50,5 +50,5 @@ _USUAL = HttpProtocol(add_routes=lambda app, traffic: None)
 
 def protocol_at(protocols: Sequence[HttpProtocol], path: str) -> HttpProtocol:
     """The one with the longest prefix of the path; one in which everything is as usual where none has any."""
-    speaking = [each for each in protocols if each.prefix and path.startswith(f"{each.prefix}/")]
-    return max(speaking, key=lambda each: len(each.prefix)) if speaking else _USUAL
+    speaking = [(prefix, each) for each in protocols for prefix in each.prefixes if path.startswith(f"{prefix}/")]
+    return max(speaking, key=lambda one: len(one[0]))[1] if speaking else _USUAL

@@ -26,4 +26,4 @@ from service.messages.model_info import ModelInfo
 from service.messages.parameters import Bounds, Parameter, check_bounds, parameters_of
 from service.messages.request import Request
 from service.messages.tasks import TASKS, Task
-from service.messages.translate import Split, TextFormat, TranslateRequest
+from service.messages.translate import Elements, Split, TextFormat, TranslateRequest

@@ -12,6 +12,15 @@ TextFormat = Literal["text", "html", "xml"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Elements:
+    """What elements of a text's markup are, by their names in small letters, whatever they would be otherwise."""
+
+    kept: tuple[str, ...] = ()  # all that they hold stays as it is
+    blocks: tuple[str, ...] = ()  # they end a sentence
+    inlines: tuple[str, ...] = ()  # they stand in a sentence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TranslateRequest(Request):
     """Answered with a `Completion`."""
 
@@ -20,6 +29,7 @@ class TranslateRequest(Request):
     source_language: str  # the gateway fills in what a client left out
     target_language: str  # the source language: the text comes back as it is, where the model has no such pair
     format: TextFormat = parameter("text", "html, xml: markup stays as it is, and inline tags go with their words")  # noqa: RUF009  # a field
+    elements: Elements = Elements()  # of the markup
     split: Split = parameter("sentences", "what is translated by itself; what stands between stays as it is")  # noqa: RUF009  # a field
     decoding: Decoding = GREEDY
     protect: bool = parameter(True, "addresses, code, placeholders and the like come back as they are; default: true")

@@ -26,7 +26,7 @@ from service.gateway.files.form import MEDIA_TYPE, FileBody, Options, SentFile, 
 from service.gateway.files.jobs import Jobs
 from service.gateway.files.store import Store
 from service.gateway.files.threads import in_thread
-from service.gateway.files.translator import decoding, languages
+from service.gateway.files.translator import check_languages, decoding
 from service.gateway.openapi import REF, error_answers
 from service.gateway.parsing import quoted
 from service.gateway.protocol import HttpProtocol
@@ -75,7 +75,7 @@ def _add_routes(app: FastAPI, traffic: Traffic) -> AbstractAsyncContextManager[N
             model = traffic.catalogue.find("translate", options.model)
             context.model = model.name
             info = await model.info()
-            languages(options, info)
+            check_languages(options, info)
             decoding(options, info)
             document = await _read(sent, options)
             characters = sum(len(text.text) for text in document.texts)

@@ -25,7 +25,7 @@ from service.errors import (
 from service.gateway.context import RequestContext
 from service.gateway.detection import ToDetect
 from service.gateway.files.form import Options
-from service.gateway.languages import Pair, detected_pair, is_auto, possible_languages, resolve_pair
+from service.gateway.languages import Choice
 from service.gateway.limits import NamedText, check_decoding
 from service.gateway.traffic import Asked, Envelope, Traffic
 from service.messages import Completion, Decoding, ModelInfo, TranslateRequest
@@ -33,14 +33,15 @@ from service.translating.translating import Report
 from service.translating.translator import LEAST_RETRY_S, PRIORITY, Busy, Failed, Translation, Unusable
 
 MOST_RETRY_S = 5.0  # it costs nothing to ask again in the same process
-SAID = "src_lang and tgt_lang"
+
+def languages(options: Options) -> Choice:
+    return Choice(options.src_lang, options.tgt_lang, "src_lang and tgt_lang")
 
 
-def languages(options: Options, info: ModelInfo) -> list[str] | Pair:
-    """What each text may be in, where that is to be detected, else the pair. Raises for a pair that there is not."""
-    if is_auto(options.src_lang):
-        return possible_languages(info.language_pairs, options.tgt_lang)
-    return resolve_pair(info.language_pairs, options.src_lang, options.tgt_lang, SAID)
+def check_languages(options: Options, info: ModelInfo) -> None:
+    """Raises for a pair that there is not."""
+    if languages(options).possible(info.language_pairs) is None:
+        languages(options).of(info.language_pairs, (), 1)
 
 
 def decoding(options: Options, info: ModelInfo) -> Decoding:
@@ -142,16 +143,12 @@ class GatewayTranslator:
         return [_translation(answer.result) for answer in answers]
 
     def _detect(self, texts: Sequence[Text], info: ModelInfo) -> ToDetect | None:
-        possible = languages(self._options, info)
-        return ToDetect([each.text for each in texts], possible) if isinstance(possible, list) else None
+        possible = languages(self._options).possible(info.language_pairs)
+        return None if possible is None else ToDetect([each.text for each in texts], possible)
 
     def _requests(self, texts: Sequence[Text], info: ModelInfo, envelope: Envelope) -> list[TranslateRequest]:
-        options, pair = self._options, languages(self._options, info)
-        pairs = (
-            [pair] * len(texts)
-            if isinstance(pair, tuple)
-            else [detected_pair(info.language_pairs, ranking, options.tgt_lang, SAID) for ranking in envelope.detected]
-        )
+        options = self._options
+        pairs = languages(options).of(info.language_pairs, envelope.detected, len(texts))
         return [
             TranslateRequest(
                 text=text.text,

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from service.errors import InvalidRequest
 from service.gateway.answering import Answer
 from service.gateway.detection import ToDetect
 from service.gateway.fields import Body, Neutral, same, taken
+from service.gateway.glossaries import Entries, named, used
 from service.gateway.huggingface import completions
 from service.gateway.huggingface.body import Priority
 from service.gateway.huggingface.decoding import DecodingParameters
-from service.gateway.languages import Pair, detected_pair, is_auto, possible_languages, resolve_pair
+from service.gateway.languages import Choice
 from service.gateway.limits import NamedText
 from service.gateway.parsing import quoted
 from service.gateway.traffic import Envelope
@@ -109,16 +110,20 @@ class TranslateBody(completions.CompletionBody):
         if self.parameters is not None and self.parameters.target_prefix is not None:
             yield NamedText(0, "parameters.target_prefix", self.parameters.target_prefix)
 
-    def detect(self, info: ModelInfo) -> ToDetect | None:
+    @cached_property
+    def languages(self) -> Choice:
         asked = self.parameters
-        if asked is None or not is_auto(asked.src_lang):
-            return None
-        return ToDetect(self.inputs, possible_languages(info.language_pairs, asked.tgt_lang))
+        source, target = (None, None) if asked is None else (asked.src_lang, asked.tgt_lang)
+        return Choice(source, target, "src_lang and tgt_lang")
+
+    def detect(self, info: ModelInfo) -> ToDetect | None:
+        possible = self.languages.possible(info.language_pairs)
+        return None if possible is None else ToDetect(self.inputs, possible)
 
     def requests(self, info: ModelInfo, envelope: Envelope) -> list[TranslateRequest]:
         asked = self.parameters or TranslateParameters()
         glossary = self._glossary(asked.glossary, envelope)
-        pairs = self._pairs(info, asked, envelope)
+        pairs = self.languages.of(info.language_pairs, envelope.detected, self.count)
         decoding = self.decoding_for(info)
         aligns = asked.alignment_layer is not None if asked.return_alignment is None else asked.return_alignment
         return [
@@ -143,31 +148,10 @@ class TranslateBody(completions.CompletionBody):
             for index, (text, (source, target)) in enumerate(zip(self.inputs, pairs, strict=True))
         ]
 
-    def _pairs(self, info: ModelInfo, asked: Languages, envelope: Envelope) -> list[Pair]:
-        """Of each text."""
-        said, target = "src_lang and tgt_lang", asked.tgt_lang
-        if is_auto(asked.src_lang):
-            return [detected_pair(info.language_pairs, ranking, target, said) for ranking in envelope.detected]
-        return [resolve_pair(info.language_pairs, asked.src_lang, target, said)] * self.count
-
-    def _glossary(self, glossary: Any, envelope: Envelope) -> tuple[tuple[str, str], ...]:
-        """The entries whose source is in one of the texts; the worker looks closely."""
-        entries = tuple(glossary.items()) if isinstance(glossary, dict) else ()
+    def _glossary(self, glossary: Any, envelope: Envelope) -> Entries:
         if isinstance(glossary, str):
-            if glossary not in envelope.glossaries:
-                available = sorted(envelope.glossaries)
-                raise InvalidRequest(
-                    f"parameters.glossary is {quoted(glossary)}; available: {', '.join(available) or 'none'}",
-                    parameter="parameters.glossary",
-                    available=available,
-                )
-            entries = envelope.glossaries[glossary]
-        texts = [" ".join(text.split()).casefold() for text in self.inputs] if entries else []
-        return tuple(
-            (source, target)
-            for source, target in entries
-            if any(" ".join(source.split()).casefold() in text for text in texts)
-        )
+            return used(named(envelope.glossaries, glossary, "parameters.glossary"), self.inputs)
+        return used(tuple((glossary or {}).items()), self.inputs)
 
     def rendered_one(self, answer: Answer) -> dict[str, Any]:
         result, asked = answer.result, self.parameters

@@ -100,7 +100,14 @@ class Translate(Completing):
     def _of_markup(self, request: TranslateRequest, glossary: Glossary) -> list[Part]:
         """The last part puts the document together."""
         assert request.format != "text", "that has no markup"
-        document = parsed(request.text, request.format, request.source_language, request.split, protect=request.protect)
+        document = parsed(
+            request.text,
+            request.format,
+            request.source_language,
+            request.split,
+            protect=request.protect,
+            known=request.elements,
+        )
         parts: list[Part] = []
         for sentence in document.sentences:
             pieces = list(self._pieces(request, Segment("", sentence.text)))

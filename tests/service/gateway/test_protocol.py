@@ -99,7 +99,7 @@ def examples(models: Sequence[ModelInfo], tasks: Sequence[Task]) -> dict[str, di
 
 ODD = HttpProtocol(
     add_routes=add_routes,
-    prefix="/odd",
+    prefixes=["/odd"],
     error_shape=problem,
     tasks={"/odd/say": "generate"},
     description="And oddly.",

@@ -11,7 +11,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from service.messages import Alignment, Split
+from service.messages import Alignment, Elements, Split
 from service.worker.segments.markup.entities import encoded
 from service.worker.segments.markup.errors import Format
 from service.worker.segments.markup.marked import Marked, Place
@@ -106,15 +106,17 @@ def parsed(
     split: Split = "sentences",
     *,
     protect: bool = True,
+    known: Elements = Elements(),
     stand_ins: StandIns = names,
 ) -> Document:
     """Its sentences as `segmented` finds them: none without a letter, and none that ends in a piece.
 
-    With `protect`, the text's own pieces, such as addresses, are left as they are, too. Raises InvalidRequest where
+    With `protect`, the text's own pieces, such as addresses, are left as they are, too. `known` says what elements
+    are, before their names do. Raises InvalidRequest where
     the markup is malformed.
     """
     found = []
-    for run in runs(text, format):
+    for run in runs(text, format, known):
         if protect:
             run = run.keeping((piece.start, piece.end) for piece in protected(run.text))
         found += [sentence.read(stand_ins) for sentence in run.parts(_spans(run, language, split))]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from service.messages import Elements
 from service.worker.segments.markup import elements
 from service.worker.segments.markup.errors import Format, malformed
 from service.worker.segments.markup.marked import Marked, Tag
@@ -33,14 +34,14 @@ class _Element:
     tag: int = -1  # its number there
 
 
-def runs(text: str, format: Format) -> list[Marked]:
+def runs(text: str, format: Format, known: Elements = Elements()) -> list[Marked]:
     """In no order: those within others come first. Raises InvalidRequest where the markup is malformed."""
-    return _Reading(text, format).read()
+    return _Reading(text, format, known).read()
 
 
 class _Reading:
-    def __init__(self, text: str, format: Format) -> None:
-        self._text, self._format = text, format
+    def __init__(self, text: str, format: Format, known: Elements) -> None:
+        self._text, self._format, self._known = text, format, known
         self._open: list[_Element] = []
         self._runs: list[Run] = [self._new_run()]  # the innermost last
         self._found: list[Marked] = []
@@ -167,6 +168,8 @@ class _Reading:
                 self._found.append(run.marked())
 
     def _is_translated(self, name: str, values: dict[str, str], was: bool) -> bool:
+        if name in self._known.kept:
+            return False
         said = values.get("translate", values.get("its:translate"))
         if said is not None and said.lower() in ("yes", "no", ""):
             return said.lower() != "no"
@@ -177,6 +180,8 @@ class _Reading:
     def _role(self, number: int, name: str, was: bool, translated: bool) -> _Role:
         if not was:
             return "block" if translated else "none"
+        if name in self._known.blocks:
+            return "block"
         if name in elements.INVISIBLE:
             return "point"
         if name in elements.PICTURES:
@@ -189,6 +194,8 @@ class _Reading:
         return "picture" if token.kind == "empty" else "inline"
 
     def _is_inline(self, number: int, name: str) -> bool:
+        if name in self._known.inlines:
+            return True
         if name in elements.BLOCKS:
             return False
         if self._format == "html" or number in self._in_text:

@@ -1,0 +1,74 @@
+"""Bodies that may be forms, as the body that they would be as JSON. Knows nothing of what the fields mean.
+
+A form has texts alone, from which numbers and the like are read. A field that is there several times is a list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from service.errors import BadRequest, InvalidRequest, UnsupportedMediaType
+from service.gateway.fields import Body
+from service.gateway.openapi import REF
+from service.gateway.parsing import JSON, checked, media_type, parse_body, quoted, reading
+
+URLENCODED = "application/x-www-form-urlencoded"
+MULTIPART = "multipart/form-data"
+KINDS = (JSON, URLENCODED, MULTIPART)
+MOST_FIELDS = 1000
+MOST_BYTES = 1 << 30  # of a field: the body has its own limit
+
+BodyT = TypeVar("BodyT", bound=Body)
+
+
+async def read_body_or_form(request: Request, schema: type[BodyT]) -> BodyT:
+    """The request's body, as `service.gateway.parsing.read_body` has it, also of a form."""
+    kind = media_type(request)
+    if kind not in (*KINDS, ""):
+        raise UnsupportedMediaType(f"content-type is {quoted(kind)}, expected one of {', '.join(KINDS)}")
+    with reading(request):
+        if kind == MULTIPART:
+            return checked(_fields(await _parts(request)), schema, strict=False)
+        content = await request.body()
+    if kind == URLENCODED:
+        return checked(_fields(_pairs(content)), schema, strict=False)
+    return parse_body(content, schema)
+
+
+def documented(schema: type[Body]) -> dict[str, Any]:
+    """The `openapi_extra` of a route that reads its body so."""
+    reference = REF.format(model=schema.__name__)
+    return {"requestBody": {"required": True, "content": {kind: {"schema": {"$ref": reference}} for kind in KINDS}}}
+
+
+def _pairs(content: bytes) -> Sequence[tuple[str, str]]:
+    try:
+        return parse_qsl(
+            content.decode(), keep_blank_values=True, errors="strict", max_num_fields=MOST_FIELDS, separator="&"
+        )
+    except ValueError as error:  # of which UnicodeDecodeError is one
+        raise BadRequest(f"the body is not {URLENCODED} in UTF-8: {error}") from None
+
+
+async def _parts(request: Request) -> list[tuple[str, Any]]:
+    try:
+        async with request.form(max_files=1, max_fields=MOST_FIELDS, max_part_size=MOST_BYTES) as form:
+            return form.multi_items()
+    except HTTPException as error:
+        raise BadRequest(f"the body is not {MULTIPART}: {error.detail}") from None
+
+
+def _fields(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """An empty field is left out: browsers send those that nobody has filled in, and write line breaks as two."""
+    found: dict[str, list[str]] = {}
+    for name, value in pairs:
+        if not isinstance(value, str):
+            raise InvalidRequest(f"{quoted(name)} is a file, expected a text", parameter=name)
+        if value:
+            found.setdefault(name, []).append(value.replace("\r\n", "\n"))
+    return {name: values if len(values) > 1 else values[0] for name, values in found.items()}

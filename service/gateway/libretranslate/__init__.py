@@ -1,0 +1,1 @@
+"""/libretranslate: what LibreTranslate's clients and pages ask, answered in its shapes."""
