@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from service.gateway.glossaries import read_glossaries
+from service.errors import InvalidRequest
+from service.gateway.glossaries import named, read_glossaries, used
 
 
 def written(folder: Path, content: bytes) -> dict[str, Path]:
@@ -38,3 +39,15 @@ def test_a_file_that_is_none_is_told_with_its_line(tmp_path: Path, content: byte
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"nowhere\.tsv cannot be read"):
         read_glossaries({"g": tmp_path / "nowhere.tsv"})
+
+
+def test_one_that_is_asked_for_by_a_name_that_there_is_not_is_refused_with_those_that_there_are() -> None:
+    assert named({"a": (("chat", "cat"),)}, "a", "glossary") == (("chat", "cat"),)
+    with pytest.raises(InvalidRequest, match='glossary is "c"; available: a, b'):
+        named({"b": (), "a": ()}, "c", "glossary")
+
+
+def test_entries_travel_only_where_a_text_has_their_source() -> None:
+    entries = (("chat", "cat"), ("le  chien", "the hound"), ("souris", "mouse"))
+    assert used(entries, ["Un CHAT", "Voici Le\nchien"]) == entries[:2]
+    assert used((), ["a"]) == ()

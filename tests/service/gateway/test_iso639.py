@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.gateway.iso639 import language_and_variant
+from service.gateway.iso639 import english_name, language_and_variant
 
 
 @pytest.mark.parametrize("asked", ["fr", "FR", "fra", "fre", "French", "FRENCH", "french ", "Fre"])
@@ -53,3 +53,20 @@ def test_anything_at_all_is_some_language(asked: str) -> None:
 
 def test_a_name_of_any_length_costs_no_more_than_a_short_one() -> None:
     assert len("".join(language_and_variant("x-" * 500_000))) < 200
+
+
+@pytest.mark.parametrize(
+    ("code", "name"),
+    [
+        ("fr", "French"),
+        ("FRE", "French"),
+        ("zh-Hant", "Chinese (traditional)"),
+        ("zh_CN", "Chinese (simplified)"),
+        ("pt_BR", "Portuguese (BR)"),
+        ("fra_Latn", "French (Latn)"),
+        ("tlh", "tlh"),
+        ("tlh-Latn", "tlh-Latn"),
+    ],
+)
+def test_a_language_is_called_by_its_english_name(code: str, name: str) -> None:
+    assert english_name(code) == name

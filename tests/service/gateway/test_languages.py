@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from service.errors import InvalidRequest, UnknownLanguagePair
 from service.gateway.detection import LanguageScore
-from service.gateway.languages import SURE, detected_pair, is_auto, possible_languages, resolve_pair
+from service.gateway.languages import SURE, Choice, detected_pair, is_auto, possible_languages, resolve_pair
 
 PAIRS = [("fr", "en"), ("en", "fr"), ("ko", "en")]
 
@@ -123,3 +123,14 @@ def test_auto_is_understood_in_any_case(asked):
 def test_whatever_is_asked_the_answer_is_a_pair_or_a_refusal(source, target):
     with suppress(UnknownLanguagePair, InvalidRequest):
         assert resolve_pair(PAIRS, source, target, "from and to") in PAIRS
+
+
+def test_a_choice_says_the_pair_of_each_text_found_out_or_not():
+    said = Choice("fr", "en", "from and to")
+    assert (said.possible(PAIRS), said.of(PAIRS, (), 2)) == (None, [("fr", "en")] * 2)
+    auto = Choice("auto", "en", "from and to")
+    assert auto.possible(PAIRS) == ["fr", "ko", "en"]
+    rankings = [[LanguageScore("ko", 0.9), LanguageScore("fr", 0.1)], [LanguageScore("en", 1.0)]]
+    assert auto.of(PAIRS, rankings, 2) == [("ko", "en"), ("en", "en")]
+    with pytest.raises(InvalidRequest, match="from and to leave more than one"):
+        Choice(None, "en", "from and to").of(PAIRS, (), 1)

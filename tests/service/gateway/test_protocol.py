@@ -211,5 +211,7 @@ def test_every_folder_of_the_gateway_is_a_protocol_of_the_app() -> None:
 
 def test_the_longest_prefix_decides_whose_errors_are_told() -> None:
     assert protocol_at((*PROTOCOLS, ODD), "/odd/say").error_shape is problem
+    with_another = replace(ODD, prefixes=["/queer", "/odd"])
+    assert {protocol_at([with_another], path).error_shape for path in ("/odd/say", "/queer/say")} == {problem}
     for path in ("/odd", "/oddly/say", "/translate", "/", ""):
         assert protocol_at((*PROTOCOLS, ODD), path).error_shape is error_answer

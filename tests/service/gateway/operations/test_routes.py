@@ -24,6 +24,27 @@ ROUTES = {
     "/translate/file": {"POST"},
     "/translate/file/{id}": {"GET", "HEAD", "DELETE"},
     "/translate/file/{id}/result": {"GET", "HEAD"},
+    "/libretranslate/translate": {"POST"},
+    "/libretranslate/detect": {"POST"},
+    "/libretranslate/languages": {"GET", "HEAD"},
+    "/libretranslate/frontend/settings": {"GET", "HEAD"},
+    "/libretranslate/health": {"GET", "HEAD"},
+    "/libretranslate/suggest": {"POST"},
+    "/libretranslate/translate_file": {"POST"},
+    **{
+        f"{base}/{path}": methods
+        for base in ("/deepl/v2", "/v2")
+        for path, methods in {
+            "translate": {"POST"},
+            "languages": {"GET", "HEAD"},
+            "usage": {"GET", "HEAD"},
+            "glossary-language-pairs": {"GET", "HEAD"},
+            "glossaries": {"GET", "HEAD", "POST"},
+            "glossaries/{id}": {"GET", "HEAD", "DELETE"},
+            "glossaries/{id}/entries": {"GET", "HEAD"},
+            "document": {"POST"},
+        }.items()
+    },
     "/livez": {"GET", "HEAD"},
     "/health": {"GET", "HEAD"},
     "/readyz": {"GET", "HEAD"},

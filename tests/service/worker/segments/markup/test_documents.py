@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from service.messages import Elements
 from service.worker.segments.markup.document import Document, Translated, parsed, spans
 from service.worker.segments.segmentation import Segment
 
@@ -284,3 +285,24 @@ def test_the_longest_text_is_read_and_written_in_a_moment(name: str) -> None:
     document = parsed(LONG[name], "html", "fr")
     document.written(Translated(each, f"x {each.text[:50]}") for each in document.sentences)
     assert time.monotonic() - began < 15, "twice the length would take twice the time, not four times"
+
+
+@pytest.mark.parametrize(
+    ("known", "sentences"),
+    [
+        (Elements(), ["Un deux trois", "quatre"]),
+        (Elements(kept=("keep",)), ["Un Tom trois", "quatre"]),
+        (Elements(kept=("p",)), []),
+        (Elements(blocks=("keep",)), ["Un", "deux", "trois", "quatre"]),
+        (Elements(inlines=("p",)), ["Un deux troisquatre"]),
+        (Elements(kept=("keep",), blocks=("keep",)), ["Un", "trois", "quatre"]),
+    ],
+)
+@pytest.mark.parametrize("format", ["html", "xml"])
+def test_elements_are_what_the_request_says_before_what_their_names_say(
+    format: str, known: Elements, sentences: list[str]
+) -> None:
+    text = "<div><p>Un <keep>deux</keep> trois</p><p>quatre</p></div>"
+    document = parsed(text, format, "fr", known=known)
+    assert [sentence.text for sentence in document.sentences] == sentences
+    assert document.written([]) == text
