@@ -22,11 +22,11 @@ from service.observability.metrics import GatewayMetrics
 KeyOf = Callable[[Scope], str | None]  # what a request brings for a key; None where it brings none
 
 
-def key_in_headers(scope: Scope) -> str | None:
-    """As most clients send it: `Authorization: Bearer KEY`, or `x-api-key: KEY`."""
+def key_in_headers(scope: Scope, also: str = "Bearer") -> str | None:
+    """As most clients send it: `Authorization: Bearer KEY`, or `x-api-key: KEY`. `also`: what else Bearer may be."""
     headers = Headers(scope=scope)
     kind, _, given = headers.get("authorization", "").strip().partition(" ")
-    if kind.lower() == "bearer" and given.strip():
+    if kind.lower() in ("bearer", also.lower()) and given.strip():
         return given.strip()
     return headers.get("x-api-key")
 

@@ -14,6 +14,8 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Scope
 
+from service.errors import NotSupported
+
 OTHER = "other"  # whatever is asked for that is not there
 
 ANYWHERE = "OPTIONS"  # the method that every path takes
@@ -75,3 +77,15 @@ def get(app: FastAPI, path: str, **documentation: Any) -> Callable[[Endpoint], E
         return endpoint
 
     return add
+
+
+def refuse(app: FastAPI, method: str, path: str, why: str, status: int, **documentation: Any) -> None:
+    """A route that a protocol has and we do not do: it says so, with `status`, as /docs does."""
+
+    async def refused(request: Request) -> Response:
+        raise NotSupported(why)
+
+    summary = f"Not supported: {why}"
+    app.add_api_route(
+        path, refused, methods=[method], summary=summary, status_code=status, response_class=Response, **documentation
+    )

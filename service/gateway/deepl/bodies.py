@@ -26,7 +26,9 @@ def _parted(value: Any) -> Any:
 
 def _detected(value: bool | None) -> bool | None:
     if value is False:
-        raise PydanticCustomError("not_supported", "what ends a sentence is always found out: leave it out or send true")
+        raise PydanticCustomError(
+            "not_supported", "what ends a sentence is always found out: leave it out or send true"
+        )
     return value
 
 
@@ -71,11 +73,10 @@ class DeeplTranslateBody(Body):
     translation_memory_id: Annotated[Any, Neutral()] = None
     translation_memory_threshold: Annotated[Any, Neutral()] = None
     enable_beta_languages: bool | None = _NEUTRAL
-    auth_key: str | None = Field(default=None, description="the client's key, where keys are asked for")
 
     @property
     def texts(self) -> list[str]:
-        """What stays apart by line breaks alone is put together where they are to say nothing; markup does so itself."""
+        """Lines are put together where their ends are to say nothing; in markup they say nothing anyway."""
         if self.split_sentences == "nonewlines" and self.tag_handling is None:
             return [_BREAKS.sub(" ", text) for text in self.text]
         return self.text
@@ -110,7 +111,6 @@ def _local(names: list[str] | None) -> tuple[str, ...]:
 
 class DeeplLanguagesBody(Body):
     type: Literal["source", "target"] | None = None
-    auth_key: str | None = None
 
 
 class DeeplTranslation(BaseModel):

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
-from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from service.errors import NotSupported
+from service.gateway.access import key_in_headers
 from service.gateway.deepl import bodies, glossaries
 from service.gateway.deepl.errors import DeeplError, error_shape, status_of
 from service.gateway.deepl.languages import (
@@ -32,7 +32,7 @@ from service.gateway.languages import AUTO, Choice, Pair
 from service.gateway.openapi import error_answers
 from service.gateway.parsing import checked, media_type
 from service.gateway.protocol import HttpProtocol
-from service.gateway.routing import get
+from service.gateway.routing import get, refuse
 from service.gateway.traffic import Traffic
 from service.gateway.translations import ToTranslate, Translation, examples_of, pairs_of, translated
 from service.messages import ModelInfo, Task
@@ -47,6 +47,8 @@ REFUSED = {
     ("DELETE", "glossaries/{id}"): OWN_GLOSSARIES,
     ("POST", "document"): "documents are not translated here: POST /translate/file takes them",
 }
+
+_TABLE = {"text/tab-separated-values": {"schema": {"type": "string"}}}
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -97,26 +99,28 @@ def _add_routes(app: FastAPI, traffic: Traffic) -> None:
         found = glossaries.find(traffic.glossaries, await pairs(), request.path_params["id"])
         return Response(found.table(), media_type="text/tab-separated-values")
 
-    def reads(path: str, summary: str, endpoint: Endpoint, answer: Any, *failures: int, **extra: Any) -> None:
-        success = {"model": answer} if answer else {"description": "A source, a tab and a target on each line"}
-        if answer is None:
-            success["content"] = {"text/tab-separated-values": {"schema": {"type": "string"}}}
-        for base, shown in _bases():
-            documentation = _documentation(endpoint.__name__, summary, success, *failures)
-            get(app, f"{base}/{path}", **documentation, include_in_schema=shown, openapi_extra=extra or None)(endpoint)
-
     for base, shown in _bases():
-        success = {"model": bodies.DeeplTranslations}
         app.add_api_route(
             f"{base}/translate",
             translate,
             methods=["POST"],
+            summary="Translate texts",
             include_in_schema=shown,
             openapi_extra=documented(bodies.DeeplTranslateBody),
-            **_documentation("translate", "Translate texts", success, 400, 408, 413, 415, 500, 503, 504),
+            **_documentation("translate", {"model": bodies.DeeplTranslations}, 400, 408, 413, 415, 503, 504),
         )
+
+    def reads(path: str, summary: str, endpoint: Endpoint, answer: Any, *failures: int, **extra: Any) -> None:
+        """`answer`: None is a table."""
+        success = {"model": answer} if answer else {"description": "Lines of source and target", "content": _TABLE}
+        said = {"summary": summary, **_documentation(endpoint.__name__, success, 503, *failures)}
+        kind = JSONResponse if answer else Response
+        for base, shown in _bases():
+            path_of = f"{base}/{path}"
+            get(app, path_of, include_in_schema=shown, openapi_extra=extra, response_class=kind, **said)(endpoint)
+
     kinds = {"name": "type", "in": "query", "schema": {"enum": ["source", "target"]}}
-    reads("languages", "List the languages", languages, list[DeeplLanguage], 400, 415, parameters=[kinds])
+    reads("languages", "List the languages", languages, list[DeeplLanguage], 400, parameters=[kinds])
     reads("usage", "Say how much has been used: nothing is billed", usage, bodies.DeeplUsage)
     reads("glossary-language-pairs", "List the pairs that have glossaries", language_pairs, DeeplPairs)
     reads("glossaries", "List the glossaries", list_glossaries, glossaries.DeeplGlossaryList)
@@ -124,26 +128,16 @@ def _add_routes(app: FastAPI, traffic: Traffic) -> None:
     reads("glossaries/{id}", "Find a glossary", get_glossary, glossaries.DeeplGlossary, 404, parameters=[id])
     reads("glossaries/{id}/entries", "Fetch a glossary's entries", glossary_entries, None, 404, parameters=[id])
     for (method, path), why in REFUSED.items():
+        documentation = _documentation(f"{method.lower()}_{path.partition('/')[0]}", None, 400)
+        extra = {"parameters": [id]} if "{id}" in path else None
         for base, shown in _bases():
-            app.add_api_route(
-                f"{base}/{path}",
-                _refusing(why),
-                methods=[method],
-                include_in_schema=shown,
-                openapi_extra={"parameters": [id]} if "{id}" in path else None,
-                **_documentation(f"{method.lower()}_{path.partition('/')[0]}", f"Not supported: {why}", None, 400),
+            refuse(
+                app, method, f"{base}/{path}", why, 400, include_in_schema=shown, openapi_extra=extra, **documentation
             )
 
 
 def _bases() -> list[tuple[str, bool]]:
     return [(base, base == BASES[0]) for base in BASES]
-
-
-def _refusing(why: str) -> Endpoint:
-    async def refused(request: Request) -> Response:
-        raise NotSupported(why)
-
-    return refused
 
 
 def _entries(traffic: Traffic, pairs: Sequence[Pair], body: bodies.DeeplTranslateBody) -> Entries:
@@ -164,14 +158,12 @@ def _rendered(body: bodies.DeeplTranslateBody, text: str, translation: Translati
     return said
 
 
-def _documentation(name: str, summary: str, success: dict[str, Any] | None, *failures: int) -> dict[str, Any]:
+def _documentation(name: str, success: dict[str, Any] | None, *failures: int) -> dict[str, Any]:
     """Keyword arguments of the route. `success`: None has none."""
-    errors = error_answers(*sorted({*failures, 500, 503}), model=DeeplError, status_of=status_of)
+    errors = error_answers(*sorted({*failures, 403, 429, 500}), model=DeeplError, status_of=status_of)
     return {
         "name": f"deepl_{name}",
-        "summary": summary,
         "tags": ["deepl"],
-        "response_class": JSONResponse if success and "model" in success else Response,
         "responses": {**({200: success} if success else {}), **errors},
     }
 

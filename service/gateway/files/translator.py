@@ -34,6 +34,7 @@ from service.translating.translator import LEAST_RETRY_S, PRIORITY, Busy, Failed
 
 MOST_RETRY_S = 5.0  # it costs nothing to ask again in the same process
 
+
 def languages(options: Options) -> Choice:
     return Choice(options.src_lang, options.tgt_lang, "src_lang and tgt_lang")
 

@@ -7,10 +7,13 @@ from typing import Any
 
 from fastapi import FastAPI
 from pydantic import BaseModel
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.types import Scope
 
-from service.errors import NotSupported, ServiceError
+from service.errors import ServiceError
+from service.gateway.access import key_in_headers
 from service.gateway.context import RequestContext, timeout_s
 from service.gateway.detection import LanguageScore, ToDetect
 from service.gateway.forms import documented, read_body_or_form
@@ -20,7 +23,7 @@ from service.gateway.libretranslate import bodies
 from service.gateway.limits import NamedText, check_total
 from service.gateway.openapi import error_answers
 from service.gateway.protocol import HttpProtocol
-from service.gateway.routing import get
+from service.gateway.routing import get, refuse
 from service.gateway.traffic import Traffic
 from service.gateway.translations import ToTranslate, Translation, examples_of, pairs_of, sources_of, translated
 from service.messages import ModelInfo, Task
@@ -39,6 +42,7 @@ def _add_routes(app: FastAPI, traffic: Traffic) -> None:
     @app.post(TRANSLATE, **_documentation("Translate texts", bodies.LibreTranslation, bodies.LibreTranslateBody))
     async def libretranslate_translate(request: Request) -> Response:
         body = await read_body_or_form(request, bodies.LibreTranslateBody)
+        await _enter(traffic, request, body.api_key)
         asked = ToTranslate(
             texts=body.texts,
             called="q",
@@ -51,6 +55,7 @@ def _add_routes(app: FastAPI, traffic: Traffic) -> None:
     @app.post(DETECT, **_documentation("Detect a language", list[bodies.LibreDetectedLanguage], bodies.LibreDetectBody))
     async def libretranslate_detect(request: Request) -> Response:
         body = await read_body_or_form(request, bodies.LibreDetectBody)
+        await _enter(traffic, request, body.api_key)
         body.check()
         context = RequestContext.of(request.scope)
         context.texts = 1
@@ -79,8 +84,8 @@ def _add_routes(app: FastAPI, traffic: Traffic) -> None:
             {
                 "charLimit": traffic.settings.max_characters,
                 "frontendTimeout": FRONTEND_TIMEOUT_MS,
-                "apiKeys": False,
-                "keyRequired": False,
+                "apiKeys": traffic.access.needs_key,
+                "keyRequired": traffic.access.needs_key,
                 "suggestions": False,
                 "filesTranslation": False,
                 "supportedFilesFormat": [],
@@ -94,22 +99,22 @@ def _add_routes(app: FastAPI, traffic: Traffic) -> None:
         return JSONResponse({"status": "ok"})
 
     for name, why in REFUSED.items():
-        app.add_api_route(
-            f"{PREFIX}/{name}",
-            _refusing(why),
-            methods=["POST"],
-            name=f"libretranslate_{name}",
-            summary=f"Not supported: {why}",
-            tags=["libretranslate"],
-            responses=error_answers(422, 500, model=bodies.LibreError),
-        )
+        responses = error_answers(422, 500, model=bodies.LibreError)
+        called = f"libretranslate_{name}"
+        refuse(app, "POST", f"{PREFIX}/{name}", why, 422, name=called, tags=["libretranslate"], responses=responses)
 
 
-def _refusing(why: str) -> Any:
-    async def refused(request: Request) -> Response:
-        raise NotSupported(why)
+def _key(scope: Scope) -> str | None:
+    return key_in_headers(scope) or QueryParams(scope["query_string"]).get("api_key")
 
-    return refused
+
+async def _enter(traffic: Traffic, request: Request, key: str | None) -> None:
+    """Whoever has brought no key before brings it in the body. What only tells of languages takes none, as it does not
+    at LibreTranslate.
+    """
+    context = RequestContext.of(request.scope)
+    if context.key is None:
+        await traffic.access.enter(context, key)
 
 
 def _rendered(body: bodies.LibreTranslateBody, languages: Choice, found: Sequence[Translation]) -> dict[str, Any]:
@@ -137,7 +142,7 @@ def _error(error: ServiceError, request_id: str) -> tuple[int, dict[str, Any]]:
 
 def _documentation(summary: str, answer: Any, body: type[BaseModel] | None = None) -> dict[str, Any]:
     """Keyword arguments of the route. `body`: None takes none."""
-    statuses = (400, 404, 408, 413, 415, 422, 500, 503, 504) if body else (404, 500, 503)
+    statuses = (400, 401, 404, 408, 413, 415, 422, 429, 500, 503, 504) if body else (404, 500, 503)
     return {
         "summary": summary,
         "tags": ["libretranslate"],

@@ -159,7 +159,10 @@ def test_nothing_is_billed(client: deepl.Translator) -> None:
         ({"custom_instructions": ["be kind"]}, "custom_instructions is .*: this parameter is not supported"),
         ({"split_sentences": "2"}, 'split_sentences is "2": '),
         ({"tag_handling": "md"}, 'tag_handling is "md": '),
-        ({"source_lang": "DE"}, "no translation for DE-EN-US; available: fr-en, en-fr, ko-en, detail: unknown_language"),
+        (
+            {"source_lang": "DE"},
+            "no translation for DE-EN-US; available: fr-en, en-fr, ko-en, detail: unknown_language",
+        ),
         ({"extra_body_parameters": {"colour": 1}}, "colour is unknown; known are text, target_lang"),
     ],
 )

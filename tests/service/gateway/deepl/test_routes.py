@@ -12,11 +12,9 @@ TRANSLATE = f"{BASES[0]}/translate"
 
 
 async def test_forms_say_the_same(stand: Stand, client: httpx.AsyncClient) -> None:
-    body = "text=a%20%26%20b&text=c&source_lang=FR&target_lang=EN&show_billed_characters=1&ignore_tags=x,y&tag_handling=xml"
-    body += "&outline_detection=1&auth_key=k"
-    response = await client.post(
-        TRANSLATE, content=body, headers={"content-type": "application/x-www-form-urlencoded"}
-    )
+    body = "text=a%20%26%20b&text=c&source_lang=FR&target_lang=EN&show_billed_characters=1"
+    body += "&tag_handling=xml&ignore_tags=x,y&outline_detection=1"
+    response = await client.post(TRANSLATE, content=body, headers={"content-type": "application/x-www-form-urlencoded"})
     assert response.json() == {
         "translations": [
             {"detected_source_language": "FR", "text": "A & B", "billed_characters": 5},
@@ -45,9 +43,7 @@ async def test_a_text_that_is_in_its_target_language_comes_back(stand: Stand, cl
         (b'{"text": ["a"], "target_lang": "EN", "show_billed_characters": 1}', 400, "show_billed_characters is 1: "),
     ],
 )
-async def test_what_is_wrong_has_deepls_shape(
-    client: httpx.AsyncClient, body: bytes, status: int, said: str
-) -> None:
+async def test_what_is_wrong_has_deepls_shape(client: httpx.AsyncClient, body: bytes, status: int, said: str) -> None:
     response = await client.post(TRANSLATE, content=body, headers={"x-request-id": "mine"})
     assert (response.status_code, list(response.json())) == (status, ["message", "detail"])
     assert response.json()["message"].startswith(said)
