@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastapi import FastAPI
-from pydantic import BaseModel
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -16,6 +15,7 @@ from service.errors import ServiceError
 from service.gateway.access import key_in_headers
 from service.gateway.context import RequestContext, timeout_s
 from service.gateway.detection import LanguageScore, ToDetect
+from service.gateway.fields import Body
 from service.gateway.forms import documented, read_body_or_form
 from service.gateway.iso639 import english_name
 from service.gateway.languages import Choice
@@ -140,7 +140,7 @@ def _error(error: ServiceError, request_id: str) -> tuple[int, dict[str, Any]]:
     return error.status, {"error": error.message}
 
 
-def _documentation(summary: str, answer: Any, body: type[BaseModel] | None = None) -> dict[str, Any]:
+def _documentation(summary: str, answer: Any, body: type[Body] | None = None) -> dict[str, Any]:
     """Keyword arguments of the route. `body`: None takes none."""
     statuses = (400, 401, 404, 408, 413, 415, 422, 429, 500, 503, 504) if body else (404, 500, 503)
     return {

@@ -9,6 +9,7 @@ import deepl
 import pytest
 
 from service.errors import Overloaded
+from service.gateway.keys import hash_of, new_key
 from service.messages import Decoding, Elements
 from tests.service.gateway.conftest import Stand
 
@@ -180,6 +181,17 @@ def test_what_can_be_ignored_is(client: deepl.Translator) -> None:
 def test_documents_are_refused_with_where_to_go(client: deepl.Translator) -> None:
     with pytest.raises(deepl.DeepLException, match="POST /translate/file takes them"):
         client.translate_document_upload("text", filename="a.txt", target_lang="EN-US")
+
+
+def test_its_key_is_asked_for_where_one_is_needed(tmp_path: Path) -> None:
+    key = new_key()
+    (tmp_path / "keys.yaml").write_text(f"keys: [{{name: shop, sha256: {hash_of(key)}}}]")
+    with Stand({"keys": tmp_path / "keys.yaml"}, state=tmp_path / "state").server() as url:
+        known, unknown = (deepl.Translator(given, server_url=f"{url}/deepl") for given in (key, "wrong"))
+        assert known.translate_text("a", source_lang="FR", target_lang="EN-US").text == "A"
+        for ask in (unknown.get_usage, lambda: unknown.translate_text("a", source_lang="FR", target_lang="EN-US")):
+            with pytest.raises(deepl.AuthorizationException, match="the key is none of those that may ask here"):
+                ask()
 
 
 def test_a_full_service_is_said_to_be_worth_another_try(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from urllib.error import HTTPError
 
 import pytest
 from libretranslatepy import LibreTranslateAPI
 
+from service.gateway.keys import hash_of, new_key
 from tests.service.gateway.conftest import Stand
 
 
@@ -38,11 +40,29 @@ def test_it_lists_languages(client: LibreTranslateAPI) -> None:
     ]
 
 
-def test_its_key_is_taken(server: str) -> None:
+def test_its_key_is_taken_where_none_is_needed(server: str) -> None:
     client = LibreTranslateAPI(f"{server}/libretranslate/", api_key="1234")
     assert client.translate("a", "fr", "en") == "A"
     assert client.detect("Je suis fatigué.")
     assert client.languages()
+
+
+def test_its_key_is_asked_for_where_one_is_needed_but_for_languages(tmp_path: Path) -> None:
+    key = new_key()
+    (tmp_path / "keys.yaml").write_text(f"keys: [{{name: shop, sha256: {hash_of(key)}, requests: 2/hour}}]")
+    stand = Stand({"keys": tmp_path / "keys.yaml"}, state=tmp_path / "state")
+    with stand.server() as url:
+        clients = [LibreTranslateAPI(f"{url}/libretranslate", api_key=given) for given in (key, None, "wrong")]
+        for client in clients:
+            assert client.languages()
+        assert clients[0].translate("a", "fr", "en") == "A"
+        assert clients[0].detect("Je suis fatigué.")
+        for client, status in zip(clients, (429, 401, 401), strict=True):
+            for ask in (lambda client: client.translate("a", "fr", "en"), lambda client: client.detect("a")):
+                with pytest.raises(HTTPError) as refused:
+                    ask(client)
+                assert refused.value.code == status
+    assert len(stand.translator.seen) == 1
 
 
 def test_it_hears_why_it_is_refused(client: LibreTranslateAPI) -> None:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from service.gateway.keys import hash_of, new_key
 from tests.service.gateway.conftest import Stand
 from tests.waiting import eventually
 
@@ -119,6 +121,18 @@ async def test_what_is_not_done_says_so(client: httpx.AsyncClient, path: str) ->
     response = await client.post(f"/libretranslate/{path}", data={"q": "a"})
     assert response.status_code == 422
     assert "are not " in response.json()["error"]
+
+
+@pytest.mark.parametrize("place", ["header", "query", "body"])
+async def test_a_key_may_stand_in_three_places(tmp_path: Path, place: str) -> None:
+    key = new_key()
+    (tmp_path / "keys.yaml").write_text(f"keys: [{{name: shop, sha256: {hash_of(key)}}}]")
+    async with Stand({"keys": tmp_path / "keys.yaml"}, state=tmp_path / "state").client() as client:
+        body = {"q": "a", "source": "fr", "target": "en", **({"api_key": key} if place == "body" else {})}
+        headers = {"authorization": f"Bearer {key}"} if place == "header" else {}
+        query = {"api_key": key} if place == "query" else {}
+        assert (await client.post(TRANSLATE, json=body, headers=headers, params=query)).status_code == 200
+        assert (await client.get("/libretranslate/frontend/settings")).json()["keyRequired"] is True
 
 
 async def test_pages_get_what_they_ask(stand: Stand) -> None:
