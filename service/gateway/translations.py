@@ -1,4 +1,6 @@
-"""Texts to be translated, as every protocol asks for it that names no model: each by the first that has its languages.
+"""Texts to be translated, as protocols ask for it that name no model: each by the first that has its languages.
+
+And which language texts are in, as every protocol asks for it.
 
 Knows nothing of bodies, of how answers look, and of what a protocol calls things: it is told.
 """
@@ -86,6 +88,19 @@ async def translated(traffic: Traffic, request: Request, asked: ToTranslate) -> 
     ]
 
 
+async def ranked(
+    traffic: Traffic, request: Request, texts: Sequence[NamedText], model: str | None = None
+) -> list[Ranking]:
+    """How likely each text is in each of the languages that `model` translates, or all do. No worker is asked."""
+    context = RequestContext.of(request.scope)
+    context.texts = len(texts)
+    check_total(texts, traffic.settings.max_characters)
+    timeout = timeout_s(request.headers, traffic.settings.request_timeout_s)
+    pairs = pairs_of(await traffic.catalogue.infos("translate", model))
+    sources = list(dict.fromkeys(source for source, _ in pairs))
+    return await traffic.detect(ToDetect([each.text for each in texts], sources), context, timeout)
+
+
 def check_count(traffic: Traffic, called: str, texts: Sequence[str]) -> None:
     if not texts:
         raise InvalidRequest(f"{called} is an empty list", parameter=called)
@@ -96,10 +111,6 @@ def check_count(traffic: Traffic, called: str, texts: Sequence[str]) -> None:
 
 def pairs_of(infos: Sequence[ModelInfo]) -> list[Pair]:
     return list(dict.fromkeys(pair for info in infos for pair in info.language_pairs))
-
-
-def sources_of(infos: Sequence[ModelInfo]) -> list[str]:
-    return list(dict.fromkeys(source for source, _ in pairs_of(infos)))
 
 
 def examples_of(models: Sequence[ModelInfo]) -> Iterator[tuple[str, list[str], Pair]]:

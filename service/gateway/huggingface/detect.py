@@ -7,11 +7,11 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from service.gateway.detection import Ranking, ToDetect
+from service.gateway.detection import Ranking
 from service.gateway.fields import Body, Neutral, Texts, taken
 from service.gateway.huggingface.body import InputsBody
 from service.gateway.huggingface.classify import LabelScore
-from service.messages import ClassifyRequest, ModelInfo
+from service.messages import ClassifyRequest
 
 Translator = Annotated[str | None, Field(description="whose languages, of several translators; default: of all")]
 
@@ -29,10 +29,6 @@ class DetectBody(InputsBody):
     inputs: Texts
     parameters: DetectParameters | None = None
     model: Translator = None
-
-    def detect(self, translators: Sequence[ModelInfo]) -> ToDetect:
-        sources = [source for translator in translators for source, _ in translator.language_pairs]
-        return ToDetect(self.inputs, list(dict.fromkeys(sources)))
 
     def rendered(self, rankings: Sequence[Ranking]) -> list[list[dict[str, Any]]]:
         most = None if self.parameters is None else self.parameters.top_k

@@ -9,17 +9,16 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from service.gateway.context import RequestContext, timeout_s
 from service.gateway.huggingface.body import InputsBody
 from service.gateway.huggingface.detect import DetectBody
 from service.gateway.huggingface.streams import EVENT, StreamEvent, TokenStream
 from service.gateway.huggingface.tasks import TASKS
-from service.gateway.limits import check_total
 from service.gateway.openapi import REF, error_answers
 from service.gateway.parsing import read_body
 from service.gateway.protocol import HttpProtocol
 from service.gateway.streaming import EventStream
 from service.gateway.traffic import Asked, Traffic
+from service.gateway.translations import ranked
 from service.messages import ModelInfo, Task
 
 ROUTES: dict[str, Task] = {f"/{task}": task for task in TASKS}
@@ -57,12 +56,7 @@ def _detecting(traffic: Traffic) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         body = await read_body(request, DetectBody)
         body.check(traffic.max_inputs)
-        context = RequestContext.of(request.scope)
-        context.texts = body.count
-        check_total(body.texts(), traffic.settings.max_characters)
-        timeout = timeout_s(request.headers, traffic.settings.request_timeout_s)
-        asked = body.detect(await traffic.catalogue.infos("translate", body.model))
-        return JSONResponse(body.rendered(await traffic.detect(asked, context, timeout)))
+        return JSONResponse(body.rendered(await ranked(traffic, request, list(body.texts()), body.model)))
 
     return endpoint
 

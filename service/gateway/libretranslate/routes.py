@@ -13,19 +13,19 @@ from starlette.types import Scope
 
 from service.errors import ServiceError
 from service.gateway.access import key_in_headers
-from service.gateway.context import RequestContext, timeout_s
-from service.gateway.detection import LanguageScore, ToDetect
+from service.gateway.context import RequestContext
+from service.gateway.detection import LanguageScore
 from service.gateway.fields import Body
 from service.gateway.forms import documented, read_body_or_form
 from service.gateway.iso639 import english_name
 from service.gateway.languages import Choice
 from service.gateway.libretranslate import bodies
-from service.gateway.limits import NamedText, check_total
+from service.gateway.limits import NamedText
 from service.gateway.openapi import error_answers
 from service.gateway.protocol import HttpProtocol
 from service.gateway.routing import get, refuse
 from service.gateway.traffic import Traffic
-from service.gateway.translations import ToTranslate, Translation, examples_of, pairs_of, sources_of, translated
+from service.gateway.translations import ToTranslate, Translation, examples_of, pairs_of, ranked, translated
 from service.messages import ModelInfo, Task
 
 PREFIX = "/libretranslate"
@@ -57,12 +57,7 @@ def _add_routes(app: FastAPI, traffic: Traffic) -> None:
         body = await read_body_or_form(request, bodies.LibreDetectBody)
         await _enter(traffic, request, body.api_key)
         body.check()
-        context = RequestContext.of(request.scope)
-        context.texts = 1
-        check_total([NamedText(0, "q", body.q)], traffic.settings.max_characters)
-        timeout = timeout_s(request.headers, traffic.settings.request_timeout_s)
-        asked = ToDetect([body.q], sources_of(await traffic.catalogue.infos("translate", None)))
-        first, *others = (await traffic.detect(asked, context, timeout))[0]
+        ((first, *others),) = await ranked(traffic, request, [NamedText(0, "q", body.q)])
         return JSONResponse([_detected(each) for each in (first, *(other for other in others if other.score))])
 
     @get(app, f"{PREFIX}/languages", **_documentation("List the languages", list[bodies.LibreLanguage]))
