@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import uvloop
@@ -104,7 +105,7 @@ async def load(port: int, connections: int, seconds: float) -> Load:
     until = time.perf_counter() + seconds
     ends = [loop.create_future() for _ in range(connections)]
     for end in ends:
-        await loop.create_connection(lambda end=end: _Connection(found, until, end), "127.0.0.1", port)
+        await loop.create_connection(partial(_Connection, found, until, end), "127.0.0.1", port)
     await asyncio.gather(*ends)
     return found
 
