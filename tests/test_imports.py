@@ -23,7 +23,7 @@ class Rule:
     theirs: tuple[str, ...]
 
 
-BASE = ("service.errors", "service.messages", "service.config")
+BASE = ("service.errors", "service.messages", "service.config", "service.version")
 
 # The most specific rule counts. Every package may import its own modules and the standard library.
 RULES = (
@@ -58,6 +58,7 @@ RULES = (
     Rule("service.errors", (), ()),
     Rule("service.messages", ("service.errors",), ()),
     Rule("service.options", (), ("annotated_types",)),
+    Rule("service.version", (), ()),
     Rule("service.config", ("service.messages", "service.options"), ("pydantic", "pydantic_settings", "yaml")),
     Rule("service.engine", ("models.config", "models.interface"), ("torch",)),
     Rule(
@@ -85,6 +86,19 @@ RULES = (
         "service.deployments",
         ("models", "service.gateway", "service.worker", "service.observability", "service.app", *BASE),
         ("ray", "torch", "starlette"),
+    ),
+    # The model of a command that finds no service: answered as it would be, and asked as it would be.
+    Rule(
+        "service.deployments.local",
+        (
+            "models",
+            "service.gateway.app",
+            "service.worker",
+            "service.observability",
+            "service.serving.asking",
+            *BASE,
+        ),
+        ("torch", "starlette"),
     ),
     # Ray Data passes on in Arrow's tables what is translated of files.
     Rule(
@@ -119,7 +133,7 @@ RULES = (
     Rule("service.documents", (), ("pyromark",)),
     Rule("service.translating", ("service.documents", "service.serving.asking", *BASE), ()),
     Rule("service.scoring", ("models", "service.worker", "service.options", *BASE), ("rich",)),
-    Rule("service.cli", ("service.commands",), ("typer",)),
+    Rule("service.cli", ("service.commands", "service.version"), ("typer",)),
     Rule("service.commands", ("models", "service", "loadtests"), ("typer", "rich", "pydantic", "yaml", "ray")),
     Rule(
         "loadtests",
@@ -238,6 +252,7 @@ def test_a_module_imports_only_what_its_package_may(module: str, path: Path) -> 
         ("service.messages", "from service.config import Settings"),
         ("service.observability.metrics", "import ray"),
         ("service.deployments.model", "from models.training.data import read_splits"),
+        ("service.deployments.local", "import ray"),
         ("service.serving.supervisor", "import ray"),
         ("service.serving.supervisor", "from service.deployments import lifecycle"),
         ("service.deployments.reports", "import ray"),

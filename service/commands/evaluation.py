@@ -22,58 +22,92 @@ _of_steering = partial(typer.Option, rich_help_panel="A generator's samples, jud
 def evaluate(
     checkpoint: Annotated[str, typer.Argument(help="NAME, NAME@VERSION or a checkpoint directory.")],
     data: Annotated[
-        Path | None, typer.Option(help="The file to measure on; of a folder, the test files that the recipe names.")
+        Path | None,
+        typer.Option(
+            help="The file to measure on; of a folder, the test files that the recipe names.", show_default="none"
+        ),
     ] = None,
     registry: RegistryOption = SHIPPED_REGISTRY,
     precision: Annotated[
         Literal["auto", "float32", "bfloat16", "int8"],
         typer.Option(help="To compute in; auto is what would be served."),
     ] = "auto",
-    limit: Annotated[int | None, typer.Option(min=1, help="Read only so many rows, from the head of the file.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Read only so many rows, from the head of the file.", show_default="all")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of everything that is drawn.")] = 1,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the scores there.")] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the scores there.", show_default="nowhere")
+    ] = None,
     columns: Annotated[
         str,
-        _of_file(help="In the file's order, where it has no header: fr,en; '_' is not read. Or by name: text=review."),
+        _of_file(
+            help="In the file's order, where it has no header: fr,en; '_' is not read. Or by name: text=review.",
+            show_default="the header's",
+        ),
     ] = "",
-    format: Annotated[FormatName | None, _of_file(help="Where the suffix does not say it.")] = None,
-    label_column: Annotated[str, _of_file(help="With the labels of texts; label, or what the header calls it.")] = "",
-    labels: Annotated[str, _of_file(help="What its values mean: 0=negative,1=positive; other rows are left out.")] = "",
-    pair: Annotated[list[str] | None, _of_translator(help="Direction: fr-en. May be given again.")] = None,
+    format: Annotated[FormatName | None, _of_file(help="Of the file.", show_default="as its suffix says")] = None,
+    label_column: Annotated[str, _of_file(help="With the labels of texts.", show_default="label")] = "",
+    labels: Annotated[
+        str,
+        _of_file(
+            help="What its values mean: 0=negative,1=positive; other rows are left out.", show_default="themselves"
+        ),
+    ] = "",
+    pair: Annotated[
+        list[str] | None,
+        _of_translator(help="Direction: fr-en. May be given again.", show_default="those that the file has"),
+    ] = None,
     beams: Annotated[int, _of_translator(min=1, help="Width of the beam search; 1 is greedy.")] = 4,
     length_penalty: Annotated[float, _of_translator(help="Of the beam search.")] = 1.0,
-    tokenize: Annotated[str, _of_translator(help="For BLEU, as sacrebleu names it; else by the target language.")] = "",
+    tokenize: Annotated[
+        str, _of_translator(help="For BLEU, as sacrebleu names it.", show_default="by the target language")
+    ] = "",
     training_data: Annotated[
         Path | None,
         _of_translator(
             envvar="TRIPTYCH_DATA",
-            help="Folder of the files it was trained on, for the far subset; else that of --data.",
+            help="Folder of the files it was trained on, for the far subset.",
+            show_default="that of --data",
         ),
     ] = None,
     worst: Annotated[int, _of_translator(min=0, help="Show so many of the worst sentences.")] = 5,
     suite: Annotated[
-        Path | None, _of_translator(help="Run a robustness suite: its folder, or a direction's file.")
+        Path | None,
+        _of_translator(help="Run a robustness suite: its folder, or a direction's file.", show_default="none"),
     ] = None,
-    prompt: Annotated[str, _of_generator(help="Read before each text, not scored: <rating:{rating}>.")] = "",
+    prompt: Annotated[
+        str, _of_generator(help="Read before each text, not scored: <rating:{rating}>.", show_default="none")
+    ] = "",
     stride: Annotated[
-        int | None, _of_generator(min=1, help="Tokens that each further window of a long text scores.")
+        int | None,
+        _of_generator(
+            min=1, help="Tokens that each further window of a long text scores.", show_default="half a window"
+        ),
     ] = None,
-    few_shot: Annotated[str, _of_shots(help="Numbers of examples in the prompt: 0,1,4.")] = "",
-    examples: Annotated[Path | None, _of_shots(help="File to draw them from; else the head of --data.")] = None,
+    few_shot: Annotated[str, _of_shots(help="Numbers of examples in the prompt: 0,1,4.", show_default="none")] = "",
+    examples: Annotated[
+        Path | None, _of_shots(help="File to draw them from.", show_default="the head of --data")
+    ] = None,
     pool: Annotated[int, _of_shots(min=1, help="Rows of that head; they are not scored.")] = 64,
     template: Annotated[str, _of_shots(help="How a text and its label are written.")] = "{text} → {label}",
-    verbalizers: Annotated[str, _of_shots(help="What the labels are called in it: negative=bad,positive=good.")] = "",
+    verbalizers: Annotated[
+        str, _of_shots(help="What the labels are called in it: negative=bad,positive=good.", show_default="as they are")
+    ] = "",
     channel: Annotated[bool, _of_shots("--channel", help="Compare P(text | label), not P(label | text).")] = False,
     normalize_length: Annotated[bool, _of_shots("--normalize-length", help="Compare likelihood per token.")] = False,
-    judge: Annotated[str, _of_steering(help="The classifier, named like CHECKPOINT.")] = "",
+    judge: Annotated[str, _of_steering(help="The classifier, named like CHECKPOINT.", show_default="none")] = "",
     prompts: Annotated[
-        str, _of_steering(help="And the label each is to get: <rating:1>=negative,<rating:9>=positive.")
+        str,
+        _of_steering(
+            help="And the label each is to get: <rating:1>=negative,<rating:9>=positive.", show_default="none"
+        ),
     ] = "",
     samples: Annotated[int, _of_steering(min=1, help="For each prompt.")] = 200,
     temperature: Annotated[float, _of_steering()] = 1.0,
-    top_k: Annotated[int | None, _of_steering()] = None,
-    top_p: Annotated[float | None, _of_steering()] = None,
-    max_new_tokens: Annotated[int | None, _of_steering()] = None,
+    top_k: Annotated[int | None, _of_steering(show_default="none")] = None,
+    top_p: Annotated[float | None, _of_steering(show_default="none")] = None,
+    max_new_tokens: Annotated[int | None, _of_steering(show_default="the model's own limit")] = None,
 ) -> None:
     """Measure a checkpoint on any file, through the serving engine.
 

@@ -14,13 +14,15 @@ from service.commands.terminal import FormatName, parts_of, plainly, say
 def init(
     task: Annotated[str, typer.Argument(help="What the model is to do, such as classify.")],
     file: Annotated[Path, typer.Argument(help="Your data: CSV, TSV, JSON Lines, Parquet or plain text.")],
-    out: Annotated[Path | None, typer.Option(help="Where to write the recipe; NAME.yaml unless given.")] = None,
-    name: Annotated[str, typer.Option(help="Of the model; the file's unless given.")] = "",
-    languages: Annotated[str, typer.Option(help="Of the columns, where they do not say so: fr,en.")] = "",
-    text: Annotated[str, typer.Option(help="Column with the texts, where the look does not find it.")] = "",
-    label: Annotated[str, typer.Option(help="Column with the labels, where the look does not find it.")] = "",
-    format: Annotated[FormatName | None, typer.Option(help="Where the suffix does not say it.")] = None,
-    minutes: Annotated[float | None, typer.Option(min=0.1, help="That the training may take.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Where to write the recipe.", show_default="NAME.yaml")] = None,
+    name: Annotated[str, typer.Option(help="Of the model.", show_default="the file's")] = "",
+    languages: Annotated[str, typer.Option(help="Of the columns: fr,en.", show_default="what they say")] = "",
+    text: Annotated[str, typer.Option(help="Column with the texts.", show_default="found by looking")] = "",
+    label: Annotated[str, typer.Option(help="Column with the labels.", show_default="found by looking")] = "",
+    format: Annotated[FormatName | None, typer.Option(help="Of the file.", show_default="as its suffix says")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(min=0.1, help="That the training may take.", show_default="by the file")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the recipe if it is there.")] = False,
 ) -> None:
     """Look at a file and write a recipe for it, which `triptych train` runs as it is."""

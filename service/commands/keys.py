@@ -17,9 +17,9 @@ def key(
     name: Annotated[str, typer.Argument(help="Whose it is: what metrics and the log call it.")],
     file: Annotated[Path, typer.Option(help="File of the keys; it is made where there is none.")] = Path("keys.yaml"),
     requests: Annotated[
-        str | None, typer.Option(help='Quota of HTTP requests, such as "10/second; 600/minute".')
+        str | None, typer.Option(help='Quota of HTTP requests, such as "10/second; 600/minute".', show_default="none")
     ] = None,
-    tokens: Annotated[str | None, typer.Option(help='Quota of tokens read and written, such as "100000/day".')] = None,
+    tokens: Annotated[str | None, typer.Option(help='Quota of tokens read and written, such as "100000/day".', show_default="none")] = None,
     most_urgent: Annotated[
         int, typer.Option(help="The most urgent priority its requests may have; lower is sooner.")
     ] = 0,

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 def publish(
     directory: Annotated[Path, typer.Argument(help="Checkpoint directory, as `train` leaves it.")],
     data: Annotated[
-        Path | None, typer.Option(envvar="TRIPTYCH_DATA", help="Folder of the text files that recipes name.")
+        Path | None,
+        typer.Option(envvar="TRIPTYCH_DATA", help="Folder of the text files that recipes name.", show_default="none"),
     ] = None,
     registry: RegistryOption = SHIPPED_REGISTRY,
     tolerance: Annotated[
@@ -33,15 +34,17 @@ def publish(
         bool, typer.Option("--force", help="Publish what is worse or cannot be compared; the manifest says so.")
     ] = False,
     scores: Annotated[
-        Path | None, typer.Option(help="JSON file of scores by test, measured elsewhere; then nothing is scored here.")
+        Path | None,
+        typer.Option(help="JSON file of scores by test, measured elsewhere.", show_default="they are measured here"),
     ] = None,
     suite: Annotated[
-        Path | None, typer.Option(help="Robustness suite that a translator is scored on, too: its folder.")
+        Path | None,
+        typer.Option(help="Robustness suite that a translator is scored on, too: its folder.", show_default="none"),
     ] = None,
     merge: Annotated[
         bool, typer.Option("--merge", help="Of adapters that are kept beside a base: merge them into its weights.")
     ] = False,
-    note: Annotated[str, typer.Option(help="A word on this version, for `registry show`.")] = "",
+    note: Annotated[str, typer.Option(help="A word on this version, for `registry show`.", show_default="none")] = "",
 ) -> None:
     """Score a checkpoint on its test files through the serving engine, and publish it if it is good enough.
 

@@ -104,7 +104,7 @@ def show(
 @commands.command()
 def rollback(
     name: str,
-    to: Annotated[int | None, typer.Option(help="Version; without it, the one before the current one.")] = None,
+    to: Annotated[int | None, typer.Option(help="Version.", show_default="the one before the current one")] = None,
     registry: RegistryOption = SHIPPED_REGISTRY,
 ) -> None:
     """Make the version before the current one current again, or any other."""

@@ -2,36 +2,75 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-import yaml
-from pydantic import ValidationError
 
-from service.commands.terminal import console, failed
-from service.config import Settings, in_words
+from service.commands.terminal import console, failed, say, settings_used
+from service.config import Settings
 
+_DEFAULT = {name: field.default for name, field in Settings.model_fields.items()}
 RELOAD_TIMEOUT_S = 600.0  # a large checkpoint is read first, and then requests finish before it is used
 
 
 def serve(
-    config: Annotated[Path | None, typer.Option(help="Settings as YAML; see service/config.py.")] = None,
-    host: Annotated[str | None, typer.Option(help="Interface to listen on; 0.0.0.0 is all.")] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
-    registry: Annotated[str | None, typer.Option(help="Directory or URL that holds the checkpoints.")] = None,
-    address: Annotated[str | None, typer.Option(help="Ray cluster to join; without it a local Ray is started.")] = None,
+    directories: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="DIR",
+            help="What to serve: checkpoint directories, runs of the training job, a registry.",
+            show_default="the models of the settings; without any, the shipped ones",
+        ),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Settings as YAML; see docs/operations.md.", show_default="none")
+    ] = None,
+    host: Annotated[
+        str | None,
+        typer.Option(help="Interface to listen on; 0.0.0.0 is all.", show_default=f"as set, or {_DEFAULT['host']}"),
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port to listen on.", show_default=f"as set, or {_DEFAULT['port']}")
+    ] = None,
+    registry: Annotated[
+        str | None,
+        typer.Option(help="Directory or URL that holds the checkpoints.", show_default="as set, or the one shipped"),
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option(help="HOST:PORT of a Ray cluster to join.", show_default="a Ray of its own")
+    ] = None,
 ) -> None:
-    """Serve the models over HTTP until Ctrl-C or SIGTERM."""
+    """Serve models over HTTP until Ctrl-C or SIGTERM.
+
+    Directories are served alone, or beside the models that --config names.
+    """
     from service.serving.run import run
 
-    try:
-        settings = Settings.load(config, host=host, port=port, registry=registry)
-    except ValidationError as error:
-        raise failed(f"the settings cannot be used: {in_words(error)}") from error
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise failed(f"the settings cannot be used: {error}") from error
+    overrides: dict[str, Any] = {"host": host, "port": port, "registry": registry}
+    if directories:
+        overrides |= _held(directories, registry)
+    with settings_used():
+        settings = Settings.load(config, **overrides)
     raise typer.Exit(run(settings, address, console))
+
+
+def _held(directories: Sequence[Path], registry: str | None) -> dict[str, Any]:
+    """The settings of what directories hold, which is said."""
+    from service.serving.directories import look_into
+    from service.serving.preflight import Refused
+
+    try:
+        holdings = look_into(directories)
+    except Refused as error:
+        raise failed(str(error)) from error
+    if holdings.registry is not None and registry is not None:
+        raise failed(f"{holdings.registry} is a registry, and --registry is {registry}: a service has one")
+    for model in holdings.models:
+        say(f"Found {model.name} in {model.directory}: to {model.task}")
+    models = {model.name: {"task": model.task, "checkpoint": model.checkpoint} for model in holdings.models}
+    return {"models": models} | ({} if holdings.registry is None else {"registry": holdings.registry})
 
 
 def reload_model(
@@ -41,7 +80,7 @@ def reload_model(
     model: Annotated[str | None, typer.Argument(help="Its name in the settings; without it, all of them.")] = None,
     checkpoint: Annotated[
         str | None,
-        typer.Option(help="NAME or NAME@VERSION; without it, what the settings name, as the registry has it now."),
+        typer.Option(help="NAME or NAME@VERSION.", show_default="what the settings name, as the registry has it now"),
     ] = None,
     url: Annotated[str, typer.Option(help="Where the service answers.")] = "http://127.0.0.1:8000",
 ) -> None:

@@ -19,11 +19,12 @@ def train(
     runs: Annotated[Path, typer.Option(help="Folder for the state and the result of the run.")] = Path("runs"),
     resume: Annotated[bool, typer.Option(help="Go on from where an interrupted run stopped.")] = True,
     changes: Annotated[
-        list[str] | None, typer.Option("--set", help="A field that differs from the recipe's: training.steps=100.")
+        list[str] | None,
+        typer.Option("--set", help="A field that differs from the recipe's: training.steps=100.", show_default="none"),
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes that share each step's batches.")] = 1,
     address: Annotated[
-        str | None, typer.Option(help="Ray cluster for the workers; without it a local Ray is started for them.")
+        str | None, typer.Option(help="Ray cluster for the workers.", show_default="a Ray of their own")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda; auto is a GPU where there is one.")] = "auto",
     registry: RegistryOption = SHIPPED_REGISTRY,
@@ -32,6 +33,7 @@ def train(
         typer.Option(
             envvar="MLFLOW_TRACKING_URI",
             help="MLflow store that is told of the run: sqlite:///mlflow.db, http://host:5000.",
+            show_default="none",
         ),
     ] = "",
 ) -> None:

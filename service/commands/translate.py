@@ -1,310 +1,183 @@
-"""`triptych translate`: files through a running service, or by all replicas of a cluster's.
-
-What is read and written is `service.documents`' business.
-"""
+"""`triptych translate`: texts and files, told apart. What becomes of files is said in `files`."""
 
 from __future__ import annotations
 
-import os
-import shlex
-import sys
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from importlib.util import find_spec
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from service.commands import texts
+from service.commands.asking import KeyOption, LocalOption, LocalRegistryOption, ModelOption, UrlOption, Where, opened
+from service.commands.files import STANDARD, Files, translate_files, translate_on_cluster
+from service.commands.parameters import check, taking
 from service.commands.terminal import failed
+from service.messages import Decoding, TranslateRequest
 
-if TYPE_CHECKING:
-    from service.deployments.folders import Cluster
-    from service.documents.formats import Reading
-    from service.translating.files import Job
-    from service.translating.service import Service
-    from service.translating.translating import InProgress, Opening, Report, Tell
+FILES = "Files"  # the options that are for them alone
+
+
+@taking(Decoding, TranslateRequest, without=("format", "priority"))
+def translate(
+    given: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="TEXT|FILE",
+            help="Texts, or files and folders: what exists is a file. - is standard input, which goes to standard "
+            "output, as a file.",
+            show_default="standard input, where it is no terminal",
+        ),
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--from", help="The language that they are in, such as fr, or auto.", show_default="the only one, of a text"
+        ),
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            "--to", help="The language that they are to be in, such as en.", show_default="the only one, of a text"
+        ),
+    ] = None,
+    pair: Annotated[
+        str | None, typer.Option(help="Both languages: fr-en is --from fr --to en.", show_default="none")
+    ] = None,
+    as_text: Annotated[
+        bool, typer.Option("--text", help="What is given is text, even where a file is called so.")
+    ] = False,
+    model: ModelOption = None,
+    url: UrlOption = None,
+    local: LocalOption = False,
+    registry: LocalRegistryOption = None,
+    key: KeyOption = None,
+    as_json: texts.JsonOption = False,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            help="Where to write.", show_default="the name with the language before its ending", rich_help_panel=FILES
+        ),
+    ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Of a table: its name, or its number without a header.", show_default="none", rich_help_panel=FILES
+        ),
+    ] = None,
+    field: Annotated[
+        list[str] | None,
+        typer.Option(help="Of JSON Lines; a dot leads into an object.", show_default="text", rich_help_panel=FILES),
+    ] = None,
+    format: Annotated[
+        str | None,
+        typer.Option(
+            help="Ending that says the format, where the name does not.",
+            show_default="the name's; txt of standard input",
+            rich_help_panel=FILES,
+        ),
+    ] = None,
+    encoding: Annotated[
+        str | None, typer.Option(help="Of the files.", show_default="found out", rich_help_panel=FILES)
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Translate anew what is there already.", rich_help_panel=FILES)
+    ] = False,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            help="HOST:PORT of a Ray cluster, all of whose replicas are asked; for folders.",
+            show_default="none",
+            rich_help_panel=FILES,
+        ),
+    ] = None,
+    *,
+    parameters: dict[str, Any],
+) -> None:
+    """Translate texts, and documents, whose formats are kept.
+
+    A text's translation is printed, a file's is written beside it.
+    What is interrupted goes on where it was when it is started again.
+    """
+    check(parameters)
+    source, target = _languages(source, target, pair)
+    given = texts.given_or_standard(given)
+    where = Where(url=url, local=local, registry=registry, key=key)
+    for_files = {
+        "--output": output, "--column": column, "--field": field, "--format": format, "--encoding": encoding,
+        "--force": force, "--address": address,
+    }  # fmt: skip
+    used = [option for option, value in for_files.items() if value]
+    if as_text or (as_json and given == [STANDARD]) or not _are_files(given, used):
+        if used:
+            raise failed(f"{used[0]} is for files, and this is a text: {given[0]!r}")
+        wanted = {"src_lang": source, "tgt_lang": target, **parameters}
+        asked = {name: value for name, value in wanted.items() if value is not None}
+        inputs = texts.with_standard(given)
+        with opened("translate", where, model) as (client, name):
+            answers = texts.answer_all(client, "translate", inputs, asked, name)
+            texts.show(answers, as_json, texts.results("translation_text"))
+        return
+    if as_json:
+        raise failed(f"--json is for texts, and {given[0]} is a file")
+    files = Files(
+        paths=given,
+        output=output,
+        columns=column or (),
+        fields=field or (),
+        format=format,
+        encoding=encoding,
+        force=force,
+    )
+    raise typer.Exit(_translated(files, source, target, parameters, where, model, address))
+
+
+def _translated(
+    files: Files,
+    source: str | None,
+    target: str | None,
+    parameters: dict[str, Any],
+    where: Where,
+    model: str | None,
+    address: str | None,
+) -> int:
     from service.translating.translator import Asked
 
-SHOWN = 20  # problems of a file
-INTERRUPTED = 130  # as a shell says it
-_STANDARD = Path("-")
+    if source is None or target is None:
+        raise failed("a file is translated with --from and --to, or --pair, which say its languages")
+    planned = files.planned((source, target))
+    if address is not None:
+        return translate_on_cluster(files, planned, Asked(source, target, model, parameters), address)
+    with opened("translate", where, model) as (client, name):
+        return translate_files(files, planned, Asked(source, target, name, parameters), client)
 
 
-def translate(
-    paths: Annotated[
-        list[Path], typer.Argument(help="Files and folders; - reads standard input, writes standard output.")
-    ],
-    source: Annotated[str, typer.Option("--from", help="The language that they are in, such as fr.")],
-    target: Annotated[str, typer.Option("--to", help="The language that they are to be in, such as en.")],
-    output: Annotated[
-        str | None, typer.Option(help="Where to write; the name with the language before its ending unless given.")
-    ] = None,
-    url: Annotated[str, typer.Option(help="Where the service answers.")] = "http://127.0.0.1:8000",
-    address: Annotated[
-        str | None, typer.Option(help="HOST:PORT of a Ray cluster, all of whose replicas are asked; for folders.")
-    ] = None,
-    model: Annotated[str | None, typer.Option(help="One of several translators, by its name in /info.")] = None,
-    num_beams: Annotated[int, typer.Option(min=1, help="Beams of the search; 1 is greedy.")] = 1,
-    column: Annotated[
-        list[str] | None, typer.Option(help="Of a table: its name, or its number without a header.")
-    ] = None,
-    field: Annotated[list[str] | None, typer.Option(help="Of JSON Lines; a dot leads into an object.")] = None,
-    format: Annotated[str | None, typer.Option(help="Ending that says the format, where the name does not.")] = None,
-    encoding: Annotated[str | None, typer.Option(help="Of the files, where it is not found.")] = None,
-    key: Annotated[str | None, typer.Option(envvar="TRIPTYCH_KEY", help="Sent as the service's key.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Translate anew what is there already.")] = False,
-) -> None:
-    """Translate documents, their formats kept. What is interrupted goes on where it was when it is started again."""
-    from service.documents.formats import FORMATS, Reading
-    from service.translating import files
-    from service.translating.service import Service
-    from service.translating.translating import Opening
-    from service.translating.translator import Asked, Unusable
+def _languages(source: str | None, target: str | None, pair: str | None) -> tuple[str | None, str | None]:
+    if pair is None:
+        return source, target
+    one, dash, other = pair.partition("-")
+    if not (one and dash and other):
+        raise failed(f"--pair is {pair!r}, expected two languages, such as fr-en")
+    if source is not None or target is not None:
+        raise failed("--pair says both languages: leave out --from and --to")
+    return one, other
 
-    reading = Reading(columns=column or (), fields=field or ("text",), encoding=encoding)
-    if format is not None and format not in FORMATS:
-        raise failed(f"--format is {format!r}, expected one of {', '.join(FORMATS)}")
-    if _STANDARD in paths and (len(paths) > 1 or output is not None):
-        raise failed("- stands alone: standard input goes to standard output")
-    if _STANDARD in paths and address is not None:
-        raise failed("--address is for files and folders: standard input goes through --url")
-    asked = Asked(source, target, model, num_beams)
+
+def _are_files(given: Sequence[str], used: Sequence[str]) -> bool:
+    """Whether all of them are, or none. What looks like the name of a file and is none ends the command."""
+    from service.documents.formats import FORMATS, ending
+
+    files = [each for each in given if each == STANDARD or _exists(each)]
+    for each in given:
+        looks = ending(each) in FORMATS and not any(character.isspace() for character in each)
+        if each not in files and (looks or used or files):
+            others = f", while {files[0]} is one" if files else ""
+            raise failed(f"{each}: no such file or folder{others}; --text translates the words themselves")
+    return bool(files)
+
+
+def _exists(name: str) -> bool:
     try:
-        planned = files.plan([] if _STANDARD in paths else paths, output, (source, target), format is not None)
-        service = Service(url, asked, key) if address is None else _joined(address, asked)
-    except (ValueError, OSError, Unusable) as error:
-        raise failed(str(error)) from error
-    work = _Work(Opening(reading, format, service.settings), force)
-    if not isinstance(service, Service):
-        work.translate_together(planned.jobs, service)
-    elif _STANDARD in paths:
-        raise typer.Exit(_standard(f"-.{format or 'txt'}", reading, service))
-    else:
-        for job in planned.jobs:
-            work.translate(job, service)
-    work.summarize(planned.left_out)
-    raise typer.Exit(1 if work.problems else 0)
-
-
-def _joined(address: str, asked: Asked) -> Cluster:
-    """Raises Unusable."""
-    from service.deployments.environment import environment
-    from service.serving.preflight import Refused, check_reachable
-    from service.translating.translator import Unusable
-
-    missing = [name for name in ("pandas", "pyarrow") if find_spec(name) is None]
-    if missing:
-        raise Unusable(f"--address needs {' and '.join(missing)}: install the extra, pip install -e '.[cluster]'")
-    try:
-        check_reachable(address)  # Ray would try for minutes
-    except Refused as error:
-        raise Unusable(str(error)) from error
-    os.environ.update(environment(own_ray=False))  # before Ray is imported
-    from service.deployments.folders import Cluster
-
-    return Cluster(address, asked)
-
-
-class _Work:
-    """The files of one command, and what is to be said of them."""
-
-    def __init__(self, opening: Opening, force: bool) -> None:
-        self.opening = opening
-        self.force = force
-        self.console = Console(highlight=False)
-        self.began = time.monotonic()
-        self.reports: list[Report] = []
-        self.problems = 0
-        self.skipped = 0
-
-    def translate(self, job: Job, service: Service) -> None:
-        """A file by itself."""
-        from service.documents.document import DocumentError
-        from service.translating import translating
-
-        if self._is_there(job):
-            return
-        try:
-            began = time.monotonic()
-            with self._interruptible([job]), self.opening(job) as work:
-                with _progress(self.console, job.source.name) as tell:
-                    translating.translate_all(work, service, tell)
-                self._finish(job, work, time.monotonic() - began)
-        except (DocumentError, OSError) as error:
-            self._fail(job, error)
-
-    def translate_together(self, all_jobs: Sequence[Job], cluster: Cluster) -> None:
-        """The texts of many files at the same time; a file is written when it has all of its own."""
-        from service.documents.document import DocumentError
-
-        jobs = [job for job in all_jobs if not self._is_there(job)]
-        if not jobs:
-            return
-        seen: set[int] = set()
-        open_ones: dict[int, InProgress] = {}
-        progress = _progress(self.console, f"{len(jobs):,} files, {cluster.called}")
-        with self._interruptible(jobs), _silent_stderr(), progress as tell:
-            tell(0, len(jobs))
-            for number, of, outcome in cluster.outcomes(jobs, self.opening):
-                job = jobs[number]
-                try:
-                    if number not in seen:
-                        seen.add(number)
-                        open_ones[number] = self.opening(job)
-                    work = open_ones.get(number)
-                    if work is None:
-                        continue  # it cannot be read or written
-                    if of is not None and outcome is not None:
-                        work.take(of, outcome)
-                    if not work.missing:
-                        del open_ones[number]
-                        with work:
-                            self._finish(job, work)
-                except (DocumentError, OSError) as error:
-                    open_ones.pop(number, None)
-                    self._fail(job, error)
-                tell(len(seen) - len(open_ones), len(jobs))
-            for number in open_ones:
-                self._fail(jobs[number], "it was changed while it was translated: the same command goes on")
-
-    def _is_there(self, job: Job) -> bool:
-        from service.translating.journal import path_for
-
-        if self.force or not job.output.exists() or path_for(job.output).exists():
-            return False
-        self._say(f"{job.output} is there already: --force translates {job.source} again")
-        self.skipped += 1
-        return True
-
-    def _finish(self, job: Job, work: InProgress, seconds: float | None = None) -> None:
-        from service.translating import files
-
-        data, report = work.written()
-        files.write(job.output, data)
-        kept = work.journal
-        if not report.failed:
-            kept.remove()
-        took = "" if seconds is None else f", {seconds:.1f} s"
-        self._say(f"{job.source} -> {job.output}: {_counted(report)}{took}")
-        _tell_problems(self.console, report)
-        if report.failed and kept.path is not None and kept.path.exists():
-            self._say(f"  {kept.path} has the rest: the same command asks again for what failed")
-        self.reports.append(report)
-        self.problems += len(report.problems)
-
-    def _fail(self, job: Job, reason: object) -> None:
-        self._say(f"{job.source}: {reason}")
-        self.problems += 1
-
-    @contextmanager
-    def _interruptible(self, jobs: Sequence[Job]) -> Iterator[None]:
-        """Says how to go on where these are not translated to their end."""
-        from service.translating.journal import path_for
-        from service.translating.translator import Unusable
-
-        try:
-            yield
-        except Unusable as error:
-            self._say_how_to_go_on([path_for(job.output) for job in jobs])
-            raise failed(str(error)) from error
-        except KeyboardInterrupt:
-            self._say_how_to_go_on([path_for(job.output) for job in jobs])
-            raise typer.Exit(INTERRUPTED) from None
-
-    def summarize(self, left_out: int) -> None:
-        if left_out:
-            self._say(f"{left_out:,} other files were left out: no format that can be translated")
-        if len(self.reports) + self.skipped > 1:
-            texts = sum(report.texts for report in self.reports)
-            characters = sum(report.characters for report in self.reports)
-            skipped = f", {self.skipped:,} were there already" if self.skipped else ""
-            self._say(
-                f"{len(self.reports):,} files{skipped}: {texts:,} texts, {characters:,} characters, "
-                f"{time.monotonic() - self.began:.1f} s, {self.problems:,} problems"
-            )
-
-    def _say(self, text: str) -> None:
-        self.console.print(text, markup=False, soft_wrap=True)
-
-    def _say_how_to_go_on(self, places: Sequence[Path]) -> None:
-        kept = [place for place in places if place.exists()]
-        if kept or self.reports:
-            others = f" and {len(kept) - 1:,} others" if len(kept) > 1 else ""
-            what = (
-                f"{kept[0]}{others} {'have' if others else 'has'} what is translated"
-                if kept
-                else "what is written is translated"
-            )
-            self._say(f"Interrupted; {what}. To go on: {shlex.join(['triptych', *sys.argv[1:]])}")
-        else:
-            self._say("Interrupted, before anything was translated")
-
-
-def _standard(name: str, reading: Reading, service: Service) -> int:
-    from service.documents.document import DocumentError
-    from service.translating.journal import Journal
-    from service.translating.translating import translate
-    from service.translating.translator import Unusable
-
-    console = Console(stderr=True, highlight=False)
-    try:
-        with _progress(console, "standard input") as tell:
-            data, report = translate(name, sys.stdin.buffer.read(), reading, service, Journal(None, ""), tell)
-    except (DocumentError, Unusable) as error:
-        console.print(f"[red]triptych:[/red] {escape(str(error))}", soft_wrap=True)
-        return 2
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    sys.stdout.buffer.write(data)
-    sys.stdout.buffer.flush()
-    _tell_problems(console, report)
-    return 1 if report.problems else 0
-
-
-@contextmanager
-def _silent_stderr() -> Iterator[None]:
-    """Ray writes there, past Python, what is in its log files, too."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with open(os.devnull, "wb") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-
-
-@contextmanager
-def _progress(console: Console, name: str) -> Iterator[Tell]:
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TaskProgressColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(name, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
-
-
-def _counted(report: Report) -> str:
-    known = f" ({report.known:,} of them from before)" if report.known else ""
-    failures = f", {len(report.problems):,} left as they were" if report.problems else ""
-    return f"{report.texts:,} texts{known}, {report.characters:,} characters{failures}"
-
-
-def _tell_problems(console: Console, report: Report) -> None:
-    for problems in (report.problems, report.doubts):
-        for problem in problems[:SHOWN]:
-            console.print(f"  {problem.place}: {problem.reason}", markup=False, soft_wrap=True)
-        if len(problems) > SHOWN:
-            console.print(f"  ... and {len(problems) - SHOWN:,} more")
-    for note in report.notes:
-        console.print(f"  {note}", markup=False, soft_wrap=True)
+        return Path(name).exists()
+    except (OSError, ValueError):  # longer than a name may be, or with a character that none may have
+        return False

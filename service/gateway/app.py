@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
@@ -39,6 +38,7 @@ from service.gateway.routing import OTHER, answer_options, path_in, route_names
 from service.gateway.traffic import Traffic
 from service.gateway.workers import Worker
 from service.observability.metrics import GatewayMetrics
+from service.version import version
 
 PROTOCOLS = (HUGGINGFACE, FILES, LIBRETRANSLATE, DEEPL, OPERATIONS)
 
@@ -89,7 +89,7 @@ def create_app(settings: Settings, workers: Mapping[str, Worker], metrics: Gatew
     app = DocumentedApp(
         PROTOCOLS,
         title="Triptych",
-        version=_version(),
+        version=version(),
         openapi_url=None,  # /docs and /openapi.json are ours: FastAPI's know no examples, and load scripts from a CDN
         redirect_slashes=False,
         lifespan=lifespan,
@@ -147,10 +147,3 @@ def create_app(settings: Settings, workers: Mapping[str, Worker], metrics: Gatew
         stopping=lambda: not admission.is_open,
     )
     return app
-
-
-def _version() -> str:
-    try:
-        return version("triptych")
-    except PackageNotFoundError:  # run from a source tree that is not installed
-        return "0"

@@ -121,20 +121,22 @@ def open_to_others(settings: Settings) -> str | None:
     )
 
 
-def check_models(settings: Settings) -> None:
-    """That each model has a checkpoint of its task, and that there is memory for all of them."""
+def check_models(settings: Settings) -> dict[str, int]:
+    """That each model has a checkpoint of its task, and that there is memory for all; bytes of each one's weights."""
     # Apart from this process, which lives as long as the service: reading checkpoints takes torch with it.
     with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as apart:
         weights = apart.submit(check_checkpoints, settings).result()
-    check_memory(settings, weights, machine_available_bytes())
+    of_replicas = sum(settings.models[name].min_replicas * size for name, size in weights.items())
+    check_memory(settings, of_replicas, machine_available_bytes())
+    return weights
 
 
-def check_checkpoints(settings: Settings) -> int:
-    """That each model has a checkpoint of its task, downloaded where the registry is remote; bytes of their weights."""
+def check_checkpoints(settings: Settings) -> dict[str, int]:
+    """That each model has a checkpoint of its task, downloaded where the registry is remote; bytes of its weights."""
     from models.checkpoint import CheckpointError, read_manifest
     from models.registry import Registry, RegistryError
 
-    weights = 0
+    weights = {}
     for name, model in settings.models.items():
         try:
             directories = Registry(settings.registry).directories(model.checkpoint)  # its own first, then its base's
@@ -148,7 +150,7 @@ def check_checkpoints(settings: Settings) -> int:
         except ValueError as error:
             raise Refused(str(error)) from error
         files = [file for directory in directories for file in directory.glob("*.safetensors")]
-        weights += model.min_replicas * sum(file.stat().st_size for file in files)
+        weights[name] = sum(file.stat().st_size for file in files)
     return weights
 
 

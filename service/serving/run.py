@@ -18,6 +18,7 @@ from service.serving.announcing import announce, failed, warned
 from service.serving.asking import ask, local_url
 from service.serving.child import adopt_orphans
 from service.serving.logs import LogServer
+from service.serving.progress import Starting
 from service.serving.supervisor import Signals, Supervisor
 
 READY_TIMEOUT_S = 60.0
@@ -52,28 +53,31 @@ def _run(
     directory = stack.enter_context(preflight.own_folder())
     if address is not None:
         preflight.check_reachable(address)
+        weights = {}
     else:  # a cluster's nodes have disks and memory of their own
         if "://" in settings.registry:
             console.print(f"Reading {settings.registry}", soft_wrap=True)
-        preflight.check_models(settings)
+        weights = preflight.check_models(settings)
     logs = stack.enter_context(LogServer(f"{directory}/logs"))
     configure_logging(settings.log_level, json_lines=settings.log_json, path=f"{directory}/logs")
     adopt_orphans()
     console.print("Starting Ray" if address is None else f"Joining the Ray cluster at {address}")
-    console.print("Loading " + ", ".join(f"{name} ({model.checkpoint})" for name, model in settings.models.items()))
+    checkpoints = {name: _said(model.checkpoint, weights.get(name)) for name, model in settings.models.items()}
+    listed = ", ".join(f"{name} ({said})" for name, said in checkpoints.items())
+    console.print(f"Loading {listed}", markup=False, soft_wrap=True)
 
     def relay(line: str) -> None:
         if ours := _THROUGH_RAY.match(line):
             logs.write(ours[1].encode())
 
-    with console.status("Loading") as status:
+    with Starting(console, checkpoints, began, own_ray=address is None) as starting:
         supervisor = Supervisor(
             setup=HostSetup(settings=settings, address=address, directory=directory, logs=f"{directory}/logs"),
             listeners=listeners,
             environment=environment(own_ray=address is None),
             signals=signals,
             on_line=relay,
-            on_loading=lambda models: status.update(f"Loading: waiting for {', '.join(models) or 'Ray Serve'}"),
+            on_report=starting.tell,
         )
         info = _wait_until_ready(supervisor, settings, signals)
     if info is not None:
@@ -88,6 +92,10 @@ def _run(
     supervisor.stop()
     console.print("Stopped")
     return 1 if supervisor.failed is not None else 0
+
+
+def _said(checkpoint: str, weights: int | None) -> str:
+    return checkpoint if weights is None else f"{checkpoint}, {weights / 1e6:.1f} MB"
 
 
 def _wait_until_ready(supervisor: Supervisor, settings: Settings, signals: Signals) -> dict[str, Any] | None:

@@ -23,7 +23,6 @@ from service.deployments.reports import (
     GatewaySetup,
     HostSetup,
     Joined,
-    Loading,
     Lost,
     Recovered,
     Report,
@@ -71,7 +70,7 @@ class Supervisor:
     environment: Mapping[str, str]  # of all children
     signals: Signals
     on_line: Callable[[str], None]  # gets what the child that holds Ray prints
-    on_loading: Callable[[tuple[str, ...]], None]  # gets the models that are not complete
+    on_report: Callable[[Report], None]  # gets what that child says before all models run
 
     def __post_init__(self) -> None:
         self._restarts = Counter(dict.fromkeys(("gateway", *self.setup.settings.models), 0))
@@ -131,12 +130,12 @@ class Supervisor:
                 gateway.wait(LEAVE_S)
 
     def _hear(self, report: Report) -> None:
+        if not self.deployed:
+            self.on_report(report)
         match report:
             case Joined():
                 self._joined = report
                 self._tell_gateways(report)
-            case Loading(models):
-                self.on_loading(models)
             case Deployed():
                 self.deployed = True
             case Lost(model, replicas, reason):

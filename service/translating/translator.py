@@ -5,9 +5,9 @@ Knows neither files nor where it is: behind HTTP (`service`), or in the process 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from service.documents.document import Text
 
@@ -46,7 +46,11 @@ class Asked:
     source: str
     target: str
     model: str | None = None
-    num_beams: int = 1
+    parameters: Mapping[str, Any] = field(default_factory=dict)  # others, as the route takes them
+
+    @property
+    def num_beams(self) -> int:
+        return int(self.parameters.get("num_beams", 1))
 
 
 @dataclass(frozen=True, slots=True)

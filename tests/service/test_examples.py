@@ -9,7 +9,7 @@ import json
 import math
 import re
 import shlex
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -22,38 +22,13 @@ from models import checkpoint
 from models.registry import Registry
 from models.training.card import asking
 from service.config import Settings
+from service.deployments.local import EngineWorker
 from service.gateway.app import create_app
-from service.messages import TASKS, Event, ModelInfo, Request
+from service.messages import TASKS
 from service.observability.metrics import GatewayMetrics
 from service.options import EngineOptions
 from service.serving.announcing import commands
 from service.worker.text_engine import TextEngine
-
-
-class EngineWorker:
-    """An engine as the gateway sees a worker."""
-
-    def __init__(self, name: str, engine: TextEngine) -> None:
-        self.name, self._engine = name, engine
-
-    def submit(self, requests: Sequence[Request]) -> AsyncIterator[list[Event]]:
-        return self._engine.submit(requests)
-
-    async def cancel(self, request_ids: Sequence[str]) -> None:
-        self._engine.cancel(request_ids)
-
-    async def describe(self) -> ModelInfo:
-        return self._engine.info
-
-    async def canary(self) -> None:
-        await self._engine.canary("canary")
-
-    async def reload(self, reference: str | None) -> ModelInfo:
-        raise AssertionError("no test reloads")
-
-    async def metrics(self) -> list[tuple[str, bytes]]:
-        return []
-
 
 COMPARED = {
     "inputs": {

@@ -51,7 +51,7 @@ def test_the_lines_after_publishing_serve_the_version(
     assert {name: (model.task, model.checkpoint) for name, model in settings.models.items()} == {
         name: ("classify", f"{name}@2")
     }
-    assert check_checkpoints(settings) > 0
+    assert all(check_checkpoints(settings).values())
     curl, url, *_, body = shlex.split(pasted[2])
     assert (curl, url, json.loads(body)) == ("curl", "http://127.0.0.1:8000/classify", examples["One"])
 

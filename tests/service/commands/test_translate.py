@@ -16,6 +16,7 @@ from typer.testing import CliRunner, Result
 
 from service.cli import app
 from service.errors import InputTooLong, Overloaded, ServiceError
+from service.serving import asking
 from service.translating import crew
 from tests.service.gateway.conftest import Stand
 from tests.waiting import wait_for
@@ -231,15 +232,13 @@ def test_other_settings_begin_anew(stand: Stand, url: str, folder: Path) -> None
 
 
 def test_a_translation_that_was_cut_is_used_and_told(url: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from service.translating import service
-
     def answer(asked: str, body: object = None, **options: object) -> tuple[int, object]:
         if body is None:
             model = {"name": "t", "task": "translate", "version": "t@1"}
             return 200, {"models": [model], "limits": {"max_inputs": 9, "max_characters": 99}}
         return 200, [{"translation_text": "one one", "finish_reason": "length"}]
 
-    monkeypatch.setattr(service, "ask", answer)
+    monkeypatch.setattr(asking, "ask", answer)
     (folder / "a.txt").write_text("un")
     done = translate("http://nowhere", "a.txt")
     assert done.exit_code == 0
@@ -264,7 +263,6 @@ def test_a_service_that_goes_is_waited_for_and_then_given_up(
     (folder / "a.txt").write_text("\n".join(LINES))
     part = folder / "a.en.txt.part"
     part.write_text(json.dumps({"digest": "x", "translation": "y"}) + "\n")
-    from service.translating import service
 
     def answer(asked: str, body: object = None, **options: object) -> tuple[int, object]:
         if body is None:
@@ -272,7 +270,7 @@ def test_a_service_that_goes_is_waited_for_and_then_given_up(
             return 200, {"models": [model], "limits": {}}
         return 0, "Connection refused"
 
-    monkeypatch.setattr(service, "ask", answer)
+    monkeypatch.setattr(asking, "ask", answer)
     done = translate("http://nowhere", "a.txt")
     assert done.exit_code == 2
     assert "the service at http://nowhere is gone: Connection refused" in done.output
@@ -289,7 +287,7 @@ def test_a_service_that_goes_is_waited_for_and_then_given_up(
         (("a.txt", "--model", "nobody"), "serves no translator nobody; there are: translator"),
         (("a.txt", "--output", "a.txt"), "a.txt is to be translated and to be written"),
         (("a.txt", "a.fr.txt"), "would both be written to a.en.txt"),
-        (("a.txt", "--num-beams", "16"), "num_beams is 16"),
+        (("a.txt", "--num-beams", "16"), "--num-beams is 16, the model has 4 slots"),
     ],
 )
 def test_what_cannot_be_done_is_said_plainly(url: str, folder: Path, arguments: tuple[str, ...], said: str) -> None:

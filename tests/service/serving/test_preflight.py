@@ -40,7 +40,7 @@ def test_a_registry_may_be_a_url(classifier: Path, tmp_path: Path) -> None:
     assert "no model 'classifier'" in refusal(url, "classifier")
     Registry(url).publish("classifier", classifier)
     weights = (classifier / checkpoint.WEIGHTS).stat().st_size
-    assert preflight.check_checkpoints(settings(url, "classifier")) == weights
+    assert preflight.check_checkpoints(settings(url, "classifier")) == {"mine": weights}
     assert "no model 'made'" in refusal(f"file://{tmp_path}", "made")
     assert "Protocol not known" in refusal("carrier://pigeon", "classifier")
 
@@ -51,8 +51,8 @@ def test_adapters_are_checked_with_the_base_that_they_are_kept_beside(classifier
     Registry(url).publish("mine", tmp_path / "beside")
     assert "no model 'classifier@1'" in refusal(url, "mine")
     Registry(url).publish("classifier", classifier)
-    alone = preflight.check_checkpoints(settings(url, "classifier"))
-    assert preflight.check_checkpoints(settings(url, "mine")) > alone
+    alone = preflight.check_checkpoints(settings(url, "classifier"))["mine"]
+    assert preflight.check_checkpoints(settings(url, "mine"))["mine"] > alone
 
 
 def test_a_pre_trained_encoder_is_refused_with_what_to_do(classifier: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from service.config import Settings
-from service.deployments.reports import HostSetup
+from service.deployments.reports import Deployed, HostSetup, Joined, Loading, Report
 from service.serving import supervisor
 from service.serving.child import DEAF_TO, Child, end_descendants
 from service.serving.supervisor import Signals, Supervisor
@@ -59,7 +59,7 @@ MODULES = {"service.deployments.host": "a_host", "service.deployments.server": "
 class Stand:
     def __init__(self, folder: Path, listener: socket.socket) -> None:
         self._folder, self._listener = folder, listener
-        self.loading: list[tuple[str, ...]] = []
+        self.reports: list[Report] = []
         (folder / "a_host.py").write_text(HOST)
         (folder / "a_gateway.py").write_text(GATEWAY)
         (folder / "heard").mkdir()
@@ -74,7 +74,7 @@ class Stand:
             environment={**os.environ, "PYTHONPATH": f"{self._folder}{os.pathsep}{ROOT}"},
             signals=Signals(),
             on_line=lambda line: None,
-            on_loading=self.loading.append,
+            on_report=self.reports.append,
         )
 
     def heard(self, gateway: Child) -> list[str]:
@@ -109,7 +109,7 @@ def test_a_gateway_that_ended_is_started_anew_with_all_it_has_to_know_and_draine
     (first,) = running._gateways
     step_until(running, lambda: running.deployed and len(stand.heard(first)) == 2)
     assert stand.heard(first) == ["gateway 0 0 restarts", "Joined(address='here:1')"]
-    assert stand.loading == [("generator",)]
+    assert stand.reports == [Loading(("generator",)), Joined("here:1"), Deployed()]
     first.process.kill()
     step_until(running, lambda: running._gateways != [first] and stand.heard(running._gateways[0]))
     (second,) = running._gateways

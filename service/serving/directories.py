@@ -1,0 +1,101 @@
+"""What directories hold that can be served: checkpoints, runs of the training job, a registry.
+
+Knows nothing of settings that are written elsewhere.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from service.serving.preflight import Refused
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A model by its name, what it is served for, and where its checkpoint is, as settings say it."""
+
+    name: str
+    task: str
+    checkpoint: str
+    directory: Path  # that was given
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    models: tuple[Found, ...]
+    registry: str | None  # the directory among them that is one
+
+
+def look_into(directories: Sequence[Path]) -> Holdings:
+    """In their order. Raises Refused for one that holds nothing to serve, and for two models of one name."""
+    # Apart from this process, which lives as long as the service: reading checkpoints takes torch with it.
+    with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as apart:
+        holdings = apart.submit(look_here, directories).result()
+    named: dict[str, Found] = {}
+    for model in holdings.models:
+        if other := named.get(model.name):
+            both = (
+                f"twice in {model.directory}"
+                if other.directory == model.directory
+                else f"in {other.directory} and in {model.directory}"
+            )
+            raise Refused(
+                f"there is a model {model.name} {both}: serve one of them, or give both names in a settings file "
+                "(--config)"
+            )
+        named[model.name] = model
+    return holdings
+
+
+def look_here(directories: Sequence[Path]) -> Holdings:
+    """As `look_into`, in this process; names may be there twice."""
+    from models.checkpoint import CheckpointError
+    from models.registry import RegistryError
+
+    models: list[Found] = []
+    registries: list[Path] = []
+    for directory in directories:
+        if not directory.is_dir():
+            raise Refused(f"{directory}: no such directory")
+        try:
+            if checkpoint := _checkpoint(directory):
+                models.append(_described(checkpoint, directory))
+            elif published := list(_published(directory)):
+                registries.append(directory)
+                models += published
+            else:
+                raise Refused(f"{directory} holds no checkpoint, no run's checkpoint folder, and no registry")
+        except (CheckpointError, RegistryError, OSError) as error:
+            raise Refused(f"{directory}: {error}") from error
+    if len(registries) > 1:
+        raise Refused(f"{registries[0]} and {registries[1]} are registries: a service has one")
+    return Holdings(tuple(models), str(registries[0].resolve()) if registries else None)
+
+
+def _checkpoint(directory: Path) -> Path | None:
+    from models.checkpoint import MANIFEST
+
+    return next((each for each in (directory, directory / "checkpoint") if (each / MANIFEST).is_file()), None)
+
+
+def _described(checkpoint: Path, directory: Path) -> Found:
+    from models.checkpoint import read_manifest
+
+    manifest = read_manifest(checkpoint)
+    return Found(manifest.name, manifest.served_as, str(checkpoint.resolve()), directory)
+
+
+def _published(directory: Path) -> Iterator[Found]:
+    """The current version of each model of a registry, by its name: what is published later is a reload away."""
+    from models.registry import Registry
+
+    registry = Registry(directory)
+    for entry in registry.list():
+        if entry.problem:
+            raise Refused(f"{directory}: {entry.problem}")
+        manifest = registry.manifest(entry.name, entry.current)
+        yield Found(entry.name, manifest.served_as, entry.name, directory)
