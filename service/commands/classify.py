@@ -8,7 +8,7 @@ import typer
 
 from service.commands import texts
 from service.commands.asking import KeyOption, LocalOption, LocalRegistryOption, ModelOption, UrlOption, Where, opened
-from service.commands.parameters import check, taking
+from service.commands.parameters import taking
 from service.commands.terminal import failed
 from service.messages import ClassifyRequest
 
@@ -37,7 +37,6 @@ def classify(
     parameters: dict[str, Any],
 ) -> None:
     """Label texts: a line for each, its labels with their scores, best first, parted by tabs."""
-    check(parameters)
     asked = texts.with_standard(texts.given_or_standard(given), _lines)
     if not asked:
         raise failed("standard input has no text in it")

@@ -25,7 +25,7 @@ from models.registry import Registry
 from service.config import ModelSettings, Settings
 from service.errors import ReloadFailed
 from service.gateway.app import create_app
-from service.messages import Event, ModelInfo, Request, Task
+from service.messages import TASKS, Event, ModelInfo, Request, Task
 from service.observability.metrics import GatewayMetrics
 from service.serving.asking import TIMEOUT_S, NotAnswered, events_of
 from service.worker.text_engine import TextEngine
@@ -190,5 +190,8 @@ class _Exchange:
 
 def _read(settings: Settings, name: str, options: ModelSettings) -> Checkpoint:
     checkpoint = Registry(settings.registry).load(options.checkpoint)
-    options.check_task(name, checkpoint.manifest.task)
+    made_for = checkpoint.manifest.task
+    if made_for not in TASKS[options.task].made_for:
+        checkpoint.manifest.check_fine_tuned(name)
+        raise ValueError(f"{name} is made to {made_for}, not to {options.task}")
     return checkpoint

@@ -1,0 +1,57 @@
+"""What `triptych serve DIR...` finds in directories."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from models.registry import Registry
+from service.serving.directories import look_here, look_into
+from service.serving.preflight import Refused
+from tests import checkpoints
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Path:
+    """A run of the training job, and a registry."""
+    checkpoints.classifier(tmp_path / "runs" / "reviews" / "checkpoint")
+    checkpoints.generator(tmp_path / "generator")
+    Registry(tmp_path / "registry").publish("writer", tmp_path / "generator")
+    Registry(tmp_path / "registry").publish("writer", tmp_path / "generator")
+    return tmp_path
+
+
+def test_a_run_a_checkpoint_and_a_registry_are_found_by_their_manifests(made: Path) -> None:
+    run, registry = made / "runs" / "reviews", made / "registry"
+    holdings = look_into([run, made / "generator", registry])
+    assert [(model.name, model.task, model.checkpoint) for model in holdings.models] == [
+        ("classifier", "classify", f"{run}/checkpoint"),
+        ("generator", "generate", f"{made}/generator"),
+        ("writer", "generate", "writer"),  # by its name: a reload takes what is published later
+    ]
+    assert holdings.registry == str(registry)
+    assert look_here([run / "checkpoint"]).models[0].checkpoint == f"{run}/checkpoint"
+    assert look_here([run]).registry is None
+
+
+def test_two_models_of_one_name_are_refused_with_where_they_are(made: Path) -> None:
+    checkpoints.generator(made / "other")
+    with pytest.raises(Refused, match=rf"there is a model generator in {made}/generator and in {made}/other: "):
+        look_into([made / "generator", made / "other"])
+    with pytest.raises(Refused, match=rf"there is a model generator twice in {made}/generator: "):
+        look_into([made / "generator", made / "generator"])
+
+
+def test_what_holds_nothing_to_serve_is_refused(made: Path) -> None:
+    with pytest.raises(Refused, match="nowhere: no such directory"):
+        look_into([made / "nowhere"])
+    with pytest.raises(Refused, match="runs holds no checkpoint, no run's checkpoint folder, and no registry"):
+        look_here([made / "runs"])
+    (made / "generator" / "manifest.json").write_text("{")
+    with pytest.raises(Refused, match=f"{made}/generator: "):
+        look_here([made / "generator"])
+    shutil.copytree(made / "registry", made / "second")
+    with pytest.raises(Refused, match=rf"{made}/registry and {made}/second are registries: a service has one"):
+        look_here([made / "registry", made / "second"])
