@@ -113,7 +113,8 @@ def _beside(settings: Settings, key: str | None) -> HttpClient | None:
     """The service that runs on this machine."""
     client = HttpClient(local_url(settings), key)
     status, info = client.ask("/info", timeout_s=PROBE_S)
-    return client if status == 200 and isinstance(info, dict) and "models" in info else None
+    there = isinstance(info, dict) and ((status == 200 and "models" in info) or (status == 401 and "error" in info))
+    return client if there else None  # who asks one for a key hears that it needs one
 
 
 def _loaded(settings: Settings, task: str, model: str | None) -> LocalClient:

@@ -19,7 +19,9 @@ def key(
     requests: Annotated[
         str | None, typer.Option(help='Quota of HTTP requests, such as "10/second; 600/minute".', show_default="none")
     ] = None,
-    tokens: Annotated[str | None, typer.Option(help='Quota of tokens read and written, such as "100000/day".', show_default="none")] = None,
+    tokens: Annotated[
+        str | None, typer.Option(help='Quota of tokens read and written, such as "100000/day".', show_default="none")
+    ] = None,
     most_urgent: Annotated[
         int, typer.Option(help="The most urgent priority its requests may have; lower is sooner.")
     ] = 0,

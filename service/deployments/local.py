@@ -30,7 +30,8 @@ from service.observability.metrics import GatewayMetrics
 from service.serving.asking import TIMEOUT_S, NotAnswered, events_of
 from service.worker.text_engine import TextEngine
 
-PATIENCE_S = 24 * 3600.0  # nobody else waits: who asks ends it with Ctrl-C
+# Nobody else asks: there are no keys and no quotas, and who waits ends it with Ctrl-C.
+ALONE = {"keys": None, "quota_storage": "memory://", "operations_port": None, "request_timeout_s": 24 * 3600.0}
 CLOSE_S = 2.0
 
 Result = TypeVar("Result")
@@ -92,7 +93,7 @@ class LocalClient:
             stack.callback(engine.close, 0.0)
             # What a service keeps for after a restart is another's: no job of a file is begun here.
             state = stack.enter_context(tempfile.TemporaryDirectory(prefix="triptych-state-"))
-            gateway = settings.gateway.model_copy(update={"request_timeout_s": PATIENCE_S})
+            gateway = settings.gateway.model_copy(update=ALONE)
             own = {"models": {name: options}, "state": Path(state), "gateway": gateway}
             app = create_app(
                 settings.model_copy(update=own), {name: EngineWorker(name, engine)}, GatewayMetrics([name])

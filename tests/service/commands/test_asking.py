@@ -178,6 +178,18 @@ def test_a_service_is_not_asked_where_the_model_is_to_be_loaded(service: Stand, 
     assert service.generator.seen == []
 
 
+def test_a_service_that_asks_for_a_key_is_not_passed_over(
+    tmp_path: Path, registry: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = invoke("key", "me", "--file", tmp_path / "keys.yaml").stdout.strip()
+    stand = Stand({"keys": tmp_path / "keys.yaml"})
+    with stand.server() as url:
+        monkeypatch.setenv("TRIPTYCH_PORT", str(urlsplit(url).port))
+        without, given = invoke("generate", "once upon"), invoke("generate", "once upon", "--key", made)
+    assert (without.exit_code, without.stdout, "key" in without.stderr) == (2, "", True)
+    assert (given.exit_code, given.stdout) == (0, "ONCE UPON\n")
+
+
 def test_who_is_no_service_is_not_taken_for_one(free_port: int, registry: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRIPTYCH_REGISTRY", registry)
     other = subprocess.Popen(

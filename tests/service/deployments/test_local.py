@@ -76,7 +76,8 @@ def test_several_threads_may_ask_at_the_same_time(generator: LocalClient) -> Non
 
 
 def test_nothing_of_the_users_state_is_touched_and_nothing_is_left(settings: Settings, tmp_path: Path) -> None:
-    kept = settings.model_copy(update={"state": tmp_path / "state"})
+    gateway = settings.gateway.model_copy(update={"keys": tmp_path / "no-keys.yaml", "operations_port": 8001})
+    kept = settings.model_copy(update={"state": tmp_path / "state", "gateway": gateway})
     before = threading.active_count()
     client = LocalClient(kept, "classify", None)
     assert client.ask("/classify", {"inputs": "돈이 아깝다"})[0] == 200
