@@ -18,7 +18,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import tokenizers
 from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers, trainers
@@ -36,6 +36,15 @@ LONGEST_WORD = 100  # what `tokenizers` looks at of a word, where the vocabulary
 
 class TokenizerError(ValueError):
     """A tokenizer file that cannot be read, or a token the vocabulary does not have."""
+
+
+class Piece(NamedTuple):
+    """A token of a text, with what it stands for. Tokens that only together make a character stand for all of it."""
+
+    id: int
+    text: str
+    start: int | None  # in characters of the text; None where the vocabulary reads it as another one
+    stop: int | None
 
 
 class IncrementalDetokenizer(Protocol):
@@ -102,10 +111,23 @@ class Tokenizer:
         read = list(map(self._read, texts))
         return [encoding.ids for encoding in self._inner.encode_batch_fast(read, add_special_tokens=False)]
 
-    def decode(self, ids: Sequence[int]) -> str:
-        """Special and control tokens leave no trace; bytes that are not UTF-8 become U+FFFD."""
-        text = self._inner.decode([id for id in ids if id not in self._added], skip_special_tokens=False)
-        return self._written(text)
+    def pieces(self, text: str) -> list[Piece]:
+        """The tokens of `encode`, with their places."""
+        read = self._read(text)
+        [encoding] = self._inner.encode_batch([read], add_special_tokens=False)  # lets other threads run
+        found = zip(encoding.ids, encoding.offsets, strict=True)
+        if read != text:
+            return [Piece(id, self._written(read[start:stop]), None, None) for id, (start, stop) in found]
+        return [Piece(id, text[start:stop], start, stop) for id, (start, stop) in found]
+
+    def decode(self, ids: Sequence[int], *, keep_special: bool = False) -> str:
+        """Special and control tokens leave no trace, unless asked to; bytes that are not UTF-8 become U+FFFD."""
+        kept = ids if keep_special else [id for id in ids if id not in self._added]
+        return self._written(self._inner.decode(list(kept), skip_special_tokens=False))
+
+    def is_special(self, id: int) -> bool:
+        """Whether it is a special or a control token."""
+        return id in self._added
 
     def _read(self, text: str) -> str:
         """As the vocabulary reads letters."""

@@ -25,7 +25,7 @@ from models.registry import Registry
 from service.config import ModelSettings, Settings
 from service.errors import ReloadFailed
 from service.gateway.app import create_app
-from service.messages import TASKS, Event, ModelInfo, Request, Task
+from service.messages import TASKS, Detokenize, Event, ModelInfo, Request, Task, TextToken, Tokenize
 from service.observability.metrics import GatewayMetrics
 from service.serving.asking import TIMEOUT_S, NotAnswered, events_of
 from service.worker.text_engine import TextEngine
@@ -52,6 +52,12 @@ class EngineWorker:
 
     async def describe(self) -> ModelInfo:
         return self._engine.info
+
+    async def tokenize(self, asked: Tokenize) -> list[list[TextToken]]:
+        return await self._engine.tokenize(asked)
+
+    async def detokenize(self, asked: Detokenize) -> list[str]:
+        return await self._engine.detokenize(asked)
 
     async def canary(self) -> None:
         await self._engine.canary(f"canary-{self.name}")

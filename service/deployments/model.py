@@ -15,7 +15,7 @@ from ray.serve._private import replica
 
 from service.config import Settings
 from service.errors import NotReady, ReloadFailed, ServiceError
-from service.messages import Event, Failure, ModelInfo, Request
+from service.messages import Detokenize, Event, Failure, ModelInfo, Request, TextToken, Tokenize
 
 if TYPE_CHECKING:
     from models.checkpoint import Checkpoint
@@ -73,6 +73,16 @@ class ModelReplica:
 
     async def describe(self) -> ModelInfo:
         return self._engine.info
+
+    async def tokenize(self, asked: Tokenize) -> list[list[TextToken]]:
+        return await self._engine.tokenize(asked)
+
+    async def detokenize(self, asked: Detokenize) -> list[str] | Failure:
+        """The Failure where an id is none of the model's."""
+        try:
+            return await self._engine.detokenize(asked)
+        except ServiceError as error:
+            return Failure.of("", error)
 
     async def canary(self, request_id: str) -> Failure | None:
         """Answer a real prompt; the Failure where that does not work."""

@@ -11,7 +11,7 @@ from ray.serve.exceptions import BackPressureError, RayServeException
 from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 
 from service.errors import NotReady, Overloaded, ReloadFailed
-from service.messages import Event, Failure, ModelInfo, Request
+from service.messages import Detokenize, Event, Failure, ModelInfo, Request, TextToken, Tokenize
 
 UNREACHABLE = (RayError, RayServeException)
 
@@ -72,6 +72,16 @@ class RayWorker:
 
     async def describe(self) -> ModelInfo:
         return await self._ask("describe")
+
+    async def tokenize(self, asked: Tokenize) -> list[list[TextToken]]:
+        return await self._ask("tokenize", asked)
+
+    async def detokenize(self, asked: Detokenize) -> list[str]:
+        """Raises InvalidRequest."""
+        answer = await self._ask("detokenize", asked)
+        if isinstance(answer, Failure):
+            raise answer.error()
+        return answer
 
     async def canary(self) -> None:
         """Raises NotReady unless the model gives a sign of life."""

@@ -5,7 +5,7 @@ In pure ASGI, before the body is read. Knows nothing of what is asked.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from starlette.datastructures import Headers
@@ -88,7 +88,7 @@ class AccessMiddleware:
 
     app: ASGIApp
     access: Access
-    open_routes: Collection[str]  # that need no key
+    is_open: Callable[[str, str], bool]  # asked with route and method: whether it needs no key
     key_of: Callable[[Scope], str | None]
     key_in_body: Callable[[str], bool]  # asked with the path: whether the endpoint itself looks there
     metrics: GatewayMetrics
@@ -102,7 +102,7 @@ class AccessMiddleware:
         await self.app(scope, receive, send)
 
     async def _refusal(self, scope: Scope, context: RequestContext) -> ServiceError | None:
-        if context.route in self.open_routes or scope["method"] == "OPTIONS":
+        if scope["method"] == "OPTIONS" or self.is_open(context.route, scope["method"]):
             return None
         given = self.key_of(scope)
         if given is None and self.key_in_body(path_in(scope)):

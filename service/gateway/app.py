@@ -27,6 +27,8 @@ from service.gateway.errors import error_response, service_error
 from service.gateway.files.routes import FILES
 from service.gateway.glossaries import read_glossaries
 from service.gateway.huggingface.routes import HUGGINGFACE
+from service.gateway.huggingface.tei import TEI
+from service.gateway.huggingface.tgi import TGI
 from service.gateway.keys import Keys
 from service.gateway.libretranslate.routes import LIBRETRANSLATE
 from service.gateway.middleware import EarlyRefusalMiddleware, PortMiddleware, RequestMiddleware
@@ -40,7 +42,7 @@ from service.gateway.workers import Worker
 from service.observability.metrics import GatewayMetrics
 from service.version import version
 
-PROTOCOLS = (HUGGINGFACE, FILES, LIBRETRANSLATE, DEEPL, OPERATIONS)
+PROTOCOLS = (HUGGINGFACE, TGI, TEI, FILES, LIBRETRANSLATE, DEEPL, OPERATIONS)
 
 
 def create_app(settings: Settings, workers: Mapping[str, Worker], metrics: GatewayMetrics) -> FastAPI:
@@ -95,18 +97,28 @@ def create_app(settings: Settings, workers: Mapping[str, Worker], metrics: Gatew
         lifespan=lifespan,
         exception_handlers={ServiceError: on_error, HTTPException: on_error},
     )
-    beside, open_routes = [], {OTHER}
+    beside, open_routes, guarded = [], {OTHER}, set[tuple[str, str]]()
     for protocol in PROTOCOLS:
         before = len(app.routes)
         beside.append(protocol.add_routes(app, traffic))
-        if not protocol.needs_key:
-            open_routes.update(route.path for route in app.routes[before:] if isinstance(route, Route))
+        added = [route for route in app.routes[before:] if isinstance(route, Route)]
+        if protocol.needs_key:
+            guarded.update((route.path, method) for route in added for method in route.methods or ())
+        else:
+            open_routes.update(route.path for route in added)
     answer_options(app)
     app.state.admission = admission  # for the host, which drains it before it stops
     tasks = {route: task for protocol in PROTOCOLS for route, task in protocol.tasks.items()}
 
+    def is_open(route: str, method: str) -> bool:
+        return route in open_routes and (route, method) not in guarded  # the address itself is both
+
     def refusal(route: str) -> ServiceError | None:
-        return answering.refusal(catalogue.of_task(tasks[route])) if route in tasks else None
+        if route not in tasks:
+            return None
+        asked = tasks[route]
+        served = [catalogue.of_task(task) for task in ([asked] if isinstance(asked, str) else asked)]
+        return answering.refusal([model for models in served for model in models])
 
     app.add_middleware(
         BodyMiddleware,
@@ -120,12 +132,12 @@ def create_app(settings: Settings, workers: Mapping[str, Worker], metrics: Gatew
             PortMiddleware,
             port=limits.operations_port,
             internal={route for protocol in PROTOCOLS for route in protocol.internal},
-            there=open_routes,
+            is_there=is_open,
         )
     app.add_middleware(
         AccessMiddleware,
         access=access,
-        open_routes=open_routes,
+        is_open=is_open,
         key_of=lambda scope: protocol_at(PROTOCOLS, path_in(scope)).key_of(scope),
         key_in_body=lambda path: protocol_at(PROTOCOLS, path).key_in_body,
         metrics=metrics,

@@ -89,6 +89,15 @@ class Catalogue:
         asked = "no model serves" if name is None else f"no model {name[:80]!r} serves"
         raise UnknownModel(f"{asked} {task}; available: {', '.join(available) or 'none'}", available=available)
 
+    def any(self, name: str | None) -> ServedModel:
+        """The model called `name`, whatever it does; None: the first one."""
+        for model in self.models:
+            if name in (None, model.name):
+                return model
+        available = [model.name for model in self.models]
+        message = f"there is no model {name and name[:80]!r}; available: {', '.join(available)}"
+        raise UnknownModel(message, available=available)
+
     async def infos(self, task: Task, name: str | None) -> list[ModelInfo]:
         """Of the model called `name`, or of all of `task` that say something at present; `NotReady` where none does."""
         models = [self.find(task, name)] if name is not None else self.of_task(task) or [self.find(task, None)]

@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Annotated, Any, ClassVar, Literal, get_type_hints
+from typing import Annotated, Any, ClassVar, Literal, get_args, get_type_hints
 
 from pydantic import (
     BaseModel,
@@ -24,7 +24,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, PydanticCustomError
 from pydantic_core.core_schema import no_info_plain_validator_function
 
-from service.messages import Bounds, parameters_of
+from service.messages import Bounds, Direction, parameters_of
 
 
 class Body(BaseModel):
@@ -141,6 +141,12 @@ def one_or_several(*kinds: dict[str, Any]) -> WithJsonSchema:
     return WithJsonSchema({"anyOf": [*kinds, {"type": "array", "minItems": 1, "items": each}]})
 
 
+_SIDES = {"Left": "left", "Right": "right"}  # as text-embeddings-inference writes them
+Side = Annotated[
+    Direction,
+    BeforeValidator(lambda value: _SIDES.get(value, value) if isinstance(value, str) else value),
+    WithJsonSchema({"enum": [*get_args(Direction), *_SIDES]}),
+]
 as_list = BeforeValidator(lambda value: value if isinstance(value, list) else [value])
 
 

@@ -116,14 +116,15 @@ class PortMiddleware:
     app: ASGIApp
     port: int
     internal: Collection[str]  # routes
-    there: Collection[str]  # routes that this port has
+    is_there: Callable[[str, str], bool]  # asked with route and method: whether this port has it
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             context = RequestContext.of(scope)
             # The port that the connection came to, which no header can change.
             internal = (scope.get("server") or ("", None))[1] == self.port
-            if (context.route not in self.there) if internal else (context.route in self.internal):
+            there = self.is_there(context.route, scope["method"]) or scope["method"] == "OPTIONS"
+            if not there if internal else context.route in self.internal:
                 which = "another port than this one" if internal else "a port of its own"
                 error = NotFound(f"{context.route} is on {which}")
                 return await error_response(error, context)(scope, receive, send)

@@ -33,13 +33,18 @@ SHOWN = 80  # characters of a client's value that an error quotes
 
 async def read_body(request: Request, schema: type[BodyT]) -> BodyT:
     """The request's JSON body; `BadRequest` where it is not JSON, `InvalidRequest` where it is not what we take."""
+    return checked(await read_object(request, schema), schema)
+
+
+async def read_object(request: Request, schema: type[Body]) -> dict[str, Any]:
+    """The JSON object of a request that should have the `schema`, unchecked; `BadRequest` where there is none."""
     if media_type(request) not in (JSON, ""):
         raise UnsupportedMediaType(
             f"content-type is {quoted(media_type(request))}, expected {JSON} (curl: -H 'content-type: {JSON}')"
         )
     with reading(request):
         content = await request.body()
-    return parse_body(content, schema)
+    return _parse_object(content, schema)
 
 
 @contextmanager
@@ -58,6 +63,10 @@ def media_type(request: Request) -> str:
 
 
 def parse_body(content: bytes, schema: type[BodyT]) -> BodyT:
+    return checked(_parse_object(content, schema), schema)
+
+
+def _parse_object(content: bytes, schema: type[Body]) -> dict[str, Any]:
     try:
         # Not json.loads: that lets pass NaN, and lone surrogates which no answer could be encoded with.
         value = from_json(content.removeprefix(BOM_UTF8), allow_inf_nan=False)
@@ -65,7 +74,7 @@ def parse_body(content: bytes, schema: type[BodyT]) -> BodyT:
         raise BadRequest(f"the body is not JSON: {error}") from None
     if not isinstance(value, dict):
         raise BadRequest(f"the body is {quoted(value)}, expected {schema.shape}")
-    return checked(value, schema)
+    return value
 
 
 def checked(

@@ -31,7 +31,9 @@ class HttpProtocol:
     add_routes: AddRoutes
     prefixes: Sequence[str] = ()  # of its paths, where they have any: what is wrong below is told in `error_shape`
     error_shape: ErrorShape = error_answer
-    tasks: Mapping[str, Task] = field(default_factory=dict)  # route -> the task that it asks for
+    # Route -> the task that it asks for, or those of which it asks for one. What is wrong there is told in
+    # `error_shape`, too.
+    tasks: Mapping[str, Task | tuple[Task, ...]] = field(default_factory=dict)
     # Of the bodies of routes that take others than `max_body_bytes`.
     body_limits: Callable[[GatewaySettings], Mapping[str, int]] = lambda settings: {}
     needs_key: bool = True  # where keys are asked for at all
@@ -49,6 +51,10 @@ _USUAL = HttpProtocol(add_routes=lambda app, traffic: None)
 
 
 def protocol_at(protocols: Sequence[HttpProtocol], path: str) -> HttpProtocol:
-    """The one with the longest prefix of the path; one in which everything is as usual where none has any."""
+    """That whose route asks a task or, of other paths, has the longest prefix; one in which everything is as usual
+    where none has any.
+    """
+    if (owner := next((each for each in protocols if path in each.tasks), None)) is not None:
+        return owner
     speaking = [(prefix, each) for each in protocols for prefix in each.prefixes if path.startswith(f"{prefix}/")]
     return max(speaking, key=lambda one: len(one[0]))[1] if speaking else _USUAL

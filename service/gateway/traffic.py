@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -132,11 +133,17 @@ class Traffic:
         )
 
     async def detect(self, asked: ToDetect, context: RequestContext, timeout_s: float) -> list[Ranking]:
-        """The languages of texts, which have their room in the gateway meanwhile as those have that models answer."""
+        """The languages of texts."""
+        async with self.room(len(asked.texts), context, timeout_s):
+            return await self.detection.rank(asked)
+
+    @asynccontextmanager
+    async def room(self, texts: int, context: RequestContext, timeout_s: float) -> AsyncIterator[None]:
+        """In the gateway, for texts that no step of a model answers, as those have it that are; and their deadline."""
         try:
-            with self.admission.admit(None, len(asked.texts)):
+            with self.admission.admit(None, texts):
                 async with asyncio.timeout(context.left_s(timeout_s)):
-                    return await self.detection.rank(asked)
+                    yield
         except Overloaded:
             self.metrics.refused("gateway")
             raise

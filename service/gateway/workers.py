@@ -7,7 +7,7 @@ import contextvars
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from typing import Any, Protocol
 
-from service.messages import Event, ModelInfo, Request
+from service.messages import Detokenize, Event, ModelInfo, Request, TextToken, Tokenize
 
 
 class Worker(Protocol):
@@ -28,6 +28,14 @@ class Worker(Protocol):
         ...
 
     async def describe(self) -> ModelInfo: ...
+
+    async def tokenize(self, asked: Tokenize) -> list[list[TextToken]]:
+        """The tokens of each text. No step of the model waits for it."""
+        ...
+
+    async def detokenize(self, asked: Detokenize) -> list[str]:
+        """The text of each list of ids. Raises `service.errors.InvalidRequest` for an id that the model has not."""
+        ...
 
     async def canary(self) -> None:
         """Return once the model has given a sign of life: a real prompt answered, or a step while it is busy.

@@ -24,6 +24,7 @@ from service.messages.events import Accepted, Event, Failure, Result, Terminal, 
 from service.messages.generate import GenerateRequest
 from service.messages.model_info import ModelInfo
 from service.messages.parameters import Bounds, Parameter, check_bounds, parameters_of
-from service.messages.request import Request
+from service.messages.request import CuttableRequest, Direction, Request
 from service.messages.tasks import TASKS, Task
+from service.messages.tokens import Detokenize, TextToken, Tokenize
 from service.messages.translate import Elements, Split, TextFormat, TranslateRequest

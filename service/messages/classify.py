@@ -5,13 +5,13 @@ from typing import ClassVar, Literal
 
 from service.messages.events import Result
 from service.messages.parameters import parameter
-from service.messages.request import Request
+from service.messages.request import CuttableRequest
 
 ScoreFunction = Literal["softmax", "sigmoid", "none"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClassifyRequest(Request):
+class ClassifyRequest(CuttableRequest):
     """Answered with a `Classification`."""
 
     made_for: ClassVar = ("classify",)

@@ -5,22 +5,19 @@ from typing import ClassVar, Literal
 
 from service.messages.events import Result
 from service.messages.parameters import parameter
-from service.messages.request import Request
+from service.messages.request import CuttableRequest
 
 Pooling = Literal["mean", "cls", "max"]
-Direction = Literal["left", "right"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EmbedRequest(Request):
+class EmbedRequest(CuttableRequest):
     """Answered with an `Embedding`."""
 
     made_for: ClassVar = ("pretrain", "classify")
 
     pooling: Pooling = parameter("mean", "of the tokens' vectors: their mean, the first one's, or each largest value")  # noqa: RUF009  # a field
     normalize: bool = parameter(True, "true, the default: the vector has length 1")
-    truncate: bool = parameter(False, "true: a text that is too long is cut; default: it is refused")
-    truncation_direction: Direction = parameter("right", "which end is cut off; default: right")  # noqa: RUF009  # a field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from service.messages.parameters import parameter
+
+Direction = Literal["left", "right"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,3 +19,11 @@ class Request:
     stream: bool = False  # True: Token events of the first result come before the terminal one; a beam search has none
     priority: int = parameter(0, "lower is sooner; default: 0", ge=-10, le=10)
     deadline: float | None = None  # of `service.messages.deadline`
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CuttableRequest(Request):
+    """Of a text that may be too long: what is left of it still says something."""
+
+    truncate: bool = parameter(False, "true: a text that is too long is cut; default: it is refused")
+    truncation_direction: Direction = parameter("right", "which end is cut off; default: right")  # noqa: RUF009  # a field

@@ -13,13 +13,14 @@ from collections.abc import Sequence as Many
 from models.checkpoint import Checkpoint
 from service.engine.stats import Observer
 from service.errors import NotReady, ReloadFailed, ServiceError
-from service.messages import Event, Failure, ModelInfo, Request, Task, Terminal
+from service.messages import Detokenize, Event, Failure, ModelInfo, Request, Task, Terminal, TextToken, Tokenize
 from service.options import EngineOptions
 from service.worker import canary
 from service.worker.engine_request import EngineRequest
 from service.worker.holding import Held, Holding
 from service.worker.loading import Core, Loaded
 from service.worker.reload import EXPECTED, finish_running, load_beside, reason_of, start_proved
+from service.worker.tokens import detokenized, tokenized
 
 log = logging.getLogger("triptych.engine")
 
@@ -95,6 +96,14 @@ class TextEngine:
                 if isinstance(event, Terminal):
                     return event
         raise AssertionError("submit ended without a terminal event")
+
+    async def tokenize(self, asked: Tokenize) -> list[list[TextToken]]:
+        """The tokens that the model reads of texts, beside whatever runs."""
+        return await asyncio.to_thread(tokenized, self._core.task, asked)
+
+    async def detokenize(self, asked: Detokenize) -> list[str]:
+        """The texts of tokens. Raises InvalidRequest."""
+        return await asyncio.to_thread(detokenized, self._core.task, asked)
 
     async def canary(self, request_id: str, timeout_s: float = canary.TIMEOUT_S) -> None:
         """Return once the model has shown that it works; raises ServiceError where it does not in `timeout_s`.

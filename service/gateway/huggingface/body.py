@@ -26,17 +26,35 @@ Streamed = Annotated[bool | None, Field(description="true: server-sent events, f
 ModelName = Annotated[str | None, Field(description="which model, where several serve the task; default: the first")]
 
 
+def check_count(name: str, count: int, most: int) -> None:
+    if not count:
+        raise EmptyInput(f"{name} is an empty list")
+    if count > most:
+        raise InvalidRequest(f"{name} has {count} texts, the limit is {most}", limit=most)
+
+
+def check_not_empty(texts: Iterable[NamedText]) -> None:
+    for each in texts:
+        if not each.text.strip():
+            raise EmptyInput(f"{each.name} is {quoted(each.text)}: there is nothing to work on", index=each.index)
+
+
 class InputsBody(Body):
     # No docstrings in here: the documentation would show them.
     expected: ClassVar = {"inputs": "a text, or a list of texts"}
     summary: ClassVar[str]
-    answer: ClassVar[Any]  # the type of what is sent
+    does: ClassVar[str]  # what its route does, as a sentence goes on
+    answer: ClassVar[Any]  # the type of what is sent; None: there are events alone
     one_event: ClassVar[str] = ""  # what an answer is that comes as a whole, and so is never streamed
 
     inputs: Sequence[Any]
     parameters: Any = None
     stream: Streamed = None
     model: ModelName = None
+
+    @property
+    def streams(self) -> bool:
+        return bool(self.stream)
 
     @property
     def count(self) -> int:  # of the texts that get an answer
@@ -47,15 +65,10 @@ class InputsBody(Body):
             yield NamedText(index, f"inputs[{index}]", text)
 
     def check(self, max_inputs: int) -> None:
-        if not self.count:
-            raise EmptyInput("inputs is an empty list")
-        if self.count > max_inputs:
-            raise InvalidRequest(f"inputs has {self.count} texts, the limit is {max_inputs}", limit=max_inputs)
+        check_count("inputs", self.count, max_inputs)
         self.check_results(max_inputs)
-        for each in self.texts():
-            if not each.text.strip():
-                raise EmptyInput(f"{each.name} is {quoted(each.text)}: there is nothing to work on", index=each.index)
-        if self.stream:
+        check_not_empty(self.texts())
+        if self.streams:
             self.check_stream()
 
     def check_results(self, most: int) -> None:
@@ -74,7 +87,7 @@ class TaskBody(InputsBody):
     # What a model answers.
     @property
     def tokens(self) -> bool:  # whether the worker is to send each of them
-        return bool(self.stream)
+        return self.streams
 
     def all_texts(self) -> Iterable[NamedText]:
         return self.texts()

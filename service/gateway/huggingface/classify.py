@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, WithJsonSchema
 
 from service.errors import InvalidRequest
 from service.gateway.answering import Answer
-from service.gateway.fields import TEXT, Body, as_list, one_or_several, taken
+from service.gateway.fields import TEXT, Body, Side, as_list, one_or_several, taken
 from service.gateway.huggingface.body import Priority, TaskBody
 from service.gateway.limits import NamedText
 from service.gateway.traffic import Envelope
@@ -30,6 +30,8 @@ def _as_pair(value: Any) -> Any:
 class ClassifyParameters(Body):
     top_k: int | None = taken(ClassifyRequest, "top_k")
     function_to_apply: ScoreFunction | None = taken(ClassifyRequest, "function_to_apply")
+    truncate: bool | None = taken(ClassifyRequest, "truncate")
+    truncation_direction: Side | None = taken(ClassifyRequest, "truncation_direction")
     priority: Priority = None
 
 
@@ -40,6 +42,7 @@ class LabelScore(BaseModel):
 
 class ClassifyBody(TaskBody):
     summary: ClassVar = "Label texts, or pairs of texts"
+    does: ClassVar = "labels texts with the labels that its model was trained on, which /info tells"
     answer: ClassVar = list[list[LabelScore]]
     one_event: ClassVar = "a classification"
 
@@ -56,30 +59,37 @@ class ClassifyBody(TaskBody):
             if pair.text_pair is not None:
                 yield NamedText(index, f"inputs[{index}].text_pair", pair.text_pair)
 
+    def all_texts(self) -> Iterable[NamedText]:
+        return () if self.parameters and self.parameters.truncate else self.texts()
+
     def requests(self, info: ModelInfo, envelope: Envelope) -> list[ClassifyRequest]:
         asked = self.parameters or ClassifyParameters()
-        self._check_pairs(info)
+        check_pairs([pair.text_pair for pair in self.inputs], info)
         return [
             ClassifyRequest(
                 text=pair.text,
                 text_pair=pair.text_pair,
                 top_k=asked.top_k,
                 function_to_apply=asked.function_to_apply,
+                truncate=bool(asked.truncate),
+                truncation_direction=asked.truncation_direction or "right",
                 **envelope.of(index, asked.priority),
             )
             for index, pair in enumerate(self.inputs)
         ]
 
-    def _check_pairs(self, info: ModelInfo) -> None:
-        paired = next((index for index, pair in enumerate(self.inputs) if pair.text_pair is not None), None)
-        if paired is not None and not info.takes_pairs:
-            raise InvalidRequest(
-                f"inputs[{paired}] has a text_pair, but {info.name} ({info.version}) was trained on single texts: "
-                "what it said of a pair would mean nothing",
-                index=paired,
-                parameter=f"inputs[{paired}].text_pair",
-            )
-
     def rendered_one(self, answer: Answer) -> list[dict[str, Any]]:
         assert isinstance(answer.result, Classification)
         return [{"label": label, "score": score} for label, score in answer.result.scores]
+
+
+def check_pairs(second_texts: Sequence[str | None], info: ModelInfo) -> None:
+    """`second_texts`: that of each input, where it has one. Raises InvalidRequest."""
+    paired = next((index for index, text in enumerate(second_texts) if text is not None), None)
+    if paired is not None and not info.takes_pairs:
+        raise InvalidRequest(
+            f"inputs[{paired}] has a text_pair, but {info.name} ({info.version}) was trained on single texts: "
+            "what it said of a pair would mean nothing",
+            index=paired,
+            parameter=f"inputs[{paired}].text_pair",
+        )

@@ -22,6 +22,7 @@ class DetectParameters(Body):
 
 
 class DetectBody(InputsBody):
+    does: ClassVar = "says which language texts are in"
     summary: ClassVar = "Say which of the languages that can be translated texts are in"
     answer: ClassVar = list[list[LabelScore]]
     one_event: ClassVar = "a detection"

@@ -12,13 +12,13 @@ from pydantic_core import PydanticCustomError
 
 from service.errors import InvalidRequest
 from service.gateway.answering import Answer
-from service.gateway.fields import TEXT, Body, Neutral, taken
+from service.gateway.fields import TEXT, Body, Neutral, Side, taken
 from service.gateway.huggingface.body import Priority, TaskBody
 from service.gateway.limits import NamedText
 from service.gateway.parsing import quoted
 from service.gateway.traffic import Envelope
 from service.messages import ModelInfo, parameters_of
-from service.messages.embed import Direction, Embedding, EmbedRequest, Pooling
+from service.messages.embed import Embedding, EmbedRequest, Pooling
 
 _SOURCE, _OTHERS = "source_sentence", "sentences"
 _LIST = {"type": "array", "minItems": 1, "items": TEXT}
@@ -46,7 +46,7 @@ def _texts(value: Any, handler: ValidatorFunctionWrapHandler) -> list[str]:
 class EmbedParameters(Body):
     normalize: bool | None = taken(EmbedRequest, "normalize")
     truncate: bool | None = taken(EmbedRequest, "truncate")
-    truncation_direction: Direction | None = taken(EmbedRequest, "truncation_direction")
+    truncation_direction: Side | None = taken(EmbedRequest, "truncation_direction")
     pooling: Pooling | None = taken(EmbedRequest, "pooling")
     priority: Priority = None
     prompt_name: Annotated[Any, Neutral()] = None
@@ -58,7 +58,8 @@ class EmbedBody(EmbedParameters, TaskBody):
     # The client of feature extraction sends its parameters beside the inputs, others below `parameters`.
     expected: ClassVar = {"inputs": f"a text, a list of texts, or an object with {_SOURCE} and {_OTHERS}"}
     summary: ClassVar = "Vectors of texts, or how similar texts are"
-    answer: ClassVar = list[list[float]] | list[float]
+    does: ClassVar = "gives vectors of texts, and says how similar texts are"
+    answer: ClassVar[Any] = list[list[float]] | list[float]
     one_event: ClassVar = "a vector"
 
     inputs: Annotated[list[str], WrapValidator(_texts), WithJsonSchema({"anyOf": [TEXT, _LIST, _COMPARISON]})]
@@ -97,7 +98,7 @@ class EmbedBody(EmbedParameters, TaskBody):
     def rendered(self, answers: Sequence[Answer]) -> list[Any]:
         vectors = super().rendered(answers)
         if isinstance(self.inputs, _Compared):
-            return [_cosine(vectors[0], other) for other in vectors[1:]]
+            return [cosine(vectors[0], other) for other in vectors[1:]]
         return vectors
 
     def rendered_one(self, answer: Answer) -> tuple[float, ...]:
@@ -105,6 +106,21 @@ class EmbedBody(EmbedParameters, TaskBody):
         return answer.result.vector
 
 
-def _cosine(one: Sequence[float], other: Sequence[float]) -> float:
+def _compared(value: Any, handler: ValidatorFunctionWrapHandler) -> list[str]:
+    if not isinstance(value, dict):
+        raise PydanticCustomError("comparison", "a text and those that it is compared with")
+    return _texts(value, handler)
+
+
+class SimilarityBody(EmbedBody):
+    expected: ClassVar = {"inputs": f"an object with {_SOURCE} and {_OTHERS}"}
+    summary: ClassVar = "How similar texts are to one"
+    does: ClassVar = "says how similar texts are to one"
+    answer: ClassVar = list[float]
+
+    inputs: Annotated[list[str], WrapValidator(_compared), WithJsonSchema(_COMPARISON)]
+
+
+def cosine(one: Sequence[float], other: Sequence[float]) -> float:
     lengths = math.hypot(*one) * math.hypot(*other)
     return sum(map(operator.mul, one, other)) / lengths if lengths else 0.0

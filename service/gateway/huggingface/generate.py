@@ -47,7 +47,8 @@ class Generation(GeneratedText):
 
 class GenerateBody(completions.CompletionBody):
     summary: ClassVar = "Continue prompts"
-    answer: ClassVar = list[Generation]
+    does: ClassVar = "goes on with prompts"
+    answer: ClassVar[Any] = list[Generation]
 
     parameters: GenerateParameters | None = None
 
@@ -57,7 +58,7 @@ class GenerateBody(completions.CompletionBody):
 
     @property
     def tokens(self) -> bool:
-        return bool(self.stream) or self.details
+        return self.streams or self.details
 
     def requests(self, info: ModelInfo, envelope: Envelope) -> list[GenerateRequest]:
         asked = self.parameters or GenerateParameters()

@@ -9,14 +9,16 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from service.gateway.huggingface.body import InputsBody
+from service.gateway.answering import Call
+from service.gateway.errors import ErrorAnswer
+from service.gateway.huggingface.body import InputsBody, TaskBody
 from service.gateway.huggingface.detect import DetectBody
-from service.gateway.huggingface.streams import EVENT, StreamEvent, TokenStream
+from service.gateway.huggingface.other_tasks import read_task_body
+from service.gateway.huggingface.streams import StreamEvent, TokenStream, event_schema
 from service.gateway.huggingface.tasks import TASKS
 from service.gateway.openapi import REF, error_answers
-from service.gateway.parsing import read_body
 from service.gateway.protocol import HttpProtocol
-from service.gateway.streaming import EventStream
+from service.gateway.streaming import EventStream, Rendering
 from service.gateway.traffic import Asked, Traffic
 from service.gateway.translations import ranked
 from service.messages import ModelInfo, Task
@@ -27,13 +29,20 @@ DETECT = "/detect"  # which no worker answers
 
 def _add_routes(app: FastAPI, traffic: Traffic) -> None:
     for route, task in ROUTES.items():
-        app.add_api_route(route, _endpoint(traffic, task), methods=["POST"], name=task, **_documentation(TASKS[task]))
-    app.add_api_route(DETECT, _detecting(traffic), methods=["POST"], name="detect", **_documentation(DetectBody))
+        answer, described = endpoint(traffic, task, TASKS[task]), documentation(TASKS[task])
+        app.add_api_route(route, answer, methods=["POST"], name=task, **described)
+    app.add_api_route(DETECT, _detecting(traffic), methods=["POST"], name="detect", **documentation(DetectBody))
 
 
-def _endpoint(traffic: Traffic, task: Task) -> Callable[[Request], Awaitable[Response]]:
-    async def endpoint(request: Request) -> Response:
-        body = await read_body(request, TASKS[task])
+def _token_stream(call: Call) -> Rendering:
+    return TokenStream(*call.detected)
+
+
+def endpoint(
+    traffic: Traffic, task: Task, schema: type[TaskBody], stream_of: Callable[[Call], Rendering] = _token_stream
+) -> Callable[[Request], Awaitable[Response]]:
+    async def answer(request: Request) -> Response:
+        body = await read_task_body(request, schema)
         body.check(traffic.max_inputs)
         asked = Asked(
             task=task,
@@ -45,32 +54,35 @@ def _endpoint(traffic: Traffic, task: Task) -> Callable[[Request], Awaitable[Res
             detect=body.detect,
         )
         call = await traffic.prepare(request, asked)
-        if body.stream:
-            return EventStream(traffic, call, TokenStream(*call.detected))
+        if body.streams:
+            return EventStream(traffic, call, stream_of(call))
         return JSONResponse(body.rendered(await traffic.answering.all(call, request.receive)))
 
-    return endpoint
+    return answer
 
 
 def _detecting(traffic: Traffic) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
-        body = await read_body(request, DetectBody)
+        body = await read_task_body(request, DetectBody)
         body.check(traffic.max_inputs)
         return JSONResponse(body.rendered(await ranked(traffic, request, list(body.texts()), body.model)))
 
     return endpoint
 
 
-def _documentation(body: type[InputsBody]) -> dict[str, Any]:
+def documentation(body: type[InputsBody], errors: type[ErrorAnswer] = ErrorAnswer) -> dict[str, Any]:
     """Keyword arguments of the route."""
     content = {"schema": {"$ref": REF.format(model=body.__name__)}}
     success: dict[str, Any] = {"model": body.answer, "description": "One answer for each input, in order"}
     if not body.one_event:
-        success["content"] = {"text/event-stream": {"itemSchema": EVENT}}
+        success["content"] = {"text/event-stream": {"itemSchema": event_schema(errors)}}
+    if body.answer is None:
+        del success["model"]
     return {
+        "response_class": JSONResponse if body.answer is not None else Response,
         "summary": body.summary,
         "tags": ["tasks"],
-        "responses": {200: success, **error_answers(400, 404, 408, 413, 415, 422, 500, 503, 504)},
+        "responses": {200: success, **error_answers(400, 404, 408, 413, 415, 422, 500, 503, 504, model=errors)},
         "openapi_extra": {"requestBody": {"required": True, "content": {"application/json": content}}},
     }
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from service.errors import ServiceError
 from service.gateway.detection import LanguageScore
-from service.gateway.errors import ErrorAnswer, error_object
+from service.gateway.errors import error_object
 from service.gateway.huggingface import completions
 from service.gateway.openapi import REF
 from service.gateway.streaming import frame
@@ -50,21 +50,12 @@ class StreamEvent(BaseModel):
     timings: Timings | None = None
 
 
-# One event of a stream, as OpenAPI 3.2 describes it.
-EVENT = {
-    "type": "object",
-    "properties": {
-        "event": {"enum": ["message", "error"]},
-        "data": {
-            "type": "string",
-            "contentMediaType": "application/json",
-            "contentSchema": {
-                "anyOf": [{"$ref": REF.format(model=one.__name__)} for one in (StreamEvent, ErrorAnswer)]
-            },
-        },
-    },
-    "required": ["data"],
-}
+def event_schema(error: type[BaseModel]) -> dict[str, Any]:
+    """One event of a stream, as OpenAPI 3.2 describes it."""
+    content = {"anyOf": [{"$ref": REF.format(model=one.__name__)} for one in (StreamEvent, error)]}
+    data = {"type": "string", "contentMediaType": "application/json", "contentSchema": content}
+    properties = {"event": {"enum": ["message", "error"]}, "data": data}
+    return {"type": "object", "properties": properties, "required": ["data"]}
 
 
 class TokenStream:

@@ -94,6 +94,7 @@ class Translation(completions.TextOfSeveral):
 
 class TranslateBody(completions.CompletionBody):
     summary: ClassVar = "Translate texts"
+    does: ClassVar = "translates texts"
     expected: ClassVar = {
         **completions.CompletionBody.expected,
         "parameters.glossary": (

@@ -125,6 +125,6 @@ def _form(path: str, method: str, name: str, value: Any, asked: Sequence[str], k
         text = json.dumps(value, ensure_ascii=False, indent=1)
         body = f'<textarea name="body" rows="{text.count(chr(10)) + 1}">{escape(text)}</textarea>'
     return (
-        f'<form data-method="{method.upper()}" data-path="{escape(path.lstrip("/"))}"{encoded}>'
+        f'<form data-method="{method.upper()}" data-path="{escape(path.lstrip("/") or "./")}"{encoded}>'
         f"<p>{escape(name)}</p>{inputs}{body}<button>Send</button><pre></pre></form>"
     )

@@ -7,24 +7,44 @@ from typing import ClassVar
 
 from models import formats
 from service.engine.sequence import SequenceSpec
+from service.errors import EmptyInput
 from service.messages import Classification, ClassifyRequest, Event, Request, ScoreFunction, Timing
 from service.worker.decoding import within_tokens
-from service.worker.tasks.task import EndedPart, Part, WorkerTask
+from service.worker.tasks.task import EndedPart, Part, WorkerTask, cut
 
 
 class Classify(WorkerTask):
     REQUEST: ClassVar[type[Request]] = ClassifyRequest
+    AROUND: ClassVar = (["[CLS]"], ["[SEP]"])
 
     def texts(self, request: ClassifyRequest) -> dict[str, str]:
-        pair = {} if request.text_pair is None else {"text_pair": request.text_pair}
-        return {"the text": request.text, **pair}
+        """Of those that are cut to fit, as much as may fit."""
+        both = {"the text": request.text, "text_pair": request.text_pair}
+        most = self.limits.max_characters
+        return {name: cut(request, text, most) for name, text in both.items() if text is not None}
 
     def prepare(self, request: ClassifyRequest) -> list[Part]:
-        pair = None if request.text_pair is None else self._normalized("text_pair", request.text_pair)
-        prompt, segments = formats.classification_prompt(self.tokenizer, self._text_of(request), pair)
+        given = {name: self._normalized(name, text) for name, text in self.texts(request).items()}
+        if not given["the text"]:
+            raise EmptyInput("the text is empty")
+        prompt, segments = formats.classification_prompt(self.tokenizer, given["the text"], given.get("text_pair"))
+        if request.truncate:
+            prompt, segments = self._cut(request, prompt, segments)
         within_tokens("the text", prompt, self.limits.max_prompt_tokens)
         spec = SequenceSpec(id=request.id, prompt=prompt, segments=segments, max_new_tokens=1, want_logits=True)
         return [Part(specs=[spec])]
+
+    def _cut(self, request: ClassifyRequest, prompt: list[int], segments: list[int]) -> tuple[list[int], list[int]]:
+        """To what the model reads at once: of a pair, the longer text first, down to the length of the other."""
+        [start, *rest], first = prompt, segments.count(0)
+        (*text, separator), pair = rest[: first - 1], rest[first - 1 : -1]
+        room = max(self.limits.max_prompt_tokens - (len(prompt) - len(text) - len(pair)), 0)
+        for_pair = min(len(pair), max(room // 2, room - len(text)))
+        text = cut(request, text, room - for_pair)
+        pair = cut(request, pair, for_pair)
+        second = [*pair, separator] if first < len(prompt) else []
+        cut_to = [start, *text, separator]
+        return cut_to + second, [0] * len(cut_to) + [1] * len(second)
 
     def answer(self, request: ClassifyRequest, parts: list[EndedPart], timing: Timing) -> Classification:
         [(_, [output])] = parts

@@ -12,13 +12,14 @@ from service.engine.sequence import SequenceSpec
 from service.messages import Event, Request, Timing
 from service.messages.embed import Embedding, EmbedRequest
 from service.worker.decoding import within_tokens
-from service.worker.tasks.task import EndedPart, Part, WorkerTask
+from service.worker.tasks.task import EndedPart, Part, WorkerTask, cut
 
 SPECIAL = 2  # tokens around a text: [CLS] and [SEP]
 
 
 class Embed(WorkerTask):
     REQUEST: ClassVar[type[Request]] = EmbedRequest
+    AROUND: ClassVar = (["[CLS]"], ["[SEP]"])
 
     @staticmethod
     def servable(model: Any) -> Embedder:
@@ -32,13 +33,13 @@ class Embed(WorkerTask):
 
     def texts(self, request: EmbedRequest) -> dict[str, str]:
         """Of a text that is cut to fit, as much as may fit."""
-        return {"the text": _end(request, request.text, self.limits.max_characters)}
+        return {"the text": cut(request, request.text, self.limits.max_characters)}
 
     def prepare(self, request: EmbedRequest) -> list[Part]:
         text = self._normalized("the text", self.texts(request)["the text"])
         ids, _ = formats.classification_prompt(self.tokenizer, text)
         first, *inner, last = ids
-        prompt = [first, *_end(request, inner, self.limits.max_prompt_tokens - SPECIAL), last]
+        prompt = [first, *cut(request, inner, self.limits.max_prompt_tokens - SPECIAL), last]
         within_tokens("the text", prompt, self.limits.max_prompt_tokens)
         return [Part(specs=[SequenceSpec(id=request.id, prompt=prompt, max_new_tokens=1, want_logits=True)])]
 
@@ -65,10 +66,3 @@ class Embed(WorkerTask):
 
 def _are_texts(inputs: Any) -> bool:
     return all(isinstance(each, str) for each in (inputs if isinstance(inputs, list) else [inputs]))
-
-
-def _end(request: EmbedRequest, parts: Any, most: int) -> Any:
-    """What is left of a text, or of its tokens, where the request lets it be cut."""
-    if not request.truncate or len(parts) <= most:
-        return parts
-    return parts[:most] if request.truncation_direction == "right" else parts[len(parts) - most :]

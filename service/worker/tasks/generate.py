@@ -13,6 +13,7 @@ from service.worker.tasks.task import EndedPart, Part
 
 class Generate(Completing):
     REQUEST: ClassVar[type[Request]] = GenerateRequest
+    AROUND: ClassVar = (["<s>"], [])
 
     def streams(self, request: GenerateRequest) -> bool:
         return request.decoding.num_beams == 1  # the tokens of a beam search are known at its end

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from collections.abc import Sequence as Many
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from models import formats
 from models.checkpoint import Manifest
@@ -14,9 +15,11 @@ from models.tokenizer import Tokenizer
 from service.engine.engine import Output
 from service.engine.sequence import SequenceSpec
 from service.errors import EmptyInput
-from service.messages import MOST_BEAMS, Event, Request, Result, Timing
+from service.messages import MOST_BEAMS, CuttableRequest, Event, Request, Result, Timing
 from service.worker.decoding import within_characters
 from service.worker.results import Finished
+
+ManyT = TypeVar("ManyT", str, list[int])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +53,7 @@ class WorkerTask(ABC):
 
     REQUEST: ClassVar[type[Request]]
     SPLITS: ClassVar[bool] = False  # a text may be longer than what is read as one
+    AROUND: ClassVar[tuple[Many[str], Many[str]]]  # the special tokens that every text is read with, before and after
 
     tokenizer: Tokenizer
     config: Config
@@ -114,3 +118,10 @@ class WorkerTask(ABC):
         found = formats.normalize(text)
         within_characters(name, found, self.limits.max_characters)  # one character may become many
         return found
+
+
+def cut(request: CuttableRequest, parts: ManyT, most: int) -> ManyT:
+    """What is left of a text, or of its tokens, where the request lets it be cut."""
+    if not request.truncate or len(parts) <= most:
+        return parts
+    return parts[:most] if request.truncation_direction == "right" else parts[len(parts) - most :]

@@ -44,6 +44,7 @@ class DocumentPart(Part):
 
 class Translate(Completing):
     REQUEST: ClassVar[type[Request]] = TranslateRequest
+    AROUND: ClassVar = ([], ["</s>"])  # and in front the tag of a language, which each request has its own of
     SPLITS = True
 
     def check_checkpoint(self) -> None:

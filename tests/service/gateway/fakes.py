@@ -9,7 +9,7 @@ from dataclasses import replace
 from types import NoneType
 from typing import get_args
 
-from service.errors import NotReady, ServiceError
+from service.errors import InvalidRequest, NotReady, ServiceError
 from service.gateway.fields import Body
 from service.messages import (
     Accepted,
@@ -19,6 +19,7 @@ from service.messages import (
     ClassifyRequest,
     Completion,
     Decoding,
+    Detokenize,
     Event,
     Failure,
     GenerateRequest,
@@ -27,8 +28,10 @@ from service.messages import (
     Result,
     Task,
     Terminal,
+    TextToken,
     Timing,
     Token,
+    Tokenize,
     TopToken,
     TranslateRequest,
 )
@@ -215,6 +218,21 @@ class FakeWorker:
         if not self.ready:
             raise NotReady("still loading")
         return self.info
+
+    async def tokenize(self, asked: Tokenize) -> list[list[TextToken]]:
+        """A token a character, which is its number."""
+        if self.hanging:
+            await asyncio.Event().wait()
+        start = [TextToken(id=1, text="<s>", special=True)] if asked.add_special_tokens else []
+        return [
+            [*start, *(TextToken(id=ord(c), text=c, start=n, stop=n + 1) for n, c in enumerate(text))]
+            for text in asked.texts
+        ]
+
+    async def detokenize(self, asked: Detokenize) -> list[str]:
+        if any(id >= 0xD800 for ids in asked.ids for id in ids):
+            raise InvalidRequest("an id is too high", index=0)
+        return ["".join(map(chr, ids)) for ids in asked.ids]
 
     async def canary(self) -> None:
         self.canaries += 1

@@ -24,6 +24,7 @@ from service.gateway import app as gateway_app
 from service.gateway.app import PROTOCOLS
 from service.gateway.errors import error_answer
 from service.gateway.fields import Body, Texts, fields_of
+from service.gateway.huggingface.tgi import tgi_error
 from service.gateway.limits import NamedText, check_decoding
 from service.gateway.openapi import REF, error_answers
 from service.gateway.parsing import read_body
@@ -209,9 +210,13 @@ def test_every_folder_of_the_gateway_is_a_protocol_of_the_app() -> None:
     assert {protocol.add_routes.__module__.split(".")[2] for protocol in PROTOCOLS} == folders
 
 
+def test_errors_of_a_route_are_told_as_its_protocol_does_also_where_it_has_no_prefix() -> None:
+    assert {protocol_at(PROTOCOLS, path).error_shape for path in ("/", "/generate_stream")} == {tgi_error}
+
+
 def test_the_longest_prefix_decides_whose_errors_are_told() -> None:
     assert protocol_at((*PROTOCOLS, ODD), "/odd/say").error_shape is problem
     with_another = replace(ODD, prefixes=["/queer", "/odd"])
     assert {protocol_at([with_another], path).error_shape for path in ("/odd/say", "/queer/say")} == {problem}
-    for path in ("/odd", "/oddly/say", "/translate", "/", ""):
+    for path in ("/odd", "/oddly/say", "/translate", "/generate/x", ""):
         assert protocol_at((*PROTOCOLS, ODD), path).error_shape is error_answer

@@ -9,18 +9,29 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from service.gateway.huggingface.routes import DETECT
 from service.gateway.huggingface.routes import ROUTES as TASK_ROUTES
+from service.gateway.huggingface.tei import TEI
+from service.gateway.huggingface.tgi import TGI
 from service.observability.metrics import WorkerMetrics
 from tests.service.gateway.conftest import MODELS
 from tests.waiting import eventually
 
 POSTS = (*TASK_ROUTES, DETECT)
+OTHER_POSTS = (*TGI.tasks, *TEI.tasks, "/tokenize", "/decode")
 ROUTES = {
-    "/": {"GET", "HEAD"},
+    "/": {"GET", "HEAD", "POST"},
     "/translate": {"POST"},
     "/generate": {"POST"},
     "/classify": {"POST"},
     "/embed": {"POST"},
     "/detect": {"POST"},
+    "/generate_stream": {"POST"},
+    "/predict": {"POST"},
+    "/rerank": {"POST"},
+    "/similarity": {"POST"},
+    "/tokenize": {"POST"},
+    "/decode": {"POST"},
+    "/embed_all": {"POST"},
+    "/embed_sparse": {"POST"},
     "/translate/file": {"POST"},
     "/translate/file/{id}": {"GET", "HEAD", "DELETE"},
     "/translate/file/{id}/result": {"GET", "HEAD"},
@@ -170,7 +181,7 @@ async def test_docs_are_a_page_that_loads_nothing_from_elsewhere(client):
     assert response.status_code == 200
     assert not re.findall(r"https?://", response.text)
     assert "connect-src 'self'" in response.headers["content-security-policy"]
-    for operation in (*(f"POST {path}" for path in POSTS), "GET /info"):
+    for operation in (*(f"POST {path}" for path in (*POSTS, *OTHER_POSTS)), "GET /info"):
         assert operation in response.text
     assert "max_new_tokens" in response.text
 
@@ -178,6 +189,10 @@ async def test_docs_are_a_page_that_loads_nothing_from_elsewhere(client):
 async def test_the_root_leads_to_the_docs(client):
     response = await client.get("/")
     assert (response.status_code, response.headers["location"]) == (307, "/docs")
+
+
+async def test_the_page_sends_what_is_for_the_address_itself_there(client):
+    assert 'data-method="POST" data-path="./"' in (await client.get("/docs")).text
 
 
 async def test_openapi_describes_bodies_examples_and_errors(client):
@@ -277,7 +292,7 @@ def kept(response, changing):
 
 async def test_every_example_of_the_documentation_works(client):
     document = (await client.get("/openapi.json")).json()
-    for path in POSTS:
+    for path in (*POSTS, *OTHER_POSTS):
         examples = document["paths"][path]["post"]["requestBody"]["content"]["application/json"]["examples"]
         assert examples, path
         for example in examples.values():

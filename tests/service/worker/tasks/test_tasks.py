@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import math
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
+from models import formats
 from service.engine.stats import ANSWERED
+from service.errors import InputTooLong
 from service.messages import TASKS as REQUESTS
 from service.messages import (
     Classification,
@@ -85,3 +87,42 @@ def test_what_is_no_number_shows_that_a_model_does_not_work() -> None:
     assert TASKS["classify"].flaw(scores) == "the canary's scores are {'a': inf, 'b': 0.0}"
     assert not TASKS["classify"].flaw(dataclasses.replace(scores, scores=(("a", 1.0), ("b", 0.0))))
     assert not TASKS["classify"].flaw(Failure(request_id="c", code="internal", message="no"))
+
+
+@pytest.mark.parametrize("direction", ["left", "right"])
+@pytest.mark.parametrize(
+    ("text", "pair"), [("a b c d e f g", None), ("a b c d e f g", "h i"), ("a b", "c d e f g h i")]
+)
+def test_a_text_or_pair_that_is_too_long_to_be_labelled_is_refused_or_cut_where_it_is_longer(
+    tmp_path: Path, text: str, pair: str | None, direction: Any
+) -> None:
+    made = checkpoints.classifier(tmp_path)
+    limits = dataclasses.replace(LIMITS, max_prompt_tokens=8)
+    task = TASKS["classify"](made.tokenizer, made.config, made.manifest, limits)
+    asked = ClassifyRequest(id="c", text=text, text_pair=pair, truncation_direction=direction)
+    with pytest.raises(InputTooLong, match="tokens, the limit is 8"):
+        task.prepare(asked)
+    [part] = task.prepare(dataclasses.replace(asked, truncate=True))
+    [spec] = part.specs
+    assert len(spec.prompt) == len(spec.segments or []) == 8
+    cls, sep = made.tokenizer.id("[CLS]"), made.tokenizer.id("[SEP]")
+    assert (spec.prompt[0], spec.prompt[-1], spec.prompt.count(cls)) == (cls, sep, 1)
+    whole, segments = formats.classification_prompt(made.tokenizer, text, pair)
+    for segment in (0, 1):
+        kept = [id for id, own in zip(spec.prompt, spec.segments or [], strict=True) if own == segment]
+        given = [id for id, own in zip(whole, segments, strict=True) if own == segment]
+        kept, given = ([id for id in ids if id not in (cls, sep)] for ids in (kept, given))
+        assert kept == (given[: len(kept)] if direction == "right" else given[len(given) - len(kept) :])
+        assert len(kept) >= min(len(given), 2), "the shorter one stays whole"
+
+
+def test_a_pair_that_fits_is_not_cut(tmp_path: Path) -> None:
+    made = checkpoints.classifier(tmp_path)
+    task = TASKS["classify"](made.tokenizer, made.config, made.manifest, LIMITS)
+    for pair in (None, "b c"):
+        prompts = [
+            task.prepare(ClassifyRequest(id="c", text="a", text_pair=pair, truncate=cuts))[0].specs[0]
+            for cuts in (False, True)
+        ]
+        assert prompts[0].prompt == prompts[1].prompt
+        assert prompts[0].segments == prompts[1].segments
