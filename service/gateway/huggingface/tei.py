@@ -10,7 +10,6 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from service.errors import NotFound
 from service.gateway.catalogue import ServedModel
 from service.gateway.context import RequestContext, timeout_s
 from service.gateway.huggingface import predict, rerank, tokens
@@ -23,6 +22,7 @@ from service.gateway.limits import check_total
 from service.gateway.openapi import REF, error_answers
 from service.gateway.parsing import read_body
 from service.gateway.protocol import HttpProtocol
+from service.gateway.routing import refuse
 from service.gateway.traffic import Asked, Traffic
 from service.messages import ModelInfo, Task
 
@@ -46,8 +46,8 @@ def _add_routes(app: FastAPI, traffic: Traffic) -> None:
     }
     for route, (answer, documented) in described.items():
         app.add_api_route(route, answer, methods=["POST"], name=route.lstrip("/"), **documented)
-    for route, reason in _REFUSED.items():
-        app.add_api_route(route, _refusing(reason), methods=["POST"], include_in_schema=False)
+    for route, why in _REFUSED.items():
+        refuse(app, "POST", route, why, 422, name=route.lstrip("/"), tags=["tasks"], responses=error_answers(422, 500))
 
 
 def _predicting(traffic: Traffic) -> Endpoint:
@@ -124,13 +124,6 @@ async def _asked_at_once(
     async with traffic.room(texts, context, timeout):
         context.model_version = (await model.info()).version
         return await ask(model)
-
-
-def _refusing(reason: str) -> Endpoint:
-    async def answer(request: Request) -> Response:
-        raise NotFound(reason)
-
-    return answer
 
 
 def _documentation(body: type[BaseModel], answer: Any, summary: str) -> dict[str, Any]:

@@ -98,7 +98,9 @@ def _add_routes(app: FastAPI, traffic: Traffic) -> None:
     async def docs(request: Request) -> Response:
         return HTMLResponse(page(await document(request)), headers=HEADERS)
 
-    @get(app, "/", include_in_schema=False)
+    leads = {"status_code": 307, "response_class": RedirectResponse}
+
+    @get(app, "/", summary="Leads to the documentation", tags=["operations"], **leads)
     async def root(request: Request) -> Response:
         return RedirectResponse(f"{request.scope.get('root_path', '')}/docs")
 

@@ -11,8 +11,8 @@ from ray.exceptions import RayActorError
 from ray.serve.exceptions import BackPressureError
 
 from service.deployments.worker import RayWorker, agreed
-from service.errors import NotReady, Overloaded, ReloadFailed, ServiceError
-from service.messages import Accepted, Failure, GenerateRequest
+from service.errors import InvalidRequest, NotReady, Overloaded, ReloadFailed, ServiceError
+from service.messages import Accepted, Detokenize, Failure, GenerateRequest, TextToken, Tokenize
 from tests.service.gateway.fakes import model_info
 
 NEW = model_info("m", "generate", version="m@2")
@@ -35,7 +35,9 @@ def test_replicas_that_differ_are_named_with_what_to_do() -> None:
 
 async def test_before_ray_is_reached_every_call_says_that_the_service_is_starting() -> None:
     worker = RayWorker("m")
-    for call in (worker.describe(), worker.canary(), worker.cancel(["r"]), worker.metrics(), worker.reload(None)):
+    tokens = worker.tokenize(Tokenize(texts=("a",))), worker.detokenize(Detokenize(ids=((1,),)))
+    questions = worker.describe(), worker.canary(), worker.cancel(["r"]), worker.metrics(), worker.reload(None)
+    for call in (*questions, *tokens):
         with pytest.raises(NotReady, match=r"model 'm' is not there yet: the service is starting"):
             await call
     with pytest.raises(NotReady, match="the service is starting"):
@@ -154,3 +156,15 @@ async def test_a_canary_that_fails_says_why_and_one_that_nobody_waits_for_is_giv
     assert handle.calls[-1][2].cancelled
     worker, _ = worker_with(None)
     await worker.canary()
+
+
+async def test_texts_and_tokens_are_asked_of_one_replica_and_a_refusal_is_raised_here() -> None:
+    tokens = [[TextToken(id=1, text="a", start=0, stop=1)]]
+    worker, _ = worker_with(tokens)
+    assert await worker.tokenize(Tokenize(texts=("a",))) == tokens
+    worker, _ = worker_with(["a"])
+    assert await worker.detokenize(Detokenize(ids=((1,),))) == ["a"]
+    worker, _ = worker_with(Failure.of("", InvalidRequest("ids[0][0] is 9", index=0)))
+    with pytest.raises(InvalidRequest, match="is 9") as caught:
+        await worker.detokenize(Detokenize(ids=((9,),)))
+    assert caught.value.details == {"index": 0}
