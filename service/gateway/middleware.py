@@ -123,8 +123,8 @@ class PortMiddleware:
             context = RequestContext.of(scope)
             # The port that the connection came to, which no header can change.
             internal = (scope.get("server") or ("", None))[1] == self.port
-            there = self.is_there(context.route, scope["method"]) or scope["method"] == "OPTIONS"
-            if not there if internal else context.route in self.internal:
+            there = self.is_there(context.route, scope["method"])
+            if (not there) if internal else (context.route in self.internal):
                 which = "another port than this one" if internal else "a port of its own"
                 error = NotFound(f"{context.route} is on {which}")
                 return await error_response(error, context)(scope, receive, send)

@@ -59,7 +59,16 @@ async def test_who_has_a_key_is_answered(stand, client, headers):
     ],
 )
 async def test_who_has_none_is_told_so_and_no_worker_is_asked(stand, client, headers, said):
-    for path in ("/generate", "/translate", "/detect", "/translate/file"):
+    for path in (
+        "/generate",
+        "/translate",
+        "/detect",
+        "/translate/file",
+        "/",
+        "/generate_stream",
+        "/rerank",
+        "/tokenize",
+    ):
         response = await client.post(path, json={"inputs": "a"}, headers=headers)
         assert response.status_code == 401
         assert response.json()["error"]["code"] == "unauthorized"
@@ -73,6 +82,7 @@ async def test_probes_pages_and_what_is_not_there_need_no_key(client):
     for path in ("/livez", "/readyz", "/health", "/info", "/metrics", "/docs", "/openapi.json"):
         assert (await client.get(path)).status_code == 200, path
     assert (await client.get("/nowhere")).status_code == 404
+    assert (await client.get("/")).status_code == 307, "which a generator answers with a key to who posts"
     assert (await client.options("/generate")).status_code == 204
 
 
