@@ -192,3 +192,5 @@ async def test_operations_may_have_a_port_of_their_own():
         )
         assert response.status_code == 404
         assert response.json()["error"]["message"] == "/generate is on another port than this one"
+        assert httpx.post(internal, json={"inputs": "a"}).status_code == 404, "what generates is not there either"
+        assert httpx.post(url, json={"inputs": "a"}).status_code == 200

@@ -1,7 +1,8 @@
 """Text-generation-inference's routes, by its own client, and what it shares with /generate.
 
 The client asks for a `huggingface-hub` below 1.0, which nothing here has, and can do without. So it cannot be
-installed beside ours: its wheel is in tests/wheels, as it was published, and is imported from there.
+installed beside ours: its wheel is in tests/wheels, as it was published, and is imported from there. What else it needs
+comes with ray.
 """
 
 from __future__ import annotations
