@@ -1,18 +1,12 @@
 """Text-generation-inference's routes, by its own client, and what it shares with /generate.
 
-The client asks for a `huggingface-hub` below 1.0, which nothing here has, and can do without. So it cannot be
-installed beside ours: its wheel is in tests/wheels, as it was published, and is imported from there. What else it needs
-comes with ray.
+The client asks for a `huggingface-hub` below 1.0, which nothing here has, and can do without: `make test` installs it
+without what it asks for. What it needs comes with ray.
 """
 
 from __future__ import annotations
 
 import asyncio
-import importlib
-import sys
-from collections.abc import Iterator
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import httpx
@@ -25,23 +19,7 @@ from service.messages import Token
 from tests.service.gateway.conftest import Stand
 from tests.service.gateway.fakes import FakeWorker
 
-WHEEL = Path(__file__).resolve().parents[3] / "wheels" / "text_generation-0.7.0-py3-none-any.whl"
-
-
-@pytest.fixture(scope="module")
-def tgi() -> Iterator[ModuleType]:
-    """The package `text_generation`."""
-    sys.path.insert(0, str(WHEEL))
-    try:
-        yield importlib.import_module("text_generation")
-    finally:
-        sys.path.remove(str(WHEEL))
-        for name in [name for name in sys.modules if name.split(".")[0] == "text_generation"]:
-            del sys.modules[name]
-
-
-def errors_of(tgi: ModuleType) -> ModuleType:
-    return importlib.import_module(f"{tgi.__name__}.errors")
+text_generation = pytest.importorskip("text_generation", reason="text-generation is not installed: make test does it")
 
 
 @pytest.fixture
@@ -62,8 +40,8 @@ def likelier(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FakeWorker, "_answer", numbered)
 
 
-def test_its_client_generates(tgi: ModuleType, stand: Stand, server: str) -> None:
-    client = tgi.Client(server)
+def test_its_client_generates(stand: Stand, server: str) -> None:
+    client = text_generation.Client(server)
     answer = client.generate("once upon", max_new_tokens=5, seed=4)
     assert answer.generated_text == "ONCE UPON"
     assert (answer.details.finish_reason.value, answer.details.generated_tokens, answer.details.seed) == (
@@ -78,31 +56,29 @@ def test_its_client_generates(tgi: ModuleType, stand: Stand, server: str) -> Non
     assert [[token.id for token in best] for best in answer.details.top_tokens] == [[10, 11], [11, 12]]
 
 
-def test_its_client_streams(tgi: ModuleType, server: str) -> None:
-    events = list(tgi.Client(server).generate_stream("once upon a", max_new_tokens=5, seed=1))
+def test_its_client_streams(server: str) -> None:
+    events = list(text_generation.Client(server).generate_stream("once upon a", max_new_tokens=5, seed=1))
     assert [event.token.text for event in events] == ["ONCE", " UPON", " A"]
     assert [event.generated_text for event in events] == [None, None, "ONCE UPON A"]
     assert events[-1].details.seed == 1
 
 
-async def test_its_asynchronous_client_generates_and_streams(tgi: ModuleType, server: str) -> None:
-    client = tgi.AsyncClient(server)
+async def test_its_asynchronous_client_generates_and_streams(server: str) -> None:
+    client = text_generation.AsyncClient(server)
     assert (await client.generate("a b")).generated_text == "A B"
     assert [event.token.text async for event in client.generate_stream("a b")] == ["A", " B"]
 
 
-def test_a_temperature_implies_sampling_although_its_client_sends_that_it_does_not(
-    tgi: ModuleType, stand: Stand, server: str
-) -> None:
-    client = tgi.Client(server)
+def test_a_temperature_implies_sampling_although_its_client_sends_that_it_does_not(stand: Stand, server: str) -> None:
+    client = text_generation.Client(server)
     for asked in ({"temperature": 0.5}, {"top_k": 3}, {"do_sample": True}, {}):
         client.generate("a", **asked)
     assert [request.decoding.do_sample for request in stand.generator.seen] == [True, True, True, False]
 
 
 @pytest.mark.usefixtures("likelier")
-def test_its_client_gets_the_likeliest_of_several_and_the_others(tgi: ModuleType, stand: Stand, server: str) -> None:
-    details = tgi.Client(server).generate("a b", best_of=3, temperature=0.5).details
+def test_its_client_gets_the_likeliest_of_several_and_the_others(stand: Stand, server: str) -> None:
+    details = text_generation.Client(server).generate("a b", best_of=3, temperature=0.5).details
     assert [request.text for request in stand.generator.seen] == ["a b"] * 3
     assert [token.logprob for token in details.tokens] == [-1 / 3] * 2
     others = details.best_of_sequences
@@ -165,11 +141,11 @@ REFUSALS = [
 
 @pytest.mark.parametrize(("error", "name", "kind"), REFUSALS, ids=[name for _, name, _ in REFUSALS])
 def test_its_client_raises_its_own_exceptions_with_our_error_in_them(
-    tgi: ModuleType, stand: Stand, server: str, error: ServiceError, name: str, kind: str | None
+    stand: Stand, server: str, error: ServiceError, name: str, kind: str | None
 ) -> None:
     stand.generator.refusing = {"a": error}
-    expected = getattr(errors_of(tgi), name)
-    client = tgi.Client(server)
+    expected = getattr(text_generation.errors, name)
+    client = text_generation.Client(server)
     for ask in (client.generate, lambda text: list(client.generate_stream(text))):
         with pytest.raises(expected) as caught:
             ask("a")
@@ -184,19 +160,19 @@ def test_its_client_raises_its_own_exceptions_with_our_error_in_them(
     [(ServiceError("fell over"), "GenerationError"), (DeadlineExceeded("too late"), "IncompleteGenerationError")],
 )
 def test_a_stream_that_breaks_off_raises_its_own_exceptions_too(
-    tgi: ModuleType, stand: Stand, server: str, error: ServiceError, name: str
+    stand: Stand, server: str, error: ServiceError, name: str
 ) -> None:
     stand.generator.failing_after_first = {"a b": error}
-    events = tgi.Client(server).generate_stream("a b")
+    events = text_generation.Client(server).generate_stream("a b")
     assert next(events).token.text == "A"
-    with pytest.raises(getattr(errors_of(tgi), name)):
+    with pytest.raises(getattr(text_generation.errors, name)):
         next(events)
 
 
-def test_a_service_without_a_generator_says_so(tgi: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_service_without_a_generator_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tests.service.gateway.conftest.MODELS", {"classifier": "classify"})
-    with Stand().server() as url, pytest.raises(errors_of(tgi).NotFoundError) as caught:
-        tgi.Client(url).generate("a")
+    with Stand().server() as url, pytest.raises(text_generation.errors.NotFoundError) as caught:
+        text_generation.Client(url).generate("a")
     assert caught.value.args[0]["message"] == "no model serves generate; available: none"
 
 
