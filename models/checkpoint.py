@@ -34,13 +34,14 @@ from models.names import NAME
 from models.threads import serial
 from models.tokenizer import Tokenizer, TokenizerError
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 CONFIG, WEIGHTS, TOKENIZER, MANIFEST = "config.json", "model.safetensors", "tokenizer.json", "manifest.json"
 CARD, CURVES = "README.md", "curves.png"
 ADAPTER = "adapter.safetensors"  # in the place of WEIGHTS
 FILES = (CONFIG, WEIGHTS, TOKENIZER)  # what every whole checkpoint has; the manifest has their hashes
 EXTRAS = (CARD, CURVES)  # what it may have; where it does, the manifest has their hashes, too
-_OF_FORMAT_2 = ("lineage", "adapter")  # where these are empty, a manifest is written as 1, which earlier releases read
+# The format that brought a field. Where these are empty, a manifest is written as 1, which earlier releases read.
+_SINCE = {"lineage": 2, "adapter": 2, "chat_template": 3}
 _KNOWN = (*FILES, ADAPTER, *EXTRAS)
 _HASH = re.compile("[0-9a-f]{64}")
 _VERSION = re.compile(rf"{NAME.pattern}@[1-9][0-9]*")
@@ -100,6 +101,7 @@ class Manifest:
     publication: dict[str, Any] = field(default_factory=dict)  # when, the note, what it was compared with, if forced
     lineage: tuple[Ancestor, ...] = ()  # the models it was made with
     adapter: Adapter | None = None  # of a checkpoint that is kept beside its base
+    chat_template: str = ""  # of a generator that was trained on conversations: how they are written (`models.chat`)
 
     @property
     def reference(self) -> str:
@@ -109,7 +111,7 @@ class Manifest:
     @property
     def format_version(self) -> int:
         """The least that can say all of this."""
-        return 2 if any(getattr(self, name) for name in _OF_FORMAT_2) else 1
+        return max((since for name, since in _SINCE.items() if getattr(self, name)), default=1)
 
     @property
     def pretrained(self) -> bool:
@@ -146,7 +148,7 @@ class Manifest:
 
     def to_json(self) -> str:
         values = dataclasses.asdict(self)
-        for name in _OF_FORMAT_2:
+        for name in _SINCE:
             if not values[name]:
                 del values[name]
         first = {name: values.pop(name) for name in ("name", "architecture", "task", "version")}

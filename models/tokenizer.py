@@ -66,7 +66,9 @@ class Tokenizer:
         inner.no_padding()
         inner.encode_special_tokens = True  # a run-time switch that the file does not keep
         self._inner = inner
-        self._added = frozenset(inner.get_added_tokens_decoder())  # special and control tokens: never part of the text
+        added = inner.get_added_tokens_decoder()
+        self._added = frozenset(added)  # special and control tokens: never part of the text
+        self.added = frozenset(token.content for token in added.values())  # as they are written
 
     @classmethod
     def load(cls, path: Path | str) -> Tokenizer:

@@ -28,6 +28,7 @@ BASE = ("service.errors", "service.messages", "service.config", "service.version
 # The most specific rule counts. Every package may import its own modules and the standard library.
 RULES = (
     Rule("models", (), ("torch", "tokenizers", "safetensors", "numpy")),
+    Rule("models.chat", ("models",), ("jinja2",)),
     Rule("models.registry", ("models",), ("fsspec",)),
     Rule(
         "models.training",

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, Strict, field_validator, model_validator
 
+from models.chat import ChatTemplate
 from models.names import check_name
 from models.training.fields import AtLeastOne, Number, Section, Share, Texts
 from models.training.sections import (
@@ -79,6 +80,7 @@ class CardFields(Section):
     attribution: str = ""
     limits: str = ""  # what it should not be used for, for the model card
     examples: dict[str, Any] = Field(default_factory=dict)  # what one shows -> a request, for the manifest
+    chat_template: str = ""  # of a generator: how conversations are written in its training text, for the manifest
 
 
 # What no saved state depends on: budgets may change between sittings, and what is only reported, stored or done later.
@@ -139,6 +141,10 @@ class Recipe(CardFields, FinalFields, TaskFields, ModelFields, DataFields, RunFi
         for shown, request in self.examples.items():
             if not isinstance(request, dict):
                 raise ValueError(f"examples.{shown} is {request!r}, expected a request, such as {{inputs: a text}}")
+        if self.chat_template:
+            if self.task != "generate":
+                raise ValueError(f"chat_template is of a generator, this recipe is to {self.task}")
+            ChatTemplate(self.chat_template)
         for corpus in (*self.corpora, *self.validation, *self.tests):
             unknown = sorted(set(corpus.labels.values()) - set(self.labels))
             if unknown and self.labels:

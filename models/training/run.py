@@ -289,6 +289,7 @@ def _write_checkpoint(
         labels=recipe.labels,
         takes_pairs=task_of(recipe).takes_pairs(recipe),
         examples=recipe.examples,
+        chat_template=recipe.chat_template,
         data=recipe.data,
         licence=licence_with(recipe.licence, prepared.lineage),
         attribution=attribution_with(recipe.attribution, prepared.lineage),

@@ -6,7 +6,7 @@ Knows nothing of bodies and of how answers look.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import zip_longest
@@ -43,6 +43,7 @@ class Call:
     requests: Sequence[Request]
     timeout_s: float  # since the request arrived
     detected: Sequence[LanguageScore] = ()  # the language of each text, where that was asked for
+    called: Callable[[str], str] = str  # how the client knows a parameter of the requests
 
 
 class Answering:
@@ -160,8 +161,12 @@ async def _watch(ticket: Ticket, context: RequestContext, receive: Receive) -> N
 
 
 def failure_of(failure: Failure, call: Call) -> ServiceError:
-    """The failure as an error that says which of the inputs it is about."""
+    """The failure as an error that says which of the inputs it is about, with the client's name for a parameter."""
     index = [request.id for request in call.requests].index(failure.request_id)
     error = failure.error()
+    if name := error.details.get("parameter"):
+        error.details["parameter"] = call.called(name)
+        if error.message.startswith(name):
+            error.message = call.called(name) + error.message.removeprefix(name)
     error.details = {**error.details, "index": index}
     return error

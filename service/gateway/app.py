@@ -32,6 +32,7 @@ from service.gateway.huggingface.tgi import TGI
 from service.gateway.keys import Keys
 from service.gateway.libretranslate.routes import LIBRETRANSLATE
 from service.gateway.middleware import EarlyRefusalMiddleware, PortMiddleware, RequestMiddleware
+from service.gateway.openai.routes import OPENAI
 from service.gateway.openapi import DocumentedApp
 from service.gateway.operations.routes import OPERATIONS
 from service.gateway.protocol import protocol_at
@@ -42,7 +43,7 @@ from service.gateway.workers import Worker
 from service.observability.metrics import GatewayMetrics
 from service.version import version
 
-PROTOCOLS = (HUGGINGFACE, TGI, TEI, FILES, LIBRETRANSLATE, DEEPL, OPERATIONS)
+PROTOCOLS = (HUGGINGFACE, OPENAI, TGI, TEI, FILES, LIBRETRANSLATE, DEEPL, OPERATIONS)
 
 
 def create_app(settings: Settings, workers: Mapping[str, Worker], metrics: GatewayMetrics) -> FastAPI:

@@ -87,7 +87,8 @@ class Catalogue:
                 return model
         available = [model.name for model in of_task]
         asked = "no model serves" if name is None else f"no model {name[:80]!r} serves"
-        raise UnknownModel(f"{asked} {task}; available: {', '.join(available) or 'none'}", available=available)
+        other = next((f" (it serves {model.task})" for model in self.models if model.name == name), "")
+        raise UnknownModel(f"{asked} {task}{other}; available: {', '.join(available) or 'none'}", available=available)
 
     def any(self, name: str | None) -> ServedModel:
         """The model called `name`, whatever it does; None: the first one."""

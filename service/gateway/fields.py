@@ -60,6 +60,12 @@ def _constraints(bounds: Bounds) -> dict[str, Any]:
     return given
 
 
+def frozen(value: Any) -> Any:
+    """A field's value as a message has it, which never changes."""
+    value = tuple(value.items()) if isinstance(value, dict) else value
+    return tuple(value) if isinstance(value, list) else value
+
+
 def _token_ids(value: Any, info: ValidationInfo) -> Any:
     """JSON has names for keys: "15" is token 15."""
     if not isinstance(value, dict):
@@ -78,7 +84,7 @@ def same(one: Any, other: Any) -> bool:
 class Neutral:
     """Of what clients send by default and we do not do: null passes, and the one value that changes nothing, if any."""
 
-    def __init__(self, *value: str | int) -> None:
+    def __init__(self, *value: Any) -> None:
         self._value = value
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:

@@ -5,7 +5,7 @@ Knows nothing of how a protocol calls things: it is told.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from service.errors import InputTooLong, InvalidRequest
@@ -37,20 +37,21 @@ def check_lengths(texts: Iterable[NamedText], info: ModelInfo) -> None:
             raise InputTooLong(message, index=each.index, limit=most)
 
 
-def check_decoding(decoding: Decoding, info: ModelInfo, within: str = "") -> None:
-    """What no bounds of a single parameter say. `within` is what the names of parameters begin with."""
+def check_decoding(decoding: Decoding, info: ModelInfo, called: Callable[[str], str] = str) -> None:
+    """What no bounds of a single parameter say. `called` says how the client knows a parameter."""
     wanted, least = decoding.max_new_tokens, decoding.min_new_tokens
+    most_called, least_called = called("max_new_tokens"), called("min_new_tokens")
     if wanted is not None and wanted > info.max_new_tokens:
         raise InvalidRequest(
-            f"{within}max_new_tokens is {wanted}, the model's limit is {info.max_new_tokens}",
-            parameter=f"{within}max_new_tokens",
+            f"{most_called} is {wanted}, the model's limit is {info.max_new_tokens}",
+            parameter=most_called,
             limit=info.max_new_tokens,
         )
     most = wanted or info.max_new_tokens
     if least > most:
         raise InvalidRequest(
-            f"{within}min_new_tokens is {least}, max_new_tokens is {most}",
-            parameter=f"{within}min_new_tokens",
+            f"{least_called} is {least}, {most_called} is {most}",
+            parameter=least_called,
             limit=most,
         )
     decoding.check_results(info.slots)

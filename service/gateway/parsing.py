@@ -105,7 +105,7 @@ def _in_words(error: ErrorDetails, schema: type[Body], told: type[Body]) -> Serv
         shown = path if len(path) <= SHOWN else f"{path[:SHOWN]}…"
         return UnknownParameter(f"{shown} is unknown; known are {', '.join(known)}", parameter=shown, known=known)
     if error["type"] == "missing":
-        return InvalidRequest(f"{path} is missing")
+        return InvalidRequest(f"{path} is missing", parameter=path)
     return InvalidRequest(f"{path} is {quoted(error['input'])}: {_expectation(error, schema)}", parameter=path)
 
 

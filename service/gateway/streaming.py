@@ -122,8 +122,8 @@ async def _with_silences(first: list[Event], ticket: Ticket) -> AsyncIterator[li
             return
 
 
-def frame(content: Any, event: str | None = None) -> bytes:
-    """One server-sent event with JSON for its data."""
+def frame(content: Any, event: str | None = None, *, space: str = "") -> bytes:
+    """One server-sent event with JSON for its data, after the `space` that simple clients of some protocols expect."""
     name = f"event:{event}\n" if event else ""
     data = json.dumps(content, allow_nan=False, ensure_ascii=False).translate(LINE_BREAKS)
-    return f"{name}data:{data}\n\n".encode()
+    return f"{name}data:{space}{data}\n\n".encode()

@@ -81,6 +81,7 @@ class Asked:
     requests: Callable[[ModelInfo, Envelope], Sequence[WorkerRequest]]  # one for each input; may refuse the call
     tokens: bool = False  # the worker is to send each of them
     detect: Callable[[ModelInfo], ToDetect | None] = lambda info: None  # before; may refuse the call
+    called: Callable[[str], str] = str  # how the client knows a parameter of a request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +131,7 @@ class Traffic:
             requests=asked.requests(info, envelope),
             timeout_s=timeout,
             detected=[ranking[0] for ranking in detected],
+            called=asked.called,
         )
 
     async def detect(self, asked: ToDetect, context: RequestContext, timeout_s: float) -> list[Ranking]:

@@ -21,7 +21,7 @@ from service.messages.completion import (
 )
 from service.messages.decoding import MOST_BEAMS, SEEDS, Decoding
 from service.messages.events import Accepted, Event, Failure, Result, Terminal, Timing, Token, TopToken
-from service.messages.generate import GenerateRequest
+from service.messages.generate import ChatMessage, GenerateRequest
 from service.messages.model_info import ModelInfo
 from service.messages.parameters import Bounds, Parameter, check_bounds, parameters_of
 from service.messages.request import CuttableRequest, Direction, Request

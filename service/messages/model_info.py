@@ -30,4 +30,5 @@ class ModelInfo:
     )
     max_waiting: int = 0  # requests that may wait for a slot, in each replica
     takes_pairs: bool = False  # a classifier that was trained on pairs of texts
+    takes_messages: bool = False  # a generator with a chat template
     examples: dict[str, Any] = field(default_factory=dict)  # bodies that the model answers well, by what they show

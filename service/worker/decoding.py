@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
 from service.engine.beams import Beams
@@ -47,9 +48,10 @@ def lengths_of(decoding: Decoding, room: int, after: str = "") -> Lengths:
     """All the `room` there is unless less is asked for. `after` says what took the rest. Raises InvalidRequest."""
     most = decoding.max_new_tokens
     if most is not None and most > room:
-        raise InvalidRequest(f"max_new_tokens is {most}, the limit{after} is {room}", value=most, limit=room)
+        message = f"max_new_tokens is {most}, the limit{after} is {room}"
+        raise InvalidRequest(message, parameter="max_new_tokens", value=most, limit=room)
     most = room if most is None else most
-    Bounds(ge=0, le=most).check("min_new_tokens", decoding.min_new_tokens)
+    Bounds(ge=0, le=most).check("min_new_tokens", decoding.min_new_tokens, parameter="min_new_tokens")
     return Lengths(decoding.min_new_tokens, most)
 
 
@@ -62,6 +64,13 @@ def within_characters(name: str, text: str, limit: int) -> None:
 def within_tokens(name: str, tokens: list[int], limit: int) -> None:
     if len(tokens) > limit:
         raise InputTooLong(f"{name} has {len(tokens)} tokens, the limit is {limit}", value=len(tokens), limit=limit)
+
+
+def within_vocabulary(where: str, parameter: str, tokens: Iterable[int], vocabulary: int) -> None:
+    """`vocabulary` is the number of the model's tokens. Raises InvalidRequest."""
+    ids = Bounds(ge=0, le=vocabulary - 1)
+    for token in tokens:
+        ids.check(f"a token id in {where}", token, parameter=parameter)
 
 
 def beams_of(decoding: Decoding, phrases: tuple[Phrase, ...] = (), slots: int = MOST_BEAMS) -> Beams | None:
@@ -96,9 +105,7 @@ def align_layer_of(request: TranslateRequest, layers: int) -> int | None:
 
 def sampling_of(decoding: Decoding, *, vocabulary: int, penalize_prompt: bool) -> Sampling:
     """Raises InvalidRequest. `vocabulary` is the number of the model's tokens."""
-    ids = Bounds(ge=0, le=vocabulary - 1)
-    for token, _ in decoding.logit_bias:
-        ids.check("a token id in logit_bias", token)
+    within_vocabulary("logit_bias", "logit_bias", [token for token, _ in decoding.logit_bias], vocabulary)
     given = {name: getattr(decoding, name) for name in _OF_SAMPLING}
     # A filter that keeps everything would cost time, and its rounding a token.
     unfiltered = {name: None for name, neutral in FILTERS.items() if given[name] == neutral}

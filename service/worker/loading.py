@@ -137,6 +137,7 @@ class Loaded:
             language_pairs=manifest.language_pairs,
             labels=manifest.labels,
             takes_pairs=manifest.takes_pairs,
+            takes_messages=bool(manifest.chat_template),
             examples=manifest.examples if served == manifest.served_as else kind.borrowed(manifest.examples),
             scores=manifest.scores,
             licence=manifest.licence,

@@ -89,6 +89,14 @@ def test_a_lineage_is_kept_and_only_it_asks_for_the_second_format(directory):
     assert json.loads((directory / "manifest.json").read_text())["format_version"] == 1
 
 
+def test_a_chat_template_is_kept_and_asks_for_the_third_format(directory):
+    manifest = dataclasses.replace(checkpoint.read_manifest(directory), chat_template="{{ messages }}")
+    checkpoint.write_manifest(directory, manifest)
+    written = json.loads((directory / "manifest.json").read_text())
+    assert (written["format_version"], list(written)[-1]) == (3, "chat_template")
+    assert checkpoint.load(directory).manifest.chat_template == "{{ messages }}"
+
+
 def test_the_manifest_of_adapters_has_one_field_more(directory):
     adapter = Adapter(base="tiny@1", base_sha256="0" * 64, lora=LoraConfig())
     values = json.loads(dataclasses.replace(checkpoint.read_manifest(directory), adapter=adapter).to_json())
@@ -186,7 +194,7 @@ def test_bad_json_is_named(directory):
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"format_version": 3}, "format_version is 3, this release reads up to 2"),
+        ({"format_version": 4}, "format_version is 4, this release reads up to 3"),
         ({"task": "summarize"}, "task is 'summarize', expected one of translate"),
         ({"colour": "blue"}, "unknown field 'colour'"),
         ({"files": {"../../home": {"sha256": "0", "bytes": 1}}}, r"files has '\.\./\.\./home', known are config.json"),

@@ -92,6 +92,9 @@ class TaskBody(InputsBody):
     def all_texts(self) -> Iterable[NamedText]:
         return self.texts()
 
+    def called(self, name: str) -> str:  # a parameter of a request
+        return "inputs" if name == "text" else f"parameters.{name}"
+
     def detect(self, info: ModelInfo) -> ToDetect | None:  # what must be known of the texts before
         return None
 

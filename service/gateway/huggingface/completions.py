@@ -32,7 +32,7 @@ class CompletionBody(TaskBody):
         return GREEDY if self.parameters is None else self.parameters.decoding()
 
     def decoding_for(self, info: ModelInfo) -> Decoding:
-        check_decoding(self.decoding, info, "parameters.")
+        check_decoding(self.decoding, info, self.called)
         return self.decoding
 
     def check_results(self, most: int) -> None:

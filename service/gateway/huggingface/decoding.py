@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import create_model, model_validator
 from pydantic_core import PydanticCustomError
 
-from service.gateway.fields import Body, fields_of
+from service.gateway.fields import Body, fields_of, frozen
 from service.messages import Decoding, parameters_of
 from service.messages.decoding import SAMPLING
 
@@ -41,8 +41,6 @@ class DecodingParameters(_Parameters):  # type: ignore[misc, valid-type]  # a cl
         for name, value in self.__dict__.items():  # iterating over the model itself is slow
             name = _ALSO.get(name, name)
             if value is not None and name in _TAKEN:
-                # Messages never change.
-                frozen = tuple(value.items()) if isinstance(value, dict) else value
-                given[name] = tuple(frozen) if isinstance(frozen, list) else frozen
+                given[name] = frozen(value)
         samples = any(name in given and given[name] != said.neutral for name, said in SAMPLING.items())
         return Decoding(**{"do_sample": samples, **given})

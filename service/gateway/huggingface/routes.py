@@ -52,6 +52,7 @@ def endpoint(
             requests=body.requests,
             tokens=body.tokens,
             detect=body.detect,
+            called=body.called,
         )
         call = await traffic.prepare(request, asked)
         if body.streams:

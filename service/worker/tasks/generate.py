@@ -1,12 +1,15 @@
-"""Prompts that the model goes on with."""
+"""Prompts that the model goes on with: texts, token ids, or conversations in the words of its chat template."""
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import ClassVar
 
 from models import formats
-from service.messages import Completion, GenerateRequest, Request, Timing
-from service.worker.decoding import Lengths, lengths_of, within_tokens
+from models.chat import ChatTemplate, ChatTemplateError
+from service.errors import EmptyInput, InvalidRequest
+from service.messages import ChatMessage, Completion, GenerateRequest, Request, Timing
+from service.worker.decoding import Lengths, lengths_of, within_characters, within_tokens, within_vocabulary
 from service.worker.tasks.completions import Completing
 from service.worker.tasks.task import EndedPart, Part
 
@@ -15,15 +18,55 @@ class Generate(Completing):
     REQUEST: ClassVar[type[Request]] = GenerateRequest
     AROUND: ClassVar = (["<s>"], [])
 
+    def check_checkpoint(self) -> None:
+        super().check_checkpoint()
+        _ = self._chat  # which raises what is wrong with the template
+
+    @cached_property
+    def _chat(self) -> ChatTemplate | None:
+        return ChatTemplate(self.manifest.chat_template) if self.manifest.chat_template else None
+
+    def texts(self, request: GenerateRequest) -> dict[str, str]:
+        if request.messages:
+            return {"the conversation": "\n".join(message.content for message in request.messages)}
+        return {} if request.token_ids else super().texts(request)
+
     def streams(self, request: GenerateRequest) -> bool:
         return request.decoding.num_beams == 1  # the tokens of a beam search are known at its end
 
     def prepare(self, request: GenerateRequest) -> list[Part]:
-        prompt = formats.generation_prompt(self.tokenizer, self._text_of(request))
-        within_tokens("the text", prompt, self.limits.max_prompt_tokens)
+        prompt = self._prompt(request)
         # Prompt and output are one text; a translation's source is another one, which it may well repeat.
         specs = self._specs(request, prompt, self._lengths(request, len(prompt)), prefix=[], penalize_prompt=True)
         return [Part(specs=specs)]
+
+    def _prompt(self, request: GenerateRequest) -> list[int]:
+        name = "the prompt"
+        if request.messages:
+            prompt, name = self._conversation(request.messages), "the conversation"
+        elif request.token_ids:
+            prompt = list(request.token_ids)
+            within_vocabulary(name, "text", prompt, self.config.vocab_size)
+        else:
+            prompt, name = formats.generation_prompt(self.tokenizer, self._text_of(request)), "the text"
+        within_tokens(name, prompt, self.limits.max_prompt_tokens)
+        return prompt
+
+    def _conversation(self, messages: tuple[ChatMessage, ...]) -> list[int]:
+        if self._chat is None:
+            raise InvalidRequest(f"{self.manifest.reference} has no chat template: it goes on with texts")
+        if not any(message.content.strip() for message in messages):
+            raise EmptyInput("the conversation is empty")
+        for message in messages:  # one character may become many
+            within_characters("a message", formats.normalize(message.content), self.limits.max_characters)
+        turns = [
+            {"role": each.role, "content": each.content} | ({} if each.name is None else {"name": each.name})
+            for each in messages
+        ]
+        try:
+            return self._chat.prompt(self.tokenizer, turns)
+        except ChatTemplateError as error:
+            raise InvalidRequest(str(error)) from None
 
     def _lengths(self, request: GenerateRequest, prompt_tokens: int) -> Lengths:
         room, total = self.limits.max_new_tokens, self.limits.max_total_tokens

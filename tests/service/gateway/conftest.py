@@ -5,7 +5,7 @@ import tempfile
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -41,6 +41,7 @@ class Stand:
 
     def __post_init__(self) -> None:
         self.workers = {name: FakeWorker(name, task) for name, task in MODELS.items()}
+        self.chatter.info = replace(self.chatter.info, takes_messages=True)
         self.metrics = GatewayMetrics(list(MODELS))
         models = {name: ModelSettings(task=task, checkpoint=name, **self.served) for name, task in MODELS.items()}
         settings = Settings(models=models, state=self.state, gateway=GatewaySettings(**self.limits))
@@ -53,6 +54,11 @@ class Stand:
     @property
     def generator(self) -> FakeWorker:
         return self.workers["generator"]
+
+    @property
+    def chatter(self) -> FakeWorker:
+        """The one that has a chat template."""
+        return self.workers["second-generator"]
 
     @property
     def classifier(self) -> FakeWorker:

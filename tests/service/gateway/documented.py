@@ -13,6 +13,7 @@ from jsonschema import Draft202012Validator
 from service.gateway.routing import route_names
 
 ERROR = {"$ref": "#/components/schemas/ErrorAnswer"}
+OPENAI_ERROR = {"$ref": "#/components/schemas/OpenAIError"}
 # What the documentation calls the further fields of an error.
 DETAILS = {
     *("available", "index", "known", "language_pair", "limit", "max_body_bytes", "models", "parameter", "possible"),
@@ -38,14 +39,16 @@ class Documented:
         request = response.request
         if request.method == "OPTIONS":  # of every path, which is not in the document
             return
-        operations = self._document["paths"].get(self._route_of(request.url.path), {})
+        route = self._route_of(request.url.path.replace("/generate/v1/", "/v1/"))  # which is the same once more
+        operations = self._document["paths"].get(route, {})
         answers = operations.get(request.method.lower(), {}).get("responses", {})
         self.check(answers.get(str(response.status_code)), response)
 
     def check(self, answer: dict[str, Any] | None, response: httpx.Response) -> None:
         kind = response.headers.get("content-type", "").partition(";")[0]
         if response.status_code >= 400:
-            self._hold(ERROR if answer is None else answer["content"]["application/json"]["schema"], response.json())
+            error = OPENAI_ERROR if "/v1/" in response.request.url.path else ERROR
+            self._hold(error if answer is None else answer["content"]["application/json"]["schema"], response.json())
         elif answer is not None and kind == "application/json":
             self._hold(answer["content"][kind]["schema"], response.json())
         elif answer is not None and kind == "text/event-stream":
@@ -54,10 +57,17 @@ class Documented:
     def _check_stream(self, parts: dict[str, Any], text: str) -> None:
         for block in filter(None, text.split("\n\n")):
             fields = dict(line.split(":", 1) for line in block.split("\n"))
-            assert fields.pop("event", "message") in parts["event"]["enum"], block
+            assert fields.pop("event", "message") in parts.get("event", {"enum": ["message"]})["enum"], block
             if fields != {"": ""}:  # a comment
-                self._hold(parts["data"]["contentSchema"], json.loads(fields.pop("data")))
+                self._hold_data(parts["data"], fields.pop("data").removeprefix(" "))
                 assert not fields, block
+
+    def _hold_data(self, schema: dict[str, Any], data: str) -> None:
+        """It is one of the constants that the schema has, or JSON."""
+        kinds = schema.get("anyOf", [schema])
+        if data not in [kind.get("const") for kind in kinds]:
+            [content] = [kind["contentSchema"] for kind in kinds if "contentSchema" in kind]
+            self._hold(content, json.loads(data))
 
     def _hold(self, schema: dict[str, Any], value: Any) -> None:
         Draft202012Validator({**schema, "components": self._document["components"]}).validate(value)

@@ -74,7 +74,8 @@ def model_info(name: str, task: Task, **changes: object) -> ModelInfo:
 
 
 class FakeWorker:
-    """Answers each text with itself in capitals, a word a token, up to a stop string.
+    """Answers each text with itself in capitals, a word a token, up to a stop string; so a conversation's last message,
+    and token ids as they are written.
 
     `refusing` maps texts to the error that they get before they are accepted, `failing` to the one after that;
     `holding` texts are answered only after `release()`; `breaks` is raised by the iterator in place of answers; `mute`
@@ -146,15 +147,16 @@ class FakeWorker:
     async def _answer(self, request: Request, queue: asyncio.Queue[list[Event]]) -> None:
         if self.hanging:
             await asyncio.Event().wait()
-        if request.text in self.refusing:
-            queue.put_nowait([Failure.of(request.id, self.refusing[request.text])])
+        said = _said(request)
+        if said in self.refusing:
+            queue.put_nowait([Failure.of(request.id, self.refusing[said])])
             return
         if request.stream:
             queue.put_nowait([Accepted(request_id=request.id)])
-        if request.text in self.holding:
+        if said in self.holding:
             await self._released.wait()
-        if request.text in self.failing:
-            queue.put_nowait([Failure.of(request.id, self.failing[request.text])])
+        if said in self.failing:
+            queue.put_nowait([Failure.of(request.id, self.failing[said])])
             return
         words = _text(request).split(" ")
         tokens = [
@@ -171,13 +173,13 @@ class FakeWorker:
         streamed = tokens if request.stream else []
         for token in streamed[:-1]:
             queue.put_nowait([token])
-            if request.text in self.failing_after_first:
-                queue.put_nowait([Failure.of(request.id, self.failing_after_first[request.text])])
+            if said in self.failing_after_first:
+                queue.put_nowait([Failure.of(request.id, self.failing_after_first[said])])
                 return
-            if request.text in self.holding_after_first:
+            if said in self.holding_after_first:
                 await self._released.wait()
             await asyncio.sleep(0)
-        self.answered.append(request.text)
+        self.answered.append(said)
         queue.put_nowait([*streamed[-1:], self._result(request, tokens)])
 
     def _result(self, request: Request, tokens: list[Token]) -> Result:
@@ -197,7 +199,7 @@ class FakeWorker:
         return Completion(
             request_id=request.id,
             text=before + _text(request),
-            finish_reason="stop_sequence" if _text(request).upper() != request.text.upper() else "eos_token",
+            finish_reason="stop_sequence" if _text(request).upper() != _said(request).upper() else "eos_token",
             prompt_tokens=3,
             generated_tokens=len(tokens),
             seed=request.decoding.seed,
@@ -254,6 +256,14 @@ class FakeWorker:
         return self.exposition
 
 
+def _said(request: Request) -> str:
+    if isinstance(request, GenerateRequest) and request.messages:
+        return request.messages[-1].content
+    if isinstance(request, GenerateRequest) and request.token_ids:
+        return " ".join(map(str, request.token_ids))
+    return request.text
+
+
 def _before(request: TranslateRequest | GenerateRequest) -> str:
     if isinstance(request, TranslateRequest):
         return request.target_prefix
@@ -291,7 +301,7 @@ def _decoding(request: Request) -> Decoding:
 
 
 def _text(request: Request) -> str:
-    text = request.text.upper()
+    text = _said(request).upper()
     if isinstance(request, TranslateRequest) and request.format != "text":
         text = "".join(part if part.startswith("<") else part.upper() for part in re.split("(<[^>]*>)", request.text))
     for stop in _decoding(request).stop:

@@ -29,13 +29,13 @@ def test_the_texts_of_a_call_have_a_bound_together() -> None:
     ("asked", "words"),
     [
         ({"max_new_tokens": 33}, "settings.max_new_tokens is 33, the model's limit is 32"),
-        ({"min_new_tokens": 33}, "settings.min_new_tokens is 33, max_new_tokens is 32"),
-        ({"min_new_tokens": 3, "max_new_tokens": 2}, "settings.min_new_tokens is 3, max_new_tokens is 2"),
+        ({"min_new_tokens": 33}, "settings.min_new_tokens is 33, settings.max_new_tokens is 32"),
+        ({"min_new_tokens": 3, "max_new_tokens": 2}, "settings.min_new_tokens is 3, settings.max_new_tokens is 2"),
         ({"num_beams": 5}, "num_beams is 5, the model has 4 slots"),
     ],
 )
 def test_what_a_model_cannot_decode_is_refused_with_its_limit(asked: dict, words: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
-        check_decoding(Decoding(**asked), model_info("m", "generate"), "settings.")
+        check_decoding(Decoding(**asked), model_info("m", "generate"), lambda name: f"settings.{name}")
     assert refused.value.message.startswith(words)
     check_decoding(Decoding(max_new_tokens=32, min_new_tokens=32, num_beams=4), model_info("m", "generate"))

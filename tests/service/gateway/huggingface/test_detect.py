@@ -45,7 +45,7 @@ async def test_the_languages_are_those_of_all_translators_or_of_the_one_that_is_
         [ranking] = (await client.post("/detect", json={"inputs": ENGLISH, "model": "translator"})).json()
         assert {each["label"] for each in ranking} == {"de", "sv"}, "sources alone"
         error = error_of(await client.post("/detect", json={"inputs": "a", "model": "generator"}), 404)
-    assert error["message"] == "no model 'generator' serves translate; available: translator"
+    assert error["message"] == "no model 'generator' serves translate (it serves generate); available: translator"
 
 
 async def test_no_translator_that_says_its_languages_is_not_ready(stand: Stand) -> None:
