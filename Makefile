@@ -43,10 +43,15 @@ $(VENV)/.serve: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
 	@touch $@
 
-$(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/bin/python
+$(VENV)/.test: pyproject.toml constraints.txt tests/npm/package.json | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test]"
-	@# It asks for a huggingface-hub that is too old to be beside ours, and can do without.
+	@# text-generation asks for a huggingface-hub that is too old to be beside ours, and can do without.
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt text-generation
+	@if command -v npm >/dev/null; then \
+	  mkdir -p $(VENV)/npm && cp tests/npm/package.json $(VENV)/npm && \
+	  npm install --prefix $(VENV)/npm --no-package-lock --no-audit --no-fund --silent || \
+	  echo "The npm packages could not be installed: tests with them will be skipped"; \
+	fi
 	@touch $@ $(VENV)/.serve
 
 $(VENV)/.bench: pyproject.toml constraints.txt | $(VENV)/bin/python

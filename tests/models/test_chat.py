@@ -63,7 +63,7 @@ def test_a_template_has_what_those_of_transformers_have(tokenizer: Tokenizer) ->
     )
     messages = [{"role": "system", "content": "be kind"}, {**HELLO[0], "name": "Ann"}]
     said = tokenizer.decode(prompt(tokenizer, template, messages))
-    assert said == '{"said": "hello you"} x 4TrueAnn'
+    assert said == '{"said": "hello you"} x4TrueAnn'
 
 
 def test_a_template_refuses_with_its_own_words(tokenizer: Tokenizer) -> None:

@@ -108,9 +108,8 @@ async def test_an_embedding_that_cannot_be(client: httpx.AsyncClient, fields: di
 
 
 async def test_a_worker_speaks_of_parameters_as_the_client_does(stand: Stand, client: httpx.AsyncClient) -> None:
-    room = InvalidRequest(
-        "max_new_tokens is 16, the limit after a prompt of 60 tokens is 4", parameter="max_new_tokens"
-    )
+    said = "max_new_tokens is 16, the limit after a prompt of 60 tokens is 4"
+    room = InvalidRequest(said, parameter="max_new_tokens")
     stand.generator.refusing = {"a": room, "b": InputTooLong("the text has 99 tokens, the limit is 64")}
     for stream in (False, True):
         status, code, param, message = await refused(client, "completions", {"prompt": "a", "stream": stream})

@@ -16,7 +16,8 @@ from service.worker.tasks.task import Limits, WorkerTask
 from tests import checkpoints
 
 LIMITS = Limits(max_prompt_tokens=32, max_characters=400, max_new_tokens=64, max_total_tokens=64)
-TEMPLATE = "{% for message in messages %}<rating:{{ '9' if message.role == 'user' else '1' }}>{{ message.content }}{% endfor %}"
+MARK = "<rating:{{ '9' if message.role == 'user' else '1' }}>"
+TEMPLATE = f"{{% for message in messages %}}{MARK}{{{{ message.content }}}}{{% endfor %}}"
 
 
 @pytest.fixture(scope="module")
@@ -44,9 +45,8 @@ def test_a_conversation_is_written_by_the_checkpoints_template(task: WorkerTask)
 def test_token_ids_are_the_prompt_as_they_are(task: WorkerTask) -> None:
     assert prompt(task, token_ids=(7, 5, 7)) == [7, 5, 7]
     most = task.config.vocab_size - 1
-    with pytest.raises(
-        InvalidRequest, match=f"a token id in the prompt is {most + 1}, expected 0 to {most}"
-    ) as refused:
+    said = f"a token id in the prompt is {most + 1}, expected 0 to {most}"
+    with pytest.raises(InvalidRequest, match=said) as refused:
         prompt(task, token_ids=(7, most + 1))
     assert refused.value.details["parameter"] == "text"
     with pytest.raises(InputTooLong, match="the prompt has 33 tokens, the limit is 32"):
@@ -56,7 +56,7 @@ def test_token_ids_are_the_prompt_as_they_are(task: WorkerTask) -> None:
 def test_what_is_wrong_with_a_conversation_is_said(task: WorkerTask) -> None:
     with pytest.raises(EmptyInput, match="the conversation is empty"):
         prompt(task, messages=said(" ", ""))
-    with pytest.raises(InputTooLong, match="the conversation has .* tokens, the limit is 32"):
+    with pytest.raises(InputTooLong, match=r"the conversation has \d+ tokens, the limit is 32"):
         prompt(task, messages=said("where is the station? " * 4))
     with pytest.raises(InputTooLong, match="a message has 540 characters, the limit is 400"):
         prompt(task, messages=said("㍿" * 135))  # each becomes four
