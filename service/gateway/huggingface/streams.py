@@ -13,6 +13,7 @@ from service.gateway.errors import error_object
 from service.gateway.huggingface import completions
 from service.gateway.openapi import REF
 from service.gateway.streaming import frame
+from service.gateway.usage import Usage, usage
 from service.messages import Completion, Event, FinishReason, Token
 
 
@@ -21,12 +22,6 @@ class StreamDetails(BaseModel):
     generated_tokens: int
     seed: int | None
     input_length: int
-
-
-class Usage(BaseModel):
-    prompt_tokens: int
-    completion_tokens: int
-    total_tokens: int
 
 
 class Timings(BaseModel):
@@ -114,11 +109,7 @@ def last_event(token: Token, result: Completion, detected: LanguageScore | None 
             "seed": result.seed,
             "input_length": result.prompt_tokens,
         },
-        "usage": {
-            "prompt_tokens": result.prompt_tokens,
-            "completion_tokens": result.generated_tokens,
-            "total_tokens": result.tokens,
-        },
+        "usage": usage([result]),
         "timings": {
             "queue_ms": round(result.timing.queue_ms, 2),
             "inference_ms": round(result.timing.inference_ms, 2),

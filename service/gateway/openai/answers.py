@@ -5,28 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
-from pydantic import BaseModel
-
 from service.gateway.answering import Answer
-from service.messages import Completion, FinishReason, Result, Token, TopToken
+from service.messages import Completion, FinishReason, Token, TopToken
 
 Finish = Literal["stop", "length"]
 FINISH: dict[FinishReason, Finish] = {"eos_token": "stop", "stop_sequence": "stop", "loop": "stop", "length": "length"}
 LEAST_LOGPROB = -9999.0  # JSON has no infinity, and OpenAI says this of what cannot be
-
-
-class Usage(BaseModel):
-    prompt_tokens: int
-    completion_tokens: int
-    total_tokens: int
-
-
-def usage(results: Iterable[Result], choices: int) -> dict[str, int]:
-    """Of results that are `choices` for each prompt, which counts once."""
-    found = list(results)
-    prompts = sum(result.prompt_tokens for result in found[::choices])
-    written = sum(result.generated_tokens for result in found if isinstance(result, Completion))
-    return {"prompt_tokens": prompts, "completion_tokens": written, "total_tokens": prompts + written}
 
 
 def finish(result: Completion) -> Finish:

@@ -12,10 +12,11 @@ from service.errors import EmptyInput, InvalidRequest
 from service.gateway.answering import Answer
 from service.gateway.fields import Body, Neutral, taken
 from service.gateway.limits import NamedText
-from service.gateway.openai.answers import Finish, Usage, choices_of, finish, logprob, shown, usage
+from service.gateway.openai.answers import Finish, choices_of, finish, logprob, shown
 from service.gateway.openai.body import Head, OpenAIBody
 from service.gateway.openai.sampling import SamplingBody
 from service.gateway.openai.streams import ChoiceStream, event_of
+from service.gateway.usage import Usage, usage
 from service.messages import ChatMessage, Completion, Decoding, ModelInfo, Token, TopToken
 
 _PART = {
@@ -203,6 +204,7 @@ class ChatBody(SamplingBody, _Conversation):  # the fields of the last base come
         return super().decoding(info)
 
     def answered(self, head: Head, answers: Sequence[Answer]) -> dict[str, Any]:
+        found = list(choices_of(answers))
         choices = [
             {
                 "index": index,
@@ -210,9 +212,9 @@ class ChatBody(SamplingBody, _Conversation):  # the fields of the last base come
                 "logprobs": self._logprobs(tokens),
                 "finish_reason": finish(result),
             }
-            for index, result, tokens in choices_of(answers)
+            for index, result, tokens in found
         ]
-        used = usage((answer.result for answer in answers), self.choices)
+        used = usage((result for _, result, _ in found), self.choices)
         return {**head.of("chat.completion", "chatcmpl"), "choices": choices, "usage": used}
 
     def rendering(self, head: Head, ids: Sequence[str]) -> ChoiceStream:

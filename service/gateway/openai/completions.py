@@ -12,10 +12,11 @@ from service.errors import InvalidRequest
 from service.gateway.answering import Answer
 from service.gateway.fields import TEXT, Neutral, taken
 from service.gateway.limits import NamedText
-from service.gateway.openai.answers import Finish, Usage, choices_of, finish, logprob, shown, usage
+from service.gateway.openai.answers import Finish, choices_of, finish, logprob, shown
 from service.gateway.openai.body import Head, OpenAIBody
 from service.gateway.openai.sampling import SamplingBody
 from service.gateway.openai.streams import ChoiceStream, event_of
+from service.gateway.usage import Usage, usage
 from service.messages import Completion, Decoding, ModelInfo, Token, TopToken
 
 MOST_TOKENS = 16  # unless more are asked for, as it is with OpenAI
@@ -147,11 +148,11 @@ class CompletionBody(SamplingBody, _Prompted):  # the fields of the last base co
         }
 
     def answered(self, head: Head, answers: Sequence[Answer]) -> dict[str, Any]:
+        found = list(choices_of(answers))
         choices = [
-            self._choice(index, self._before(index) + result.text, tokens, result)
-            for index, result, tokens in choices_of(answers)
+            self._choice(index, self._before(index) + result.text, tokens, result) for index, result, tokens in found
         ]
-        used = usage((answer.result for answer in answers), self.choices)
+        used = usage((result for _, result, _ in found), self.choices)
         return {**head.of("text_completion", "cmpl"), "choices": choices, "usage": used}
 
     def rendering(self, head: Head, ids: Sequence[str]) -> ChoiceStream:

@@ -6,13 +6,14 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from service.errors import InputTooLong, ServiceError, Unauthorized, UnknownModel
+from service.errors import InputTooLong, QuotaExceeded, ServiceError, Unauthorized, UnknownModel
 
 # Of the errors that clients look out for, by the names that they know.
 _CODES: dict[type[ServiceError], str] = {
     UnknownModel: "model_not_found",
     InputTooLong: "context_length_exceeded",
     Unauthorized: "invalid_api_key",
+    QuotaExceeded: "rate_limit_exceeded",
 }
 
 

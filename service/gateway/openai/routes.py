@@ -102,7 +102,7 @@ def _documentation(body: type[OpenAIBody]) -> dict[str, Any]:
     success: dict[str, Any] = {"model": body.answer, "description": "The answer"}
     if body.event is not None:
         success["content"] = {"text/event-stream": {"itemSchema": body.event}}
-    errors = error_answers(400, 404, 408, 413, 422, 500, 503, 504, model=OpenAIError)
+    errors = error_answers(400, 404, 408, 413, 415, 422, 500, 503, 504, model=OpenAIError)
     return {
         "summary": body.summary,
         "tags": ["openai"],

@@ -12,10 +12,10 @@ from typing import Any
 from pydantic import BaseModel
 
 from service.errors import ServiceError
-from service.gateway.openai.answers import usage
 from service.gateway.openai.errors import OpenAIError, error_answer
 from service.gateway.openapi import REF
 from service.gateway.streaming import frame
+from service.gateway.usage import usage
 from service.messages import Completion, Event, Token
 
 DONE = "[DONE]"

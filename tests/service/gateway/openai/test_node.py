@@ -19,13 +19,14 @@ PROGRAM = """
 import { InferenceClient } from "@huggingface/inference";
 const client = new InferenceClient().endpoint(process.argv[1] + "/generate");
 const told = async (chunks) => { const all = []; for await (const chunk of chunks) all.push(chunk); return all; };
+const refusal = (error) => error.httpResponse.body.error.message;
 const messages = [{ role: "user", content: "hello you" }];
 const answers = {
   text: await client.textGeneration({ inputs: "once upon", parameters: { max_new_tokens: 5, temperature: 0.5 } }),
   texts: await told(client.textGenerationStream({ inputs: "once upon" })),
   chat: await client.chatCompletion({ messages, max_tokens: 5 }),
   chats: await told(client.chatCompletionStream({ messages, model: "second-generator" })),
-  error: await client.chatCompletion({ messages, max_tokens: 500 }).catch((error) => error.httpResponse.body.error.message),
+  error: await client.chatCompletion({ messages, max_tokens: 500 }).catch(refusal),
 };
 console.log(JSON.stringify(answers));
 """
