@@ -34,6 +34,7 @@ BODIES: dict[str, type[OpenAIBody]] = {
     "/chat/completions": ChatBody,
     "/embeddings": EmbeddingsBody,
 }
+NAMED = {"parameters": [{"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}]}
 MODELS, MODEL = "/models", "/models/{model}"
 
 
@@ -58,11 +59,12 @@ def _add_models(app: FastAPI, prefix: str, traffic: Traffic, created: int, shown
 
     answers = {200: {"model": ModelObject}, **error_answers(404, model=OpenAIError)}
 
-    @get(app, f"{prefix}{MODEL}", summary="One model", responses=answers, **described)
-    async def one(model: str) -> Response:
-        if model not in served:
-            raise unknown(model, served.keys())
-        return JSONResponse(served[model])
+    @get(app, f"{prefix}{MODEL}", summary="One model", responses=answers, openapi_extra=NAMED, **described)
+    async def one(request: Request) -> Response:
+        name = request.path_params["model"]
+        if name not in served:
+            raise unknown(name, served.keys())
+        return JSONResponse(served[name])
 
 
 def _endpoint(traffic: Traffic, kind: type[OpenAIBody]) -> Callable[[Request], Awaitable[Response]]:

@@ -151,7 +151,7 @@ async def test_a_model_may_be_named(stand, client):
         (
             {"inputs": "a", "parameters": {"min_new_tokens": 5, "max_new_tokens": 4}},
             "invalid_request",
-            "min_new_tokens is 5, max_new_tokens is 4",
+            "parameters.min_new_tokens is 5, parameters.max_new_tokens is 4",
         ),
         ({"inputs": "a", "parameters": {"logit_bias": {"x": 1}}}, "invalid_request", "'x' is no token id"),
         ({"inputs": "a", "parameters": {"logit_bias": {"5": 200}}}, "invalid_request", "logit_bias[5] is 200"),
