@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import openai
 import pytest
+import yaml
 from huggingface_hub import InferenceClient
 
 from service.errors import ServiceError
+from service.gateway.keys import hash_of, new_key
 from service.messages import ChatMessage
 from tests.service.gateway.conftest import Stand
 
@@ -233,3 +236,20 @@ def test_a_stream_ends_with_done_and_has_a_space_after_its_colons(server: str) -
     lines = httpx.post(f"{server}/v1/completions", json=body).text.strip().split("\n\n")
     assert all(line.startswith("data: {") for line in lines[:-1])
     assert lines[-1] == "data: [DONE]"
+
+
+def test_the_clients_key_is_the_one_that_is_asked_for(tmp_path: Path) -> None:
+    key = new_key()
+    entry = {"name": "shop", "sha256": hash_of(key), "requests": "2/hour"}
+    (tmp_path / "keys.yaml").write_text(yaml.safe_dump({"keys": [entry]}))
+    with Stand({"keys": tmp_path / "keys.yaml"}, state=tmp_path / "state").server() as url:
+        with openai.OpenAI(base_url=f"{url}/v1", api_key="guessed", max_retries=0) as stranger:
+            with pytest.raises(openai.AuthenticationError) as refused:
+                stranger.completions.create(model="generator", prompt="a")
+            assert refused.value.code == "invalid_api_key"
+        with openai.OpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0) as client:
+            assert len(client.models.list().data) == 3
+            client.completions.create(model="generator", prompt="a")
+            with pytest.raises(openai.RateLimitError) as full:
+                client.completions.create(model="generator", prompt="a")
+            assert full.value.code == "rate_limit_exceeded"
