@@ -35,6 +35,17 @@ ROUTES = {
     "/translate/file": {"POST"},
     "/translate/file/{id}": {"GET", "HEAD", "DELETE"},
     "/translate/file/{id}/result": {"GET", "HEAD"},
+    **{
+        f"{base}/{path}": methods
+        for base in ("/v1", "/generate/v1")
+        for path, methods in {
+            "completions": {"POST"},
+            "chat/completions": {"POST"},
+            "embeddings": {"POST"},
+            "models": {"GET", "HEAD"},
+            "models/{model}": {"GET", "HEAD"},
+        }.items()
+    },
     "/libretranslate/translate": {"POST"},
     "/libretranslate/detect": {"POST"},
     "/libretranslate/languages": {"GET", "HEAD"},
