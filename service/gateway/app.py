@@ -108,6 +108,7 @@ def create_app(settings: Settings, workers: Mapping[str, Worker], metrics: Gatew
         else:
             open_routes.update(route.path for route in added)
     answer_options(app)
+    app.keyed = guarded if access.needs_key else ()
     app.state.admission = admission  # for the host, which drains it before it stops
     tasks = {route: task for protocol in PROTOCOLS for route, task in protocol.tasks.items()}
 

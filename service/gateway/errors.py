@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -20,9 +20,25 @@ UNEXPECTED = "an unexpected error on our side; the log has it under this request
 
 
 class ErrorDetails(BaseModel):
+    """What more is said, where it is known, so that nobody has to read it out of the message."""
+
     code: str
     message: str
     request_id: str
+    index: int | None = Field(default=None, description="of the input that it is about")
+    parameter: str | None = Field(default=None, description="that it is about, as it was sent")
+    value: float | None = Field(default=None, description="what was measured against the limit")
+    limit: float | None = None
+    available: list[str] | None = Field(default=None, description="what there is instead")
+    known: list[str] | None = Field(default=None, description="the fields that there are")
+    possible: list[str] | None = Field(default=None, description="the language pairs that are left")
+    language_pair: str | None = Field(default=None, description="that there is not")
+    models: dict[str, str] | None = Field(default=None, description="that are not ready, and why")
+    retry_after_s: int | None = Field(default=None, description="when to come back, as in the header retry-after")
+    timeout_ms: float | None = Field(default=None, description="the deadline that has passed")
+    request_timeout_s: float | None = Field(default=None, description="the time in which the body should have come")
+    max_body_bytes: int | None = Field(default=None, description="the limit of the body")
+    quota: str | None = Field(default=None, description="of the key, that is used up: requests or tokens")
 
 
 class ErrorAnswer(BaseModel):

@@ -104,7 +104,7 @@ class Neutral:
 def _no_number(value: Any) -> Any:
     # For Python, and so for Literal, 0 is False.
     if isinstance(value, int | float) and not isinstance(value, bool):
-        raise PydanticCustomError("literal_error", "input should be True, False or 'never'")
+        raise PydanticCustomError("literal_error", 'expected true, false or "never"')
     return value
 
 

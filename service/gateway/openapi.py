@@ -6,14 +6,16 @@ Knows nothing of how the endpoints work.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from service.errors import BY_CODE, ServiceError
+from service.errors import BY_CODE, Forbidden, QuotaExceeded, ServiceError, Unauthorized
 from service.gateway.errors import ErrorAnswer
 from service.gateway.protocol import HttpProtocol
 from service.messages import ModelInfo, Task
@@ -21,13 +23,34 @@ from service.messages import ModelInfo, Task
 REF = "#/components/schemas/{model}"
 
 
+# What every request may have, and those that a model answers.
+_ID = {
+    "name": "x-request-id",
+    "in": "header",
+    "description": "is the response's, too, and in the log; 1 to 128 printable ASCII characters, else another is made",
+    "schema": {"type": "string"},
+}
+_TIMEOUT = {
+    "name": "x-request-timeout-ms",
+    "in": "header",
+    "description": "how long the answer is worth waiting for, up to request_timeout_s of /info, which is the default",
+    "schema": {"type": "integer", "minimum": 1, "maximum": 10**12 - 1},
+}
+_KEYS = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "a key of this service"},
+    "key": {"type": "apiKey", "in": "header", "name": "x-api-key", "description": "the same"},
+}
+_KEY_ERRORS = {"401": Unauthorized, "403": Forbidden, "429": QuotaExceeded}
+
+
 class DocumentedApp(FastAPI):
-    """Adds the schemas that FastAPI does not see: the endpoints read bodies and write streams themselves."""
+    """Adds what FastAPI does not see: the endpoints read bodies and write streams themselves."""
 
     def __init__(self, protocols: Sequence[HttpProtocol], **settings: Any) -> None:
         description = " ".join(protocol.description for protocol in protocols if protocol.description)
-        super().__init__(description=description, **settings)
+        super().__init__(description=description, generate_unique_id_function=_operation_id, **settings)
         self._protocols = protocols
+        self.keyed: Collection[tuple[str, str]] = ()  # paths and methods that need a key
 
     def openapi(self) -> dict[str, Any]:
         if not self.openapi_schema:
@@ -35,8 +58,22 @@ class DocumentedApp(FastAPI):
             unseen = [(one, "validation") for protocol in self._protocols for one in protocol.schemas]
             _, definitions = models_json_schema(unseen, ref_template=REF)  # type: ignore[arg-type]  # a Literal
             schema.setdefault("components", {}).setdefault("schemas", {}).update(definitions["$defs"])
+            for path, operations in schema["paths"].items():
+                for method, operation in operations.items():
+                    self._add_headers(path, method.upper(), operation)
+            if self.keyed:
+                schema["components"]["securitySchemes"] = _KEYS
             self.openapi_schema = schema
         return self.openapi_schema
+
+    def _add_headers(self, path: str, method: str, operation: dict[str, Any]) -> None:
+        answers = operation["responses"]
+        operation.setdefault("parameters", []).extend([_ID, _TIMEOUT] if "504" in answers else [_ID])
+        if (path, method) in self.keyed:
+            operation["security"] = [{name: []} for name in _KEYS]
+            shape = next(answer["content"] for status, answer in answers.items() if status >= "400")
+            for status, error in _KEY_ERRORS.items():
+                answers.setdefault(status, {"description": error.code, "content": shape})
 
     def document(self, models: Sequence[ModelInfo], tasks: Sequence[Task], root_path: str) -> dict[str, Any]:
         """A copy that shows what the `models` say that they answer well.
@@ -52,6 +89,13 @@ class DocumentedApp(FastAPI):
                 content = document["paths"][route]["post"]["requestBody"]["content"]["application/json"]
                 content["examples"] = {name: {"value": body} for name, body in examples.items()}
         return document
+
+
+def _operation_id(route: APIRoute) -> str:
+    """Such as `translate` and `get_v1_models`: the path, and the method where it is not POST."""
+    words = re.findall(r"[A-Za-z0-9]+", route.path) or ["root"]
+    [method] = [each.lower() for each in route.methods or ()]
+    return "_".join(words if method == "post" else [method, *words])
 
 
 def error_answers(

@@ -25,6 +25,7 @@ from service.errors import (
 )
 from service.gateway.context import RequestContext
 from service.gateway.fields import Body
+from service.gateway.wording import expectation, not_json
 
 BodyT = TypeVar("BodyT", bound=Body)
 JSON = "application/json"
@@ -67,11 +68,12 @@ def parse_body(content: bytes, schema: type[BodyT]) -> BodyT:
 
 
 def _parse_object(content: bytes, schema: type[Body]) -> dict[str, Any]:
+    content = content.removeprefix(BOM_UTF8)
     try:
         # Not json.loads: that lets pass NaN, and lone surrogates which no answer could be encoded with.
-        value = from_json(content.removeprefix(BOM_UTF8), allow_inf_nan=False)
+        value = from_json(content, allow_inf_nan=False)
     except ValueError as error:
-        raise BadRequest(f"the body is not JSON: {error}") from None
+        raise BadRequest(not_json(content, error)) from None
     if not isinstance(value, dict):
         raise BadRequest(f"the body is {quoted(value)}, expected {schema.shape}")
     return value
@@ -113,12 +115,7 @@ def _expectation(error: ErrorDetails, schema: type[Body]) -> str:
     for depth in (1, 2):
         if (field := ".".join(map(str, error["loc"][:depth]))) in schema.expected:
             return f"expected {schema.expected[field]}"
-    if error["type"] in ("model_type", "model_attributes_type"):
-        return "expected an object"
-    message = error["msg"]
-    if error["type"] == "literal_error":
-        message = message.replace("True", "true").replace("False", "false").replace("'", '"')  # as JSON has them
-    return message[:1].lower() + message[1:]
+    return expectation(error)
 
 
 def _fields_beside(schema: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:

@@ -24,6 +24,7 @@ from service.worker.rate import FinishRate
 
 log = logging.getLogger("triptych.engine")
 
+LAST_STEP_S = 10.0  # for the step that runs when everything is cancelled
 LOOK_S = 0.005  # how often somebody who waits for the end of a step looks for it
 
 Sink = Callable[[Output], None]
@@ -175,14 +176,17 @@ class EngineThread:
             sequence.cancelled_at = time.monotonic()
 
     def close(self, timeout_s: float = 10.0) -> None:
-        """Take no new requests, finish what runs, end the thread; what is left after `timeout_s` is cancelled."""
+        """Take no new requests, finish what runs, end the thread; what is left after `timeout_s` is cancelled.
+
+        A process must not end while a step of its model computes: that would abort it.
+        """
         self._stopping.set()
         self._inbox.put(None)
         self._thread.join(timeout_s)
         if self._thread.is_alive():
             for sequence_id in list(self._alive):
                 self.cancel(sequence_id)
-            self._thread.join(timeout_s)
+            self._thread.join(max(timeout_s, LAST_STEP_S))
 
     def _run(self) -> None:
         while not (self._stopping.is_set() and self._engine.idle and self._inbox.empty()):

@@ -25,6 +25,7 @@ pre { background: #8882; padding: .5rem; overflow: auto; white-space: pre-wrap; 
 td, th { text-align: left; vertical-align: top; padding: .1rem 1rem .1rem 0; } :root { color-scheme: light dark; }
 """
 
+_KEY = '<p><label>Your key <input id="key" type="password" autocomplete="off"></label></p>'
 _SCRIPT = r"""
 for (const form of document.forms) form.onsubmit = async (event) => {
   event.preventDefault();
@@ -32,6 +33,8 @@ for (const form of document.forms) form.onsubmit = async (event) => {
   const sendsForm = form.enctype == "multipart/form-data";
   const body = field("body") ? field("body").value : sendsForm ? new FormData(form) : undefined;
   const headers = field("body") ? { "content-type": "application/json" } : {};
+  const key = document.getElementById("key");
+  if (key && key.value) headers.authorization = `Bearer ${key.value}`;
   const path = form.dataset.path.replace(/{(\w+)}/g, (_, name) => encodeURIComponent(field(name).value));
   const response = await fetch(path, { method: form.dataset.method, headers, body });
   output.textContent = response.status + "\n";
@@ -57,11 +60,12 @@ def page(document: dict[str, Any]) -> str:
         for method, operation in methods.items()
     ]
     title = escape(f"{document['info']['title']} {document['info']['version']}")
+    key = _KEY if "securitySchemes" in document["components"] else ""
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
         f"<h1>{title}</h1><p>{escape(document['info'].get('description', ''))}</p>"
         f'<p>For programs: <a href="openapi.json">openapi.json</a></p>'
-        f"{''.join(operations)}<script>{_SCRIPT}</script></html>"
+        f"{key}{''.join(operations)}<script>{_SCRIPT}</script></html>"
     )
 
 
@@ -72,7 +76,7 @@ def _operation(path: str, method: str, operation: dict[str, Any], schemas: dict[
     content = bodies.get(kind, {})
     if "schema" in content:
         yield f"<table>{''.join(_fields(content['schema'], schemas))}</table>"
-    asked = [parameter["name"] for parameter in operation.get("parameters", ())]
+    asked = [parameter["name"] for parameter in operation.get("parameters", ()) if parameter["in"] == "path"]
     if kind == _FORM:
         asked = list(_resolved(content["schema"], schemas)["properties"])
     examples = content.get("examples", {} if kind == "application/json" else {"": {}})

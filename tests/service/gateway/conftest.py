@@ -41,7 +41,8 @@ class Stand:
 
     def __post_init__(self) -> None:
         self.workers = {name: FakeWorker(name, task) for name, task in MODELS.items()}
-        self.chatter.info = replace(self.chatter.info, takes_messages=True)
+        if "second-generator" in MODELS:
+            self.chatter.info = replace(self.chatter.info, takes_messages=True)
         self.metrics = GatewayMetrics(list(MODELS))
         models = {name: ModelSettings(task=task, checkpoint=name, **self.served) for name, task in MODELS.items()}
         settings = Settings(models=models, state=self.state, gateway=GatewaySettings(**self.limits))

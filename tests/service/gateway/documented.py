@@ -14,11 +14,6 @@ from service.gateway.routing import route_names
 
 ERROR = {"$ref": "#/components/schemas/ErrorAnswer"}
 OPENAI_ERROR = {"$ref": "#/components/schemas/OpenAIError"}
-# What the documentation calls the further fields of an error.
-DETAILS = {
-    *("available", "index", "known", "language_pair", "limit", "max_body_bytes", "models", "parameter", "possible"),
-    *("quota", "request_timeout_s", "retry_after_s", "timeout_ms", "value"),
-}
 
 
 class Documented:
@@ -26,11 +21,9 @@ class Documented:
 
     def __init__(self, app: FastAPI) -> None:
         document = copy.deepcopy(app.openapi())
-        for name, schema in document["components"]["schemas"].items():
+        for schema in document["components"]["schemas"].values():
             if "properties" in schema:
                 schema["additionalProperties"] = False
-                if name == "ErrorDetails":
-                    schema["properties"] |= {name: {} for name in DETAILS}
         self._document = document
         self._route_of = route_names(app.routes)
 

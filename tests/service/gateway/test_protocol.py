@@ -139,7 +139,7 @@ async def test_it_answers_in_its_own_shape_with_the_headers_of_all(stand: Stand,
 @pytest.mark.parametrize(
     ("body", "status", "said"),
     [
-        ({"words": "a", "heat": 0}, 400, "heat is 0: input should be greater than 0"),
+        ({"words": "a", "heat": 0}, 400, "heat is 0: expected more than 0"),
         ({"words": 5}, 400, "words[0] is 5: expected words"),
         ({"words": "a", "cold": 1}, 400, "cold is unknown; known are words, heat, flow"),
         ([], 400, "the body is [], expected an object with words"),

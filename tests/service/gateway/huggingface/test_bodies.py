@@ -85,8 +85,8 @@ async def test_every_task_takes_a_priority(stand: Stand, client: httpx.AsyncClie
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        ({"num_beams": 0}, "parameters.num_beams is 0: input should be greater than or equal to 1"),
-        ({"num_beams": 17}, "parameters.num_beams is 17: input should be less than or equal to 16"),
+        ({"num_beams": 0}, "parameters.num_beams is 0: expected at least 1"),
+        ({"num_beams": 17}, "parameters.num_beams is 17: expected at most 16"),
         ({"num_beams": 5}, "num_beams is 5, the model has 4 slots"),
         ({"num_beams": 2, "n": 3}, "num_return_sequences is 3, the limit is num_beams, 2"),
         ({"n": 3}, "the limit of greedy decoding is 1: set num_beams to at least 3, or do_sample"),
@@ -96,7 +96,7 @@ async def test_every_task_takes_a_priority(stand: Stand, client: httpx.AsyncClie
         ({"num_beams": 2, "temperature": 0.5}, "num_beams is 2, which does not go with sampling"),
         ({"num_beams": 2, "stop": ["."]}, "num_beams is 2, which does not go with stop"),
         ({"num_beams": 2, "top_n_tokens": 1}, "num_beams is 2, which does not go with top_n_tokens"),
-        ({"early_stopping": "always"}, 'early_stopping is "always": input should be true, false or "never"'),
+        ({"early_stopping": "always"}, 'early_stopping is "always": expected true, false or "never"'),
         ({"length_penalty": 11}, "length_penalty is 11"),
         ({"no_repeat_ngram_size": -1}, "no_repeat_ngram_size is -1"),
         ({"priority": -11}, "priority is -11"),
@@ -215,8 +215,8 @@ async def test_a_parameter_that_is_given_twice_has_one_value(stand: Stand, clien
 @pytest.mark.parametrize(
     ("parameters", "words"),
     [
-        ({"early_stopping": 0}, 'early_stopping is 0: input should be true, false or "never"'),
-        ({"early_stopping": 1}, 'early_stopping is 1: input should be true, false or "never"'),
+        ({"early_stopping": 0}, 'early_stopping is 0: expected true, false or "never"'),
+        ({"early_stopping": 1}, 'early_stopping is 1: expected true, false or "never"'),
         ({"watermark": 0}, "watermark is 0: this parameter is not supported: leave it out or send false"),
         ({"best_of": True}, "best_of is true: this parameter is not supported: leave it out or send 1"),
         ({"grammar": False}, "grammar is false: this parameter is not supported: leave it out"),

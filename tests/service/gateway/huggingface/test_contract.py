@@ -21,11 +21,11 @@ from tests.service.gateway.conftest import Stand
 # itself leads to the documentation.
 CONFIG = """
 [checks.positive_data_acceptance]
-expected-statuses = ["2xx", 307, 404, 422]
+expected-statuses = ["2xx", 307, 404, 422, 504]
 
 [[operations]]
 include-path-regex = "^/deepl/"  # whose clients know 400 for it
-checks.positive_data_acceptance.expected-statuses = ["2xx", 400, 404]
+checks.positive_data_acceptance.expected-statuses = ["2xx", 400, 404, 504]
 """
 BODIES = {body.__name__: body for body in (*TASKS.values(), DetectBody)}
 VALUES = [None, True, False, -1, 0, 1, 2, 0.5, 101, "", "1", "never", [], ["."], [1], {}, {"3": 1}, {"3": True}]
@@ -92,3 +92,36 @@ def test_what_matters_most_comes_first(document: dict[str, Any]) -> None:
         assert list(schemas[name]["properties"])[:4] == ["inputs", "parameters", "stream", "model"]
     assert list(schemas["TranslateParameters"]["properties"])[:3] == ["src_lang", "tgt_lang", "max_new_tokens"]
     assert list(schemas["GenerateParameters"]["properties"])[:3] == ["max_new_tokens", "num_beams", "do_sample"]
+
+
+def operations_of(document: dict[str, Any]) -> list[dict[str, Any]]:
+    return [operation for operations in document["paths"].values() for operation in operations.values()]
+
+
+def test_each_operation_is_called_by_its_path(document: dict[str, Any]) -> None:
+    called = [operation["operationId"] for operation in operations_of(document)]
+    assert len(set(called)) == len(called)
+    assert {"translate", "v1_chat_completions", "get_readyz", "delete_translate_file_id", "root", "get_root"} <= {
+        *called
+    }
+
+
+def test_what_a_request_may_have_in_its_head_is_described(document: dict[str, Any]) -> None:
+    for operation in operations_of(document):
+        names = {parameter["name"] for parameter in operation["parameters"] if parameter["in"] == "header"}
+        assert names == {"x-request-id", *(["x-request-timeout-ms"] if "504" in operation["responses"] else [])}
+
+
+def test_where_keys_are_asked_for_the_document_says_so(tmp_path: Path) -> None:
+    (tmp_path / "keys.yaml").write_text("keys: []")
+    document = Stand({"keys": tmp_path / "keys.yaml"}).app.openapi()
+    assert set(document["components"]["securitySchemes"]) == {"bearer", "key"}
+    for path, method, keyed in (("/translate", "post", True), ("/v1/models", "get", True), ("/livez", "get", False)):
+        operation = document["paths"][path][method]
+        assert ("security" in operation) == keyed
+        assert ({"401", "403", "429"} <= operation["responses"].keys()) == keyed
+
+
+def test_without_keys_it_asks_for_none(document: dict[str, Any]) -> None:
+    assert "securitySchemes" not in document["components"]
+    assert not any("security" in operation for operation in operations_of(document))

@@ -142,9 +142,9 @@ async def test_a_model_may_be_named(stand, client):
         (
             {"inputs": "a", "parameters": {"frequency_penalty": 3}},
             "invalid_request",
-            "is 3: input should be less than or equal to 2",
+            "is 3: expected at most 2",
         ),
-        ({"inputs": "a", "parameters": {"presence_penalty": -3}}, "invalid_request", "greater than or equal to -2"),
+        ({"inputs": "a", "parameters": {"presence_penalty": -3}}, "invalid_request", "expected at least -2"),
         ({"inputs": "a", "parameters": {"typical_p": 0}}, "invalid_request", "typical_p is 0"),
         ({"inputs": "a", "parameters": {"min_p": 2}}, "invalid_request", "min_p is 2"),
         ({"inputs": "a", "parameters": {"top_n_tokens": 21}}, "invalid_request", "top_n_tokens is 21"),

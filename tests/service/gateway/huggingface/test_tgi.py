@@ -98,7 +98,7 @@ async def test_of_several_with_a_seed_each_has_the_next_one(stand: Stand, client
         ({"best_of": 2}, "best_of is 2, which does not go with greedy decoding: nothing is drawn"),
         ({"best_of": 2, "do_sample": True, "n": 2}, "which does not go with num_return_sequences"),
         ({"best_of": 2, "num_beams": 2}, "which does not go with num_beams"),
-        ({"best_of": 17, "do_sample": True}, "parameters.best_of is 17: input should be less than or equal to 16"),
+        ({"best_of": 17, "do_sample": True}, "parameters.best_of is 17: expected at most 16"),
         ({"grammar": {"type": "regex", "value": "a"}}, "this parameter is not supported"),
         ({"truncate": 5}, "this parameter is not supported"),
     ],

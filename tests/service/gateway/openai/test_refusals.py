@@ -37,7 +37,7 @@ async def refused(client: httpx.AsyncClient, route: str, body: Any) -> tuple[int
         ({"prompt": ["a", " "]}, "prompt[1]", 'prompt[1] is " ": there is nothing to work on'),
         ({"prompt": ["a"] * 20, "n": 16}, "prompt", "the request asks for 320 answers, the limit is"),
         ({"max_tokens": 33}, "max_tokens", "max_tokens is 33, the model's limit is 32"),
-        ({"max_tokens": 0}, "max_tokens", "max_tokens is 0: input should be greater than or equal to 1"),
+        ({"max_tokens": 0}, "max_tokens", "max_tokens is 0: expected at least 1"),
         ({"min_tokens": 20}, "min_tokens", "min_tokens is 20, max_tokens is 16"),
         ({"temperature": -1}, "temperature", "temperature is -1"),
         ({"stop": ["a"] * 17}, "stop", "stop is"),
@@ -60,7 +60,7 @@ async def test_a_completion_that_cannot_be(client: httpx.AsyncClient, fields: di
     ("fields", "param", "said"),
     [
         ({"messages": []}, "messages", "list should have at least 1 item"),
-        ({"messages": "hello"}, "messages", 'messages is "hello": input should be a valid list'),
+        ({"messages": "hello"}, "messages", 'messages is "hello": expected a list'),
         ({"messages": [{"role": "tool", "content": "a"}]}, "messages[0].role", 'should be "system", "developer"'),
         ({"messages": [{"role": "user", "content": " "}]}, "messages", "messages say nothing"),
         (
