@@ -36,6 +36,8 @@ def expectation(error: ErrorDetails) -> str:
     context = error.get("ctx", {})
     if error["type"] == "literal_error":
         return f"expected {_as_json(str(context['expected']))}" if "expected" in context else _lower(error["msg"])
+    if error["type"] in ("string_too_short", "too_short") and context.get("min_length") == 1:
+        return "expected one that is not empty"
     words = _WORDS.get(error["type"])
     return _lower(error["msg"]) if words is None else words.format(**{name: _plain(x) for name, x in context.items()})
 

@@ -53,11 +53,13 @@ def _add_models(app: FastAPI, prefix: str, traffic: Traffic, created: int, shown
     served = models_of(traffic.catalogue, {body.task for body in BODIES.values()}, created)
     described = {"tags": ["openai"], **shown}
 
-    @get(app, f"{prefix}{MODELS}", summary="The models", responses={200: {"model": ModelList}}, **described)
+    listed = {200: {"model": ModelList}, **error_answers(500, model=OpenAIError)}
+
+    @get(app, f"{prefix}{MODELS}", summary="The models", responses=listed, **described)
     async def models() -> Response:
         return JSONResponse({"object": "list", "data": list(served.values())})
 
-    answers = {200: {"model": ModelObject}, **error_answers(404, model=OpenAIError)}
+    answers = {200: {"model": ModelObject}, **error_answers(404, 500, model=OpenAIError)}
 
     @get(app, f"{prefix}{MODEL}", summary="One model", responses=answers, openapi_extra=NAMED, **described)
     async def one(request: Request) -> Response:

@@ -37,7 +37,7 @@ class Taken(Body):
         ({"text": 5}, "text is 5: expected a text"),
         ({"text": "a"}, 'text is "a": expected at least 2 characters'),
         ({"text": "abcd"}, 'text is "abcd": expected at most 3 characters'),
-        ({"several": []}, "several is []: it has 0 items, expected at least 1"),
+        ({"several": []}, "several is []: expected one that is not empty"),
         ({"several": ["a", "b", "c"]}, 'several is ["a", "b", "c"]: it has 3 items, the limit is 2'),
         ({"named": ["a"]}, 'named is ["a"]: expected an object'),
         ({"one_of": "always"}, 'one_of is "always": expected true, false or "never"'),

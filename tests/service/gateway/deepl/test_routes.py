@@ -34,7 +34,7 @@ async def test_a_text_that_is_in_its_target_language_comes_back(stand: Stand, cl
 @pytest.mark.parametrize(
     ("body", "status", "said"),
     [
-        (b"", 400, "the body is not JSON"),
+        (b"", 400, "the body is empty, expected JSON"),
         (b"{}", 400, "text is missing"),
         (b'{"text": ["a"]}', 400, "target_lang is missing"),
         (b'{"text": [5], "target_lang": "EN"}', 400, "text[0] is 5: expected a text, or a list of texts"),

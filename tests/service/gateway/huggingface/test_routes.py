@@ -131,12 +131,12 @@ async def test_a_model_may_be_named(stand, client):
         (
             {"inputs": "a", "parameters": {"stop": [""]}},
             "invalid_request",
-            'stop[0] is "": string should have at least 1',
+            'stop[0] is "": expected one that is not empty',
         ),
         (
             {"inputs": "a", "parameters": {"stop": ["."] * 17}},
             "invalid_request",
-            "at most 16 items after validation, not 17",
+            "it has 17 items, the limit is 16",
         ),
         ({"inputs": "a", "parameters": {"repetition_penalty": 0}}, "invalid_request", "repetition_penalty is 0"),
         (

@@ -59,9 +59,9 @@ async def test_a_completion_that_cannot_be(client: httpx.AsyncClient, fields: di
 @pytest.mark.parametrize(
     ("fields", "param", "said"),
     [
-        ({"messages": []}, "messages", "list should have at least 1 item"),
+        ({"messages": []}, "messages", "expected one that is not empty"),
         ({"messages": "hello"}, "messages", 'messages is "hello": expected a list'),
-        ({"messages": [{"role": "tool", "content": "a"}]}, "messages[0].role", 'should be "system", "developer"'),
+        ({"messages": [{"role": "tool", "content": "a"}]}, "messages[0].role", 'expected "system", "developer"'),
         ({"messages": [{"role": "user", "content": " "}]}, "messages", "messages say nothing"),
         (
             {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]},
@@ -97,7 +97,7 @@ async def test_what_changes_nothing_is_taken(client: httpx.AsyncClient) -> None:
         ({"input": [1, 2]}, "input", "expected a text, or a list of texts (token ids would be those of another model)"),
         ({"input": ""}, "input", "there is nothing to work on"),
         ({"dimensions": 64}, "dimensions", "this parameter is not supported"),
-        ({"encoding_format": "int8"}, "encoding_format", 'should be "float" or "base64"'),
+        ({"encoding_format": "int8"}, "encoding_format", 'expected "float" or "base64"'),
         ({"stream": True}, "stream", "stream is unknown"),
     ],
 )

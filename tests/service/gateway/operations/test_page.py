@@ -71,7 +71,7 @@ def test_parts_of_a_path_and_fields_of_a_form_have_inputs() -> None:
     content = {"multipart/form-data": {"schema": fields}}
     document["paths"] = {
         "/send": {"post": {"requestBody": {"content": content}, "responses": {}}},
-        "/look/{id}": {"delete": {"parameters": [{"name": "id"}], "responses": {}}},
+        "/look/{id}": {"delete": {"parameters": [{"name": "id", "in": "path"}], "responses": {}}},
     }
     text = page(document)
     assert 'data-path="send" enctype="multipart/form-data"' in text
