@@ -6,6 +6,7 @@ the same HTTP server can do: an ASGI application that sends a body back. The por
 
 from __future__ import annotations
 
+import gc
 import socket
 import sys
 import tempfile
@@ -96,6 +97,7 @@ def main() -> None:
         server_header=False,
         timeout_keep_alive=KEEP_ALIVE_S,
     )
+    gc.freeze()  # as the service does
     with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener:
         print(listener.getsockname()[1], flush=True)
         uvicorn.Server(config).run(sockets=[listener])

@@ -18,6 +18,7 @@ from pydantic.json_schema import models_json_schema
 from service.errors import BY_CODE, Forbidden, QuotaExceeded, ServiceError, Unauthorized
 from service.gateway.errors import ErrorAnswer
 from service.gateway.protocol import HttpProtocol
+from service.gateway.routing import PlainRoute
 from service.messages import ModelInfo, Task
 
 REF = "#/components/schemas/{model}"
@@ -49,6 +50,7 @@ class DocumentedApp(FastAPI):
     def __init__(self, protocols: Sequence[HttpProtocol], **settings: Any) -> None:
         description = " ".join(protocol.description for protocol in protocols if protocol.description)
         super().__init__(description=description, generate_unique_id_function=_operation_id, **settings)
+        self.router.route_class = PlainRoute
         self._protocols = protocols
         self.keyed: Collection[tuple[str, str]] = ()  # paths and methods that need a key
 

@@ -7,7 +7,7 @@ makes the call, which `Answering` answers or `streaming` streams. Knows nothing 
 from __future__ import annotations
 
 import asyncio
-import secrets
+import random
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -50,7 +50,7 @@ class Envelope:
         glossaries: Mapping[str, Entries] | None = None,
     ) -> None:
         # The client may use its id again while the first request is alive; ours must not collide.
-        self._prefix = f"{request_id}.{secrets.token_hex(4)}"
+        self._prefix = f"{request_id}.{random.getrandbits(32):08x}"
         self._deadline = deadline_in(left_s)
         self._stream, self._key = stream, key
         self.detected = detected
