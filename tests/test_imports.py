@@ -74,7 +74,7 @@ RULES = (
     ),
     Rule("service.observability", BASE, ("prometheus_client",)),
     Rule("service.gateway", ("service.observability", *BASE), ("fastapi", "starlette", "pydantic", "pydantic_core")),
-    Rule("service.gateway.connections", (), ("uvicorn",)),
+    Rule("service.gateway.connections", (), ("uvicorn", "starlette")),
     Rule("service.gateway.keys", BASE, ("limits", "pydantic", "yaml")),
     Rule("service.gateway.quotas", ("service.gateway.keys", *BASE), ("limits",)),
     Rule("service.gateway.detection", ("service.gateway.iso639",), ("langidentify",)),

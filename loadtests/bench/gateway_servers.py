@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.config import ModelSettings, Settings
 from service.gateway.app import create_app
-from service.gateway.connections import KEEP_ALIVE_S, Connections, connection_limit
+from service.gateway.connections import Connections, Server, connection_limit
 from service.messages import Classification, Event, ModelInfo, Request
 from service.observability.metrics import GatewayMetrics
 
@@ -85,22 +85,14 @@ def gateway() -> ASGIApp:
 
 
 def main() -> None:
-    kind = sys.argv[1]
-    protocol = Connections(connection_limit(4096)).protocol()
-    config = uvicorn.Config(
-        gateway() if kind == "gateway" else echo,
-        http=protocol if kind == "gateway" else "httptools",  # type: ignore[arg-type]  # it is called like a class
-        ws="none",
-        lifespan="on" if kind == "gateway" else "off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_keep_alive=KEEP_ALIVE_S,
-    )
+    if sys.argv[1] == "gateway":
+        server: uvicorn.Server = Server(gateway(), Connections(connection_limit(4096)))
+    else:
+        server = uvicorn.Server(uvicorn.Config(echo, ws="none", lifespan="off", log_config=None, access_log=False))
     gc.freeze()  # as the service does
     with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener:
         print(listener.getsockname()[1], flush=True)
-        uvicorn.Server(config).run(sockets=[listener])
+        server.run(sockets=[listener])
 
 
 if __name__ == "__main__":

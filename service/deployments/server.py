@@ -24,13 +24,12 @@ from service.deployments.lifecycle import NAMESPACE, application_of
 from service.deployments.reports import BEAT_S, Alive, Drain, GatewaySetup, Joined, Restarts
 from service.deployments.worker import RayWorker
 from service.gateway.app import create_app
-from service.gateway.connections import KEEP_ALIVE_S, Connections, connection_limit
+from service.gateway.connections import Connections, Server, connection_limit
 from service.observability.logging import configure_logging
 from service.observability.metrics import GatewayMetrics
 
 ORPHANED_DRAIN_S = 5.0
 LINGER_S = 0.3
-CLOSE_S = 1  # for connections that are being answered when the drain is over
 
 log = logging.getLogger("triptych.gateway")
 
@@ -44,19 +43,7 @@ class GatewayServer:
         self._app = create_app(settings, self._workers, self._metrics)
         self._connections = Connections(connection_limit(settings.gateway.max_connections))
         self._draining: asyncio.Task[None] | None = None
-        self._server = uvicorn.Server(
-            uvicorn.Config(
-                self._app,
-                http=self._connections.protocol(),  # type: ignore[arg-type]  # it is called like a protocol class
-                ws="none",
-                lifespan="on",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                timeout_keep_alive=KEEP_ALIVE_S,
-                timeout_graceful_shutdown=CLOSE_S,
-            )
-        )
+        self._server = Server(self._app, self._connections)
         self._restarted(Restarts(setup.restarts))
 
     async def run(self, connection: Connection) -> None:
@@ -113,27 +100,12 @@ class GatewayServer:
         left = await self._app.state.admission.drain(timeout_s)
         if left:
             log.warning("%d texts were not answered in %g s", left, timeout_s)
-        await self._stop_listening()
+        self._server.stop_listening()
         # Who has just connected may have sent a request, which is to be refused in words.
         until = asyncio.get_running_loop().time() + LINGER_S
         while self._connections.open and asyncio.get_running_loop().time() < until:
             await asyncio.sleep(0.01)
         self._server.should_exit = True
-
-    async def _stop_listening(self) -> None:
-        """Take what has come to the socket before it is closed: the system would reset these connections."""
-        taken = []
-        with suppress(OSError):  # there is none left
-            while True:
-                taken.append(self._listeners[0].accept()[0])
-        for listening in self._server.servers:
-            listening.close()
-        loop = asyncio.get_running_loop()
-        server, make = self._server, self._connections.protocol()
-        for each in taken:
-            await loop.connect_accepted_socket(
-                lambda: make(server.config, server.server_state, server.lifespan.state), each
-            )
 
 
 def main() -> None:

@@ -7,20 +7,29 @@ there is room for others, and one whose client takes no more data is given up. K
 from __future__ import annotations
 
 import asyncio
+import logging
 import resource
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import uvicorn
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEAD_S = 10.0  # for a request line and headers, from the connection's or their own first byte
 HEAD_BYTES = 65536
 KEEP_ALIVE_S = 60  # without a request
+CLOSE_S = 1  # for connections that are being answered when the server ends
 STALLED_S = 30.0  # in which a client that has left without a word, or reads nothing, takes no byte
 OTHER_FILES = 256  # open files that are no client's connection
+ACCEPTED_AT_ONCE = 64  # connections in one turn of the event loop, of each socket
+RETRY_S = 0.5  # before somebody is accepted again, where the system did not let us
+
+log = logging.getLogger("triptych.http")
 
 
 def connection_limit(wanted: int) -> int:
@@ -53,6 +62,53 @@ class Connections:
             for oldest in self.idle:
                 oldest.give_up()
                 return
+
+
+class Listening:
+    """Accepts whoever waits, in each turn of the event loop.
+
+    The server of uvloop accepts one connection a turn: beside some hundred busy ones, new ones would wait for seconds.
+    """
+
+    def __init__(self, sockets: Sequence[socket.socket], make: Callable[[], asyncio.Protocol]) -> None:
+        """`make` makes the protocol of each connection. To be used in the event loop that runs."""
+        self._sockets, self._make = sockets, make
+        self._loop = asyncio.get_running_loop()
+        self._joining: set[asyncio.Task[Any]] = set()
+        for each in sockets:
+            each.setblocking(False)
+            self._loop.add_reader(each, self._accept, each)
+
+    def stop(self) -> None:
+        """Take what has come before the sockets are closed: the system would reset these connections."""
+        for each in self._sockets:
+            self._loop.remove_reader(each)
+            self._accept(each)
+            each.close()
+
+    def _accept(self, listener: socket.socket) -> None:
+        for _ in range(ACCEPTED_AT_ONCE):
+            try:
+                accepted, _ = listener.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:  # no more files may be open, for instance: a moment later there may be
+                log.error("a connection cannot be accepted: %s", error)
+                self._loop.remove_reader(listener)
+                self._loop.call_later(RETRY_S, self._go_on, listener)
+                return
+            joining = self._loop.create_task(self._join(accepted))
+            self._joining.add(joining)
+            joining.add_done_callback(self._joining.discard)
+
+    async def _join(self, accepted: socket.socket) -> None:
+        with suppress(OSError):  # the client has gone again
+            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            await self._loop.connect_accepted_socket(self._make, accepted)
+
+    def _go_on(self, listener: socket.socket) -> None:
+        if listener.fileno() >= 0:  # it was not stopped meanwhile
+            self._loop.add_reader(listener, self._accept, listener)
 
 
 class Guarded(HttpToolsProtocol):
@@ -122,3 +178,41 @@ class Guarded(HttpToolsProtocol):
         self._stop_head_timer()
         if self.transport is not None and not self.transport.is_closing():
             self.transport.abort()
+
+
+class Server(uvicorn.Server):
+    """Of an application that knows neither connections nor sockets. To be run with `serve(sockets)`."""
+
+    def __init__(self, app: ASGIApp, connections: Connections) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http=connections.protocol(),  # type: ignore[arg-type]  # it is called like a protocol class
+                ws="none",
+                lifespan="on",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_keep_alive=KEEP_ALIVE_S,
+                timeout_graceful_shutdown=CLOSE_S,
+            )
+        )
+        self._make = connections.protocol()
+        self._listening: Listening | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=[])  # which would accept one connection at a time
+        self._listening = Listening(sockets or [], self._connection)
+
+    def stop_listening(self) -> None:
+        """Who has just connected is still answered."""
+        if self._listening is not None:
+            self._listening.stop()
+            self._listening = None
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.stop_listening()
+        await super().shutdown(sockets=sockets)
+
+    def _connection(self) -> asyncio.Protocol:
+        return self._make(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)

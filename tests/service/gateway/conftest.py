@@ -12,11 +12,11 @@ from uuid import uuid4
 
 import httpx
 import pytest
-import uvicorn
 from fastapi import FastAPI
 
 from service.config import GatewaySettings, ModelSettings, Settings
 from service.gateway.app import create_app
+from service.gateway.connections import Connections, Server
 from service.observability.metrics import GatewayMetrics
 from tests.service.gateway.documented import Documented
 from tests.service.gateway.fakes import FakeWorker
@@ -85,8 +85,8 @@ class Stand:
         """A real server on a loopback port, and on those that listen `also`, in a thread of its own."""
         with socket.socket() as listener:
             listener.bind(("127.0.0.1", 0))
-            config = uvicorn.Config(self.app, log_level="error", timeout_graceful_shutdown=2)
-            server = uvicorn.Server(config)
+            listener.listen(1000)
+            server = Server(self.app, Connections(1000))
             thread = threading.Thread(target=server.run, kwargs={"sockets": [listener, *also]}, daemon=True)
             thread.start()
             wait_for(lambda: server.started, seconds=20)

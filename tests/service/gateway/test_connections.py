@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 
 import pytest
-import uvicorn
 from starlette.types import Receive, Scope, Send
 
 from service.gateway import connections
-from service.gateway.connections import Connections, connection_limit
+from service.gateway.connections import Connections, Listening, Server, connection_limit
 from tests.waiting import eventually
 
 REQUEST = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
@@ -27,6 +26,12 @@ class Slow:
         self.running = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            while True:
+                await send({"type": f"{(await receive())['type']}.complete"})
+        await self.answer(send)
+
+    async def answer(self, send: Send) -> None:
         self.running += 1
         await self.let.wait()
         self.running -= 1
@@ -39,10 +44,8 @@ async def serving(app: Slow, limit: int) -> AsyncIterator[tuple[int, Connections
     held = Connections(limit)
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(
-            app, http=held.protocol(), lifespan="off", log_config=None, ws="none", timeout_graceful_shutdown=1
-        )  # type: ignore[arg-type]
-        server = uvicorn.Server(config)
+        listener.listen(100)
+        server = Server(app, held)
         task = asyncio.create_task(server._serve([listener]))
         await eventually(lambda: server.started)
         try:
@@ -136,7 +139,7 @@ async def test_a_head_that_does_not_come_is_not_waited_for_nor_one_that_never_en
 
 async def test_a_client_that_takes_nothing_of_what_is_sent_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     class Endless(Slow):
-        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def answer(self, send: Send) -> None:
             await send({"type": "http.response.start", "status": 200, "headers": []})
             while self.let.is_set():
                 await send({"type": "http.response.body", "body": b"x" * 65536, "more_body": True})
@@ -167,3 +170,69 @@ def test_no_more_connections_are_promised_than_the_system_allows_files(monkeypat
     assert set_to == [(4096, 4096)]
     assert connection_limit(1000) == 1000
     assert set_to[1] == (1000 + connections.OTHER_FILES, 4096)
+
+
+class Counted(asyncio.Protocol):
+    def __init__(self, made: list[Counted]) -> None:
+        self._made = made
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._made.append(self)
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0), backlog=200) as listener:
+        yield listener
+
+
+def clients(listener: socket.socket, count: int) -> list[socket.socket]:
+    return [socket.create_connection(listener.getsockname()) for _ in range(count)]
+
+
+async def test_all_who_wait_are_let_in_at_once_however_long_a_turn_takes(listener: socket.socket) -> None:
+    made: list[Counted] = []
+    waiting = clients(listener, connections.ACCEPTED_AT_ONCE)
+    listening = Listening([listener], lambda: Counted(made))
+    for _ in range(5):  # turns of the event loop
+        await asyncio.sleep(0)
+    assert len(made) == len(waiting)
+    listening.stop()
+    for each in waiting:
+        each.close()
+
+
+async def test_who_has_come_before_the_end_is_let_in(listener: socket.socket) -> None:
+    made: list[Counted] = []
+    listening = Listening([listener], lambda: Counted(made))
+    waiting = clients(listener, 10)
+    listening.stop()
+    assert listener.fileno() == -1
+    await eventually(lambda: len(made) == 10)
+    for each in waiting:
+        each.close()
+
+
+async def test_where_no_more_files_may_be_open_it_is_tried_again(
+    listener: socket.socket, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(connections, "RETRY_S", 0.05)
+
+    class Full(socket.socket):
+        refusals = 2
+
+        def accept(self):
+            if Full.refusals:
+                Full.refusals -= 1
+                raise OSError(24, "Too many open files")
+            return super().accept()
+
+    made: list[Counted] = []
+    full = Full(fileno=listener.detach())
+    listening = Listening([full], lambda: Counted(made))
+    with socket.create_connection(full.getsockname()):
+        await eventually(lambda: len(made) == 1)
+    listening.stop()
+    assert [record.getMessage() for record in caplog.records] == [
+        "a connection cannot be accepted: [Errno 24] Too many open files"
+    ] * 2
