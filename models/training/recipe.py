@@ -142,8 +142,6 @@ class Recipe(CardFields, FinalFields, TaskFields, ModelFields, DataFields, RunFi
             if not isinstance(request, dict):
                 raise ValueError(f"examples.{shown} is {request!r}, expected a request, such as {{inputs: a text}}")
         if self.chat_template:
-            if self.task != "generate":
-                raise ValueError(f"chat_template is of a generator, this recipe is to {self.task}")
             ChatTemplate(self.chat_template)
         for corpus in (*self.corpora, *self.validation, *self.tests):
             unknown = sorted(set(corpus.labels.values()) - set(self.labels))

@@ -24,7 +24,7 @@ from service.messages import ModelInfo, Task
 REF = "#/components/schemas/{model}"
 
 
-# What every request may have, and those that a model answers.
+# What requests may have: described once, as no parameter of any operation.
 _ID = {
     "name": "x-request-id",
     "in": "header",
@@ -37,6 +37,7 @@ _TIMEOUT = {
     "description": "how long the answer is worth waiting for, up to request_timeout_s of /info, which is the default",
     "schema": {"type": "integer", "minimum": 1, "maximum": 10**12 - 1},
 }
+_HEADERS = "Requests may have the headers x-request-id and x-request-timeout-ms: components.parameters has them."
 _KEYS = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "a key of this service"},
     "key": {"type": "apiKey", "in": "header", "name": "x-api-key", "description": "the same"},
@@ -48,7 +49,8 @@ class DocumentedApp(FastAPI):
     """Adds what FastAPI does not see: the endpoints read bodies and write streams themselves."""
 
     def __init__(self, protocols: Sequence[HttpProtocol], **settings: Any) -> None:
-        description = " ".join(protocol.description for protocol in protocols if protocol.description)
+        described = [protocol.description for protocol in protocols if protocol.description]
+        description = " ".join([*described, _HEADERS])
         super().__init__(description=description, generate_unique_id_function=_operation_id, **settings)
         self.router.route_class = PlainRoute
         self._protocols = protocols
@@ -62,15 +64,15 @@ class DocumentedApp(FastAPI):
             schema.setdefault("components", {}).setdefault("schemas", {}).update(definitions["$defs"])
             for path, operations in schema["paths"].items():
                 for method, operation in operations.items():
-                    self._add_headers(path, method.upper(), operation)
+                    self._add_access(path, method.upper(), operation)
+            schema["components"]["parameters"] = {"RequestId": _ID, "RequestTimeout": _TIMEOUT}
             if self.keyed:
                 schema["components"]["securitySchemes"] = _KEYS
             self.openapi_schema = schema
         return self.openapi_schema
 
-    def _add_headers(self, path: str, method: str, operation: dict[str, Any]) -> None:
+    def _add_access(self, path: str, method: str, operation: dict[str, Any]) -> None:
         answers = operation["responses"]
-        operation.setdefault("parameters", []).extend([_ID, _TIMEOUT] if "504" in answers else [_ID])
         if (path, method) in self.keyed:
             operation["security"] = [{name: []} for name in _KEYS]
             shape = next(answer["content"] for status, answer in answers.items() if status >= "400")

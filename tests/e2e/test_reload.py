@@ -82,8 +82,8 @@ def test_a_new_version_is_taken_under_load_and_a_damaged_one_is_not(served: Serv
             weights.write(b"x")
         refused = reload(served, "generator", "--checkpoint", "generator@3")
         assert refused.returncode == 2
-        assert "goes on with generator@2" in refused.stdout.replace("\n", " ")
-        assert "the file was changed" in refused.stdout.replace("\n", " ")
+        assert "goes on with generator@2" in refused.stderr.replace("\n", " ")
+        assert "the file was changed" in refused.stderr.replace("\n", " ")
     assert {status for status, _ in clients.answers} == {200}
     assert {version for _, version in clients.answers} == {"generator@1", "generator@2"}
     models = {model["name"]: model for model in httpx.get(f"{served.url}/info").json()["models"]}
@@ -107,7 +107,7 @@ def test_the_command_says_plainly_what_is_wrong(served: Service) -> None:
     ):
         done = reload(served, *arguments, token=token)
         assert done.returncode == 2
-        assert said in done.stdout.replace("\n", " ")
+        assert said in done.stderr.replace("\n", " ")
         assert "Traceback" not in done.stdout + done.stderr
 
 

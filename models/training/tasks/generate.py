@@ -39,7 +39,7 @@ class Generate(Task, DraftedTask):
     hub_name = "text-generation"
     kind = "decoder"
     tokenizer = "byte_bpe"
-    fields = frozenset({"packing", "steering"})
+    fields = frozenset({"packing", "steering", "chat_template"})
     reads = ("text",)
 
     def check(self, recipe: Recipe) -> None:

@@ -188,7 +188,11 @@ def _examples(models: Sequence[ModelInfo], tasks: Sequence[Task]) -> dict[str, d
     """The prompts of the first generator's examples."""
     shown = next((model.examples for model in models if model.task == "generate" and model.examples), {})
     examples = {name: body for name, body in shown.items() if isinstance(body.get("inputs"), str)}
-    plain = {name: {key: given for key, given in body.items() if key != "stream"} for name, body in examples.items()}
+    plain = {
+        name: {key: given for key, given in body.items() if key != "stream"}
+        for name, body in examples.items()
+        if not {"num_beams", "num_return_sequences"} & (body.get("parameters") or {}).keys()  # which are not streamed
+    }
     return {route: bodies for route, bodies in ((GENERATE, examples), (STREAM, plain)) if bodies}
 
 

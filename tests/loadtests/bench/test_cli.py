@@ -43,7 +43,17 @@ def test_several_workloads_and_batches_follow_one_option() -> None:
 def test_help_lists_what_can_be_measured() -> None:
     done = run("--help")
     assert done.exit_code == 0
-    commands = {"engine", "arrivals", "growth", "overhead", "prompts", "decode-step", "compression", "attention"}
+    commands = {
+        "engine",
+        "arrivals",
+        "growth",
+        "overhead",
+        "prompts",
+        "decode-step",
+        "gateway",
+        "compression",
+        "attention",
+    }
     commands |= {"segmentation"}
     assert set(re.findall(r"^    ([\w-]+) {2,}\w", done.output, re.MULTILINE)) == commands
 
