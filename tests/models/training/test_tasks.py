@@ -49,7 +49,7 @@ def test_every_task_has_architectures_of_its_kind_and_fields_that_recipes_have()
 def test_what_is_of_one_task_is_refused_in_the_recipes_of_the_others():
     fields = {
         "variation": {"capitals": 0.1}, "packing": "blocks", "steering": {"judge": "x", "prompts": {"a": "b"}},
-        "frozen_encoder": True, "word_dropout": 0.1, "calibrate": True,
+        "frozen_encoder": True, "word_dropout": 0.1, "calibrate": True, "chat_template": "{{ messages }}",
     }  # fmt: skip
     assert set(fields) == set().union(*(task.fields for task in TASKS.values()))
     for values in tiny_recipes.RECIPES.values():
