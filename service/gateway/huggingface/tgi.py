@@ -23,6 +23,7 @@ from service.gateway.huggingface.body import TaskBody
 from service.gateway.huggingface.generate import GenerateBody, GenerateParameters, Generation, GenerationDetails
 from service.gateway.huggingface.routes import documentation, endpoint
 from service.gateway.huggingface.streams import StreamEvent, TokenStream
+from service.gateway.parsing import checked
 from service.gateway.protocol import HttpProtocol
 from service.gateway.streaming import frame
 from service.gateway.traffic import Envelope, Traffic
@@ -188,12 +189,18 @@ def _examples(models: Sequence[ModelInfo], tasks: Sequence[Task]) -> dict[str, d
     """The prompts of the first generator's examples."""
     shown = next((model.examples for model in models if model.task == "generate" and model.examples), {})
     examples = {name: body for name, body in shown.items() if isinstance(body.get("inputs"), str)}
-    plain = {
-        name: {key: given for key, given in body.items() if key != "stream"}
-        for name, body in examples.items()
-        if not {"num_beams", "num_return_sequences"} & (body.get("parameters") or {}).keys()  # which are not streamed
-    }
-    return {route: bodies for route, bodies in ((GENERATE, examples), (STREAM, plain)) if bodies}
+    plain = {name: {key: given for key, given in body.items() if key != "stream"} for name, body in examples.items()}
+    streamed = {name: body for name, body in plain.items() if _can_stream(body)}
+    return {route: bodies for route, bodies in ((GENERATE, examples), (STREAM, streamed)) if bodies}
+
+
+def _can_stream(example: dict[str, Any]) -> bool:
+    """Several results, and those of a beam search, come as a whole."""
+    try:
+        checked(example, TgiStreamBody).check_stream()
+    except ServiceError:
+        return False
+    return True
 
 
 TGI = HttpProtocol(

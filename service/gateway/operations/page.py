@@ -80,9 +80,10 @@ def _operation(path: str, method: str, operation: dict[str, Any], schemas: dict[
     if kind == _FORM:
         asked = list(_resolved(content["schema"], schemas)["properties"])
     examples = content.get("examples", {} if kind == "application/json" else {"": {}})
-    for name, example in examples.items():
+    answered = any(status < "400" for status in operation.get("responses", {}))  # not only refused
+    for name, example in examples.items() if answered else ():
         yield _form(path, method, name, example.get("value"), asked, kind)
-    if not examples:
+    if answered and not examples:
         yield "<p>No model that is served has an example.</p>"
     errors = {status: answer for status, answer in operation.get("responses", {}).items() if status >= "400"}
     if errors:

@@ -61,8 +61,15 @@ def test_what_takes_a_body_has_a_form_for_each_example_and_says_so_where_there_i
     del document["paths"]["/do"]["post"]["requestBody"]["content"]["application/json"]["examples"]  # type: ignore[index]
     assert "<form" not in page(document)
     assert "No model that is served has an example." in page(document)
-    document["paths"] = {"/look": {"get": {"responses": {}}}}
+    document["paths"] = {"/look": {"get": {"responses": {"200": {"description": "seen"}}}}}
     assert page(document).count("<form") == 1
+
+
+def test_what_is_only_refused_has_no_form() -> None:
+    document = copy.deepcopy(DOCUMENT)
+    document["paths"] = {"/look": {"get": {"responses": {"422": {"description": "never"}}}}}
+    assert "<form" not in page(document)
+    assert "<tr><th>422<td>never" in page(document)
 
 
 def test_parts_of_a_path_and_fields_of_a_form_have_inputs() -> None:
@@ -70,8 +77,10 @@ def test_parts_of_a_path_and_fields_of_a_form_have_inputs() -> None:
     fields = {"type": "object", "properties": {"file": {"type": "string"}, "to": {"type": "string"}}}
     content = {"multipart/form-data": {"schema": fields}}
     document["paths"] = {
-        "/send": {"post": {"requestBody": {"content": content}, "responses": {}}},
-        "/look/{id}": {"delete": {"parameters": [{"name": "id", "in": "path"}], "responses": {}}},
+        "/send": {"post": {"requestBody": {"content": content}, "responses": {"200": {"description": "done"}}}},
+        "/look/{id}": {
+            "delete": {"parameters": [{"name": "id", "in": "path"}], "responses": {"200": {"description": "done"}}}
+        },
     }
     text = page(document)
     assert 'data-path="send" enctype="multipart/form-data"' in text
