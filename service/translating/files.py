@@ -73,8 +73,13 @@ def renamed(name: str, languages: tuple[str, str], always: bool = True) -> str:
 
 
 def write(path: Path, data: bytes) -> None:
-    """All of it or nothing."""
+    """All of it or nothing; folders are made."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    overwrite(path, data)
+
+
+def overwrite(path: Path, data: bytes) -> None:
+    """All of it or nothing. FileNotFoundError where its folder is not there."""
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with scratch.open("wb") as file:

@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from service.translating.files import write
+from service.translating.files import overwrite
 
 Status = Literal["waiting", "running", "done", "failed"]
 T = TypeVar("T")
@@ -121,11 +121,9 @@ class JobFolder:
         return "waiting"
 
     def write(self, said: Job | Progress | End) -> None:
-        """FileNotFoundError where the folder has been removed."""
-        if not self.path.is_dir():
-            raise FileNotFoundError(self.path)
+        """FileNotFoundError where the folder has been removed: it is not made again."""
         name = type(said).__name__.lower()
-        write(self.path / f"{name}.json", json.dumps(asdict(said), ensure_ascii=False).encode(errors="replace"))
+        overwrite(self.path / f"{name}.json", json.dumps(asdict(said), ensure_ascii=False).encode(errors="replace"))
 
     def forget(self) -> None:
         """What nobody needs any more who has the end."""

@@ -24,7 +24,7 @@ from service.gateway.files.threads import in_thread
 from service.gateway.files.translator import GatewayTranslator
 from service.gateway.traffic import Traffic
 from service.messages import ModelInfo
-from service.translating.files import write
+from service.translating.files import overwrite
 from service.translating.journal import Journal
 from service.translating.translating import Report, translate
 from service.translating.translator import Unusable
@@ -174,7 +174,7 @@ class _Work:
         data, report = await in_thread(partial(self._translate, job, options, translator))
         if error := translator.nothing_done(report):
             raise error
-        await in_thread(partial(write, self.folder.result, data))
+        await in_thread(partial(overwrite, self.folder.result, data))
         return End(at=time.time(), left=_first(report.problems), doubtful=_first(report.doubts), notes=[*report.notes])
 
     def _take(self, back: bool = False) -> None:
