@@ -186,7 +186,7 @@ async def test_what_is_written_while_a_job_is_removed_goes_with_it(
         path.parent.mkdir()
         path.write_bytes(data)
 
-    monkeypatch.setattr(jobs, "write", removed_meanwhile)
+    monkeypatch.setattr(jobs, "overwrite", removed_meanwhile)
     id = await added(client)
     await eventually(lambda: not [*(stand.state / "files").iterdir()])
     assert (await client.get(f"/translate/file/{id}")).status_code == 404
