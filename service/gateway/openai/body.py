@@ -14,7 +14,6 @@ from service.gateway.answering import Answer
 from service.gateway.fields import Body
 from service.gateway.limits import NamedText
 from service.gateway.parsing import quoted
-from service.gateway.streaming import Rendering
 from service.gateway.traffic import Envelope
 from service.messages import ModelInfo, Request, Task
 
@@ -62,10 +61,6 @@ class OpenAIBody(Body):
         return None if nameless else self.model
 
     @property
-    def streamed(self) -> bool:
-        return False
-
-    @property
     def tokens(self) -> bool:  # whether the worker is to send each of them
         return False
 
@@ -99,6 +94,3 @@ class OpenAIBody(Body):
 
     @abstractmethod
     def answered(self, head: Head, answers: Sequence[Answer]) -> Any: ...  # as the JSON of an `answer`
-
-    def rendering(self, head: Head, ids: Sequence[str]) -> Rendering:  # of what is streamed, with the requests' ids
-        raise NotImplementedError(f"{type(self).__name__} is answered as a whole")

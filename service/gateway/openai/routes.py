@@ -19,6 +19,7 @@ from service.gateway.openai.completions import CompletionBody, TextCompletionChu
 from service.gateway.openai.embeddings import EmbeddingsBody
 from service.gateway.openai.errors import OpenAIError, error_answer
 from service.gateway.openai.models import ModelList, ModelObject, models_of, unknown
+from service.gateway.openai.sampling import SamplingBody
 from service.gateway.openapi import REF, error_answers
 from service.gateway.parsing import read_body
 from service.gateway.protocol import HttpProtocol
@@ -84,7 +85,7 @@ def _endpoint(traffic: Traffic, kind: type[OpenAIBody]) -> Callable[[Request], A
             called=body.called,
         )
         call = await traffic.prepare(request, asked)
-        if body.streamed:
+        if isinstance(body, SamplingBody) and body.streamed:  # the others are answered as a whole
             rendering = body.rendering(_head(call), [one.id for one in call.requests])
             return EventStream(traffic, call, rendering)
         answers = await traffic.answering.all(call, request.receive)

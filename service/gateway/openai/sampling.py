@@ -16,7 +16,8 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, create_model
 from service.errors import InvalidRequest
 from service.gateway.fields import Body, Neutral, fields_of, frozen, taken
 from service.gateway.limits import check_decoding
-from service.gateway.openai.body import OpenAIBody, User
+from service.gateway.openai.body import Head, OpenAIBody, User
+from service.gateway.streaming import Rendering
 from service.gateway.traffic import Envelope
 from service.messages import SEEDS, Decoding, GenerateRequest, ModelInfo, Request, parameters_of
 
@@ -104,6 +105,9 @@ class SamplingBody(_Parameters, OpenAIBody):  # type: ignore[misc, valid-type]  
         )
         check_decoding(decoding, info, self.called)
         return decoding
+
+    @abstractmethod
+    def rendering(self, head: Head, ids: Sequence[str]) -> Rendering: ...  # of a stream, with the requests' ids
 
     @abstractmethod
     def prompts(self) -> Sequence[dict[str, Any]]: ...  # of each, the fields of a request that say it

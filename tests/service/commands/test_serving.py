@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
 
 import pytest
 from typer.testing import CliRunner
@@ -18,12 +17,6 @@ TOKEN = "0123456789abcdef"
 @pytest.fixture
 def stand() -> Stand:
     return Stand({"admin_token": TOKEN})
-
-
-@pytest.fixture
-def url(stand: Stand) -> Iterator[str]:
-    with stand.server() as url:
-        yield url
 
 
 def reload(url: str, *arguments: str, token: str = TOKEN) -> tuple[int, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -14,22 +13,7 @@ from service.cli import app
 from service.errors import InputTooLong, Overloaded, ServiceError
 from tests.service.gateway.conftest import Stand
 
-
-@pytest.fixture
-def stand() -> Stand:
-    return Stand()
-
-
-@pytest.fixture
-def url(stand: Stand) -> Iterator[str]:
-    with stand.server() as url:
-        yield url
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("folder")
 
 
 def run(url: str, *arguments: object, stdin: bytes | None = None) -> Result:

@@ -21,24 +21,9 @@ from service.translating import crew
 from tests.service.gateway.conftest import Stand
 from tests.waiting import wait_for
 
+pytestmark = pytest.mark.usefixtures("folder")
+
 LINES = [f"mot {number}" for number in range(40)]
-
-
-@pytest.fixture
-def stand() -> Stand:
-    return Stand()
-
-
-@pytest.fixture
-def url(stand: Stand) -> Iterator[str]:
-    with stand.server() as url:
-        yield url
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def translate(url: str, *arguments: object, stdin: bytes | None = None) -> Result:
