@@ -13,7 +13,7 @@ from service.gateway.errors import error_object
 from service.gateway.huggingface import completions
 from service.gateway.openapi import REF
 from service.gateway.streaming import frame
-from service.gateway.usage import Usage, usage
+from service.gateway.usage import Timings, Usage, timings, usage
 from service.messages import Completion, Event, FinishReason, Token
 
 
@@ -22,11 +22,6 @@ class StreamDetails(BaseModel):
     generated_tokens: int
     seed: int | None
     input_length: int
-
-
-class Timings(BaseModel):
-    queue_ms: float
-    inference_ms: float
 
 
 class StreamEvent(BaseModel):
@@ -110,8 +105,5 @@ def last_event(token: Token, result: Completion, detected: LanguageScore | None 
             "input_length": result.prompt_tokens,
         },
         "usage": usage([result]),
-        "timings": {
-            "queue_ms": round(result.timing.queue_ms, 2),
-            "inference_ms": round(result.timing.inference_ms, 2),
-        },
+        "timings": timings([result]),
     }

@@ -16,7 +16,7 @@ from service.gateway.openai.answers import Finish, choices_of, finish, logprob, 
 from service.gateway.openai.body import Head, OpenAIBody
 from service.gateway.openai.sampling import SamplingBody
 from service.gateway.openai.streams import ChoiceStream, event_of
-from service.gateway.usage import Usage, usage
+from service.gateway.usage import Timings, Usage, usage
 from service.messages import ChatMessage, Completion, Decoding, ModelInfo, Token, TopToken
 
 _PART = {
@@ -120,6 +120,7 @@ class ChatCompletionChunk(_Chat):
     object: Literal["chat.completion.chunk"]
     choices: list[ChatChunkChoice]
     usage: Usage | None = None
+    timings: Timings | None = None  # in the last
 
 
 class _Conversation(OpenAIBody):

@@ -16,7 +16,7 @@ from service.gateway.openai.answers import Finish, choices_of, finish, logprob, 
 from service.gateway.openai.body import Head, OpenAIBody
 from service.gateway.openai.sampling import SamplingBody
 from service.gateway.openai.streams import ChoiceStream, event_of
-from service.gateway.usage import Usage, usage
+from service.gateway.usage import Timings, Usage, usage
 from service.messages import Completion, Decoding, ModelInfo, Token, TopToken
 
 MOST_TOKENS = 16  # unless more are asked for, as it is with OpenAI
@@ -74,6 +74,7 @@ class TextCompletionChunk(TextCompletion):
     """The data of one event of a stream."""
 
     usage: Usage | None = None  # type: ignore[assignment]  # only where it is asked for
+    timings: Timings | None = None  # in the last
 
 
 class _Prompted(OpenAIBody):

@@ -15,7 +15,7 @@ from service.errors import ServiceError
 from service.gateway.openai.errors import OpenAIError, error_answer
 from service.gateway.openapi import REF
 from service.gateway.streaming import frame
-from service.gateway.usage import usage
+from service.gateway.usage import timings, usage
 from service.messages import Completion, Event, Token
 
 DONE = "[DONE]"
@@ -66,14 +66,14 @@ class ChoiceStream:
         return frame(error_answer(error, request_id)[1], space=SPACE)
 
     def _chunk(self, choice: dict[str, Any]) -> bytes:
-        return self._framed([choice], None)
+        return self._framed([choice], {"usage": None})
 
     def _last(self) -> Iterator[bytes]:
         if self.includes_usage:
             results = [self._results[index] for index in range(len(self.ids))]
-            yield self._framed([], usage(results, self.choices))
+            yield self._framed([], {"usage": usage(results, self.choices), "timings": timings(results)})
         yield f"data:{SPACE}{DONE}\n\n".encode()
 
-    def _framed(self, choices: list[dict[str, Any]], used: dict[str, int] | None) -> bytes:
-        said = {"usage": used} if self.includes_usage else {}
+    def _framed(self, choices: list[dict[str, Any]], cost: dict[str, Any]) -> bytes:
+        said = cost if self.includes_usage else {}
         return frame({**self.head, "choices": choices, **said}, space=SPACE)

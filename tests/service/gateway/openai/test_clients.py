@@ -126,6 +126,7 @@ def test_a_stream_of_several_choices_tells_them_apart_and_what_they_used(ask: op
     assert last.choices == []
     assert last.usage is not None
     assert (last.usage.prompt_tokens, last.usage.completion_tokens) == (6, 6)
+    assert last.model_extra == {"timings": {"queue_ms": 1.25, "inference_ms": 3.5}}
 
 
 def test_a_chat(stand: Stand, ask: openai.OpenAI) -> None:
@@ -165,6 +166,7 @@ def test_a_stream_of_a_chat(ask: openai.OpenAI) -> None:
     assert chunks[-1].choices[0].finish_reason == "stop"
     assert last.usage is not None
     assert last.usage.completion_tokens == 2
+    assert last.model_extra == {"timings": {"queue_ms": 1.25, "inference_ms": 3.5}}
     logprobs = chunks[2].choices[0].logprobs
     assert logprobs is not None
     assert logprobs.content is not None
