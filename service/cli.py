@@ -62,7 +62,3 @@ def main() -> None:
     os.environ.setdefault("RAY_SERVE_LOG_TO_STDERR", "0")
     completion.prepare()
     app(prog_name=completion.PROGRAM)
-
-
-if __name__ == "__main__":
-    main()

@@ -134,6 +134,8 @@ RULES = (
     Rule("service.documents", (), ("pyromark",)),
     Rule("service.translating", ("service.documents", "service.serving.asking", *BASE), ()),
     Rule("service.scoring", ("models", "service.worker", "service.options", *BASE), ("rich",)),
+    Rule("service.interruption", (), ()),
+    Rule("service.__main__", ("service.cli", "service.interruption"), ()),
     Rule("service.cli", ("service.commands", "service.version"), ("typer",)),
     Rule("service.commands", ("models", "service", "loadtests"), ("typer", "rich", "pydantic", "yaml", "ray")),
     Rule(

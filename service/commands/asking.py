@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +17,7 @@ import typer
 from service.commands.parameters import as_options
 from service.commands.terminal import errors, failed, plainly, settings_used
 from service.config import SHIPPED_REGISTRY, Settings
+from service.interruption import ended_at_once
 from service.serving.asking import Client, HttpClient, NotAnswered, answered, local_url
 
 if TYPE_CHECKING:
@@ -119,6 +121,7 @@ def _beside(settings: Settings, key: str | None) -> HttpClient | None:
 
 def _loaded(settings: Settings, task: str, model: str | None) -> LocalClient:
     with errors.status(f"Loading {model or f'a model to {task}'}"), plainly():
-        from service.deployments.local import LocalClient
+        with ended_at_once(partial(errors.show_cursor, True)):
+            from service.deployments.local import LocalClient
 
         return LocalClient(settings, task, model)

@@ -57,7 +57,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def start(folder: Path, address: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "service.cli", "translate", "texts", "--from", "fr", "--to", "en"]
+    command = [sys.executable, "-m", "service", "translate", "texts", "--from", "fr", "--to", "en"]
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # who ignores Ctrl-C has children that do
     try:
         return subprocess.Popen(

@@ -44,7 +44,7 @@ def command(folder: Path, runs: str, recipe: str = "generator") -> Iterator[subp
     """`triptych train --workers 2`; at the end nothing that it started is left."""
     files = [str(folder / f"{recipe}.yaml"), "--data", str(folder / "data"), "--runs", str(folder / runs)]
     process = subprocess.Popen(
-        [sys.executable, "-m", "service.cli", "train", *files, "--workers", "2", "--device", "cpu"],
+        [sys.executable, "-m", "service", "train", *files, "--workers", "2", "--device", "cpu"],
         cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1", "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.3"},
         stdout=subprocess.PIPE,

@@ -55,7 +55,7 @@ def nobody(free_port: int, registry: str, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def start(*arguments: object, **options: Any) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "service.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "service", *map(str, arguments)]
     options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     # Who is started in the background by a shell ignores Ctrl-C.

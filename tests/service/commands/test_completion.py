@@ -21,7 +21,7 @@ def path(tmp_path: Path) -> str:
     """With a `triptych` of this source tree."""
     program = tmp_path / "bin" / "triptych"
     program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m service.cli "$@"\n')
+    program.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m service "$@"\n')
     program.chmod(0o755)
     return f"{program.parent}{os.pathsep}{os.environ['PATH']}"
 
