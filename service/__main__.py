@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 from service.interruption import ended_at_once
 
 
 def main() -> None:
-    with ended_at_once():
+    with ExitStack() as loading:
+        loading.enter_context(ended_at_once())
         from service import cli
-    cli.main()
+
+        cli.main(loaded=loading.close)
 
 
 if __name__ == "__main__":

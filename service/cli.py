@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -50,15 +51,19 @@ def _say_version(asked: bool) -> None:
 
 @app.callback()
 def _triptych(
+    context: typer.Context,
     _: Annotated[
         bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Say which release this is.")
     ] = False,
 ) -> None:
     """Serve and train translators, generators and classifiers, and ask them."""
+    if context.obj is not None:
+        context.obj()
 
 
-def main() -> None:
+def main(loaded: Callable[[], None]) -> None:
+    """`loaded` is called before the command that was asked for begins."""
     # Ray prints its own notices unless told otherwise before it is imported.
     os.environ.setdefault("RAY_SERVE_LOG_TO_STDERR", "0")
     completion.prepare()
-    app(prog_name=completion.PROGRAM)
+    app(prog_name=completion.PROGRAM, obj=loaded)
