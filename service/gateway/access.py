@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, QueryParams
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.errors import Forbidden, QuotaExceeded, ServiceError, Unauthorized
@@ -22,13 +22,21 @@ from service.observability.metrics import GatewayMetrics
 KeyOf = Callable[[Scope], str | None]  # what a request brings for a key; None where it brings none
 
 
-def key_in_headers(scope: Scope, also: str = "Bearer") -> str | None:
-    """As most clients send it: `Authorization: Bearer KEY`, or `x-api-key: KEY`. `also`: what else Bearer may be."""
+def key_in_headers(scope: Scope, also: str = "Bearer", header: str = "x-api-key") -> str | None:
+    """As most clients send it: `Authorization: Bearer KEY`, or `x-api-key: KEY`.
+
+    `also`: what else Bearer may be; `header`: what x-api-key may be called besides.
+    """
     headers = Headers(scope=scope)
     kind, _, given = headers.get("authorization", "").strip().partition(" ")
     if kind.lower() in ("bearer", also.lower()) and given.strip():
         return given.strip()
-    return headers.get("x-api-key")
+    return headers.get(header) or headers.get("x-api-key")
+
+
+def key_in_query(scope: Scope, parameter: str) -> str | None:
+    """For clients that have it in their addresses."""
+    return QueryParams(scope["query_string"]).get(parameter)
 
 
 class Access:

@@ -18,6 +18,7 @@ from service.errors import Cancelled, ServiceError
 from service.gateway.access import Access, AccessMiddleware
 from service.gateway.admission import Admission
 from service.gateway.answering import Answering
+from service.gateway.azure.routes import AZURE
 from service.gateway.bodies import BodyMiddleware
 from service.gateway.catalogue import Catalogue
 from service.gateway.context import HEADERS, RequestContext
@@ -26,6 +27,7 @@ from service.gateway.detection import Detection
 from service.gateway.errors import error_response, service_error
 from service.gateway.files.routes import FILES
 from service.gateway.glossaries import read_glossaries
+from service.gateway.google.routes import GOOGLE
 from service.gateway.huggingface.routes import HUGGINGFACE
 from service.gateway.huggingface.tei import TEI
 from service.gateway.huggingface.tgi import TGI
@@ -43,7 +45,7 @@ from service.gateway.workers import Worker
 from service.observability.metrics import GatewayMetrics
 from service.version import version
 
-PROTOCOLS = (HUGGINGFACE, OPENAI, TGI, TEI, FILES, LIBRETRANSLATE, DEEPL, OPERATIONS)
+PROTOCOLS = (HUGGINGFACE, OPENAI, TGI, TEI, FILES, LIBRETRANSLATE, DEEPL, GOOGLE, AZURE, OPERATIONS)
 
 
 def create_app(settings: Settings, workers: Mapping[str, Worker], metrics: GatewayMetrics) -> FastAPI:

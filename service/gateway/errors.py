@@ -12,7 +12,15 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from service.errors import MethodNotAllowed, NotFound, ServiceError
+from service.errors import (
+    InvalidRequest,
+    MethodNotAllowed,
+    NotFound,
+    ServiceError,
+    Unauthorized,
+    UnknownLanguagePair,
+    UnknownModel,
+)
 from service.gateway.context import RequestContext
 from service.gateway.routing import methods_at
 
@@ -52,6 +60,13 @@ def error_object(error: ServiceError, request_id: str) -> dict[str, Any]:
 def error_answer(error: ServiceError, request_id: str) -> tuple[int, dict[str, Any]]:
     """The error's status and object: a `service.gateway.context.ErrorShape`."""
     return error.status, error_object(error, request_id)
+
+
+def coarse_status(error: type[ServiceError], unauthorized: int = Unauthorized.status) -> int:
+    """Its status for clients that know 400 for whatever is wrong with a call."""
+    if issubclass(error, InvalidRequest | UnknownLanguagePair | UnknownModel):
+        return 400
+    return unauthorized if issubclass(error, Unauthorized) else error.status
 
 
 def error_response(error: ServiceError, context: RequestContext, headers: dict[str, str] | None = None) -> JSONResponse:

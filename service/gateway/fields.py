@@ -33,6 +33,7 @@ class Body(BaseModel):
 
     shape: ClassVar[str] = "an object with inputs"  # what one looks like, for those who send no object
     expected: ClassVar[Mapping[str, str]] = {}  # of a field that has several types: what it takes
+    array: ClassVar[str | None] = None  # the field that the body is, where that is no object but an array
 
 
 def taken(message: type, name: str) -> Any:

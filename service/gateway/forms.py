@@ -1,11 +1,11 @@
-"""Bodies that may be forms, as the body that they would be as JSON. Knows nothing of what the fields mean.
+"""Bodies that may be forms, and queries, as the body that they would be as JSON. Knows nothing of what fields mean.
 
 A form has texts alone, from which numbers and the like are read. A field that is there several times is a list.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
@@ -15,7 +15,7 @@ from starlette.requests import Request
 from service.errors import BadRequest, InvalidRequest, UnsupportedMediaType
 from service.gateway.fields import Body
 from service.gateway.openapi import REF
-from service.gateway.parsing import JSON, checked, media_type, parse_body, quoted, reading
+from service.gateway.parsing import JSON, checked, media_type, parse_object, quoted, reading
 
 URLENCODED = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
@@ -28,22 +28,50 @@ BodyT = TypeVar("BodyT", bound=Body)
 
 async def read_body_or_form(request: Request, schema: type[BodyT]) -> BodyT:
     """The request's body, as `service.gateway.parsing.read_body` has it, also of a form."""
+    fields = await _read(request, schema)
+    return checked(fields, schema, strict=None if media_type(request) in (JSON, "") else False)
+
+
+async def read_body_and_query(request: Request, schema: type[BodyT]) -> BodyT:
+    """The same with the fields that the query has besides; where it has them all, there need be no body."""
+    with reading(request):
+        there = await request.body()
+    fields = await _read(request, schema) if there else {}
+    return checked({**_query(request), **fields}, schema, strict=False)
+
+
+def read_query(request: Request, schema: type[BodyT]) -> BodyT:
+    return checked(_query(request), schema, strict=False)
+
+
+def documented(schema: type[Body]) -> dict[str, Any]:
+    """The `openapi_extra` of a route that reads its body as JSON or as a form."""
+    reference = REF.format(model=schema.__name__)
+    return {"requestBody": {"required": True, "content": {kind: {"schema": {"$ref": reference}} for kind in KINDS}}}
+
+
+def documented_query(schema: type[Body]) -> dict[str, Any]:
+    """The `openapi_extra` of a route that reads its query so."""
+    said = schema.model_json_schema()
+    required = said.get("required", ())
+    return {
+        "parameters": [
+            {"name": name, "in": "query", "required": name in required, "schema": field}
+            for name, field in said["properties"].items()
+        ]
+    }
+
+
+async def _read(request: Request, schema: type[Body]) -> Mapping[str, Any]:
+    """The fields of a body, unchecked."""
     kind = media_type(request)
     if kind not in (*KINDS, ""):
         raise UnsupportedMediaType(f"content-type is {quoted(kind)}, expected one of {', '.join(KINDS)}")
     with reading(request):
         if kind == MULTIPART:
-            return checked(_fields(await _parts(request)), schema, strict=False)
+            return _fields(await _parts(request))
         content = await request.body()
-    if kind == URLENCODED:
-        return checked(_fields(_pairs(content)), schema, strict=False)
-    return parse_body(content, schema)
-
-
-def documented(schema: type[Body]) -> dict[str, Any]:
-    """The `openapi_extra` of a route that reads its body so."""
-    reference = REF.format(model=schema.__name__)
-    return {"requestBody": {"required": True, "content": {kind: {"schema": {"$ref": reference}} for kind in KINDS}}}
+    return _fields(_pairs(content)) if kind == URLENCODED else parse_object(content, schema)
 
 
 def _pairs(content: bytes) -> Sequence[tuple[str, str]]:
@@ -71,4 +99,10 @@ def _fields(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
             raise InvalidRequest(f"{quoted(name)} is a file, expected a text", parameter=name)
         if value:
             found.setdefault(name, []).append(value.replace("\r\n", "\n"))
+    return {name: values if len(values) > 1 else values[0] for name, values in found.items()}
+
+
+def _query(request: Request) -> dict[str, Any]:
+    """Of a query an empty field is an empty text: nobody sends one for nothing."""
+    found = {name: request.query_params.getlist(name) for name in request.query_params}
     return {name: values if len(values) > 1 else values[0] for name, values in found.items()}

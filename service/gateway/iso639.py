@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import Literal
 
 LONGEST = 100  # characters of what is asked for: no code and no name has so many
 
@@ -208,6 +209,7 @@ def _entries() -> Iterator[tuple[list[str], list[str]]]:
 
 _LANGUAGES = {said.casefold(): codes[0] for codes, names in _entries() for said in (*codes, *names)}
 _NAMES = {codes[0]: names[0] for codes, names in _entries()}
+_RIGHT_TO_LEFT = frozenset(("ar", "dv", "fa", "he", "ks", "ps", "sd", "ug", "ur", "yi"))
 _VARIANTS = {"hans": "simplified", "hant": "traditional"}
 # Chinese is written in two ways, which mBART, browsers and others name by places.
 _SCRIPTS = {"cn": "hans", "sg": "hans", "my": "hans", "tw": "hant", "hk": "hant", "mo": "hant"}
@@ -220,6 +222,11 @@ def english_name(code: str) -> str:
     if not variant or name == code:
         return name
     return f"{name} ({_VARIANTS.get(variant) or (variant.upper() if len(variant) == 2 else variant.title())})"
+
+
+def direction(code: str) -> Literal["ltr", "rtl"]:
+    """In which the language is mostly written, as HTML and others call it."""
+    return "rtl" if language_and_variant(code)[0] in _RIGHT_TO_LEFT else "ltr"
 
 
 def language_and_variant(asked: str) -> tuple[str, str]:

@@ -45,7 +45,7 @@ async def read_object(request: Request, schema: type[Body]) -> dict[str, Any]:
         )
     with reading(request):
         content = await request.body()
-    return _parse_object(content, schema)
+    return parse_object(content, schema)
 
 
 @contextmanager
@@ -64,17 +64,20 @@ def media_type(request: Request) -> str:
 
 
 def parse_body(content: bytes, schema: type[BodyT]) -> BodyT:
-    return checked(_parse_object(content, schema), schema)
+    return checked(parse_object(content, schema), schema)
 
 
-def _parse_object(content: bytes, schema: type[Body]) -> dict[str, Any]:
+def parse_object(content: bytes, schema: type[Body]) -> dict[str, Any]:
+    """The JSON object in a body that should have the `schema`, unchecked; of an array that with it as a field."""
     content = content.removeprefix(BOM_UTF8)
     try:
         # Not json.loads: that lets pass NaN, and lone surrogates which no answer could be encoded with.
         value = from_json(content, allow_inf_nan=False)
     except ValueError as error:
         raise BadRequest(not_json(content, error)) from None
-    if not isinstance(value, dict):
+    if schema.array is not None and isinstance(value, list):
+        return {schema.array: value}
+    if schema.array is not None or not isinstance(value, dict):
         raise BadRequest(f"the body is {quoted(value)}, expected {schema.shape}")
     return value
 
@@ -124,7 +127,7 @@ def _fields_beside(schema: type[BaseModel], location: tuple[int | str, ...]) -> 
     for part in location[:-1]:
         if isinstance(part, str):
             fields = _model_in(fields[part].annotation).model_fields
-    return list(fields)
+    return [field.alias or name for name, field in fields.items()]
 
 
 def _model_in(annotation: Any) -> type[BaseModel]:

@@ -8,7 +8,7 @@ Knows nothing of bodies, of how answers look, and of what a protocol calls thing
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,7 @@ from starlette.requests import Request
 
 from service.errors import InvalidRequest
 from service.gateway.context import RequestContext, timeout_s
-from service.gateway.detection import Ranking, ToDetect
+from service.gateway.detection import LanguageScore, Ranking, ToDetect
 from service.gateway.glossaries import Entries, used
 from service.gateway.languages import Choice, Pair, resolve_pair
 from service.gateway.limits import NamedText, check_decoding, check_total
@@ -35,7 +35,7 @@ class ToTranslate:
     options: Mapping[str, Any] = field(default_factory=dict)  # further fields of each request
 
     def named(self) -> list[NamedText]:
-        return [NamedText(index, f"{self.called}[{index}]", text) for index, text in enumerate(self.texts)]
+        return _named(self.called, self.texts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +48,7 @@ class Translation:
 
 async def translated(traffic: Traffic, request: Request, asked: ToTranslate) -> list[Translation]:
     """Of each text. One that says nothing, or is in its target language already, comes back as it is."""
-    check_count(traffic, asked.called, asked.texts)
+    check_count(traffic, asked.called, len(asked.texts))
     context = RequestContext.of(request.scope)
     context.texts = len(asked.texts)
     timeout = timeout_s(request.headers, traffic.settings.request_timeout_s)
@@ -88,6 +88,21 @@ async def translated(traffic: Traffic, request: Request, asked: ToTranslate) -> 
     ]
 
 
+async def translated_into(
+    traffic: Traffic, request: Request, asked: ToTranslate, targets: Sequence[str]
+) -> list[Sequence[Translation]]:
+    """Of each text in each of the `targets`, which are asked for one after the other, and count as so many texts."""
+    count = len(asked.texts) * len(targets)
+    check_count(traffic, f"{asked.called}, each into {len(targets)} languages," if targets[1:] else asked.called, count)
+    check_total(asked.named() * len(targets), traffic.settings.max_characters)
+    found = [
+        await translated(traffic, request, replace(asked, languages=replace(asked.languages, target=target)))
+        for target in targets
+    ]
+    RequestContext.of(request.scope).texts = count
+    return list(zip(*found, strict=True))
+
+
 async def ranked(
     traffic: Traffic, request: Request, texts: Sequence[NamedText], model: str | None = None
 ) -> list[Ranking]:
@@ -101,11 +116,17 @@ async def ranked(
     return await traffic.detect(ToDetect([each.text for each in texts], sources), context, timeout)
 
 
-def check_count(traffic: Traffic, called: str, texts: Sequence[str]) -> None:
-    if not texts:
+async def detected(traffic: Traffic, request: Request, called: str, texts: Sequence[str]) -> list[LanguageScore]:
+    """The likeliest language of each text, of those that all models translate."""
+    check_count(traffic, called, len(texts))
+    return [ranking[0] for ranking in await ranked(traffic, request, _named(called, texts))]
+
+
+def check_count(traffic: Traffic, called: str, count: int) -> None:
+    if not count:
         raise InvalidRequest(f"{called} is an empty list", parameter=called)
-    if len(texts) > traffic.max_inputs:
-        said = f"{called} has {len(texts)} texts, the limit is {traffic.max_inputs}"
+    if count > traffic.max_inputs:
+        said = f"{called} has {count} texts, the limit is {traffic.max_inputs}"
         raise InvalidRequest(said, parameter=called, limit=traffic.max_inputs)
 
 
@@ -122,6 +143,10 @@ def examples_of(models: Sequence[ModelInfo]) -> Iterator[tuple[str, list[str], P
             if not body.get("stream") and parameters.keys() <= {"src_lang", "tgt_lang"}:
                 source, target = parameters.get("src_lang"), parameters.get("tgt_lang")
                 yield shown, texts, resolve_pair(model.language_pairs, source, target, "src_lang and tgt_lang")
+
+
+def _named(called: str, texts: Sequence[str]) -> list[NamedText]:
+    return [NamedText(index, f"{called}[{index}]", text) for index, text in enumerate(texts)]
 
 
 def _by_model(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from pydantic import BaseModel
 
-from service.errors import InvalidRequest, ServiceError, Unauthorized, UnknownLanguagePair, UnknownModel
+from service.errors import ServiceError
+from service.gateway.errors import coarse_status
 
 
 class DeeplError(BaseModel):
@@ -14,10 +16,7 @@ class DeeplError(BaseModel):
     detail: str
 
 
-def status_of(error: type[ServiceError]) -> int:
-    if issubclass(error, InvalidRequest | UnknownLanguagePair | UnknownModel):
-        return 400
-    return 403 if issubclass(error, Unauthorized) else error.status
+status_of = partial(coarse_status, unauthorized=403)
 
 
 def error_shape(error: ServiceError, request_id: str) -> tuple[int, dict[str, Any]]:

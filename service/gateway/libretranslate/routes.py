@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastapi import FastAPI
-from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Scope
 
 from service.errors import ServiceError
-from service.gateway.access import key_in_headers
+from service.gateway.access import key_in_headers, key_in_query
 from service.gateway.context import RequestContext
 from service.gateway.detection import LanguageScore
 from service.gateway.fields import Body
@@ -100,7 +99,7 @@ def _add_routes(app: FastAPI, traffic: Traffic) -> None:
 
 
 def _key(scope: Scope) -> str | None:
-    return key_in_headers(scope) or QueryParams(scope["query_string"]).get("api_key")
+    return key_in_headers(scope) or key_in_query(scope, "api_key")
 
 
 async def _enter(traffic: Traffic, request: Request, key: str | None) -> None:

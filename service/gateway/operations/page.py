@@ -76,7 +76,11 @@ def _operation(path: str, method: str, operation: dict[str, Any], schemas: dict[
     content = bodies.get(kind, {})
     if "schema" in content:
         yield f"<table>{''.join(_fields(content['schema'], schemas))}</table>"
-    asked = [parameter["name"] for parameter in operation.get("parameters", ()) if parameter["in"] == "path"]
+    parameters = operation.get("parameters", ())
+    asked = [each["name"] for each in parameters if each["in"] == "path"]
+    if needed := [each["name"] for each in parameters if each["in"] == "query" and each.get("required")]:
+        asked += needed
+        path = f"{path}?{'&'.join(f'{name}={{{name}}}' for name in needed)}"
     if kind == _FORM:
         asked = list(_resolved(content["schema"], schemas)["properties"])
     examples = content.get("examples", {} if kind == "application/json" else {"": {}})
@@ -119,7 +123,7 @@ def _resolved(schema: dict[str, Any], schemas: dict[str, Any]) -> dict[str, Any]
 
 
 def _form(path: str, method: str, name: str, value: Any, asked: Sequence[str], kind: str) -> str:
-    """`asked`: what has an input of its own, of the path or of a form; `value`: of a body that is JSON."""
+    """`asked`: what has an input of its own, of the address or of a form; `value`: of a body that is JSON."""
     encoded = f' enctype="{_FORM}"' if kind == _FORM else ""
     inputs = "".join(
         f'<label>{each} <input name="{each}" type="{"file" if each == "file" else "text"}"></label> '

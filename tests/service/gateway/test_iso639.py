@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.gateway.iso639 import english_name, language_and_variant
+from service.gateway.iso639 import direction, english_name, language_and_variant
 
 
 @pytest.mark.parametrize("asked", ["fr", "FR", "fra", "fre", "French", "FRENCH", "french ", "Fre"])
@@ -70,3 +70,8 @@ def test_a_name_of_any_length_costs_no_more_than_a_short_one() -> None:
 )
 def test_a_language_is_called_by_its_english_name(code: str, name: str) -> None:
     assert english_name(code) == name
+
+
+@pytest.mark.parametrize(("code", "said"), [("fr", "ltr"), ("ara", "rtl"), ("he_IL", "rtl"), ("xyz", "ltr")])
+def test_a_language_is_written_in_a_direction(code: str, said: str) -> None:
+    assert direction(code) == said

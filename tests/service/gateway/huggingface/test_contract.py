@@ -24,7 +24,7 @@ CONFIG = """
 expected-statuses = ["2xx", 307, 404, 422]
 
 [[operations]]
-include-path-regex = "^/deepl/"  # whose clients know 400 for it
+include-path-regex = "^/(deepl|language|azure)/"  # whose clients know 400 for it
 checks.positive_data_acceptance.expected-statuses = ["2xx", 400, 404]
 """
 BODIES = {body.__name__: body for body in (*TASKS.values(), DetectBody)}

@@ -87,3 +87,12 @@ def test_parts_of_a_path_and_fields_of_a_form_have_inputs() -> None:
     assert '<input name="file" type="file">' in text
     assert '<input name="to" type="text">' in text
     assert 'data-method="DELETE" data-path="look/{id}"><p></p><label>id <input name="id" type="text">' in text
+
+
+def test_what_a_query_must_have_has_inputs_and_what_it_may_have_does_not() -> None:
+    document = copy.deepcopy(DOCUMENT)
+    said = [{"name": "to", "in": "query", "required": True}, {"name": "from", "in": "query", "required": False}]
+    document["paths"] = {"/look": {"get": {"parameters": said, "responses": {"200": {"description": "done"}}}}}
+    text = page(document)
+    assert 'data-path="look?to={to}"><p></p><label>to <input name="to" type="text">' in text
+    assert 'name="from"' not in text

@@ -1,0 +1,1 @@
+"""/azure: what clients of Azure's Translator ask, answered in its shapes."""
