@@ -149,6 +149,7 @@ RULES = (
     Rule("loadtests.bench.segmentation", ("service.worker.segments",), ("rich",)),
     # The gateway over a model that costs nothing, and who asks it.
     Rule("loadtests.bench.gateway", (), ("rich", "uvloop")),
+    Rule("loadtests.bench.flood", ("loadtests.bench.gateway",), ("rich", "uvloop")),
     Rule(
         "loadtests.bench.gateway_servers",
         ("service.gateway", "service.observability.metrics", *BASE),

@@ -16,6 +16,7 @@ from loadtests.bench import (
     attention,
     compression,
     decode_step,
+    flood,
     gateway,
     growth,
     measure,
@@ -99,6 +100,9 @@ def parser() -> argparse.ArgumentParser:
     command = _command(commands, "gateway", "what the gateway adds to HTTP, against a bare echo", gateway.run)
     command.add_argument("--connections", type=_positive, nargs="+", default=[1, 16, 64, 256])
     command.add_argument("--seconds", type=float, default=3, help="of load, for each server and round")
+    command.add_argument("--rounds", type=_positive, default=3)
+    command = _command(commands, "flood", "how soon the gateway refuses what it has no room for", flood.run)
+    command.add_argument("--requests", type=_positive, nargs="+", default=[128, 256, 600], help="at once")
     command.add_argument("--rounds", type=_positive, default=3)
     return top
 

@@ -1,11 +1,13 @@
-"""The servers that `gateway` compares, each a process: `python -m loadtests.bench.gateway_servers echo|gateway`.
+"""The servers that `gateway` and `flood` ask, each a process: `python -m loadtests.bench.gateway_servers KIND`.
 
 `gateway` is the real one, in front of a classifier in its own process that answers at once. `echo` is the least that
-the same HTTP server can do: an ASGI application that sends a body back. The port is printed.
+the same HTTP server can do: an ASGI application that sends a body back. `full` is the gateway over a model that has
+room for few, and keeps them for some seconds. The port is printed.
 """
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import socket
 import sys
@@ -23,6 +25,7 @@ from service.messages import Classification, Event, ModelInfo, Request
 from service.observability.metrics import GatewayMetrics
 
 NAME = "classifier"
+SLOTS, SLOW_S = 16, 3.0  # of the model that is full: as many may wait
 INFO = ModelInfo(
     name=NAME,
     task="classify",
@@ -67,6 +70,15 @@ class FreeWorker:
         return []
 
 
+class SlowWorker(FreeWorker):
+    """One that costs nothing either, and takes its time."""
+
+    async def submit(self, requests: Sequence[Request]) -> AsyncIterator[list[Event]]:
+        await asyncio.sleep(SLOW_S)
+        async for events in super().submit(requests):
+            yield events
+
+
 async def echo(scope: Scope, receive: Receive, send: Send) -> None:
     body, more = b"", True
     while more:
@@ -78,15 +90,21 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-def gateway() -> ASGIApp:
-    models = {NAME: ModelSettings(task="classify", checkpoint=NAME, slots=INFO.slots)}
+def gateway(worker: FreeWorker, **room: int) -> ASGIApp:
+    models = {NAME: ModelSettings(task="classify", checkpoint=NAME, **room)}
     settings = Settings(models=models, state=Path(tempfile.gettempdir()) / "triptych-bench")
-    return create_app(settings, {NAME: FreeWorker()}, GatewayMetrics([NAME]))
+    return create_app(settings, {NAME: worker}, GatewayMetrics([NAME]))
+
+
+GATEWAYS = {
+    "gateway": lambda: gateway(FreeWorker(), slots=INFO.slots),
+    "full": lambda: gateway(SlowWorker(), slots=SLOTS, max_waiting=SLOTS),
+}
 
 
 def main() -> None:
-    if sys.argv[1] == "gateway":
-        server: uvicorn.Server = Server(gateway(), Connections(connection_limit(4096)))
+    if make := GATEWAYS.get(sys.argv[1]):
+        server: uvicorn.Server = Server(make(), Connections(connection_limit(4096)))
     else:
         server = uvicorn.Server(uvicorn.Config(echo, ws="none", lifespan="off", log_config=None, access_log=False))
     gc.freeze()  # as the service does

@@ -51,6 +51,7 @@ def test_help_lists_what_can_be_measured() -> None:
         "prompts",
         "decode-step",
         "gateway",
+        "flood",
         "compression",
         "attention",
     }
