@@ -129,8 +129,10 @@ class Readiness:
         if self._ready:
             return
         now = self.clock()
-        if self._reason is not None:
+        if self._was_ready:
             self._recovery_s = now - self._changed
+        else:  # a gateway that is new finds a model that may have run for long
+            self._recovery_s = max(now - self._changed, USUAL_RECOVERY_S)
         level = logging.INFO if self._was_ready else logging.DEBUG
         log.log(level, "the model is ready after %.1f s", now - self._changed, extra={"model": self.model})
         self._ready, self._was_ready, self._reason, self._changed = True, True, None, now

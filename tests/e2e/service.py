@@ -111,8 +111,12 @@ class Service:
 
     def survivors(self) -> list[str]:
         """Command lines of processes that the service started and that still run."""
-        gone_or_not = [p for p in self._descendants.values() if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
-        return [" ".join(p.cmdline()) or p.name() for p in gone_or_not]
+        running = []
+        for process in self._descendants.values():
+            with suppress(psutil.NoSuchProcess):  # it ends meanwhile
+                if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+                    running.append(" ".join(process.cmdline()) or process.name())
+        return running
 
     def kill(self) -> None:
         self.remember_descendants()

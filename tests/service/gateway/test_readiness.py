@@ -137,6 +137,19 @@ async def test_a_model_that_stops_is_refused_at_once_with_what_is_left_of_its_la
     assert model.readiness.refusal().details["retry_after_s"] == 25
 
 
+@pytest.mark.parametrize("loads_s", [0.2, 60.0])
+async def test_a_gateway_that_finds_a_model_takes_it_to_need_what_it_took_to_load_and_no_moment(model, loads_s):
+    model.dead = NotReady("loading")
+    await model.readiness.begin()
+    model.now += loads_s
+    model.dead = None
+    await model.readiness.answer()
+    model.dead = NotReady("stopped")
+    model.readiness.doubt()
+    await model.readiness.answer()
+    assert model.readiness.refusal().details["retry_after_s"] == max(loads_s, USUAL_RECOVERY_S)
+
+
 async def test_a_dead_model_comes_back_by_an_answer_and_not_by_what_it_still_had_to_say(model):
     model.dead = NotReady("stopped")
     await model.readiness.answer()
