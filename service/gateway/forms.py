@@ -46,8 +46,23 @@ def read_query(request: Request, schema: type[BodyT]) -> BodyT:
 
 def documented(schema: type[Body]) -> dict[str, Any]:
     """The `openapi_extra` of a route that reads its body as JSON or as a form."""
-    reference = REF.format(model=schema.__name__)
-    return {"requestBody": {"required": True, "content": {kind: {"schema": {"$ref": reference}} for kind in KINDS}}}
+    schemas = {JSON: {"$ref": REF.format(model=schema.__name__)}}
+    schemas |= {kind: _as_form(schema) for kind in (URLENCODED, MULTIPART)}
+    return {"requestBody": {"required": True, "content": {kind: {"schema": said} for kind, said in schemas.items()}}}
+
+
+def _as_form(schema: type[Body]) -> dict[str, Any]:
+    """What a form may have: no null, and nothing in whatever may be left out."""
+    said = schema.model_json_schema()
+    assert "$defs" not in said, "a form has no objects"
+    for name, field in said["properties"].items():
+        for kinds in ("anyOf", "enum"):
+            if kinds in field:
+                field[kinds] = [kind for kind in field[kinds] if kind not in (None, {"type": "null"})]
+        if name not in said["required"]:
+            del field["default"]
+            said["properties"][name] = {"anyOf": [field, {"const": ""}]}
+    return said
 
 
 def documented_query(schema: type[Body]) -> dict[str, Any]:
@@ -92,14 +107,14 @@ async def _parts(request: Request) -> list[tuple[str, Any]]:
 
 
 def _fields(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """An empty field is left out: browsers send those that nobody has filled in, and write line breaks as two."""
+    """An empty field is left out, unless it is one of several with its name: browsers send those that nobody has
+    filled in. They write line breaks as two characters."""
     found: dict[str, list[str]] = {}
     for name, value in pairs:
         if not isinstance(value, str):
             raise InvalidRequest(f"{quoted(name)} is a file, expected a text", parameter=name)
-        if value:
-            found.setdefault(name, []).append(value.replace("\r\n", "\n"))
-    return {name: values if len(values) > 1 else values[0] for name, values in found.items()}
+        found.setdefault(name, []).append(value.replace("\r\n", "\n"))
+    return {name: values if len(values) > 1 else values[0] for name, values in found.items() if values != [""]}
 
 
 def _query(request: Request) -> dict[str, Any]:
