@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
+import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from models.bert import Bert
 from models.config import BertConfig, Config, ConfigError, GPTConfig, Seq2SeqConfig
 from models.gpt import GPT
 from models.llama import Llama, LlamaConfig
+from models.neox import NeoX, NeoXConfig
 from models.recurrent import Recurrent, RecurrentConfig
 from models.seq2seq import Seq2Seq
 
@@ -18,6 +22,7 @@ ARCHITECTURES: dict[str, tuple[type[Config], type[nn.Module]]] = {
     "recurrent": (RecurrentConfig, Recurrent),
     "gpt": (GPTConfig, GPT),
     "llama": (LlamaConfig, Llama),
+    "neox": (NeoXConfig, NeoX),
     "bert": (BertConfig, Bert),
 }
 
@@ -30,6 +35,14 @@ def config_from_dict(values: dict[str, Any]) -> Config:
     return ARCHITECTURES[name][0].from_dict(values)
 
 
-def build(config: Config) -> nn.Module:
-    """A freshly initialized model."""
-    return ARCHITECTURES[config.architecture][1](config)
+def build(config: Config, *, empty: bool = False) -> nn.Module:
+    """A freshly initialized model; `empty`: its parameters are on the device meta, for somebody to assign them."""
+    with _Empty() if empty else nullcontext():
+        return ARCHITECTURES[config.architecture][1](config)
+
+
+class _Empty(TorchFunctionMode):
+    """Parameters are made with `torch.empty`, buffers, which no file holds, with other functions."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return func(*args, **{**(kwargs or {}), **({"device": "meta"} if func is torch.empty else {})})

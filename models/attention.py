@@ -103,13 +103,16 @@ class SelfAttention(Attention):
         bias: bool = True,
         output_bias: bool = True,
         rotary: Rotary | None = None,
+        head_norm: Callable[[], nn.Module] | None = None,
         dropout: float = 0.0,
     ) -> None:
-        """`rotary` turns queries and keys by their positions, before these go into a cache. `head_width` is
-        `width / heads` unless it is given."""
+        """`rotary` turns queries and keys by their positions, before these go into a cache, and norms that `head_norm`
+        makes come before it. `head_width` is `width / heads` unless it is given."""
         super().__init__(width, heads, kv_heads or heads, head_width, bias=output_bias, dropout=dropout)
         self.qkv = nn.Linear(width, self.inner_width + 2 * self.kv_width, bias=bias)
         self.rotary = rotary
+        self.query_norm = None if head_norm is None else head_norm()
+        self.key_norm = None if head_norm is None else head_norm()
 
     def projections(self) -> Mapping[str, Blocks]:
         fused = (("query", self.inner_width), ("key", self.kv_width), ("value", self.kv_width))
@@ -118,12 +121,16 @@ class SelfAttention(Attention):
     def _project(self, x_BTC: Tensor, positions_BT: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """[B, H, T, D] and twice [B, G, T, D] of tokens at the given positions, or from position 0 on."""
         qkv_BTND = self.qkv(x_BTC).unflatten(2, (-1, self.head_width))
-        if self.rotary is None:
-            q, k, v = qkv_BTND.split([self.heads, self.kv_heads, self.kv_heads], dim=2)
-        else:
-            qk_BTND, v = qkv_BTND.split([self.heads + self.kv_heads, self.kv_heads], dim=2)
-            q, k = self.rotary(qk_BTND, positions_BT).split([self.heads, self.kv_heads], dim=2)
+        qk_BTND, v = qkv_BTND.split([self.heads + self.kv_heads, self.kv_heads], dim=2)
+        q, k = self._placed(qk_BTND, positions_BT).split([self.heads, self.kv_heads], dim=2)
         return q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+
+    def _placed(self, qk_ND: Tensor, positions: Tensor | None) -> Tensor:
+        """[..., H + G, D]: queries and keys, normed and turned."""
+        if self.query_norm is not None and self.key_norm is not None:
+            q, k = qk_ND.split([self.heads, self.kv_heads], dim=-2)
+            qk_ND = torch.cat([self.query_norm(q), self.key_norm(k)], dim=-2)
+        return qk_ND if self.rotary is None else self.rotary(qk_ND, positions)
 
     def forward(self, x_BTC: Tensor, *, mask: Tensor | None = None, causal: bool = False) -> Tensor:
         q, k, v = self._project(x_BTC)
@@ -143,9 +150,9 @@ class SelfAttention(Attention):
     def decode(self, x_BC: Tensor, layer: int, positions_B: Tensor, mask: Tensor, cache: KeyValueCache) -> Tensor:
         """One token a row, attending to the row's cached tokens and itself."""
         qkv_BND = self.qkv(x_BC).view(x_BC.shape[0], -1, self.head_width)
-        if self.rotary is not None:
+        if self.rotary is not None or self.query_norm is not None:
             qk_BND = qkv_BND[:, : -self.kv_heads]
-            qk_BND.copy_(self.rotary(qk_BND, positions_B))
+            qk_BND.copy_(self._placed(qk_BND, positions_B))
         q_BHD, kv_BND = qkv_BND.split([self.heads, 2 * self.kv_heads], dim=1)
         cache.write_step(layer, positions_B, kv_BND.unflatten(1, (2, self.kv_heads)))
         out_B1C = self._attend_step(q_BHD.unsqueeze(2), cache.keys[layer], cache.values[layer], mask)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from models.cache import CacheShape, KeyValueCache
 from models.config import BertConfig
 from models.interface import Prompts, StateSize
-from models.layers import EncoderLayer, TokenEmbedding, activation, padding_mask, reset_normal
+from models.layers import EncoderLayer, TokenEmbedding, activation, padding_mask, pooler_activation, reset_normal
 from models.transformer import final_norm, layer_norm, plain_layers, position_vectors
 
 
@@ -35,26 +35,37 @@ class MaskedWordHead(nn.Module):
 class Bert(nn.Module):
     HEAD = ("pooler.", "classifier.")  # what begins anew with every task: names of weights begin so
 
+    # Those that `BertConfig.outputs` has.
+    pooler: nn.Linear
+    classifier: nn.Linear
+    masked_word_head: MaskedWordHead
+    next_sentence_head: nn.Linear
+
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
         self.config = config
+        width = config.embedding_width or config.width
         self.embedding = TokenEmbedding(
             config.vocab_size,
-            config.width,
+            width,
             pad_id=config.pad_id,
-            positions=position_vectors("learned", config.max_positions, config.width),
+            positions=position_vectors("learned", config.max_positions, width),
             serves_logits=False,
             dropout=config.dropout,
         )
-        self.segment = nn.Embedding(config.segments, config.width)
-        self.embedding_norm = layer_norm(config)
+        self.segment = nn.Embedding(config.segments, width)
+        self.embedding_norm = nn.LayerNorm(width, eps=config.norm_epsilon)
+        self.widening = nn.Identity() if width == config.width else nn.Linear(width, config.width)
         self.layers = plain_layers(EncoderLayer, config, config.layers)
         self.norm = final_norm(config)
-        self.pooler = nn.Linear(config.width, config.width)
         self.dropout = nn.Dropout(config.dropout)
-        self.classifier = nn.Linear(config.width, config.labels)
-        self.masked_word_head = MaskedWordHead(config)
-        self.next_sentence_head = nn.Linear(config.width, 2)
+        if config.outputs != "none":
+            self.pooler = nn.Linear(config.width, config.width)
+            self.pooler_activation = pooler_activation(config.pooler_activation)
+            self.classifier = nn.Linear(config.width, config.labels)
+        if config.outputs == "all":
+            self.masked_word_head = MaskedWordHead(config)
+            self.next_sentence_head = nn.Linear(config.width, 2)
         self._frozen = False
         reset_normal(self)
 
@@ -67,7 +78,7 @@ class Bert(nn.Module):
     def train(self, mode: bool = True) -> Self:
         super().train(mode)
         if self._frozen:
-            for part in (self.embedding, self.segment, self.embedding_norm, self.layers, self.norm):
+            for part in (self.embedding, self.segment, self.embedding_norm, self.widening, self.layers, self.norm):
                 part.eval()
         return self
 
@@ -82,15 +93,16 @@ class Bert(nn.Module):
     def hidden(self, batch: Prompts) -> Tensor:
         """[B, S, C]: the encoder's output."""
         segments_BS = torch.zeros_like(batch.tokens_BS) if batch.segments_BS is None else batch.segments_BS
-        x_BSC = self.embedding_norm(self.embedding.sequence(batch.tokens_BS) + self.segment(segments_BS))
+        embedded_BSC = self.embedding.sequence(batch.tokens_BS) + self.segment(segments_BS)
+        x_BSC = self.widening(self.embedding_norm(embedded_BSC))
         mask = padding_mask(batch.lengths_B, batch.tokens_BS.shape[1])
         for layer in self.layers:
             x_BSC = layer(x_BSC, mask)
         return self.norm(x_BSC)
 
     def pool(self, hidden_BSC: Tensor) -> Tensor:
-        """[B, C]: the first token, through a dense layer and tanh."""
-        return torch.tanh(self.pooler(hidden_BSC[:, 0]))
+        """[B, C]: the first token, through a dense layer and its activation."""
+        return self.pooler_activation(self.pooler(hidden_BSC[:, 0]))
 
     def masked_words(self, hidden: Tensor) -> Tensor:
         """Logits [..., V] of the words at the given hidden vectors [..., C]."""

@@ -9,19 +9,22 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Never
 
-from jinja2 import Template, TemplateError, nodes
+from jinja2 import Template, TemplateError, nodes, pass_context
 from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
+from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from models.formats import normalize
+from models.formats import GENERATION, Format
 from models.tokenizer import SPECIAL_TOKENS, Tokenizer
 
 PAD, START, END, UNKNOWN = SPECIAL_TOKENS
+MOST_ROUNDS = 100_000  # of all loops of a template together
+_COUNTED, _ROUNDS = "counted", "rounds that are left"
 _SEAM = "\ufdd0"  # Unicode has it for a program's own use: it stands in what would be a token, and is no text
 
 
@@ -35,15 +38,20 @@ class ChatTemplate:
         environment = ImmutableSandboxedEnvironment(
             trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols, _Generation]
         )
-        environment.filters["tojson"] = _tojson
+        environment.filters |= {"tojson": _tojson, _COUNTED: _counted}
         environment.globals |= {"raise_exception": _refuse, "strftime_now": _now}
         try:
-            self._template: Template = environment.from_string(source)
-        except TemplateError as error:
+            tree = environment.parse(source)
+            for loop in tree.find_all(nodes.For):
+                loop.iter = nodes.Filter(loop.iter, _COUNTED, [], [], None, None)
+            self._template: Template = environment.from_string(tree)
+        except (TemplateError, RecursionError) as error:
             raise ChatTemplateError(f"the chat template is not Jinja: {error}") from error
 
-    def prompt(self, tokenizer: Tokenizer, messages: Sequence[Mapping[str, str]]) -> list[int]:
-        """The start token, and the conversation up to where the model's turn begins.
+    def prompt(
+        self, tokenizer: Tokenizer, messages: Sequence[Mapping[str, str]], format: Format = GENERATION
+    ) -> list[int]:
+        """The conversation up to where the model's turn begins; in our own format, behind the start token.
 
         Each message has a `role` and `content`, and maybe a `name`. Raises ChatTemplateError where the template refuses
         them.
@@ -51,24 +59,33 @@ class ChatTemplate:
         added = "|".join(map(re.escape, sorted(tokenizer.added, key=len, reverse=True)))
         begins = re.compile(f"(?={added})(.)", re.DOTALL)  # each place where a token begins, though they overlap
         safe = [
-            {name: begins.sub(rf"\1{_SEAM}", normalize(text.replace(_SEAM, ""))) for name, text in message.items()}
+            {name: begins.sub(rf"\1{_SEAM}", format.text(text.replace(_SEAM, ""))) for name, text in message.items()}
             for message in messages
         ]
-        names = {"pad_token": PAD, "bos_token": START, "eos_token": END, "unk_token": UNKNOWN}
-        text = normalize(self._rendered(safe, names))
+        names = format.named or {"pad_token": PAD, "bos_token": START, "eos_token": END, "unk_token": UNKNOWN}
+        text = format.text(self._rendered(safe, names))
+        if format.named and _SEAM not in text:
+            return tokenizer.encode_written(text)
         ids: list[int] = []
         for piece in re.split(f"({added})", text):
             if piece in tokenizer.added:
                 ids.append(tokenizer.id(piece))
             else:
                 ids += [id for part in piece.split(_SEAM) for id in tokenizer.encode(part)]
+        if format.named:
+            return ids
         start = tokenizer.id(START)
         return ids if ids[:1] == [start] else [start, *ids]
 
     def _rendered(self, messages: list[dict[str, str]], names: Mapping[str, str]) -> str:
         try:
             return self._template.render(
-                messages=messages, tools=None, documents=None, add_generation_prompt=True, **names
+                {_ROUNDS: [MOST_ROUNDS]},
+                messages=messages,
+                tools=None,
+                documents=None,
+                add_generation_prompt=True,
+                **names,
             )
         except ChatTemplateError:
             raise
@@ -89,6 +106,17 @@ class _Generation(Extension):
 def _tojson(value: Any, ensure_ascii: bool = False, indent: int | None = None) -> str:
     """Not Jinja's own, which writes for HTML."""
     return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent)
+
+
+@pass_context
+def _counted(context: Context, values: Iterable[Any]) -> Iterator[Any]:
+    """What a loop goes through, as long as rounds are left: a template comes from somewhere else and may never end."""
+    left = context[_ROUNDS]
+    for value in values:
+        left[0] -= 1
+        if left[0] < 0:
+            raise ChatTemplateError(f"the chat template goes through more than {MOST_ROUNDS:,} rounds of its loops")
+        yield value
 
 
 def _refuse(reason: str) -> Never:

@@ -28,26 +28,29 @@ from torch import Tensor, nn
 
 from models.architectures import build, config_from_dict
 from models.config import Config, ConfigError, LoraConfig
+from models.formats import CLASSIFICATION, GENERATION, TRANSLATION, Format
 from models.lineage import Ancestor, read_lineage
 from models.lora import attach, merge
 from models.names import NAME
 from models.threads import serial
 from models.tokenizer import Tokenizer, TokenizerError
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 CONFIG, WEIGHTS, TOKENIZER, MANIFEST = "config.json", "model.safetensors", "tokenizer.json", "manifest.json"
 CARD, CURVES = "README.md", "curves.png"
 ADAPTER = "adapter.safetensors"  # in the place of WEIGHTS
 FILES = (CONFIG, WEIGHTS, TOKENIZER)  # what every whole checkpoint has; the manifest has their hashes
 EXTRAS = (CARD, CURVES)  # what it may have; where it does, the manifest has their hashes, too
 # The format that brought a field. Where these are empty, a manifest is written as 1, which earlier releases read.
-_SINCE = {"lineage": 2, "adapter": 2, "chat_template": 3}
+_SINCE = {"lineage": 2, "adapter": 2, "chat_template": 3, "score_function": 4, "format": 4}
 _KNOWN = (*FILES, ADAPTER, *EXTRAS)
 _HASH = re.compile("[0-9a-f]{64}")
 _VERSION = re.compile(rf"{NAME.pattern}@[1-9][0-9]*")
 _IN_WORDS = {str: "a text", int: "a whole number", bool: "true or false", dict: "an object"}  # what JSON gives
 PRETRAINED = "pretrain"  # the task of an encoder that recipes start from
-TASKS = ("translate", "generate", "classify", PRETRAINED)
+# What is trained for each of them reads its texts so, unless its manifest says otherwise.
+_READ = {"translate": TRANSLATION, "generate": GENERATION, "classify": CLASSIFICATION, PRETRAINED: CLASSIFICATION}
+TASKS = tuple(_READ)
 
 
 class CheckpointError(Exception):
@@ -102,11 +105,18 @@ class Manifest:
     lineage: tuple[Ancestor, ...] = ()  # the models it was made with
     adapter: Adapter | None = None  # of a checkpoint that is kept beside its base
     chat_template: str = ""  # of a generator that was trained on conversations: how they are written (`models.chat`)
+    score_function: str = ""  # of a classifier of elsewhere: what makes scores of its outputs; none: softmax
+    format: Format | None = None  # of a model of elsewhere: what its texts are read with; None: as ours are
 
     @property
     def reference(self) -> str:
         """NAME@VERSION."""
         return f"{self.name}@{self.version}"
+
+    @property
+    def reads(self) -> Format:
+        """What its texts are read with."""
+        return self.format or _READ[self.task]
 
     @property
     def format_version(self) -> int:
@@ -186,6 +196,7 @@ class Manifest:
                 "labels": tuple(values.get("labels", ())),
                 "lineage": read_lineage(values.get("lineage", ())),
                 "adapter": None if values.get("adapter") is None else Adapter.from_dict(values["adapter"]),
+                "format": None if values.get("format") is None else Format.from_dict(values["format"]),
             }
             return cls(**{**values, **tuples})
         except (KeyError, TypeError, ValueError, RecursionError) as error:
@@ -252,7 +263,7 @@ def read_config(directory: Path) -> Config:
 
 def parse_manifest(content: bytes, path: Path) -> Manifest:
     """From the bytes of a manifest.json; messages call it `path`. Raises CheckpointError."""
-    return Manifest.from_dict(_parse_json(content, path), path)
+    return Manifest.from_dict(parse_json(content, path), path)
 
 
 def verify(directory: Path) -> Manifest:
@@ -294,7 +305,7 @@ def _built(directory: Path, find: FindBase | None) -> Checkpoint:
             f"{directory}: {CONFIG} is of a {config.architecture}, {MANIFEST} of a {manifest.architecture}"
         )
     try:
-        tokenizer = Tokenizer.load(directory / TOKENIZER)
+        tokenizer = Tokenizer.load(directory / TOKENIZER, foreign=manifest.format is not None)
     except TokenizerError as error:
         raise CheckpointError(str(error)) from error
     model = build(config)
@@ -371,10 +382,11 @@ def sha256_of(path: Path) -> str:
 def _read_json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise CheckpointError(f"{path}: missing")
-    return _parse_json(path.read_bytes(), path)
+    return parse_json(path.read_bytes(), path)
 
 
-def _parse_json(content: bytes, path: Path) -> dict[str, Any]:
+def parse_json(content: bytes, path: Path) -> dict[str, Any]:
+    """The object in the bytes of a file; messages call it `path`. Raises CheckpointError."""
     try:
         values = json.loads(content.decode())
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import Field, asdict, dataclass, fields
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, get_args
 
 Norm = Literal["pre", "post"]
-Positions = Literal["sinusoidal", "learned"]
+# Sinusoids have the rates of Vaswani et al.'s implementation (tensor2tensor), or those of their paper; fairseq's are
+# the former, counted from the padding's id on.
+Positions = Literal["sinusoidal", "sinusoidal_paper", "sinusoidal_fairseq", "learned"]
 Activation = Literal["relu", "gelu", "gelu_tanh", "silu"]
+PoolerActivation = Literal["tanh", "relu", "gelu"]
+Outputs = Literal["all", "labels", "none"]
 Kind = Literal["encoder_decoder", "decoder", "encoder"]
 
 
@@ -190,14 +194,21 @@ class TransformerConfig(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.width % self.heads:
-            raise ConfigError(f"width {self.width} is not a multiple of heads {self.heads}: heads split it evenly")
+        if self.heads_width % self.heads:
+            raise ConfigError(
+                f"width {self.heads_width} is not a multiple of heads {self.heads}: heads split it evenly"
+            )
         if self.norm not in ("pre", "post"):
             raise ConfigError(f"norm is {self.norm!r}, expected 'pre' or 'post'")
 
     @property
+    def heads_width(self) -> int:
+        """Of all heads together."""
+        return self.width
+
+    @property
     def head_width(self) -> int:
-        return self.width // self.heads
+        return self.heads_width // self.heads
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,9 +223,12 @@ class Seq2SeqConfig(TransformerConfig, EncoderDecoderConfig):
     max_source: int = 256
     max_target: int = 256
     positions: Positions = "sinusoidal"
+    places: Literal["shared", "own"] = "shared"  # own: the decoder has positions, and a norm of them, of its own
+    embedding_norm: bool = False  # what is embedded is normed (Lewis et al. 2020, "BART")
     activation: Activation = "relu"
     tied_embeddings: bool = True  # source, target and output share one matrix
     scale_embeddings: bool = True  # token vectors times sqrt(width)
+    output_bias: bool = False  # of the logits
     start_id: int = 1
     end_id: int = 2
 
@@ -249,9 +263,27 @@ class BertConfig(TransformerConfig, EncoderConfig):
     labels: int = 2
     max_positions: int = 512
     segments: int = 2  # token types: first and second text
+    embedding_width: int | None = None  # of token vectors, which a projection widens (ELECTRA); None: width
+    pooler_activation: PoolerActivation = "tanh"  # of the dense layer in front of the labels
+    outputs: Outputs = (
+        "all"  # the heads for labels and for pre-training; for labels alone; none, of an encoder by itself
+    )
     norm: Norm = "post"
     norm_epsilon: float = 1e-12
     activation: Activation = "gelu"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.embedding_width is not None:
+            self._at_least("embedding_width", 1)
+        for name, known in (("pooler_activation", PoolerActivation), ("outputs", Outputs)):
+            if getattr(self, name) not in get_args(known):
+                raise ConfigError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(get_args(known))}")
+        if self.outputs == "all" and self.embedding_width not in (None, self.width):
+            raise ConfigError(
+                f"embedding_width is {self.embedding_width}, expected width {self.width}: "
+                "masked words are told by the token vectors"
+            )
 
 
 LORA_TARGETS = ("query", "key", "value", "output", "feedforward")

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from models.attention import CrossAttention, SelfAttention
 from models.cache import Extension, KeyValueCache
-from models.config import Activation
+from models.config import Activation, PoolerActivation
 from models.parts import Blocks, MakeLinear, Part
 
 L = TypeVar("L", bound=nn.Module)
@@ -38,6 +38,10 @@ def activation(name: Activation) -> Callable[[Tensor], Tensor]:
         "silu": F.silu,
     }
     return functions[name]
+
+
+def pooler_activation(name: PoolerActivation) -> Callable[[Tensor], Tensor]:
+    return torch.tanh if name == "tanh" else activation(name)
 
 
 def gelu_tanh(x: Tensor) -> Tensor:
@@ -61,21 +65,35 @@ def last_tokens(x_BTC: Tensor, lengths_B: Tensor) -> Tensor:
     return x_BTC.gather(1, (lengths_B - 1)[:, None, None].expand(-1, 1, x_BTC.shape[2]))
 
 
-def sinusoids(positions: int, width: int) -> Tensor:
-    """[positions, width]: sines in the first half of a vector, cosines in the second."""
+def sinusoids(positions: int, width: int, *, first: int = 0, paper: bool = False) -> Tensor:
+    """[positions, width]: sines in the first half of a vector, cosines in the second, from position `first` on.
+
+    The slowest turns 10,000 times slower than the quickest; as the `paper` has it, it would be the one after it.
+    """
     half = (width + 1) // 2
-    rates = torch.exp(torch.arange(half) * (-math.log(10_000) / max(half - 1, 1)))
-    angles = torch.arange(positions)[:, None] * rates
+    rates = torch.exp(torch.arange(half) * (-math.log(10_000) / (width / 2 if paper else max(half - 1, 1))))
+    angles = torch.arange(first, first + positions)[:, None] * rates
     return torch.cat([angles.sin(), angles.cos()], dim=1)[:, :width]
 
 
 class Sinusoids(nn.Module):
     """Fixed position vectors, in the place of a table that is learned."""
 
-    def __init__(self, positions: int, width: int) -> None:
+    def __init__(self, positions: int, width: int, *, first: int = 0, paper: bool = False) -> None:
         super().__init__()
         self.weight: Tensor
-        self.register_buffer("weight", sinusoids(positions, width), persistent=False)
+        self.register_buffer("weight", sinusoids(positions, width, first=first, paper=paper), persistent=False)
+
+
+PositionVectors = nn.Embedding | Sinusoids
+
+
+class Places(nn.Module):
+    """What tells tokens apart by where they stand, and the norm of what comes of it."""
+
+    def __init__(self, position: PositionVectors | None, norm: nn.Module | None) -> None:
+        super().__init__()
+        self.position, self.norm = position, norm
 
 
 class TokenEmbedding(Part):
@@ -87,9 +105,11 @@ class TokenEmbedding(Part):
         width: int,
         *,
         pad_id: int,
-        positions: nn.Embedding | Sinusoids | None,
+        positions: PositionVectors | None,
+        norm: nn.Module | None = None,
         scale: float = 1.0,
         tied: bool = True,
+        output_bias: bool = False,
         serves_logits: bool = True,
         dropout: float = 0.0,
     ) -> None:
@@ -99,28 +119,31 @@ class TokenEmbedding(Part):
         self.scale, self.serves_logits = scale, serves_logits
         self.dropout = nn.Dropout(dropout)
         self.token = nn.Embedding(vocab_size, width, padding_idx=pad_id)
-        self.position = positions
+        self.position, self.norm = positions, norm
         self.output: nn.Module | None = None if tied else nn.Linear(width, vocab_size, bias=False)
+        self.output_bias = nn.Parameter(torch.empty(vocab_size)) if output_bias else None
 
     def replace_linears(self, make: MakeLinear) -> None:
         own = self.output
         if self.serves_logits and (own is None or isinstance(own, nn.Linear)):
             self.output = make((self.token if own is None else own).weight, None)
 
-    def forward(self, tokens_BT: Tensor, positions_BT: Tensor) -> Tensor:
-        """Positions count from 0; -1 (a padding row) reads position 0."""
+    def forward(self, tokens_BT: Tensor, positions_BT: Tensor, places: Places | None = None) -> Tensor:
+        """Positions count from 0; -1 (a padding row) reads position 0. `places`: others than its own."""
+        position, norm = (self.position, self.norm) if places is None else (places.position, places.norm)
         x_BTC = self.token(tokens_BT) * self.scale
-        if self.position is not None:
-            x_BTC = x_BTC + F.embedding(positions_BT.clamp(min=0), self.position.weight)
-        return self.dropout(x_BTC)
+        if position is not None:
+            x_BTC = x_BTC + F.embedding(positions_BT.clamp(min=0), position.weight)
+        return self.dropout(x_BTC if norm is None else norm(x_BTC))
 
-    def sequence(self, tokens_BT: Tensor) -> Tensor:
+    def sequence(self, tokens_BT: Tensor, places: Places | None = None) -> Tensor:
         """Vectors of whole sequences, from position 0 on."""
-        return self(tokens_BT, torch.arange(tokens_BT.shape[1], device=tokens_BT.device)[None])
+        return self(tokens_BT, torch.arange(tokens_BT.shape[1], device=tokens_BT.device)[None], places)
 
     def logits(self, x_C: Tensor) -> Tensor:
         """[..., V] from [..., C]."""
-        return F.linear(x_C, self.token.weight) if self.output is None else self.output(x_C)
+        logits = F.linear(x_C, self.token.weight) if self.output is None else self.output(x_C)
+        return logits if self.output_bias is None else logits + self.output_bias
 
 
 class FeedForward(Part):
@@ -212,9 +235,8 @@ class DecoderLayer(Layer):
         return self.cross_attention.project_memory(memory_BSC)
 
     def forward(self, x_BTC: Tensor, memory: Memory | None = None) -> Tensor:
-        norm = self.self_norm
-        x_BTC = self._leave(x_BTC, self.self_attention(self._enter(x_BTC, norm), causal=True), norm)
-        return self._feed_forward(self._read(x_BTC, memory))
+        out_BTC = self.self_attention(self._enter(x_BTC, self.self_norm), causal=True)
+        return self._go_on(x_BTC, out_BTC, memory)
 
     def alignment(self, x_BTC: Tensor, memory: Memory) -> Tensor:
         """[B, T, S]: the cross-attention's weights, as the mean of its heads, for the inputs of `forward`."""
@@ -227,14 +249,12 @@ class DecoderLayer(Layer):
     def prefill(
         self, x_BTC: Tensor, layer: int, slots_B: Tensor, cache: KeyValueCache, memory: Memory | None = None
     ) -> Tensor:
-        norm = self.self_norm
-        x_BTC = self._leave(x_BTC, self.self_attention.prefill(self._enter(x_BTC, norm), layer, slots_B, cache), norm)
-        return self._feed_forward(self._read(x_BTC, memory))
+        out_BTC = self.self_attention.prefill(self._enter(x_BTC, self.self_norm), layer, slots_B, cache)
+        return self._go_on(x_BTC, out_BTC, memory)
 
     def extend(self, x_BTC: Tensor, layer: int, extension: Extension, cache: KeyValueCache) -> Tensor:
-        norm = self.self_norm
-        x_BTC = self._leave(x_BTC, self.self_attention.extend(self._enter(x_BTC, norm), layer, extension, cache), norm)
-        return self._feed_forward(x_BTC)
+        out_BTC = self.self_attention.extend(self._enter(x_BTC, self.self_norm), layer, extension, cache)
+        return self._go_on(x_BTC, out_BTC)
 
     def decode(
         self,
@@ -245,9 +265,14 @@ class DecoderLayer(Layer):
         cache: KeyValueCache,
         memory: Memory | None = None,
     ) -> Tensor:
-        norm = self.self_norm
-        out_BC = self.self_attention.decode(self._enter(x_BC, norm), layer, positions_B, mask, cache)
-        return self._feed_forward(self._read(self._leave(x_BC, out_BC, norm), memory, cache))
+        out_BC = self.self_attention.decode(self._enter(x_BC, self.self_norm), layer, positions_B, mask, cache)
+        return self._go_on(x_BC, out_BC, memory, cache)
+
+    def _go_on(
+        self, x: Tensor, out: Tensor, memory: Memory | None = None, cache: KeyValueCache | None = None
+    ) -> Tensor:
+        """The layer's output, of its input and what self-attention made of that; with a cache as one decode step."""
+        return self._feed_forward(self._read(self._leave(x, out, self.self_norm), memory, cache))
 
     def _read(self, x: Tensor, memory: Memory | None, cache: KeyValueCache | None = None) -> Tensor:
         """Cross-attention, where the layer has it; with a cache as one decode step."""
@@ -258,6 +283,17 @@ class DecoderLayer(Layer):
         entered = self._enter(x, norm)
         out = cross(entered, *memory) if cache is None else cross.decode(entered, *memory, cache.sharing)
         return self._leave(x, out, norm)
+
+
+class ParallelLayer(DecoderLayer):
+    """Both sublayers read the layer's input (Wang and Komatsuzaki 2021, "GPT-J-6B")."""
+
+    def _go_on(
+        self, x: Tensor, out: Tensor, memory: Memory | None = None, cache: KeyValueCache | None = None
+    ) -> Tensor:
+        assert self.norm_first and memory is None, "it has no other order of norms, and reads no source"  # noqa: PT018
+        fed = self.feedforward(self._enter(x, self.feedforward_norm))
+        return self._leave(self._leave(x, out, self.self_norm), fed, self.feedforward_norm)
 
 
 class Stack(nn.ModuleList, Generic[L]):

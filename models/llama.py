@@ -1,5 +1,6 @@
 """A Llama-style generator (Touvron et al. 2023): RMSNorm, rotary positions, grouped queries, SwiGLU. With `qkv_bias`
-it is Qwen 2's architecture, with `tied_embeddings` that of the small models of both families."""
+it is Qwen 2's architecture, with `attention_width` and `head_norm` Qwen 3's, with `unrotated` layers SmolLM 3's, with
+`tied_embeddings` that of the small models of these families."""
 
 from __future__ import annotations
 
@@ -30,7 +31,10 @@ class LlamaConfig(TransformerConfig, DecoderConfig):
     dropout: float = 0.0
     norm_epsilon: float = 1e-6
     activation: Activation = "silu"
+    attention_width: int | None = None  # of the queries of all heads together; None: width
+    head_norm: bool = False  # each head's queries and keys are normed before they are turned
     rotation: Rotation = Rotation()  # noqa: RUF009 - frozen, as the rule wants it
+    unrotated: tuple[int, ...] = ()  # layers, from 0, that know no positions (Kazemnejad et al. 2023, "NoPE")
     qkv_bias: bool = False
     output_bias: bool = False  # of attention's output
     feedforward_bias: bool = False
@@ -45,17 +49,22 @@ class LlamaConfig(TransformerConfig, DecoderConfig):
         if self.kv_heads is not None and (self.kv_heads < 1 or self.heads % self.kv_heads):
             raise ConfigError(f"kv_heads is {self.kv_heads}, expected a divisor of heads {self.heads}")
         if self.head_width % 2:
-            raise ConfigError(f"width {self.width} with heads {self.heads} makes heads of odd width {self.head_width}")
+            raise ConfigError(
+                f"width {self.heads_width} with heads {self.heads} makes heads of odd width {self.head_width}"
+            )
+        if wrong := [layer for layer in self.unrotated if not 0 <= layer < self.layers]:
+            raise ConfigError(f"unrotated has {wrong[0]}, there are layers 0 to {self.layers - 1}")
+
+    @property
+    def heads_width(self) -> int:
+        return self.width if self.attention_width is None else self.attention_width
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        rotation = values.get("rotation")
-        if not isinstance(rotation, Mapping):
-            return super().from_dict(values)
-        try:
-            return super().from_dict({**values, "rotation": Rotation(**rotation)})
-        except TypeError as error:
-            raise ConfigError(f"rotation: {error}") from error
+        given = {**values, "unrotated": tuple(values.get("unrotated", ()))}
+        if isinstance(rotation := values.get("rotation"), Mapping):
+            given["rotation"] = Rotation.from_dict(rotation)
+        return super().from_dict(given)
 
 
 class Llama(Decoder):
@@ -74,18 +83,23 @@ class Llama(Decoder):
                 tied=config.tied_embeddings,
                 dropout=config.dropout,
             ),
-            layers=(_layer(config, norm, rotary) for _ in range(config.layers)),
+            layers=(
+                _layer(config, norm, None if each in config.unrotated else rotary) for each in range(config.layers)
+            ),
             norm=norm(),
         )
         reset_normal(self)
 
 
-def _layer(config: LlamaConfig, norm: partial[nn.RMSNorm], rotary: Rotary) -> DecoderLayer:
+def _layer(config: LlamaConfig, norm: partial[nn.RMSNorm], rotary: Rotary | None) -> DecoderLayer:
+    head_norm = partial(nn.RMSNorm, config.head_width, eps=config.norm_epsilon)
     return DecoderLayer(
         self_attention=SelfAttention(
             config.width,
             config.heads,
             kv_heads=config.kv_heads,
+            head_width=config.head_width,
+            head_norm=head_norm if config.head_norm else None,
             bias=config.qkv_bias,
             output_bias=config.output_bias,
             rotary=rotary,

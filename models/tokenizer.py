@@ -61,22 +61,24 @@ class IncrementalDetokenizer(Protocol):
 class Tokenizer:
     """`inner` is configured for good here: no truncation, no padding, special tokens in text are plain text."""
 
-    def __init__(self, inner: tokenizers.Tokenizer) -> None:
+    def __init__(self, inner: tokenizers.Tokenizer, *, foreign: bool = False) -> None:
+        """`foreign`: of another project, where letters are what the file makes of them, and of the tokens that were
+        added to the vocabulary only the special ones are no text (others are runs of spaces, or `<think>`)."""
         inner.no_truncation()
         inner.no_padding()
         inner.encode_special_tokens = True  # a run-time switch that the file does not keep
-        self._inner = inner
-        added = inner.get_added_tokens_decoder()
+        self._inner, self._foreign = inner, foreign
+        added = {id: token for id, token in inner.get_added_tokens_decoder().items() if token.special or not foreign}
         self._added = frozenset(added)  # special and control tokens: never part of the text
         self.added = frozenset(token.content for token in added.values())  # as they are written
 
     @classmethod
-    def load(cls, path: Path | str) -> Tokenizer:
+    def load(cls, path: Path | str, *, foreign: bool = False) -> Tokenizer:
         """Raises TokenizerError when `path` is missing or is not a tokenizer.json."""
         if not Path(path).is_file():
             raise TokenizerError(f"{path}: no such tokenizer file")
         try:
-            return cls(tokenizers.Tokenizer.from_file(str(path)))
+            return cls(tokenizers.Tokenizer.from_file(str(path)), foreign=foreign)
         except Exception as error:  # the library raises bare Exception
             raise TokenizerError(f"{path}: not a tokenizer file: {error}") from error
 
@@ -108,6 +110,15 @@ class Tokenizer:
         if len(text) > LONG_TEXT:  # the library's `encode` keeps other threads of Python waiting, its batches do not
             return self.encode_batch([text])[0]
         return self._inner.encode(self._read(text), add_special_tokens=False).ids
+
+    def encode_written(self, text: str) -> list[int]:
+        """Of a text that nobody but the model's own template has written: special tokens in it are what they say."""
+        [encoding] = self._as_written.encode_batch([text], add_special_tokens=False)  # lets other threads run
+        return encoding.ids
+
+    @cached_property
+    def _as_written(self) -> tokenizers.Tokenizer:
+        return tokenizers.Tokenizer.from_str(self.definition)
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         read = list(map(self._read, texts))
@@ -142,6 +153,8 @@ class Tokenizer:
     @cached_property
     def _reads_typed_letters(self) -> bool:
         """Whether its normalizer composes syllables and leaves typed letters alone, which is what NFC does."""
+        if self._foreign:
+            return True
         normalizer = self._inner.normalizer
         if normalizer is None:
             return False

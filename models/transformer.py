@@ -9,7 +9,7 @@ from torch import nn
 
 from models.attention import CrossAttention, SelfAttention
 from models.config import BertConfig, GPTConfig, Positions, Seq2SeqConfig, TransformerConfig
-from models.layers import FeedForward, Layer, Sinusoids, Stack, activation
+from models.layers import FeedForward, Layer, PositionVectors, Sinusoids, Stack, activation
 
 L = TypeVar("L", bound=Layer)
 
@@ -40,5 +40,8 @@ def final_norm(config: TransformerConfig) -> nn.Module:
     return layer_norm(config) if config.norm == "pre" else nn.Identity()
 
 
-def position_vectors(kind: Positions, positions: int, width: int) -> nn.Embedding | Sinusoids:
-    return nn.Embedding(positions, width) if kind == "learned" else Sinusoids(positions, width)
+def position_vectors(kind: Positions, positions: int, width: int, pad_id: int = 0) -> PositionVectors:
+    if kind == "learned":
+        return nn.Embedding(positions, width)
+    first = pad_id + 1 if kind == "sinusoidal_fairseq" else 0
+    return Sinusoids(positions, width, first=first, paper=kind == "sinusoidal_paper")

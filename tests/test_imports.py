@@ -29,6 +29,7 @@ BASE = ("service.errors", "service.messages", "service.config", "service.version
 RULES = (
     Rule("models", (), ("torch", "tokenizers", "safetensors", "numpy")),
     Rule("models.chat", ("models",), ("jinja2",)),
+    Rule("models.huggingface", ("models",), ("torch", "tokenizers", "safetensors", "yaml")),
     Rule("models.registry", ("models",), ("fsspec",)),
     Rule(
         "models.training",

@@ -33,6 +33,8 @@ ACTIVATIONS = {
 def seq2seq(model: Seq2Seq, directory: Path) -> None:
     """For `ctranslate2.Translator`."""
     config = model.config
+    if config.places == "own":
+        raise ValueError("places is 'own', expected 'shared': the decoder's positions are those of the encoder")
     spec = transformer_spec.TransformerSpec.from_config(
         (config.encoder_layers, config.decoder_layers),
         config.heads,

@@ -36,6 +36,8 @@ Weights = dict[str, Tensor]
 def seq2seq(model: Seq2Seq) -> PreTrainedModel:
     """`generate(input_ids, attention_mask=...)` of the result translates like ours."""
     config = model.config
+    if config.places == "own":
+        raise ValueError("places is 'own', expected 'shared': the decoder's positions are those of the encoder")
     fields: dict[str, Any] = {
         "vocab_size": config.vocab_size,
         "d_model": config.width,

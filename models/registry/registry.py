@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from models import checkpoint
+from models import checkpoint, opening
 from models.checkpoint import Checkpoint, CheckpointError, Manifest
 from models.names import NAME, check_name
 from models.registry.directory import DirectoryStore
@@ -68,7 +68,7 @@ class Registry:
         What lies at a URL is downloaded once and verified. Raises RegistryError for what is not there, and for a
         registry that cannot be read; a version that is named and was downloaded before needs no registry.
         """
-        if (Path(reference) / checkpoint.MANIFEST).is_file():
+        if opening.holds_model(Path(reference)):
             return Path(reference)
         try:
             return self._store.directory(*self.locate(reference))
@@ -85,12 +85,12 @@ class Registry:
 
         Raises RegistryError for what is not there, CheckpointError for what is unsound or lacks its base.
         """
-        return checkpoint.load(self.resolve(reference), device, base=self.base)
+        return opening.load(self.resolve(reference), device, base=self.base)
 
     def directories(self, reference: str | Path) -> tuple[Path, ...]:
         """All that `load` reads: of the checkpoint, of its base, and so on. Raises what `load` raises."""
         found = [self.resolve(reference)]
-        while (adapter := checkpoint.read_manifest(found[-1]).adapter) is not None:
+        while (adapter := opening.read_manifest(found[-1]).adapter) is not None:
             found.append(self.base(adapter.base))
             if found[-1] in found[:-1]:
                 raise CheckpointError(f"{found[-1]}: it is kept beside itself, by way of {adapter.base}")

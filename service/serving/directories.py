@@ -77,13 +77,13 @@ def look_here(directories: Sequence[Path]) -> Holdings:
 
 
 def _checkpoint(directory: Path) -> Path | None:
-    from models.checkpoint import MANIFEST
+    from models.opening import holds_model
 
-    return next((each for each in (directory, directory / "checkpoint") if (each / MANIFEST).is_file()), None)
+    return next((each for each in (directory, directory / "checkpoint") if holds_model(each)), None)
 
 
 def _described(checkpoint: Path, directory: Path) -> Found:
-    from models.checkpoint import read_manifest
+    from models.opening import read_manifest
 
     manifest = read_manifest(checkpoint)
     return Found(manifest.name, manifest.served_as, str(checkpoint.resolve()), directory)

@@ -133,7 +133,8 @@ def check_models(settings: Settings) -> dict[str, int]:
 
 def check_checkpoints(settings: Settings) -> dict[str, int]:
     """That each model has a checkpoint of its task, downloaded where the registry is remote; bytes of its weights."""
-    from models.checkpoint import CheckpointError, read_manifest
+    from models.checkpoint import CheckpointError
+    from models.opening import read_manifest
     from models.registry import Registry, RegistryError
 
     weights = {}

@@ -93,7 +93,8 @@ class Loaded:
         parameters = sum(p.numel() for p in checkpoint.model.parameters())
         model, dtype = convert(kind.servable(checkpoint.model), precision, device)
         can = config.capabilities
-        room = config.max_prompt + 1 - SHORTEST_PROMPT if can.shared_positions else config.max_output
+        begins = len(manifest.reads.begins)  # which are no new tokens, but take room
+        room = config.max_prompt + 1 - SHORTEST_PROMPT if can.shared_positions else config.max_output - begins
         max_new = _limit("max_new_tokens", options.max_new_tokens, room)
         total = min(config.max_prompt + 1, max_prompt + max_new) if can.shared_positions else None
         prefix_slots = options.prefix_slots if can.prefix_reuse else 0
@@ -101,7 +102,7 @@ class Loaded:
             model=model,
             size=StateSize(
                 slots=options.slots + prefix_slots,
-                length=total or max_new,
+                length=total or begins + max_new,
                 source_length=max_prompt if can.memory else 0,
                 dtype=dtype,
                 device=device,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from models import formats
-from models.tokenizer import Tokenizer
 from service.errors import InvalidRequest
 from service.messages import Detokenize, TextToken, Tokenize
 from service.worker.tasks.task import WorkerTask
@@ -13,8 +11,8 @@ def tokenized(task: WorkerTask, asked: Tokenize) -> list[list[TextToken]]:
     """Of each text: normalized, as the model reads it."""
     before, after = ([], [])
     if asked.add_special_tokens:
-        before, after = ([_named(task.tokenizer, name) for name in names] for names in task.AROUND)
-    return [[*before, *_tokens(task.tokenizer, text), *after] for text in asked.texts]
+        before, after = ([_special(task, id) for id in ids] for ids in task.format.around(task.tokenizer))
+    return [[*before, *_tokens(task, text), *after] for text in asked.texts]
 
 
 def detokenized(task: WorkerTask, asked: Detokenize) -> list[str]:
@@ -32,20 +30,20 @@ def detokenized(task: WorkerTask, asked: Detokenize) -> list[str]:
     return [task.tokenizer.decode(ids, keep_special=not asked.skip_special_tokens) for ids in asked.ids]
 
 
-def _tokens(tokenizer: Tokenizer, text: str) -> list[TextToken]:
+def _tokens(task: WorkerTask, text: str) -> list[TextToken]:
     """Their places are those of the text that was sent, which is told where normalizing has left it as it was."""
-    read = formats.normalize(text)
+    read = task.format.text(text)
     return [
         TextToken(
             id=piece.id,
             text=piece.text,
-            special=tokenizer.is_special(piece.id),
+            special=task.tokenizer.is_special(piece.id),
             start=piece.start if read == text else None,
             stop=piece.stop if read == text else None,
         )
-        for piece in tokenizer.pieces(read)
+        for piece in task.tokenizer.pieces(read)
     ]
 
 
-def _named(tokenizer: Tokenizer, name: str) -> TextToken:
-    return TextToken(id=tokenizer.id(name), text=name, special=True)
+def _special(task: WorkerTask, id: int) -> TextToken:
+    return TextToken(id=id, text=task.tokenizer.decode([id], keep_special=True), special=True)

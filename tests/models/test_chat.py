@@ -90,3 +90,23 @@ def test_a_template_that_fails_or_leaves_its_sandbox_is_an_error(tokenizer: Toke
 def test_what_is_not_jinja_is_found_before_it_is_used() -> None:
     with pytest.raises(ChatTemplateError, match="the chat template is not Jinja: "):
         ChatTemplate("{% for %}")
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+        "{% macro again(n) %}{% for a in range(n) %}{{ again(n) }}{% endfor %}{% endmacro %}{{ again(400) }}",
+    ],
+)
+def test_a_template_that_would_go_on_for_ever_is_ended(tokenizer: Tokenizer, template: str) -> None:
+    with pytest.raises(ChatTemplateError, match=r"more than 100,000 rounds|recursion"):
+        prompt(tokenizer, template, HELLO)
+
+
+def test_loops_know_where_they_are(tokenizer: Tokenizer) -> None:
+    template = (
+        "{% for m in messages %}{{ loop.index }}/{{ loop.length }}{% if loop.last %}!{% endif %}"
+        "{{ loop.nextitem is defined }}{% endfor %}"
+    )
+    assert tokenizer.decode(prompt(tokenizer, template, HELLO * 2)) == "1/2True2/2!False"

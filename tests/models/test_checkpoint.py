@@ -11,6 +11,7 @@ from models import checkpoint
 from models.architectures import build
 from models.checkpoint import Adapter, CheckpointError, Manifest
 from models.config import BertConfig, Config, GPTConfig, LoraConfig, Seq2SeqConfig
+from models.formats import Format
 from models.lineage import DISTILLED_FROM, STARTS_FROM, Ancestor
 from models.tokenizer import Tokenizer, train_byte_bpe
 
@@ -95,6 +96,16 @@ def test_a_chat_template_is_kept_and_asks_for_the_third_format(directory):
     written = json.loads((directory / "manifest.json").read_text())
     assert (written["format_version"], list(written)[-1]) == (3, "chat_template")
     assert checkpoint.load(directory).manifest.chat_template == "{{ messages }}"
+
+
+def test_what_texts_are_read_with_is_kept_and_asks_for_the_fourth_format(directory):
+    format = Format(normalized=False, before=("<s>",), languages={"ko": "kor_Hang"})
+    manifest = dataclasses.replace(checkpoint.read_manifest(directory), format=format)
+    checkpoint.write_manifest(directory, manifest)
+    written = json.loads((directory / "manifest.json").read_text())
+    assert (written["format_version"], list(written)[-1]) == (4, "format")
+    loaded = checkpoint.load(directory)
+    assert loaded.manifest.reads == format
 
 
 def test_the_manifest_of_adapters_has_one_field_more(directory):
@@ -194,7 +205,7 @@ def test_bad_json_is_named(directory):
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"format_version": 4}, "format_version is 4, this release reads up to 3"),
+        ({"format_version": 5}, "format_version is 5, this release reads up to 4"),
         ({"task": "summarize"}, "task is 'summarize', expected one of translate"),
         ({"colour": "blue"}, "unknown field 'colour'"),
         ({"files": {"../../home": {"sha256": "0", "bytes": 1}}}, r"files has '\.\./\.\./home', known are config.json"),
@@ -220,6 +231,11 @@ def test_bad_json_is_named(directory):
             {"lineage": [{"relation": "starts from", "name": "b", "version": -1}]},
             "version of b is -1, expected at least 0",
         ),
+        ({"format": {"before": "[CLS]"}}, r"format\.before is '\[CLS\]', expected tokens"),
+        ({"format": {"words": "read"}}, r"format\.words is 'read', expected a text with \{text\}"),
+        ({"format": {"pair_segment": 2}}, r"format\.pair_segment is 2, expected 0 or 1"),
+        ({"format": {"languages": {"ko": 1}}}, r"format\.languages is \{'ko': 1\}, expected a name"),
+        ({"format": {"behind": []}}, "format is .*expected some of normalized, words, before"),
         ({"examples": {"One": "a text"}}, r"examples is \{'One': 'a text'\}, expected a request"),
         ({"language_pairs": [["fr"]]}, r"manifest\.json: .*unpack"),
     ],

@@ -113,3 +113,35 @@ def test_a_word_that_is_one_token_because_nobody_knows_it_is_within_the_bound():
     words = " ".join(["x" * 64] * 10)
     assert len(CLASSIFIER.encode(words)) == 10
     assert len(words) <= formats.most_characters(CLASSIFIER, 10) <= 4 * len(words) + 40
+
+
+FOREIGN = formats.Format(
+    normalized=False,
+    words="translate {source} to {target}: {text}",
+    before=("<2{target}>",),
+    after=("</s>", "<2{source}>"),
+    begins=("<2{target}>",),
+    languages={"eng": "en", "kor": "ko"},
+    names={"eng": "English", "kor": "Korean"},
+)
+
+
+def test_a_translator_of_elsewhere_reads_languages_as_its_format_calls_them():
+    tokenizer = train_byte_bpe([], 262, control_tokens=["<2en>", "<2ko>"])
+    ids = FOREIGN.source(tokenizer, "  the  cat", "kor", "eng")
+    named = [tokenizer.id(token) for token in ("<2ko>", "</s>", "<2en>")]
+    assert [ids[0], *ids[-2:]] == named
+    assert tokenizer.decode(ids[1:-2]) == "translate English to Korean:   the  cat"
+    assert FOREIGN.beginning(tokenizer, "kor", "eng") == named[:1]
+    assert FOREIGN.special == 3
+    assert FOREIGN.around(tokenizer) == ([], [tokenizer.id("</s>")])
+
+
+def test_a_pair_may_be_parted_by_other_tokens_than_those_behind_it_and_have_no_segment_of_its_own():
+    format = formats.Format(before=("[CLS]",), between=("[SEP]", "[SEP]"), after=("[SEP]",), pair_segment=0)
+    ids, segments = format.pair(CLASSIFIER, "the cat", "sat")
+    end = CLASSIFIER.id("[SEP]")
+    first, second = CLASSIFIER.encode("the cat"), CLASSIFIER.encode("sat")
+    assert ids == [CLASSIFIER.id("[CLS]"), *first, end, end, *second, end]
+    assert segments == [0] * len(ids)
+    assert format.pair(CLASSIFIER, "the cat")[0] == [CLASSIFIER.id("[CLS]"), *first, end]

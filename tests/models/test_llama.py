@@ -132,7 +132,7 @@ def test_with_biases_of_queries_keys_and_values_it_is_qwen_2() -> None:
         ({"norm": "post"}, "norm is 'post', expected 'pre'"),
         ({"width": 36, "heads": 12, "kv_heads": 4}, "makes heads of odd width 3"),
         ({"rotation": {"theta": 0.5}}, "rotary theta is 0.5"),
-        ({"rotation": {"scaling": "yarn"}}, "rotary scaling is 'yarn', expected one of none, linear, dynamic, llama3"),
+        ({"rotation": {"scaling": "ntk"}}, "rotary scaling is 'ntk', expected one of none, linear, dynamic, llama3"),
         ({"rotation": {"speed": 2}}, "rotation: .*'speed'"),
     ],
 )

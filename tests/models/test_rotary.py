@@ -31,6 +31,47 @@ KINDS: dict[str, tuple[Rotation, dict[str, Any]]] = {
             "original_max_position_embeddings": TRAINED,
         },
     ),
+    "yarn": (
+        Rotation(
+            theta=500.0,
+            scaling="yarn",
+            factor=4.0,
+            trained_context=TRAINED,
+            low_frequency_factor=1.0,
+            high_frequency_factor=32.0,
+        ),
+        {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": TRAINED, "attention_factor": 1.0},
+    ),
+    "yarn, other places": (
+        Rotation(
+            theta=500.0,
+            scaling="yarn",
+            factor=4.0,
+            trained_context=TRAINED,
+            low_frequency_factor=0.5,
+            high_frequency_factor=2.0,
+            whole_pairs=False,
+        ),
+        {
+            "rope_type": "yarn",
+            "factor": 4.0,
+            "original_max_position_embeddings": TRAINED,
+            "attention_factor": 1.0,
+            "beta_fast": 2.0,
+            "beta_slow": 0.5,
+            "truncate": False,
+        },
+    ),
+    "divisors": (
+        Rotation(theta=500.0, scaling="divisors", divisors=tuple(1.0 + 0.25 * each for each in range(WIDTH // 2))),
+        {
+            "rope_type": "longrope",
+            "short_factor": [1.0 + 0.25 * each for each in range(WIDTH // 2)],
+            "long_factor": [9.0] * (WIDTH // 2),
+            "factor": 1.0,
+            "original_max_position_embeddings": 100,
+        },
+    ),
 }
 
 
@@ -83,6 +124,24 @@ def test_a_sequence_is_turned_as_its_tokens_are_at_their_positions() -> None:
     assert torch.equal(rotary(x[:, 4], positions[:, 4]), rotary(x)[:, 4])
 
 
+def test_of_a_share_the_first_elements_turn_and_the_others_stay() -> None:
+    rotary, x = Rotary(Rotation(share=0.5), positions=9, width=WIDTH), torch.randn(2, 5, 3, WIDTH)
+    turned, half = rotary(x), WIDTH // 2
+    assert torch.equal(turned[..., half:], x[..., half:])
+    assert torch.equal(turned[..., :half], Rotary(Rotation(), positions=9, width=half)(x[..., :half]))
+
+
+def test_an_amplitude_makes_what_is_turned_longer() -> None:
+    x = torch.randn(2, 5, 3, WIDTH)
+    one, other = (Rotary(Rotation(amplitude=each), positions=9, width=WIDTH)(x) for each in (1.0, 1.5))
+    torch.testing.assert_close(other, 1.5 * one)
+
+
+def test_there_is_a_divisor_for_each_pair() -> None:
+    with pytest.raises(ConfigError, match="divisors has 1 numbers, the 8 pairs need as many"):
+        angles(Rotation(scaling="divisors", divisors=(2.0,)), 10, WIDTH)
+
+
 def test_a_padding_row_is_finite_and_the_format_stays() -> None:
     rotary = Rotary(Rotation(), positions=9, width=WIDTH)
     turned = rotary(torch.randn(2, 3, WIDTH).bfloat16(), torch.tensor([-1, 2]))
@@ -99,10 +158,14 @@ def test_rotary_positions_are_no_weights() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"scaling": "yarn"}, "scaling is 'yarn', expected one of none, linear, dynamic, llama3"),
+        ({"scaling": "ntk"}, "scaling is 'ntk', expected one of none, linear, dynamic, llama3"),
         ({"theta": 1.0}, "theta is 1.0, expected more than 1"),
         ({"factor": 0.5}, "factor is 0.5, expected at least 1"),
         ({"trained_context": 0}, "trained_context is 0, expected at least 1"),
+        ({"share": 0.0}, "share is 0.0, expected more than 0"),
+        ({"amplitude": 0.0}, "amplitude is 0.0, expected more than 0"),
+        ({"divisors": (2.0,)}, "divisors is .2.0,., expected"),
+        ({"scaling": "divisors"}, "divisors is .., expected"),
         ({"low_frequency_factor": 4.0}, "low_frequency_factor is 4.0, .* less than high_frequency_factor 4.0"),
     ],
 )

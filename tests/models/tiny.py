@@ -12,6 +12,7 @@ from models.config import BertConfig, Config, EncoderDecoderConfig, GPTConfig, S
 from models.ensemble import Ensemble
 from models.interface import CausalBatch, Prompts, Seq2SeqBatch, State, StateSize
 from models.llama import LlamaConfig
+from models.neox import NeoXConfig
 from models.recurrent import RecurrentConfig
 from models.rotary import Rotation
 
@@ -38,6 +39,21 @@ CONFIGS |= {
         LLAMA, kv_heads=None, qkv_bias=True, output_bias=True, feedforward_bias=True, tied_embeddings=True
     ),
 }
+CONFIGS |= {
+    "llama-normed-heads": replace(LLAMA, attention_width=48, head_norm=True, unrotated=(1,)),
+    "neox": NeoXConfig(vocab_size=61, width=32, heads=2, feedforward=48, layers=2, context=24),
+    "neox-sequential": NeoXConfig(
+        vocab_size=61, width=32, heads=4, feedforward=48, layers=2, context=24, parallel=False, tied_embeddings=True
+    ),
+    "bart": Seq2SeqConfig(
+        vocab_size=61, width=32, heads=4, feedforward=48, encoder_layers=2, decoder_layers=2, max_source=24,
+        max_target=24, norm="post", positions="learned", places="own", embedding_norm=True, output_bias=True,
+    ),
+    "m2m100": Seq2SeqConfig(
+        vocab_size=61, width=32, heads=4, feedforward=48, encoder_layers=2, decoder_layers=1, max_source=24,
+        max_target=24, positions="sinusoidal_fairseq",
+    ),
+}  # fmt: skip
 RECURRENT = RecurrentConfig(
     vocab_size=61, width=32, cell="gru", attention="additive", bidirectional=True, max_source=24, max_target=24
 )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar
+from functools import cached_property
+from typing import ClassVar, cast, get_args
 
-from models import formats
 from service.engine.sequence import SequenceSpec
 from service.errors import EmptyInput
 from service.messages import Classification, ClassifyRequest, Event, Request, ScoreFunction, Timing
@@ -15,7 +15,16 @@ from service.worker.tasks.task import EndedPart, Part, WorkerTask, cut
 
 class Classify(WorkerTask):
     REQUEST: ClassVar[type[Request]] = ClassifyRequest
-    AROUND: ClassVar = (["[CLS]"], ["[SEP]"])
+
+    def check_checkpoint(self) -> None:
+        assert self._own_function
+
+    @cached_property
+    def _own_function(self) -> ScoreFunction:
+        own = self.manifest.score_function or "softmax"
+        if own not in get_args(ScoreFunction):
+            raise ValueError(f"score_function is {own!r}, expected one of {', '.join(get_args(ScoreFunction))}")
+        return cast(ScoreFunction, own)
 
     def texts(self, request: ClassifyRequest) -> dict[str, str]:
         """Of those that are cut to fit, as much as may fit."""
@@ -27,7 +36,7 @@ class Classify(WorkerTask):
         given = {name: self._normalized(name, text) for name, text in self.texts(request).items()}
         if not given["the text"]:
             raise EmptyInput("the text is empty")
-        prompt, segments = formats.classification_prompt(self.tokenizer, given["the text"], given.get("text_pair"))
+        prompt, segments = self.format.pair(self.tokenizer, given["the text"], given.get("text_pair"))
         if request.truncate:
             prompt, segments = self._cut(request, prompt, segments)
         within_tokens("the text", prompt, self.limits.max_prompt_tokens)
@@ -49,7 +58,7 @@ class Classify(WorkerTask):
     def answer(self, request: ClassifyRequest, parts: list[EndedPart], timing: Timing) -> Classification:
         [(_, [output])] = parts
         assert output.logits is not None
-        scores = apply_function(output.logits, request.function_to_apply or "softmax")
+        scores = apply_function(output.logits, request.function_to_apply or self._own_function)
         best = sorted(zip(self.manifest.labels, scores, strict=True), key=lambda pair: pair[1], reverse=True)
         return Classification(
             request_id=request.id,

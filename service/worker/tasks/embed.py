@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from models import formats
 from models.embedder import POOLINGS, Embedder
 from service.engine.sequence import SequenceSpec
 from service.messages import Event, Request, Timing
@@ -14,12 +13,9 @@ from service.messages.embed import Embedding, EmbedRequest
 from service.worker.decoding import within_tokens
 from service.worker.tasks.task import EndedPart, Part, WorkerTask, cut
 
-SPECIAL = 2  # tokens around a text: [CLS] and [SEP]
-
 
 class Embed(WorkerTask):
     REQUEST: ClassVar[type[Request]] = EmbedRequest
-    AROUND: ClassVar = (["[CLS]"], ["[SEP]"])
 
     @staticmethod
     def servable(model: Any) -> Embedder:
@@ -37,9 +33,9 @@ class Embed(WorkerTask):
 
     def prepare(self, request: EmbedRequest) -> list[Part]:
         text = self._normalized("the text", self.texts(request)["the text"])
-        ids, _ = formats.classification_prompt(self.tokenizer, text)
-        first, *inner, last = ids
-        prompt = [first, *cut(request, inner, self.limits.max_prompt_tokens - SPECIAL), last]
+        before, after = self.format.around(self.tokenizer)
+        room = self.limits.max_prompt_tokens - self.format.special
+        prompt = [*before, *cut(request, self.tokenizer.encode(text), room), *after]
         within_tokens("the text", prompt, self.limits.max_prompt_tokens)
         return [Part(specs=[SequenceSpec(id=request.id, prompt=prompt, max_new_tokens=1, want_logits=True)])]
 

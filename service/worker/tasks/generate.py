@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import cached_property
 from typing import ClassVar
 
-from models import formats
 from models.chat import ChatTemplate, ChatTemplateError
 from service.errors import EmptyInput, InvalidRequest
 from service.messages import ChatMessage, Completion, GenerateRequest, Request, Timing
@@ -16,7 +15,6 @@ from service.worker.tasks.task import EndedPart, Part
 
 class Generate(Completing):
     REQUEST: ClassVar[type[Request]] = GenerateRequest
-    AROUND: ClassVar = (["<s>"], [])
 
     def check_checkpoint(self) -> None:
         super().check_checkpoint()
@@ -48,7 +46,7 @@ class Generate(Completing):
             prompt = list(request.token_ids)
             within_vocabulary(name, "text", prompt, self.config.vocab_size)
         else:
-            prompt, name = formats.generation_prompt(self.tokenizer, self._text_of(request)), "the text"
+            prompt, name = self.format.prompt(self.tokenizer, self._text_of(request)), "the text"
         within_tokens(name, prompt, self.limits.max_prompt_tokens)
         return prompt
 
@@ -58,13 +56,13 @@ class Generate(Completing):
         if not any(message.content.strip() for message in messages):
             raise EmptyInput("the conversation is empty")
         for message in messages:  # one character may become many
-            within_characters("a message", formats.normalize(message.content), self.limits.max_characters)
+            within_characters("a message", self.format.text(message.content), self.limits.max_characters)
         turns = [
             {"role": each.role, "content": each.content} | ({} if each.name is None else {"name": each.name})
             for each in messages
         ]
         try:
-            return self._chat.prompt(self.tokenizer, turns)
+            return self._chat.prompt(self.tokenizer, turns, self.format)
         except ChatTemplateError as error:
             raise InvalidRequest(str(error)) from None
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from collections.abc import Sequence as Many
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
-from models import formats
 from models.checkpoint import Manifest
 from models.config import Config
+from models.formats import Format
 from models.tokenizer import Tokenizer
 from service.engine.engine import Output
 from service.engine.sequence import SequenceSpec
@@ -53,7 +52,6 @@ class WorkerTask(ABC):
 
     REQUEST: ClassVar[type[Request]]
     SPLITS: ClassVar[bool] = False  # a text may be longer than what is read as one
-    AROUND: ClassVar[tuple[Many[str], Many[str]]]  # the special tokens that every text is read with, before and after
 
     tokenizer: Tokenizer
     config: Config
@@ -65,6 +63,11 @@ class WorkerTask(ABC):
 
     def check_checkpoint(self) -> None:  # noqa: B027 - most have nothing to check
         """Raises ValueError for one that the task cannot be done with."""
+
+    @property
+    def format(self) -> Format:
+        """What texts are read with."""
+        return self.manifest.reads
 
     @staticmethod
     def servable(model: Any) -> Any:
@@ -106,7 +109,7 @@ class WorkerTask(ABC):
         """Why an event of the canary's answer shows that the model does not work; "" where it does not show that."""
 
     def _text_of(self, request: Request) -> str:
-        """Its text, normalized. Raises InputTooLong, and EmptyInput where nothing is left of it."""
+        """Its text, as the vocabulary gets to see it. Raises InputTooLong, and EmptyInput where there is nothing."""
         text = self._normalized("the text", request.text)
         if not text:
             raise EmptyInput("the text is empty")
@@ -115,7 +118,7 @@ class WorkerTask(ABC):
     def _normalized(self, name: str, text: str) -> str:
         """Raises InputTooLong."""
         within_characters(name, text, self.limits.max_characters)
-        found = formats.normalize(text)
+        found = self.format.text(text)
         within_characters(name, found, self.limits.max_characters)  # one character may become many
         return found
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any, ClassVar
 
-from models import formats
 from models.confidence import ConfidenceCurve, curves_in
 from service.engine.constraints import Phrase
 from service.engine.loops import LoopGuard
@@ -28,8 +27,6 @@ from service.worker.tasks.completions import Completing
 from service.worker.tasks.joining import Completed, between, joined, put_together
 from service.worker.tasks.task import EndedPart, Part
 
-SPECIAL = 2  # tokens of a source that are not the text's: the language's tag and the end
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarkedPart(Part):
@@ -44,7 +41,6 @@ class DocumentPart(Part):
 
 class Translate(Completing):
     REQUEST: ClassVar[type[Request]] = TranslateRequest
-    AROUND: ClassVar = ([], ["</s>"])  # and in front the tag of a language, which each request has its own of
     SPLITS = True
 
     def check_checkpoint(self) -> None:
@@ -94,7 +90,7 @@ class Translate(Completing):
                 wanted = Wanted(hidden.within(piece.text), tuple(glossary.terms(piece.text)))
                 before = between(piece.before, request.target_language) if parts else piece.before
                 source = wanted.hidden.restored(piece.text)
-                prefix = [] if parts else self._prefix(request)
+                prefix = self._prefix(request, "" if parts else request.target_prefix)
                 parts.append(Part(before=before, source=source, **self._fields(request, prompt, prefix, wanted)))
         return [*parts, Part(before=found.after)]
 
@@ -116,7 +112,7 @@ class Translate(Completing):
             for one, (_, prompt) in zip(marked, pieces, strict=True):
                 stand_ins = tuple((one.text[piece.start : piece.end],) * 2 for piece in one.pieces)
                 wanted = Wanted(Hidden(one.text, stand_ins), tuple(glossary.terms(one.text)))
-                prefix = [] if parts else self._prefix(request)
+                prefix = self._prefix(request, "" if parts else request.target_prefix)
                 fields = self._fields(request, prompt, prefix, wanted, aligned=bool(one.tags))
                 parts.append(MarkedPart(source=one.text, sentence=one, wanted=wanted, **fields))
         return [*parts, DocumentPart(document=document)]
@@ -131,11 +127,10 @@ class Translate(Completing):
             "whole": bool(wanted),
         }
 
-    def _prefix(self, request: TranslateRequest) -> list[int]:
-        text = self._normalized("target_prefix", request.target_prefix)
-        prefix = formats.translation_target(self.tokenizer, text)[:-1]
-        within_tokens("target_prefix", prefix, self.limits.max_new_tokens - 1)
-        return prefix
+    def _prefix(self, request: TranslateRequest, target_prefix: str) -> list[int]:
+        given = self.tokenizer.encode(self._normalized("target_prefix", target_prefix))
+        within_tokens("target_prefix", given, self.limits.max_new_tokens - 1)
+        return [*self.format.beginning(self.tokenizer, request.target_language, request.source_language), *given]
 
     def _phrases(self, wanted: Wanted) -> tuple[Phrase, ...]:
         return tuple(Phrase(self._tokens(" " + text), self._tokens(first)) for text, first in wanted.texts())
@@ -151,7 +146,7 @@ class Translate(Completing):
         """What the model reads at once, each with its prompt."""
 
         def read(text: str) -> list[int]:
-            return formats.translation_source(self.tokenizer, text, request.target_language)
+            return self.format.source(self.tokenizer, text, request.target_language, request.source_language)
 
         if request.split != "none":
             yield from fitting(segment, read, self.tokenizer, self.limits.max_prompt_tokens)
@@ -168,7 +163,7 @@ class Translate(Completing):
         return self._specs(
             request,
             prompt,
-            self._lengths(request, len(prompt) - SPECIAL, len(prefix)),
+            self._lengths(request, len(prompt) - self.format.special, len(prefix) - len(self.format.begins)),
             prefix=prefix,
             align_layer=layers - 1 if layer is None and aligned and layers else layer,
             phrases=self._phrases(wanted) if not layers and can_search(request.decoding) else (),

@@ -1,0 +1,5 @@
+"""Published models, in directories of Hugging Face's layout, as checkpoints of ours: every foreign name is in here."""
+
+from models.huggingface.reading import holds_model, load, read_manifest
+
+__all__ = ["holds_model", "load", "read_manifest"]

@@ -1,0 +1,184 @@
+"""BERT, and what has its layers: RoBERTa and XLM-R, DistilBERT, ELECTRA. A classifier, or an encoder by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from models.checkpoint import PRETRAINED
+from models.config import BertConfig, Outputs
+from models.huggingface.family import Assembled, Family, Special
+from models.huggingface.fields import Fields
+from models.huggingface.rules import Rule, behind, joined, same, zeros
+
+CLASSIFIER = "ForSequenceClassification"
+
+
+def _config(fields: Fields, special: Special, **own: Any) -> BertConfig:
+    """`own`: what a family calls otherwise."""
+    fields.only("is_decoder", False)
+    fields.only("add_cross_attention", False)
+    fields.only("position_embedding_type", "absolute")
+    fields.without_effect("attention_probs_dropout_prob", "hidden_dropout_prob", "classifier_dropout")
+    fields.without_effect("tie_word_embeddings")
+    given: dict[str, Any] = {
+        "vocab_size": fields.take("vocab_size", int),
+        "pad_id": special.pad or 0,
+        "labels": _labels(fields),
+        "outputs": _outputs(fields),
+    }
+    if "width" not in own:
+        given |= {
+            "width": fields.take("hidden_size", int),
+            "heads": fields.take("num_attention_heads", int),
+            "feedforward": fields.take("intermediate_size", int),
+            "layers": fields.take("num_hidden_layers", int),
+            "activation": fields.activation("hidden_act"),
+            "norm_epsilon": fields.take("layer_norm_eps", float, 1e-12),
+            "segments": fields.take("type_vocab_size", int, 2),
+        }
+    given.setdefault("max_positions", fields.take("max_position_embeddings", int, 512))
+    return BertConfig(**{**given, **own})
+
+
+def _outputs(fields: Fields) -> Outputs:
+    """Whatever else the model was trained to say, as an encoder it is one by itself."""
+    names = fields.any("architectures") or []
+    return "labels" if any(str(name).endswith(CLASSIFIER) for name in names) else "none"
+
+
+def _labels(fields: Fields) -> int:
+    names = fields.any("id2label")
+    return len(names) if isinstance(names, dict) else fields.take("num_labels", int, 2)
+
+
+def _bert(fields: Fields, special: Special) -> Assembled:
+    fields.without_effect("pooler_fc_size", "pooler_num_attention_heads", "pooler_num_fc_layers")
+    fields.without_effect("pooler_size_per_head", "pooler_type", "directionality")
+    config = _config(fields, special)
+    head = [same("pooler", "bert.pooler.dense"), same("classifier", "classifier")]
+    return Assembled(
+        config=config,
+        rules=[*_embeddings("bert"), *_layers(config, "bert.encoder.layer"), *_if_labels(config, head)],
+        prefix="bert.",
+        unused=_unused("bert", "cls.*"),
+    )
+
+
+def _roberta(fields: Fields, special: Special) -> Assembled:
+    pad = 1 if special.pad is None else special.pad
+    positions = fields.take("max_position_embeddings", int, 512)
+    # Positions count from the padding's id on: the first rows of the table are nobody's.
+    config = _config(fields, special, max_positions=positions - pad - 1, pad_id=pad)
+    head = [same("pooler", "classifier.dense"), same("classifier", "classifier.out_proj")]
+    return Assembled(
+        config=config,
+        rules=[*_embeddings("roberta", pad + 1), *_layers(config, "roberta.encoder.layer"), *_if_labels(config, head)],
+        prefix="roberta.",
+        unused=_unused("roberta", "lm_head.*"),
+    )
+
+
+def _distilbert(fields: Fields, special: Special) -> Assembled:
+    fields.only("sinusoidal_pos_embds", False, True)  # the table is in the file in either case
+    fields.without_effect("attention_dropout", "dropout", "qa_dropout", "seq_classif_dropout", "tie_weights_")
+    config = _config(
+        fields,
+        special,
+        width=fields.take("dim", int),
+        heads=fields.take("n_heads", int),
+        feedforward=fields.take("hidden_dim", int),
+        layers=fields.take("n_layers", int),
+        activation=fields.activation("activation"),
+        norm_epsilon=1e-12,
+        segments=1,
+        pooler_activation="relu",
+    )
+    head = [same("pooler", "pre_classifier"), same("classifier", "classifier")]
+    return Assembled(
+        config=config,
+        rules=[
+            *(rule for rule in _embeddings("distilbert") if rule.ours != "segment"),
+            zeros("segment.weight", 1, config.width),
+            *_distilled_layers(config),
+            *_if_labels(config, head),
+        ],
+        prefix="distilbert.",
+        unused=_unused("distilbert", "vocab_*"),
+    )
+
+
+def _electra(fields: Fields, special: Special) -> Assembled:
+    fields.without_effect("summary_activation", "summary_last_dropout", "summary_type", "summary_use_proj")
+    width = fields.take("hidden_size", int)
+    embedding_width = fields.take("embedding_size", int, width)
+    config = _config(
+        fields,
+        special,
+        embedding_width=None if embedding_width == width else embedding_width,
+        pooler_activation="gelu",
+    )
+    head = [same("pooler", "classifier.dense"), same("classifier", "classifier.out_proj")]
+    return Assembled(
+        config=config,
+        rules=[
+            *_embeddings("electra"),
+            same("widening", "electra.embeddings_project"),
+            *_layers(config, "electra.encoder.layer"),
+            *_if_labels(config, head),
+        ],
+        prefix="electra.",
+        unused=_unused("electra", "generator_*", "discriminator_*"),
+    )
+
+
+def _if_labels(config: BertConfig, head: Sequence[Rule]) -> Sequence[Rule]:
+    return head if config.outputs == "labels" else ()
+
+
+def _unused(name: str, *heads: str) -> tuple[str, ...]:
+    """`heads`: what the model was trained with, and no text is answered with."""
+    return (f"{name}.embeddings.position_ids", f"{name}.embeddings.token_type_ids", f"{name}.pooler.*", *heads)
+
+
+def _embeddings(name: str, skipped: int = 0) -> Iterator[Rule]:
+    theirs = f"{name}.embeddings"
+    yield same("embedding.token", f"{theirs}.word_embeddings")
+    yield behind("embedding.position", f"{theirs}.position_embeddings", skipped)
+    yield same("segment", f"{theirs}.token_type_embeddings")
+    yield same("embedding_norm", f"{theirs}.LayerNorm")
+
+
+def _layers(config: BertConfig, name: str) -> Iterator[Rule]:
+    for layer in range(config.layers):
+        ours, theirs = f"layers.{layer}", f"{name}.{layer}"
+        qkv = (f"{theirs}.attention.self.{each}" for each in ("query", "key", "value"))
+        yield joined(f"{ours}.self_attention.qkv", *qkv)
+        yield same(f"{ours}.self_attention.output", f"{theirs}.attention.output.dense")
+        yield same(f"{ours}.self_norm", f"{theirs}.attention.output.LayerNorm")
+        yield same(f"{ours}.feedforward.inner", f"{theirs}.intermediate.dense")
+        yield same(f"{ours}.feedforward.outer", f"{theirs}.output.dense")
+        yield same(f"{ours}.feedforward_norm", f"{theirs}.output.LayerNorm")
+
+
+def _distilled_layers(config: BertConfig) -> Iterator[Rule]:
+    for layer in range(config.layers):
+        ours, theirs = f"layers.{layer}", f"distilbert.transformer.layer.{layer}"
+        yield joined(f"{ours}.self_attention.qkv", *(f"{theirs}.attention.{each}_lin" for each in "qkv"))
+        yield same(f"{ours}.self_attention.output", f"{theirs}.attention.out_lin")
+        yield same(f"{ours}.self_norm", f"{theirs}.sa_layer_norm")
+        yield same(f"{ours}.feedforward.inner", f"{theirs}.ffn.lin1")
+        yield same(f"{ours}.feedforward.outer", f"{theirs}.ffn.lin2")
+        yield same(f"{ours}.feedforward_norm", f"{theirs}.output_layer_norm")
+
+
+def _family(*names: str, assemble: Callable[[Fields, Special], Assembled]) -> Family:
+    """`names`: what the names of its classes begin with; the encoders' end otherwise than those of a classifier."""
+    ends = {CLASSIFIER: "classify", "Model": PRETRAINED, "ForMaskedLM": PRETRAINED, "ForPreTraining": PRETRAINED}
+    return Family(tasks={f"{name}{end}": task for name in names for end, task in ends.items()}, assemble=assemble)
+
+
+BERT = _family("Bert", assemble=_bert)
+ROBERTA = _family("Roberta", "XLMRoberta", "Camembert", assemble=_roberta)
+DISTILBERT = _family("DistilBert", assemble=_distilbert)
+ELECTRA = _family("Electra", assemble=_electra)

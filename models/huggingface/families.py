@@ -1,0 +1,30 @@
+"""The families of published models by the `model_type` of their config.json: the one place that knows them all."""
+
+from __future__ import annotations
+
+from models.huggingface.bart import BART, M2M100, MARIAN, MBART
+from models.huggingface.bert import BERT, DISTILBERT, ELECTRA, ROBERTA
+from models.huggingface.family import Family
+from models.huggingface.gpt2 import GPT2
+from models.huggingface.gpt_neox import GPT_NEOX
+from models.huggingface.llama import LLAMA, MISTRAL, QWEN2, QWEN3, SMOLLM3
+
+FAMILIES: dict[str, Family] = {
+    "bart": BART,
+    "bert": BERT,
+    "camembert": ROBERTA,
+    "distilbert": DISTILBERT,
+    "electra": ELECTRA,
+    "gpt2": GPT2,
+    "gpt_neox": GPT_NEOX,
+    "llama": LLAMA,
+    "m2m_100": M2M100,
+    "marian": MARIAN,
+    "mbart": MBART,
+    "mistral": MISTRAL,
+    "qwen2": QWEN2,
+    "qwen3": QWEN3,
+    "roberta": ROBERTA,
+    "smollm3": SMOLLM3,
+    "xlm-roberta": ROBERTA,
+}
