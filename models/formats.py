@@ -76,6 +76,7 @@ class Format:
     after: tuple[str, ...] = ()
     pair_segment: int = 1  # the token type of a pair's tokens; that of a text's is 0
     begins: tuple[str, ...] = ()  # tokens that every translation begins with, after the start token
+    ends: tuple[str, ...] = ()  # tokens that end an output, beside the one of the config
     languages: Mapping[str, str] = field(default_factory=dict)  # what tokens call each, where that is not its code
     names: Mapping[str, str] = field(default_factory=dict)  # and words
     named: Mapping[str, str] = field(default_factory=dict)  # the tokens that a chat template calls bos_token and so on

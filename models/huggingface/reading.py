@@ -105,13 +105,17 @@ def read(path: Path | str) -> Checkpoint:
     inner = vocabulary_of(directory)
     format = told(around_texts(inner), settings_of(directory), named_tokens(directory))
     manifest = _manifest(directory, found, task)
-    manifest = replace(
-        manifest, format=replace(format, named=named_tokens(directory) if manifest.chat_template else {})
-    )
+    named = named_tokens(directory) if manifest.chat_template else {}
+    ends = tuple(str(inner.id_to_token(id)) for id in special_tokens(directory).ends[1:])
+    manifest = replace(manifest, format=replace(format, named=named, ends=ends))
     return Checkpoint(found.config, model_of(directory, found), Tokenizer(inner, foreign=True), manifest)
 
 
 def _manifest(directory: Directory, found: Assembled, task: str) -> Manifest:
+    if task == "translate":
+        raise CheckpointError(
+            f"{directory.path / CONFIG}: {found.config.noun}: such published models are not served yet"
+        )
     card = card_of(directory)
     return Manifest(
         name=name_of(directory.path),

@@ -93,7 +93,7 @@ class Tensors(Mapping[str, Tensor]):
 def _without_weights(directory: Directory, name: str) -> CheckpointError:
     if directory.has(PICKLED) or directory.has(f"{PICKLED}.index.json"):
         return CheckpointError(
-            f"{directory.path / PICKLED}: a pickle, which runs code when it is read: convert it where you trust it, "
-            "with --convert-pickle here or save_pretrained() of transformers there"
+            f"{directory.path / PICKLED}: a pickle, which runs code when it is read: where you trust it, read it with "
+            f"transformers, whose save_pretrained() writes {name}"
         )
     return CheckpointError(f"{directory.path / name}: missing, and so is {name}.index.json: there are no weights")

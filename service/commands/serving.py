@@ -20,7 +20,7 @@ def serve(
         list[Path] | None,
         typer.Argument(
             metavar="DIR",
-            help="What to serve: checkpoint directories, runs of the training job, a registry.",
+            help="What to serve: checkpoint directories, runs of the training job, a registry, models of Hugging Face.",
             show_default="the models of the settings; without any, the shipped ones",
         ),
     ] = None,

@@ -46,18 +46,25 @@ class Branch:
 
 class BeamSearch:
     def __init__(
-        self, settings: Beams, *, end_id: int | None, max_new_tokens: int, guard: LoopGuard | None = None
+        self,
+        settings: Beams,
+        *,
+        end_id: int | None,
+        other_ends: tuple[int, ...] = (),
+        max_new_tokens: int,
+        guard: LoopGuard | None = None,
     ) -> None:
         """`guard`: a beam that is in a loop may only end."""
-        self.settings, self.end_id, self.max_new_tokens, self.guard = settings, end_id, max_new_tokens, guard
+        self.settings, self.max_new_tokens, self.guard = settings, max_new_tokens, guard
+        self.ends = frozenset(other_ends if end_id is None else (end_id, *other_ends))
         self.finished: list[Hypothesis] = []  # best first, at most `width`
         self._totals = [0.0]  # of the beams, best first; one until the first step
         self._length = 0  # of the beams, in tokens
 
     @property
     def candidates(self) -> int:
-        """Continuations of each beam that `advance` needs, so that it can go on when every beam's best is its end."""
-        return 2 * self.settings.width
+        """Continuations of each beam that `advance` needs, so that it can go on when every beam's best are its ends."""
+        return max(2, 1 + len(self.ends)) * self.settings.width
 
     def wanted(self) -> list[list[int]]:
         """Of each beam, tokens whose log-probability `advance` needs however low it is."""
@@ -74,13 +81,13 @@ class BeamSearch:
         self._length += 1
         full = self._length >= self.max_new_tokens
         # Only the best `width` may finish: those after them are there for the search to go on with.
-        ended = [branch for branch in candidates[:width] if full or branch.token == self.end_id]
+        ended = [branch for branch in candidates[:width] if full or branch.token in self.ends]
         self.finished += [
             Hypothesis([*beams[branch.parent], branch.token], self._score(branch.total, self._length))
             for branch in ended
         ]
         self.finished = sorted(self.finished, key=lambda hypothesis: hypothesis.score, reverse=True)[:width]
-        going_on = [] if full else [branch for branch in candidates if branch.token != self.end_id][:width]
+        going_on = [] if full else [branch for branch in candidates if branch.token not in self.ends][:width]
         self._totals = [branch.total for branch in going_on]
         return going_on if self._open() else []
 
@@ -88,7 +95,7 @@ class BeamSearch:
         for parent, (total, row) in enumerate(zip(self._totals, continuations, strict=True)):
             loops = self.guard is not None and self.guard.looks(beams[parent]) and self.guard.sees(beams[parent])
             for token, logprob in row:
-                if logprob > -math.inf and (token == self.end_id or not loops):  # what is ruled out is infinitely bad
+                if logprob > -math.inf and (token in self.ends or not loops):  # what is ruled out is infinitely bad
                     yield Branch(parent, token, total + logprob)
 
     def results(self, beams: list[list[int]]) -> list[Hypothesis]:

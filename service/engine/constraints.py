@@ -42,10 +42,11 @@ class ConstrainedSearch(BeamSearch):
         *,
         begins: bool,
         end_id: int | None,
+        other_ends: tuple[int, ...] = (),
         max_new_tokens: int,
         guard: LoopGuard | None = None,
     ) -> None:
-        super().__init__(settings, end_id=end_id, max_new_tokens=max_new_tokens, guard=guard)
+        super().__init__(settings, end_id=end_id, other_ends=other_ends, max_new_tokens=max_new_tokens, guard=guard)
         self._phrases, self._begins = phrases, begins
         self.tokens = sum(len(phrase.tokens) for phrase in phrases)
         self._progress = [Progress()]  # of each beam
@@ -60,15 +61,15 @@ class ConstrainedSearch(BeamSearch):
         for branch in self._possible(beams, continuations):
             on, off = steps[branch.parent]
             after = on.get(branch.token, off)
-            if branch.token != self.end_id or self._has_all(after):
+            if branch.token not in self.ends or self._has_all(after):
                 banks[self._bank(after)].append((branch, after))
         self._length += 1
         full = self._length >= self.max_new_tokens
         going_on: list[tuple[Branch, Progress]] = []
         for bank, share in zip(banks, self._shares([len(bank) for bank in banks]), strict=True):
             bank.sort(key=_total, reverse=True)
-            self._finish(beams, [each for each in bank[:share] if full or each[0].token == self.end_id])
-            going_on += [] if full else [each for each in bank if each[0].token != self.end_id][:share]
+            self._finish(beams, [each for each in bank[:share] if full or each[0].token in self.ends])
+            going_on += [] if full else [each for each in bank if each[0].token not in self.ends][:share]
         going_on = sorted(going_on, key=_total, reverse=True)[: self.settings.width]
         self._totals = [branch.total for branch, _ in going_on]
         self._progress = [progress for _, progress in going_on]

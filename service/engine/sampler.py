@@ -141,8 +141,10 @@ def _ngrams(logits_KV: Tensor, rows: list[Row]) -> Tensor:
 
 
 def _end(logits_KV: Tensor, rows: list[Row]) -> Tensor:
-    ends = [row.sequence.spec.end_id or 0 for row in rows]
-    return transforms.forbid(logits_KV, torch.tensor(ends, device=logits_KV.device)[:, None])
+    ends = [[row.sequence.spec.end_id or 0, *row.sequence.spec.other_ends] for row in rows]
+    most = max(map(len, ends))
+    filled = [[*each, *each[:1] * (most - len(each))] for each in ends]
+    return transforms.forbid(logits_KV, torch.tensor(filled, device=logits_KV.device))
 
 
 def sample(logits_KV: Tensor, rows: list[Row]) -> Tensor:

@@ -58,6 +58,7 @@ class SequenceSpec:
     min_new_tokens: int = 0  # until then the end token is ruled out; `watch` may end it earlier
     segments: list[int] | None = None  # token types of the prompt, for models that have them
     end_id: int | None = None  # the token that ends it
+    other_ends: tuple[int, ...] = ()  # that do so, too
     sampling: Sampling = Sampling()
     beams: Beams | None = None  # beam search instead of one token after the other
     phrases: tuple[Phrase, ...] = ()  # that the results of a beam search must have
@@ -74,15 +75,25 @@ class SequenceSpec:
 
     def search(self, beams: Beams) -> BeamSearch:
         if not self.phrases:
-            return BeamSearch(beams, end_id=self.end_id, max_new_tokens=self.max_new_tokens, guard=self.loop_guard)
+            return BeamSearch(
+                beams,
+                end_id=self.end_id,
+                other_ends=self.other_ends,
+                max_new_tokens=self.max_new_tokens,
+                guard=self.loop_guard,
+            )
         return ConstrainedSearch(
             beams,
             self.phrases,
             begins=not self.target_prefix,
             end_id=self.end_id,
+            other_ends=self.other_ends,
             max_new_tokens=self.max_new_tokens,
             guard=self.loop_guard,
         )
+
+    def is_end(self, token: int) -> bool:
+        return token == self.end_id or token in self.other_ends
 
     @property
     def width(self) -> int:
@@ -162,7 +173,7 @@ class Sequence:
         spec = self.spec
         self.output.append(token)
         self.token_times.append(now)
-        if token == spec.end_id:
+        if spec.is_end(token):
             self.outcome = self._unless_it_loops("eos_token", self.output[:-1])
         elif spec.watch is not None and spec.watch(token):
             self.outcome = "stop_sequence"
@@ -177,11 +188,10 @@ class Sequence:
 
     def finish(self, results: list[Hypothesis], now: float) -> None:
         """Take the results of its beam search, best first."""
-        end_id = self.spec.end_id
         self.hypotheses = results
         self.output = results[0].tokens
         self.token_times.append(now)
-        if end_id is not None and self.output[-1:] == [end_id]:
+        if self.output and self.spec.is_end(self.output[-1]):
             self.outcome = self._unless_it_loops("eos_token", self.output[:-1])
         else:
             self.outcome = self._unless_it_loops("length", self.output)

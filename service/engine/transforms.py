@@ -50,9 +50,9 @@ def penalize_output(logits_KV: Tensor, counts_KV: Tensor, presence_K1: Tensor, f
     return logits_KV - presence_K1 * (counts_KV > 0) - frequency_K1 * counts_KV
 
 
-def forbid(logits_KV: Tensor, token_K1: Tensor) -> Tensor:
-    """Rule out one token of each row: the end token, while `min_new_tokens` are not there."""
-    return logits_KV.scatter(1, token_K1, float("-inf"))
+def forbid(logits_KV: Tensor, tokens_KN: Tensor) -> Tensor:
+    """Rule out some tokens of each row: the end tokens, while `min_new_tokens` are not there."""
+    return logits_KV.scatter(1, tokens_KN, float("-inf"))
 
 
 def forbid_ngrams(logits_KV: Tensor, tokens: list[list[int]], sizes: list[int]) -> Tensor:

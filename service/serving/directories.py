@@ -1,4 +1,4 @@
-"""What directories hold that can be served: checkpoints, runs of the training job, a registry.
+"""What directories hold that can be served: checkpoints, published models, runs of the training job, a registry.
 
 Knows nothing of settings that are written elsewhere.
 """
@@ -68,7 +68,9 @@ def look_here(directories: Sequence[Path]) -> Holdings:
                 registries.append(directory)
                 models += published
             else:
-                raise Refused(f"{directory} holds no checkpoint, no run's checkpoint folder, and no registry")
+                raise Refused(
+                    f"{directory} holds no checkpoint, no published model, no run's checkpoint folder, and no registry"
+                )
         except (CheckpointError, RegistryError, OSError) as error:
             raise Refused(f"{directory}: {error}") from error
     if len(registries) > 1:

@@ -29,7 +29,7 @@ def text_of(tokenizer: Tokenizer, sequence: Sequence, tokens: list[int], stop: t
     """The target prefix and `tokens`, up to a stop string, which is looked for after the prefix."""
     prefix = sequence.spec.target_prefix
     start = len(primed(tokenizer, prefix)[1])
-    text = tokenizer.decode([*prefix, *(tokens[:-1] if tokens[-1:] == [sequence.spec.end_id] else tokens)])
+    text = tokenizer.decode([*prefix, *(tokens[:-1] if tokens and sequence.spec.is_end(tokens[-1]) else tokens)])
     return text[:start] + before_stop(text[start:], stop)
 
 

@@ -117,4 +117,4 @@ class TokenStream:
 
 def _is_end(output: Output) -> bool:
     """Whether it is the end token."""
-    return output.token is not None and output.last and output.token == output.sequence.spec.end_id
+    return output.token is not None and output.last and output.sequence.spec.is_end(output.token)

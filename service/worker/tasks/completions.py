@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import cached_property
 
 from models.config import AutoregressiveConfig
 from service.engine.constraints import Phrase
@@ -22,6 +23,10 @@ class Completing(WorkerTask):
 
     def check_checkpoint(self) -> None:
         assert isinstance(self.config, AutoregressiveConfig), f"{self.manifest.task} is for models that write"
+
+    @cached_property
+    def _other_ends(self) -> tuple[int, ...]:
+        return tuple(map(self.tokenizer.id, self.format.ends))
 
     def _specs(
         self,
@@ -48,6 +53,7 @@ class Completing(WorkerTask):
                 max_new_tokens=lengths.most,
                 min_new_tokens=lengths.least,
                 end_id=self.config.end_id,
+                other_ends=self._other_ends,
                 sampling=replace(sampling, seed=(sampling.seed + number) % SEEDS),
                 beams=beams,
                 phrases=phrases,

@@ -178,3 +178,10 @@ def test_continuations_that_are_wanted_come_besides_the_best_ones() -> None:
     assert [token for token, _ in first].count(best) == 1
     assert first[-1] == (worst, pytest.approx(float(logits[0].log_softmax(0)[worst]), abs=1e-5))
     assert (len(first), len(second)) == (5, 4)
+
+
+def test_while_there_are_too_few_tokens_all_the_end_tokens_are_ruled_out() -> None:
+    best = torch.tensor([[0.0, 9.0, 8.0, 1.0], [0.0, 9.0, 8.0, 1.0]])
+    several = sequence(min_new_tokens=1, end_id=1, other_ends=(2,))
+    one = sequence(min_new_tokens=1, end_id=1)
+    assert choose(best, [*several.rows, *one.rows]) == [3, 2]

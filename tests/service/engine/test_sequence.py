@@ -92,3 +92,12 @@ def test_only_a_request_that_asks_for_nothing_more_is_plain() -> None:
         {"no_repeat_ngram_size": 2}, {"logit_bias": ((1, 1.0),)},
     ):  # fmt: skip
         assert not sequence(sampling=Sampling(**asked)).plain, asked
+
+
+def test_any_of_its_end_tokens_ends_a_sequence() -> None:
+    for end in (2, 7, 9):
+        made = running(end_id=2, other_ends=(7, 9), max_new_tokens=5)
+        made.accept(5, now=1.0)
+        assert made.outcome is None
+        made.accept(end, now=2.0)
+        assert made.outcome == "eos_token"

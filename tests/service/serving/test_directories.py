@@ -11,6 +11,8 @@ from models.registry import Registry
 from service.serving.directories import look_here, look_into
 from service.serving.preflight import Refused
 from tests import checkpoints
+from tests.models.huggingface.published import ENCODER, written
+from tests.models.huggingface.published import made as published
 
 
 @pytest.fixture
@@ -47,7 +49,9 @@ def test_two_models_of_one_name_are_refused_with_where_they_are(made: Path) -> N
 def test_what_holds_nothing_to_serve_is_refused(made: Path) -> None:
     with pytest.raises(Refused, match="nowhere: no such directory"):
         look_into([made / "nowhere"])
-    with pytest.raises(Refused, match="runs holds no checkpoint, no run's checkpoint folder, and no registry"):
+    with pytest.raises(
+        Refused, match="runs holds no checkpoint, no published model, no run's checkpoint folder, and no registry"
+    ):
         look_here([made / "runs"])
     (made / "generator" / "manifest.json").write_text("{")
     with pytest.raises(Refused, match=f"{made}/generator: "):
@@ -55,3 +59,15 @@ def test_what_holds_nothing_to_serve_is_refused(made: Path) -> None:
     shutil.copytree(made / "registry", made / "second")
     with pytest.raises(Refused, match=rf"{made}/registry and {made}/second are registries: a service has one"):
         look_here([made / "registry", made / "second"])
+
+
+def test_a_published_model_is_found_by_its_config(tmp_path: Path) -> None:
+    directory = written(published("Bert", {**ENCODER, "num_labels": 3}, "labels"), tmp_path / "Judge v2")
+    [found] = look_here([directory]).models
+    assert (found.name, found.task, found.checkpoint) == ("judge-v2", "classify", str(directory))
+
+
+def test_a_published_model_that_nobody_knows_is_refused_with_the_reason(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "mamba"}')
+    with pytest.raises(Refused, match=r"config\.json: model_type is 'mamba', known are bart"):
+        look_here([tmp_path])
