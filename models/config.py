@@ -140,6 +140,7 @@ class DecoderConfig(AutoregressiveConfig):
     kind: ClassVar[Kind] = "decoder"
 
     context: int  # tokens a sequence may have, prompt included
+    tied_embeddings: bool  # what is read and what is written share one matrix
 
     def __post_init__(self) -> None:
         self._at_least("context", 2)

@@ -13,7 +13,19 @@ from torch import Tensor, nn
 from models.cache import CacheShape, Extension, KeyValueCache
 from models.config import DecoderConfig
 from models.interface import CausalBatch, Prompts, StateSize
-from models.layers import DecoderLayer, Stack, TokenEmbedding, last_tokens
+from models.layers import DecoderLayer, PositionVectors, Stack, TokenEmbedding, last_tokens
+
+
+def token_embedding(config: DecoderConfig, positions: PositionVectors | None) -> TokenEmbedding:
+    """`positions` is None where attention knows them."""
+    return TokenEmbedding(
+        config.vocab_size,
+        config.width,
+        pad_id=config.pad_id,
+        positions=positions,
+        tied=config.tied_embeddings,
+        dropout=config.dropout,
+    )
 
 
 class Decoder(nn.Module):

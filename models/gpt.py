@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from models.config import GPTConfig
-from models.decoder import Decoder
-from models.layers import DecoderLayer, TokenEmbedding, reset_normal
+from models.decoder import Decoder, token_embedding
+from models.layers import DecoderLayer, reset_normal
 from models.transformer import final_norm, plain_layers, position_vectors
 
 
@@ -16,14 +16,7 @@ class GPT(Decoder):
     def __init__(self, config: GPTConfig) -> None:
         super().__init__(
             config,
-            embedding=TokenEmbedding(
-                config.vocab_size,
-                config.width,
-                pad_id=config.pad_id,
-                positions=position_vectors("learned", config.context, config.width),
-                tied=config.tied_embeddings,
-                dropout=config.dropout,
-            ),
+            embedding=token_embedding(config, position_vectors("learned", config.context, config.width)),
             layers=plain_layers(DecoderLayer, config, config.layers),
             norm=final_norm(config),
         )

@@ -4,7 +4,6 @@ it is Qwen 2's architecture, with `attention_width` and `head_norm` Qwen 3's, wi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, Self
@@ -13,9 +12,9 @@ from torch import nn
 
 from models.attention import SelfAttention
 from models.config import Activation, ConfigError, DecoderConfig, TransformerConfig
-from models.decoder import Decoder
-from models.layers import DecoderLayer, GatedFeedForward, TokenEmbedding, activation, reset_normal
-from models.rotary import Rotary, Rotation
+from models.decoder import Decoder, token_embedding
+from models.layers import DecoderLayer, GatedFeedForward, activation, reset_normal
+from models.rotary import Rotary, Rotation, with_rotation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,10 +60,7 @@ class LlamaConfig(TransformerConfig, DecoderConfig):
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        given = {**values, "unrotated": tuple(values.get("unrotated", ()))}
-        if isinstance(rotation := values.get("rotation"), Mapping):
-            given["rotation"] = Rotation.from_dict(rotation)
-        return super().from_dict(given)
+        return super().from_dict({**with_rotation(values), "unrotated": tuple(values.get("unrotated", ()))})
 
 
 class Llama(Decoder):
@@ -75,14 +71,7 @@ class Llama(Decoder):
         rotary = Rotary(config.rotation, positions=config.context, width=config.head_width)
         super().__init__(
             config,
-            embedding=TokenEmbedding(
-                config.vocab_size,
-                config.width,
-                pad_id=config.pad_id,
-                positions=None,
-                tied=config.tied_embeddings,
-                dropout=config.dropout,
-            ),
+            embedding=token_embedding(config, None),
             layers=(
                 _layer(config, norm, None if each in config.unrotated else rotary) for each in range(config.layers)
             ),

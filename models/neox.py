@@ -3,15 +3,14 @@ whose two sublayers read the same input."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 from models.attention import SelfAttention
 from models.config import Activation, ConfigError, DecoderConfig, TransformerConfig
-from models.decoder import Decoder
-from models.layers import DecoderLayer, FeedForward, ParallelLayer, TokenEmbedding, activation, reset_normal
-from models.rotary import Rotary, Rotation
+from models.decoder import Decoder, token_embedding
+from models.layers import DecoderLayer, FeedForward, ParallelLayer, activation, reset_normal
+from models.rotary import Rotary, Rotation, with_rotation
 from models.transformer import layer_norm
 
 
@@ -40,9 +39,7 @@ class NeoXConfig(TransformerConfig, DecoderConfig):
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        if isinstance(rotation := values.get("rotation"), Mapping):
-            values = {**values, "rotation": Rotation.from_dict(rotation)}
-        return super().from_dict(values)
+        return super().from_dict(with_rotation(values))
 
 
 class NeoX(Decoder):
@@ -52,14 +49,7 @@ class NeoX(Decoder):
         rotary = Rotary(config.rotation, positions=config.context, width=config.head_width)
         super().__init__(
             config,
-            embedding=TokenEmbedding(
-                config.vocab_size,
-                config.width,
-                pad_id=config.pad_id,
-                positions=None,
-                tied=config.tied_embeddings,
-                dropout=config.dropout,
-            ),
+            embedding=token_embedding(config, None),
             layers=(_layer(config, rotary) for _ in range(config.layers)),
             norm=layer_norm(config),
         )

@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -40,14 +40,6 @@ class Rotation:
     amplitude: float = 1.0  # what is turned gets so many times longer; the training with YaRN or LongRoPE has fixed it
     share: float = 1.0  # of a head's vector that turns
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Raises ConfigError."""
-        try:
-            return cls(**{**values, "divisors": tuple(values.get("divisors", ()))})
-        except TypeError as error:
-            raise ConfigError(f"rotation: {error}") from error
-
     def __post_init__(self) -> None:
         if self.scaling not in get_args(Scaling):
             raise ConfigError(f"rotary scaling is {self.scaling!r}, expected one of {', '.join(get_args(Scaling))}")
@@ -70,6 +62,17 @@ class Rotation:
                 f"rotary low_frequency_factor is {self.low_frequency_factor}, expected more than 0 and less than "
                 f"high_frequency_factor {self.high_frequency_factor}"
             )
+
+
+def with_rotation(values: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a config as JSON has them, with the rotation read. Raises ConfigError."""
+    given = values.get("rotation")
+    if not isinstance(given, Mapping):
+        return values
+    try:
+        return {**values, "rotation": Rotation(**{**given, "divisors": tuple(given.get("divisors", ()))})}
+    except TypeError as error:
+        raise ConfigError(f"rotation: {error}") from error
 
 
 def angles(rotation: Rotation, positions: int, width: int) -> Tensor:

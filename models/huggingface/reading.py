@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import tokenizers
 import torch
 from torch import nn
 
@@ -34,6 +35,8 @@ def family_of(directory: Directory) -> tuple[Family, str]:
     """And what the model is made to do. Raises CheckpointError for one that nobody here knows."""
     values, path = directory.json(CONFIG), directory.path / CONFIG
     kind, names = values.get("model_type"), values.get("architectures")
+    if kind is None:
+        raise CheckpointError(f"{path}: has no model_type, and no manifest.json is beside it: it is of no model")
     if kind not in FAMILIES:
         raise CheckpointError(f"{path}: model_type is {kind!r}, known are {', '.join(FAMILIES)}")
     family = FAMILIES[kind]
@@ -106,9 +109,18 @@ def read(path: Path | str) -> Checkpoint:
     format = told(around_texts(inner), settings_of(directory), named_tokens(directory))
     manifest = _manifest(directory, found, task)
     named = named_tokens(directory) if manifest.chat_template else {}
-    ends = tuple(str(inner.id_to_token(id)) for id in special_tokens(directory).ends[1:])
-    manifest = replace(manifest, format=replace(format, named=named, ends=ends))
+    manifest = replace(manifest, format=replace(format, named=named, ends=_other_ends(directory, inner)))
     return Checkpoint(found.config, model_of(directory, found), Tokenizer(inner, foreign=True), manifest)
+
+
+def _other_ends(directory: Directory, inner: tokenizers.Tokenizer) -> tuple[str, ...]:
+    """All but the first, which is the config's."""
+    ids = special_tokens(directory).ends[1:]
+    names = [inner.id_to_token(id) for id in ids]
+    for id, name in zip(ids, names, strict=True):
+        if name is None:
+            raise CheckpointError(f"{directory.path}: eos_token_id has {id}, which is no token of the vocabulary")
+    return tuple(map(str, names))
 
 
 def _manifest(directory: Directory, found: Assembled, task: str) -> Manifest:

@@ -131,6 +131,7 @@ def test_what_is_no_directory_of_a_model_is_said(tmp_path: Path) -> None:
     ("file", "changes", "said"),
     [
         ("config.json", {"model_type": "mamba"}, r"config\.json: model_type is 'mamba', known are bart, bert, "),
+        ("config.json", {"model_type": ...}, r"has no model_type, and no manifest\.json is beside it"),
         ("config.json", {"architectures": ["LlamaForTokens"]}, r"architectures is .*Tokens'\], expected one of"),
         ("config.json", {"architectures": ...}, r"architectures is None, expected one of LlamaForCausalLM"),
         ("config.json", {"logit_softcap": 30.0}, r"logit_softcap is 30\.0, and this release does not know what that"),
@@ -143,6 +144,7 @@ def test_what_is_no_directory_of_a_model_is_said(tmp_path: Path) -> None:
         ("config.json", {"intermediate_size": 64}, r"gate_proj\.weight \[48, 32\].* config\.json asks for \[128,"),
         ("config.json", {"num_hidden_layers": 4}, r"layers\.3\.self_attn\.q_proj\.weight is missing"),
         ("config.json", {"num_hidden_layers": 2}, r"layers\.2\.self_attn\.q_proj\.weight is not known"),
+        ("generation_config.json", {"eos_token_id": [1, 9999]}, r"eos_token_id has 9999, which is no token"),
         ("generation_config.json", {"eos_token_id": "x"}, r"eos_token_id is 'x', expected ids of tokens"),
     ],
 )  # fmt: skip
