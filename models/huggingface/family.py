@@ -37,3 +37,4 @@ class Special:
 class Family:
     tasks: Mapping[str, str]  # what the classes that config.json may name are made to do, of `models.checkpoint.TASKS`
     assemble: Callable[[Fields, Special], Assembled]
+    language_tokens: str = ""  # a pattern of theirs, whose first group is the language; none: it knows no languages

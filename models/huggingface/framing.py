@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -30,8 +31,17 @@ def around_texts(inner: tokenizers.Tokenizer) -> Format:
     )
 
 
-def told(format: Format, settings: dict[str, Any], named: dict[str, str]) -> Format:
-    """The same, and what tokenizer_config.json says of the first and the last token, which transformers goes by."""
+# Classes whose texts and pairs the model is told apart, where a directory does not say what a model takes.
+_TELL_PAIRS = re.compile("(Bert|Electra)Tokenizer(Fast)?")
+
+
+def told(format: Format, settings: dict[str, Any], named: dict[str, str], segments: int) -> Format:
+    """The same, and what tokenizer_config.json says of the first and the last token and of token types, which
+    transformers goes by. `segments` is how many of these the model has."""
+    inputs = settings.get("model_input_names")
+    tells = _TELL_PAIRS.fullmatch(str(settings.get("tokenizer_class", "BertTokenizer")))
+    if segments < 2 or ("token_type_ids" not in inputs if isinstance(inputs, list) else not tells):
+        format = replace(format, pair_segment=0)
     before, after = list(format.before), list(format.after)
     for name, token, side in (("add_bos_token", "bos_token", before), ("add_eos_token", "eos_token", after)):
         wanted, there = settings.get(name), named.get(token)
@@ -40,6 +50,24 @@ def told(format: Format, settings: dict[str, Any], named: dict[str, str]) -> For
         elif wanted is True and there and there not in side:
             side.append(there)
     return replace(format, before=tuple(before), after=tuple(after))
+
+
+def languages_in(inner: tokenizers.Tokenizer, pattern: str) -> dict[str, str]:
+    """The token of each language that the vocabulary has one for, in the order of their ids."""
+    found = {}
+    for _, token in sorted(inner.get_added_tokens_decoder().items()) if pattern else ():
+        if match := re.fullmatch(pattern, token.content):
+            found[next(group for group in match.groups() if group)] = token.content
+    return found
+
+
+def between_languages(format: Format, languages: dict[str, str]) -> Format:
+    """The source's token stands in front of a text, wherever the vocabulary has put that of its last one; the target's
+    is what a translation begins with."""
+    known = {*languages.values()}
+    after = tuple(token for token in format.after if token not in known)
+    called = {language: token for language, token in languages.items() if language != token}
+    return replace(format, before=("{source}",), between=(), after=after, begins=("{target}",), languages=called)
 
 
 def _outside(inner: tokenizers.Tokenizer, ids: list[int]) -> tuple[tuple[str, ...], tuple[str, ...]]:

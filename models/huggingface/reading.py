@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -13,13 +14,13 @@ from torch import nn
 
 from models.architectures import build
 from models.checkpoint import MANIFEST, Checkpoint, CheckpointError, Manifest
-from models.config import ConfigError
+from models.config import BertConfig, ConfigError
 from models.huggingface.card import card_of
 from models.huggingface.directory import CONFIG, Directory
 from models.huggingface.families import FAMILIES
 from models.huggingface.family import Assembled, Family, Special
 from models.huggingface.fields import Fields
-from models.huggingface.framing import around_texts, told
+from models.huggingface.framing import around_texts, between_languages, languages_in, told
 from models.huggingface.rules import fill
 from models.huggingface.tensors import Tensors
 from models.huggingface.vocabulary import SETTINGS, named_tokens, settings_of, vocabulary_of
@@ -82,10 +83,10 @@ def special_tokens(directory: Directory) -> Special:
 
 
 def read_manifest(path: Path | str) -> Manifest:
-    """What can be said of the directory without its weights and its vocabulary. Raises CheckpointError."""
+    """What can be said of the directory without its weights. Raises CheckpointError."""
     directory = Directory(path)
     family, task = family_of(directory)
-    return _manifest(directory, assembled(directory, family), task)
+    return _manifest(directory, family, assembled(directory, family), task, vocabulary_of(directory))
 
 
 def holds_model(path: Path) -> bool:
@@ -104,42 +105,57 @@ def read(path: Path | str) -> Checkpoint:
     """On the CPU, each weight in the number format that it has there. Raises CheckpointError."""
     directory = Directory(path)
     family, task = family_of(directory)
-    found = assembled(directory, family)
-    inner = vocabulary_of(directory)
-    format = told(around_texts(inner), settings_of(directory), named_tokens(directory))
-    manifest = _manifest(directory, found, task)
-    named = named_tokens(directory) if manifest.chat_template else {}
-    manifest = replace(manifest, format=replace(format, named=named, ends=_other_ends(directory, inner)))
+    found, inner = assembled(directory, family), vocabulary_of(directory)
+    manifest = _manifest(directory, family, found, task, inner)
     return Checkpoint(found.config, model_of(directory, found), Tokenizer(inner, foreign=True), manifest)
 
 
-def _other_ends(directory: Directory, inner: tokenizers.Tokenizer) -> tuple[str, ...]:
-    """All but the first, which is the config's."""
-    ids = special_tokens(directory).ends[1:]
-    names = [inner.id_to_token(id) for id in ids]
-    for id, name in zip(ids, names, strict=True):
-        if name is None:
-            raise CheckpointError(f"{directory.path}: eos_token_id has {id}, which is no token of the vocabulary")
-    return tuple(map(str, names))
-
-
-def _manifest(directory: Directory, found: Assembled, task: str) -> Manifest:
+def _manifest(
+    directory: Directory, family: Family, found: Assembled, task: str, inner: tokenizers.Tokenizer
+) -> Manifest:
+    card, template = card_of(directory), _chat_template(directory) if task == "generate" else ""
+    segments = found.config.segments if isinstance(found.config, BertConfig) else 1
+    format = told(around_texts(inner), settings_of(directory), named_tokens(directory), segments)
+    languages: dict[str, str] = {}
     if task == "translate":
-        raise CheckpointError(
-            f"{directory.path / CONFIG}: {found.config.noun}: such published models are not served yet"
-        )
-    card = card_of(directory)
+        languages = languages_in(inner, family.language_tokens)
+        if not languages:
+            raise CheckpointError(f"{directory.path}: nothing says which languages it translates: it is not served yet")
+        format = between_languages(format, languages)
+    else:
+        format = replace(format, begins=_forced(directory, inner))
     return Manifest(
         name=name_of(directory.path),
         architecture=found.config.architecture,
         task=task,
+        language_pairs=tuple(itertools.permutations(languages, 2)),
         labels=_labels(directory) if task == "classify" else (),
         score_function=_score_function(directory) if task == "classify" else "",
         takes_pairs=task == "classify",
-        chat_template=_chat_template(directory) if task == "generate" else "",
+        chat_template=template,
+        format=replace(format, named=named_tokens(directory) if template else {}, ends=_other_ends(directory, inner)),
         licence=card.licence,
         attribution=card.source,
     )
+
+
+def _other_ends(directory: Directory, inner: tokenizers.Tokenizer) -> tuple[str, ...]:
+    """All but the first, which is the config's."""
+    return tuple(_named(directory, inner, "eos_token_id", id) for id in special_tokens(directory).ends[1:])
+
+
+def _forced(directory: Directory, inner: tokenizers.Tokenizer) -> tuple[str, ...]:
+    """The token that every output begins with, if there is one."""
+    values = {**directory.json(CONFIG), **directory.json(GENERATION)}
+    id = values.get("forced_bos_token_id") if values.get("is_encoder_decoder") else None
+    return () if id is None else (_named(directory, inner, "forced_bos_token_id", id),)
+
+
+def _named(directory: Directory, inner: tokenizers.Tokenizer, field: str, id: Any) -> str:
+    name = inner.id_to_token(id) if isinstance(id, int) else None
+    if name is None:
+        raise CheckpointError(f"{directory.path}: {field} has {id!r}, which is no token of the vocabulary")
+    return str(name)
 
 
 def name_of(path: Path) -> str:

@@ -34,8 +34,14 @@ class Generate(Completing):
 
     def prepare(self, request: GenerateRequest) -> list[Part]:
         prompt = self._prompt(request)
-        # Prompt and output are one text; a translation's source is another one, which it may well repeat.
-        specs = self._specs(request, prompt, self._lengths(request, len(prompt)), prefix=[], penalize_prompt=True)
+        specs = self._specs(
+            request,
+            prompt,
+            self._lengths(request, len(prompt)),
+            prefix=self.format.beginning(self.tokenizer, ""),
+            # Prompt and output are one text; what an encoder reads is another one, which may well be repeated.
+            penalize_prompt=self.config.capabilities.shared_positions,
+        )
         return [Part(specs=specs)]
 
     def _prompt(self, request: GenerateRequest) -> list[int]:

@@ -27,6 +27,8 @@ from service.worker.tasks.completions import Completing
 from service.worker.tasks.joining import Completed, between, joined, put_together
 from service.worker.tasks.task import EndedPart, Part
 
+MOST_SAID = 100  # language pairs, in an error
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarkedPart(Part):
@@ -51,6 +53,10 @@ class Translate(Completing):
     def _curves(self) -> dict[str, ConfidenceCurve]:
         return curves_in(self.manifest.scores)
 
+    @cached_property
+    def _pairs(self) -> frozenset[tuple[str, str]]:
+        return frozenset(self.manifest.language_pairs)
+
     def streams(self, request: TranslateRequest) -> bool:
         return request.format == "text"  # a document is put together at its end
 
@@ -64,10 +70,10 @@ class Translate(Completing):
     def prepare(self, request: TranslateRequest) -> list[Part]:
         """One for each sentence, and one for what stands behind the last: all, of a text in its target language."""
         pair = (request.source_language, request.target_language)
-        if pair not in self.manifest.language_pairs and request.source_language == request.target_language:
+        if pair not in self._pairs and request.source_language == request.target_language:
             return [Part(before=request.text)]
-        if pair not in self.manifest.language_pairs:
-            served = ", ".join("-".join(each) for each in self.manifest.language_pairs)
+        if pair not in self._pairs:
+            served = ", ".join("-".join(each) for each in self.manifest.language_pairs[:MOST_SAID])
             raise UnknownLanguagePair(f"no translation for {'-'.join(pair)}; available: {served}")
         if not request.text.strip():
             raise EmptyInput("the text is empty")

@@ -69,7 +69,11 @@ def test_a_classifier_has_its_labels_and_reads_pairs(classifier: Path) -> None:
     manifest = huggingface.load(classifier).manifest
     assert (manifest.task, manifest.labels, manifest.takes_pairs) == ("classify", ("bad", "good", "neither"), True)
     assert manifest.score_function == "softmax"
-    assert manifest.reads == Format(normalized=False, before=("[CLS]",), between=("[SEP]",), after=("[SEP]",))
+    told = Format(normalized=False, before=("[CLS]",), between=("[SEP]",), after=("[SEP]",), pair_segment=0)
+    assert manifest.reads == told, "the vocabulary's class tells the model nothing of pairs"
+    for changes in ({"model_input_names": ["input_ids", "token_type_ids"]}, {"tokenizer_class": "BertTokenizer"}):
+        rewritten(classifier / "tokenizer_config.json", **changes)
+        assert huggingface.load(classifier).manifest.reads.pair_segment == 1
 
 
 @pytest.mark.parametrize(
@@ -209,9 +213,8 @@ def test_a_head_that_is_not_tied_as_the_config_says_is_refused(generator: Path) 
         huggingface.load(generator)
 
 
-def test_an_encoder_decoder_is_refused_in_words(tmp_path: Path) -> None:
-    written(made("Bart", SEQ2SEQ, "seq2seq"), tmp_path)
-    with pytest.raises(
-        CheckpointError, match=r"an encoder-decoder Transformer: such published models are not served yet"
-    ):
+def test_an_encoder_decoder_of_which_nothing_says_its_languages_is_refused(tmp_path: Path) -> None:
+    written(made("M2M100", SEQ2SEQ, "seq2seq"), tmp_path)
+    byte_level().save_pretrained(tmp_path)
+    with pytest.raises(CheckpointError, match=r"nothing says which languages it translates"):
         opening.read_manifest(tmp_path)

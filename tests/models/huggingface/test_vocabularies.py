@@ -111,7 +111,7 @@ def compared(directory: Path) -> None:
     theirs = AutoTokenizer.from_pretrained(directory)
     read = Directory(directory)
     inner = vocabulary_of(read)
-    format = told(around_texts(inner), settings_of(read), named_tokens(read))
+    format = told(around_texts(inner), settings_of(read), named_tokens(read), segments=2)
     ours = Tokenizer(inner, foreign=True)
     assert len(TEXTS) >= 200
     for text in TEXTS:
@@ -119,7 +119,9 @@ def compared(directory: Path) -> None:
             continue
         ids = format.prompt(ours, text)
         assert ids == theirs(text).input_ids, repr(text)
-        assert format.pair(ours, text, "b")[0] == theirs(text, "b").input_ids, repr(text)
+        both, types = theirs(text, "b", return_token_type_ids=None), format.pair(ours, text, "b")
+        assert types[0] == both.input_ids, repr(text)
+        assert types[1] == both.get("token_type_ids", [0] * len(types[0])), repr(text)
         assert ours.decode(ids) == theirs.decode(ids, skip_special_tokens=True), repr(text)
         stream = ours.detokenizer()
         assert "".join([*map(stream.push, ids), stream.flush()]) == ours.decode(ids), repr(text)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from contextlib import suppress
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from service.errors import InvalidRequest, UnknownLanguagePair
 from service.gateway.detection import LanguageScore
-from service.gateway.languages import SURE, Choice, detected_pair, is_auto, possible_languages, resolve_pair
+from service.gateway.languages import MANY, SURE, Choice, detected_pair, is_auto, possible_languages, resolve_pair
 
 PAIRS = [("fr", "en"), ("en", "fr"), ("ko", "en")]
 
@@ -134,3 +135,16 @@ def test_a_choice_says_the_pair_of_each_text_found_out_or_not():
     assert auto.of(PAIRS, rankings, 2) == [("ko", "en"), ("en", "en")]
     with pytest.raises(InvalidRequest, match="from and to leave more than one"):
         Choice(None, "en", "from and to").of(PAIRS, (), 1)
+
+
+def test_of_thousands_of_pairs_the_right_one_is_found_and_not_all_are_told() -> None:
+    codes = ["eng_Latn", "kor_Hang", "zho_Hans", "zho_Hant", "fra_Latn", *(f"{each}aa_Latn" for each in "bcdghjklm")]
+    pairs = tuple(itertools.permutations(codes, 2))
+    assert len(pairs) > MANY
+    for one, other in (("en", "ko"), ("English", "kor_Hang"), ("zh-TW", "fr"), ("zho_Hans", "eng_Latn")):
+        few = [pair for pair in pairs if {*pair} <= {"eng_Latn", "kor_Hang", "zho_Hans", "zho_Hant", "fra_Latn"}]
+        assert resolve_pair(pairs, one, other, "x") == resolve_pair(few, one, other, "x")
+    assert possible_languages(pairs, "fr") == possible_languages(list(pairs), "fr")
+    with pytest.raises(UnknownLanguagePair, match=r"no translation for ja-en; available: .* and \d+ more$") as raised:
+        resolve_pair(pairs, "ja", "en", "x")
+    assert len(raised.value.details["available"]) == MANY

@@ -13,6 +13,7 @@ from service.serving.preflight import Refused
 from tests import checkpoints
 from tests.models.huggingface.published import ENCODER, written
 from tests.models.huggingface.published import made as published
+from tests.models.huggingface.test_vocabularies import wordpiece
 
 
 @pytest.fixture
@@ -63,6 +64,7 @@ def test_what_holds_nothing_to_serve_is_refused(made: Path) -> None:
 
 def test_a_published_model_is_found_by_its_config(tmp_path: Path) -> None:
     directory = written(published("Bert", {**ENCODER, "num_labels": 3}, "labels"), tmp_path / "Judge v2")
+    wordpiece(lowercase=True).save_pretrained(directory)
     [found] = look_here([directory]).models
     assert (found.name, found.task, found.checkpoint) == ("judge-v2", "classify", str(directory))
 

@@ -1,0 +1,202 @@
+"""Published models, asked as the gateway asks: their texts are those that `transformers` makes."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+from tokenizers import AddedToken, processors
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from models import huggingface
+from models.chat import ChatTemplate
+from service.errors import UnknownLanguagePair
+from service.messages import (
+    ChatMessage,
+    Classification,
+    ClassifyRequest,
+    Completion,
+    Decoding,
+    Failure,
+    GenerateRequest,
+    TranslateRequest,
+)
+from service.options import EngineOptions
+from service.worker.text_engine import TextEngine
+from tests.models.huggingface.published import DECODER, ENCODER, SEQ2SEQ, made, written
+from tests.models.huggingface.test_vocabularies import byte_level, unigram, wordpiece
+
+IDS = map(str, itertools.count())
+LANGUAGES = ["eng_Latn", "kor_Hang", "zho_Hans", "zho_Hant"]
+TEMPLATE = "{{ bos_token }}{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}model:"
+NEW = 10
+Published = tuple[TextEngine, PreTrainedModel, PreTrainedTokenizerFast]
+
+
+def languages() -> PreTrainedTokenizerFast:
+    """As NLLB has it, left with one of its languages in front."""
+    vocabulary = unigram()
+    vocabulary.add_tokens([AddedToken(name, special=True) for name in LANGUAGES], special_tokens=True)
+    special = [("eng_Latn", vocabulary.convert_tokens_to_ids("eng_Latn")), ("</s>", 2)]
+    vocabulary.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        "eng_Latn $A </s>", "eng_Latn $A $B </s>", special
+    )
+    return vocabulary
+
+
+KINDS: dict[str, tuple[Callable[[], PreTrainedTokenizerFast], str, dict[str, Any], str]] = {
+    "translator": (languages, "M2M100", {**SEQ2SEQ, "max_position_embeddings": 64}, "seq2seq"),
+    "summarizer": (unigram, "Bart", {**SEQ2SEQ, "forced_eos_token_id": None}, "seq2seq"),
+    "generator": (byte_level, "Llama", {**DECODER, "bos_token_id": 0, "eos_token_id": 1}, "causal"),
+    "classifier": (lambda: wordpiece(False), "Bert", {**ENCODER, "num_labels": 3}, "labels"),
+}
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Published]]:
+    engines: dict[str, Published] = {}
+
+    def get(kind: str) -> Published:
+        if kind not in engines:
+            make, family, values, head = KINDS[kind]
+            directory, vocabulary = tmp_path_factory.mktemp("published") / kind, make()
+            model = made(family, {**values, "vocab_size": len(vocabulary)}, head, seed=5)
+            if kind == "summarizer":
+                model.generation_config.forced_bos_token_id = 0
+            written(model, directory)
+            vocabulary.save_pretrained(directory)
+            if kind == "classifier":  # as BERT's own class has it
+                vocabulary.model_input_names.append("token_type_ids")
+                settings = json.loads((directory / "tokenizer_config.json").read_text())
+                settings["model_input_names"] = vocabulary.model_input_names
+                (directory / "tokenizer_config.json").write_text(json.dumps(settings))
+            if kind == "generator":
+                (directory / "chat_template.jinja").write_text(TEMPLATE)
+            options = EngineOptions(slots=4, precision="float32")
+            engines[kind] = TextEngine(kind, huggingface.load(directory), options), model, vocabulary
+        return engines[kind]
+
+    yield get
+    for engine, _, _ in engines.values():
+        engine.close()
+
+
+def generated(model: PreTrainedModel, ids: list[int], **how: Any) -> list[int]:
+    """The new tokens."""
+    with torch.no_grad():
+        found = model.generate(
+            torch.tensor([ids]), attention_mask=torch.ones(1, len(ids), dtype=torch.long), do_sample=False, **how
+        )[0].tolist()
+    return found if model.config.is_encoder_decoder else found[len(ids) :]
+
+
+@pytest.mark.parametrize("beams", [1, 4])
+@pytest.mark.parametrize(("source", "target"), [("eng_Latn", "kor_Hang"), ("zho_Hant", "eng_Latn")])
+async def test_a_translator_between_many_languages_is_told_which(
+    published: Callable[[str], Published], source: str, target: str, beams: int
+) -> None:
+    engine, model, vocabulary = published("translator")
+    assert len(engine.info.language_pairs) == 12
+    for text in ("Hello, world!", "안녕하세요 감사합니다"):
+        ids = [vocabulary.convert_tokens_to_ids(source), *vocabulary(text, add_special_tokens=False).input_ids, 2]
+        target_id = vocabulary.convert_tokens_to_ids(target)
+        expected = generated(model, ids, forced_bos_token_id=target_id, max_new_tokens=NEW + 1, num_beams=beams)
+        answer = await engine.answer(
+            TranslateRequest(
+                id=next(IDS),
+                text=text,
+                source_language=source,
+                target_language=target,
+                split="none",
+                protect=False,
+                loop_guard=False,
+                decoding=Decoding(max_new_tokens=NEW, num_beams=beams),
+            )
+        )
+        assert isinstance(answer, Completion), answer
+        assert answer.text == vocabulary.decode(expected, skip_special_tokens=True)
+
+
+async def test_each_sentence_of_a_text_begins_with_the_target_language(published: Callable[[str], Published]) -> None:
+    engine, _, _ = published("translator")
+    fields: dict[str, Any] = {"source_language": "eng_Latn", "target_language": "kor_Hang"}
+    fields["decoding"] = Decoding(max_new_tokens=NEW)
+    alone = [
+        await engine.answer(TranslateRequest(id=next(IDS), text=text, **fields)) for text in ("Hello there.", "I am.")
+    ]
+    together = await engine.answer(TranslateRequest(id=next(IDS), text="Hello there. I am.", **fields))
+    assert isinstance(together, Completion)
+    assert [sentence.text for sentence in together.sentences] == [each.text for each in alone]  # type: ignore[union-attr]
+
+
+async def test_a_language_that_it_does_not_know_is_refused(published: Callable[[str], Published]) -> None:
+    engine, _, _ = published("translator")
+    request = TranslateRequest(id="x", text="a", source_language="eng_Latn", target_language="fra_Latn")
+    answer = await engine.answer(request)
+    assert isinstance(answer, Failure)
+    assert (answer.code, "eng_Latn-fra_Latn" in answer.message) == (UnknownLanguagePair.code, True)
+
+
+@pytest.mark.parametrize("beams", [1, 4])
+async def test_an_encoder_decoder_without_languages_goes_from_text_to_text(
+    published: Callable[[str], Published], beams: int
+) -> None:
+    engine, model, vocabulary = published("summarizer")
+    text = "The quick brown fox jumps."
+    expected = generated(model, vocabulary(text).input_ids, max_new_tokens=NEW + 1, num_beams=beams)
+    decoding = Decoding(max_new_tokens=NEW, num_beams=beams)
+    answer = await engine.answer(GenerateRequest(id=next(IDS), text=text, decoding=decoding))
+    assert isinstance(answer, Completion), answer
+    assert answer.text == vocabulary.decode(expected, skip_special_tokens=True)
+
+
+@pytest.mark.parametrize("text", ["Hello,  world!\n", " leading", "한글 😀"])
+async def test_a_generator_reads_spaces_and_line_breaks_as_they_are(
+    published: Callable[[str], Published], text: str
+) -> None:
+    engine, model, vocabulary = published("generator")
+    expected = generated(model, vocabulary(text).input_ids, max_new_tokens=NEW)
+    answer = await engine.answer(GenerateRequest(id=next(IDS), text=text, decoding=Decoding(max_new_tokens=NEW)))
+    assert isinstance(answer, Completion), answer
+    assert answer.text == vocabulary.decode(expected, skip_special_tokens=True)
+
+
+async def test_a_conversation_is_what_the_template_of_transformers_makes_of_it(
+    published: Callable[[str], Published],
+) -> None:
+    engine, model, vocabulary = published("generator")
+    messages = [{"role": "system", "content": "Be kind.  "}, {"role": "user", "content": " Hello\n\nyou "}]
+    ids = vocabulary.apply_chat_template(
+        messages, chat_template=TEMPLATE, add_generation_prompt=True, return_dict=False
+    )
+    assert ChatTemplate(TEMPLATE).prompt(engine._core.task.tokenizer, messages, engine._core.task.format) == ids
+    turns = tuple(ChatMessage(role=each["role"], content=each["content"]) for each in messages)
+    request = GenerateRequest(id=next(IDS), text="", messages=turns, decoding=Decoding(max_new_tokens=NEW))
+    answer = await engine.answer(request)
+    assert isinstance(answer, Completion), answer
+    assert answer.text == vocabulary.decode(generated(model, ids, max_new_tokens=NEW), skip_special_tokens=True)
+
+
+@pytest.mark.parametrize("pair", [None, "and the other"])
+async def test_a_classifiers_scores_are_those_of_transformers(
+    published: Callable[[str], Published], pair: str | None
+) -> None:
+    engine, model, vocabulary = published("classifier")
+    answer = await engine.answer(ClassifyRequest(id=next(IDS), text="One thing", text_pair=pair))
+    assert isinstance(answer, Classification), answer
+    with torch.no_grad():
+        scores = model(**vocabulary("One thing", pair, return_tensors="pt")).logits[0].softmax(0).tolist()
+    assert dict(answer.scores) == pytest.approx({f"LABEL_{n}": score for n, score in enumerate(scores)}, abs=1e-5)
+
+
+async def test_every_kind_answers_its_canary(published: Callable[[str], Published], kind: str) -> None:
+    await published(kind)[0].canary("canary")
