@@ -23,7 +23,7 @@ class Rule:
     theirs: tuple[str, ...]
 
 
-BASE = ("service.errors", "service.messages", "service.config", "service.version")
+BASE = ("service.errors", "service.messages", "service.config", "service.version", "service.iso639")
 
 # The most specific rule counts. Every package may import its own modules and the standard library.
 RULES = (
@@ -61,16 +61,17 @@ RULES = (
     Rule("service.messages", ("service.errors",), ()),
     Rule("service.options", (), ("annotated_types",)),
     Rule("service.version", (), ()),
+    Rule("service.iso639", (), ()),
     Rule("service.config", ("service.messages", "service.options"), ("pydantic", "pydantic_settings", "yaml")),
     Rule("service.engine", ("models.config", "models.interface"), ("torch",)),
     Rule(
         "service.worker",
-        ("models", "service.engine", "service.errors", "service.messages", "service.options"),
+        ("models", "service.engine", "service.errors", "service.messages", "service.options", "service.iso639"),
         ("torch",),
     ),
     Rule(
         "service.worker.segments",
-        ("models.formats", "models.tokenizer", "service.errors", "service.messages"),
+        ("models.formats", "models.tokenizer", "service.errors", "service.messages", "service.iso639"),
         ("sentencex", "regex"),
     ),
     Rule("service.observability", BASE, ("prometheus_client",)),
@@ -78,7 +79,7 @@ RULES = (
     Rule("service.gateway.connections", (), ("uvicorn", "starlette")),
     Rule("service.gateway.keys", BASE, ("limits", "pydantic", "yaml")),
     Rule("service.gateway.quotas", ("service.gateway.keys", *BASE), ("limits",)),
-    Rule("service.gateway.detection", ("service.gateway.iso639",), ("langidentify",)),
+    Rule("service.gateway.detection", ("service.iso639",), ("langidentify",)),
     Rule(
         "service.gateway.files",
         ("service.gateway", "service.documents", "service.translating", "service.observability", *BASE),

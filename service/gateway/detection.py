@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from service.gateway.iso639 import language_and_variant
+from service.iso639 import language_and_variant
 
 _TAG = re.compile(r"<[^<>]*>")
 LOOKED_AT = 500  # characters of a text: they cost less than a millisecond, and more of them change no answer

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from service.errors import InvalidRequest, UnknownLanguagePair
 from service.gateway.detection import Ranking
-from service.gateway.iso639 import language_and_variant
+from service.iso639 import language_and_variant
 
 Pair = tuple[str, str]
 

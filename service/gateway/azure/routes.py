@@ -16,7 +16,6 @@ from service.gateway.access import key_in_headers
 from service.gateway.errors import coarse_status
 from service.gateway.fields import Body, Neutral, as_list
 from service.gateway.forms import documented_query, read_query
-from service.gateway.iso639 import direction, english_name
 from service.gateway.languages import AUTO, Choice
 from service.gateway.openapi import REF, error_answers
 from service.gateway.parsing import read_body
@@ -24,6 +23,7 @@ from service.gateway.protocol import HttpProtocol
 from service.gateway.routing import get, refuse
 from service.gateway.traffic import Traffic
 from service.gateway.translations import ToTranslate, Translation, detected, examples_of, pairs_of, translated_into
+from service.iso639 import direction, english_name
 from service.messages import ModelInfo, Task
 
 TRANSLATE, DETECT, LANGUAGES = "/azure/translate", "/azure/detect", "/azure/languages"

@@ -10,8 +10,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from service.gateway.iso639 import english_name, language_and_variant
 from service.gateway.languages import Pair
+from service.iso639 import english_name, language_and_variant
 
 _KINDS = {
     "EN": {"EN-GB": "English (British)", "EN-US": "English (American)"},

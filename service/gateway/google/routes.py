@@ -16,13 +16,13 @@ from service.gateway.access import key_in_headers, key_in_query
 from service.gateway.errors import coarse_status
 from service.gateway.fields import ANY_TEXT, Body, Neutral, as_list, one_or_several
 from service.gateway.forms import documented, documented_query, read_body_and_query
-from service.gateway.iso639 import english_name
 from service.gateway.languages import AUTO, Choice
 from service.gateway.openapi import error_answers
 from service.gateway.protocol import HttpProtocol
 from service.gateway.routing import get
 from service.gateway.traffic import Traffic
 from service.gateway.translations import ToTranslate, detected, examples_of, pairs_of, translated
+from service.iso639 import english_name
 from service.messages import ModelInfo, Task
 
 TRANSLATE = "/language/translate/v2"

@@ -16,7 +16,6 @@ from service.gateway.context import RequestContext
 from service.gateway.detection import LanguageScore
 from service.gateway.fields import Body
 from service.gateway.forms import documented, read_body_or_form
-from service.gateway.iso639 import english_name
 from service.gateway.languages import Choice
 from service.gateway.libretranslate import bodies
 from service.gateway.limits import NamedText
@@ -25,6 +24,7 @@ from service.gateway.protocol import HttpProtocol
 from service.gateway.routing import get, refuse
 from service.gateway.traffic import Traffic
 from service.gateway.translations import ToTranslate, Translation, examples_of, pairs_of, ranked, translated
+from service.iso639 import english_name
 from service.messages import ModelInfo, Task
 
 PREFIX = "/libretranslate"

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import sentencex
 
+from service.iso639 import language_and_variant
 from service.messages import Split
 from service.worker.segments.protection import Piece, trimmed
 
@@ -57,7 +58,7 @@ def segmented(text: str, language: str, split: Split, pieces: Sequence[Piece] = 
     """`before`, `text` and `after` of all join to `text`. `language` is a code such as `fr` or `pt-BR`; of one that
     sentencex does not know, the rules of most languages hold. `pieces` of the text are not to be translated: no
     sentence ends in one."""
-    language = re.split("[-_]", language.lower(), maxsplit=1)[0]
+    language = language_and_variant(language)[0]
     outline, readable = _drawn(text, pieces, "X"), _drawn(text, pieces, " ")
     waiting = deque(pieces)
     found, stop = [], 0

@@ -7,6 +7,7 @@ from dataclasses import replace
 from statistics import fmean
 from typing import NamedTuple
 
+from service.iso639 import language_and_variant
 from service.messages import Alternative, Completion, Confidence, FinishReason, Sentence
 from service.worker.tasks.task import EndedPart
 
@@ -44,7 +45,7 @@ class Completed(NamedTuple):
 def between(before: str, target_language: str) -> str:
     """What stands between two sentences of a translation, where `before` stood between those of the source."""
     if before in ("", " "):
-        return "" if target_language.split("-")[0] in UNSPACED else " "
+        return "" if language_and_variant(target_language)[0] in UNSPACED else " "
     return before
 
 

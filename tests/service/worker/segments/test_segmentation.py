@@ -103,3 +103,11 @@ def test_a_region_does_not_matter() -> None:
 def test_a_long_text_without_an_end_is_one_sentence() -> None:
     (segment,) = segmented("word " * 20_000, "en", "sentences").segments
     assert segment.text == ("word " * 20_000).strip()
+
+
+def test_a_language_is_the_same_however_it_is_called() -> None:
+    text = "M. Dupont est là. Il dort."
+    found = {
+        tuple(each.text for each in segmented(text, code, "sentences").segments) for code in ("fr", "fra_Latn", "fr_XX")
+    }
+    assert found == {("M. Dupont est là.", "Il dort.")}

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.gateway.iso639 import direction, english_name, language_and_variant
+from service.iso639 import direction, english_name, language_and_variant
 
 
 @pytest.mark.parametrize("asked", ["fr", "FR", "fra", "fre", "French", "FRENCH", "french ", "Fre"])
