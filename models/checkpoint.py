@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from models.architectures import build, config_from_dict
 from models.config import Config, ConfigError, LoraConfig
-from models.formats import CLASSIFICATION, GENERATION, TRANSLATION, Format
+from models.formats import Format
 from models.lineage import Ancestor, read_lineage
 from models.lora import attach, merge
 from models.names import NAME
@@ -48,9 +48,7 @@ _HASH = re.compile("[0-9a-f]{64}")
 _VERSION = re.compile(rf"{NAME.pattern}@[1-9][0-9]*")
 _IN_WORDS = {str: "a text", int: "a whole number", bool: "true or false", dict: "an object"}  # what JSON gives
 PRETRAINED = "pretrain"  # the task of an encoder that recipes start from
-# What is trained for each of them reads its texts so, unless its manifest says otherwise.
-_READ = {"translate": TRANSLATION, "generate": GENERATION, "classify": CLASSIFICATION, PRETRAINED: CLASSIFICATION}
-TASKS = tuple(_READ)
+TASKS = ("translate", "generate", "classify", PRETRAINED)
 
 
 class CheckpointError(Exception):
@@ -112,11 +110,6 @@ class Manifest:
     def reference(self) -> str:
         """NAME@VERSION."""
         return f"{self.name}@{self.version}"
-
-    @property
-    def reads(self) -> Format:
-        """What its texts are read with."""
-        return self.format or _READ[self.task]
 
     @property
     def format_version(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import Field, asdict, dataclass, fields
+from dataclasses import Field, asdict, dataclass, field, fields
 from typing import Any, ClassVar, Literal, Self, get_args
 
 Norm = Literal["pre", "post"]
@@ -14,6 +14,14 @@ Activation = Literal["relu", "gelu", "gelu_tanh", "silu"]
 PoolerActivation = Literal["tanh", "relu", "gelu"]
 Outputs = Literal["all", "labels", "none"]
 Kind = Literal["encoder_decoder", "decoder", "encoder"]
+
+
+RARE = "rare"
+
+
+def rare(default: Any) -> Any:
+    """A field of few models, which the others do not mention: earlier releases read these."""
+    return field(default=default, metadata={RARE: True})
 
 
 class ConfigError(ValueError):
@@ -90,7 +98,11 @@ class Config(ABC):
         """Tokens; where positions are shared, fewer after a longer prompt."""
 
     def to_dict(self) -> dict[str, Any]:
-        return {"architecture": self.architecture, **asdict(self)}
+        unsaid = {
+            each.name for each in fields(self) if RARE in each.metadata and getattr(self, each.name) == each.default
+        }
+        said = {name: value for name, value in asdict(self).items() if name not in unsaid}
+        return {"architecture": self.architecture, **said}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
@@ -224,12 +236,12 @@ class Seq2SeqConfig(TransformerConfig, EncoderDecoderConfig):
     max_source: int = 256
     max_target: int = 256
     positions: Positions = "sinusoidal"
-    places: Literal["shared", "own"] = "shared"  # own: the decoder has positions, and a norm of them, of its own
-    embedding_norm: bool = False  # what is embedded is normed (Lewis et al. 2020, "BART")
+    places: Literal["shared", "own"] = rare("shared")  # own: the decoder has positions, and a norm of them, of its own
+    embedding_norm: bool = rare(False)  # what is embedded is normed (Lewis et al. 2020, "BART")
     activation: Activation = "relu"
     tied_embeddings: bool = True  # source, target and output share one matrix
     scale_embeddings: bool = True  # token vectors times sqrt(width)
-    output_bias: bool = False  # of the logits
+    output_bias: bool = rare(False)  # of the logits
     start_id: int = 1
     end_id: int = 2
 
@@ -264,11 +276,11 @@ class BertConfig(TransformerConfig, EncoderConfig):
     labels: int = 2
     max_positions: int = 512
     segments: int = 2  # token types: first and second text
-    embedding_width: int | None = None  # of token vectors, which a projection widens (ELECTRA); None: width
-    pooler_activation: PoolerActivation = "tanh"  # of the dense layer in front of the labels
-    outputs: Outputs = (
-        "all"  # the heads for labels and for pre-training; for labels alone; none, of an encoder by itself
-    )
+    embedding_width: int | None = rare(None)  # of token vectors, which a projection widens (ELECTRA); None: width
+    # Of the dense layer in front of the labels.
+    pooler_activation: PoolerActivation = rare("tanh")  # noqa: RUF009  # a field
+    # The heads for labels and for pre-training; for labels alone; none, of an encoder by itself.
+    outputs: Outputs = rare("all")  # noqa: RUF009  # a field
     norm: Norm = "post"
     norm_epsilon: float = 1e-12
     activation: Activation = "gelu"

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 from torch import nn
 
 from models.attention import SelfAttention
-from models.config import Activation, ConfigError, DecoderConfig, TransformerConfig
+from models.config import Activation, ConfigError, DecoderConfig, TransformerConfig, rare
 from models.decoder import Decoder, token_embedding
 from models.layers import DecoderLayer, GatedFeedForward, activation, reset_normal
 from models.rotary import Rotary, Rotation, with_rotation
@@ -30,10 +30,10 @@ class LlamaConfig(TransformerConfig, DecoderConfig):
     dropout: float = 0.0
     norm_epsilon: float = 1e-6
     activation: Activation = "silu"
-    attention_width: int | None = None  # of the queries of all heads together; None: width
-    head_norm: bool = False  # each head's queries and keys are normed before they are turned
+    attention_width: int | None = rare(None)  # of the queries of all heads together; None: width
+    head_norm: bool = rare(False)  # each head's queries and keys are normed before they are turned
     rotation: Rotation = Rotation()  # noqa: RUF009 - frozen, as the rule wants it
-    unrotated: tuple[int, ...] = ()  # layers, from 0, that know no positions (Kazemnejad et al. 2023, "NoPE")
+    unrotated: tuple[int, ...] = rare(())  # layers, from 0, that know no positions (Kazemnejad et al. 2023, "NoPE")
     qkv_bias: bool = False
     output_bias: bool = False  # of attention's output
     feedforward_bias: bool = False

@@ -93,7 +93,7 @@ class Loaded:
         parameters = sum(p.numel() for p in checkpoint.model.parameters())
         model, dtype = convert(kind.servable(checkpoint.model), precision, device)
         can = config.capabilities
-        begins = len(manifest.reads.begins)  # which are no new tokens, but take room
+        begins = len(manifest.format.begins) if manifest.format else 0  # which are no new tokens, but take room
         room = config.max_prompt + 1 - SHORTEST_PROMPT if can.shared_positions else config.max_output - begins
         max_new = _limit("max_new_tokens", options.max_new_tokens, room)
         total = min(config.max_prompt + 1, max_prompt + max_new) if can.shared_positions else None

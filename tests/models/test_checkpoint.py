@@ -105,7 +105,7 @@ def test_what_texts_are_read_with_is_kept_and_asks_for_the_fourth_format(directo
     written = json.loads((directory / "manifest.json").read_text())
     assert (written["format_version"], list(written)[-1]) == (4, "format")
     loaded = checkpoint.load(directory)
-    assert loaded.manifest.reads == format
+    assert loaded.manifest.format == format
 
 
 def test_the_manifest_of_adapters_has_one_field_more(directory):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from models.architectures import config_from_dict
@@ -66,3 +68,11 @@ def test_a_slot_holds_what_its_architecture_needs() -> None:
 def test_capabilities_that_contradict_each_other_are_our_own_bug(wrong: dict, reason: str) -> None:
     with pytest.raises(AssertionError, match=reason):
         Capabilities(**wrong)
+
+
+def test_a_field_of_few_models_is_not_mentioned_by_the_others() -> None:
+    plain = Seq2SeqConfig(vocab_size=9, width=8, heads=2, feedforward=8, encoder_layers=1, decoder_layers=1)
+    assert not {"places", "embedding_norm", "output_bias"} & plain.to_dict().keys()
+    other = replace(plain, places="own", output_bias=True)
+    assert {"places", "output_bias"} <= other.to_dict().keys()
+    assert [config_from_dict(each.to_dict()) for each in (plain, other)] == [plain, other]

@@ -6,6 +6,7 @@ import math
 from functools import cached_property
 from typing import ClassVar, cast, get_args
 
+from models.formats import CLASSIFICATION, Format
 from service.engine.sequence import SequenceSpec
 from service.errors import EmptyInput
 from service.messages import Classification, ClassifyRequest, Event, Request, ScoreFunction, Timing
@@ -15,6 +16,7 @@ from service.worker.tasks.task import EndedPart, Part, WorkerTask, cut
 
 class Classify(WorkerTask):
     REQUEST: ClassVar[type[Request]] = ClassifyRequest
+    FORMAT: ClassVar[Format] = CLASSIFICATION
 
     def check_checkpoint(self) -> None:
         assert self._own_function

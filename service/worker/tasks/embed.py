@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from models.embedder import POOLINGS, Embedder
+from models.formats import CLASSIFICATION, Format
 from service.engine.sequence import SequenceSpec
 from service.messages import Event, Request, Timing
 from service.messages.embed import Embedding, EmbedRequest
@@ -16,6 +17,7 @@ from service.worker.tasks.task import EndedPart, Part, WorkerTask, cut
 
 class Embed(WorkerTask):
     REQUEST: ClassVar[type[Request]] = EmbedRequest
+    FORMAT: ClassVar[Format] = CLASSIFICATION
 
     @staticmethod
     def servable(model: Any) -> Embedder:

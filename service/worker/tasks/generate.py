@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import ClassVar
 
 from models.chat import ChatTemplate, ChatTemplateError
+from models.formats import GENERATION, Format
 from service.errors import EmptyInput, InvalidRequest
 from service.messages import ChatMessage, Completion, GenerateRequest, Request, Timing
 from service.worker.decoding import Lengths, lengths_of, within_characters, within_tokens, within_vocabulary
@@ -15,6 +16,7 @@ from service.worker.tasks.task import EndedPart, Part
 
 class Generate(Completing):
     REQUEST: ClassVar[type[Request]] = GenerateRequest
+    FORMAT: ClassVar[Format] = GENERATION
 
     def check_checkpoint(self) -> None:
         super().check_checkpoint()

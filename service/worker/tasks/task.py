@@ -51,6 +51,7 @@ class WorkerTask(ABC):
     """Of one checkpoint. Its methods take requests of the type `REQUEST` alone."""
 
     REQUEST: ClassVar[type[Request]]
+    FORMAT: ClassVar[Format]  # what our own models of the task read texts with
     SPLITS: ClassVar[bool] = False  # a text may be longer than what is read as one
 
     tokenizer: Tokenizer
@@ -67,7 +68,7 @@ class WorkerTask(ABC):
     @property
     def format(self) -> Format:
         """What texts are read with."""
-        return self.manifest.reads
+        return self.manifest.format or self.FORMAT
 
     @staticmethod
     def servable(model: Any) -> Any:

@@ -9,6 +9,7 @@ from functools import cached_property, partial
 from typing import Any, ClassVar
 
 from models.confidence import ConfidenceCurve, curves_in
+from models.formats import TRANSLATION, Format
 from service.engine.constraints import Phrase
 from service.engine.loops import LoopGuard
 from service.engine.sequence import Sequence, SequenceSpec
@@ -43,6 +44,7 @@ class DocumentPart(Part):
 
 class Translate(Completing):
     REQUEST: ClassVar[type[Request]] = TranslateRequest
+    FORMAT: ClassVar[Format] = TRANSLATION
     SPLITS = True
 
     def check_checkpoint(self) -> None:

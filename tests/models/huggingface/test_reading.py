@@ -53,7 +53,7 @@ def test_a_generator_is_read_with_what_its_files_say(generator: Path) -> None:
     assert (manifest.reference, manifest.task, manifest.architecture) == ("my-llama@0", "generate", "llama")
     assert (manifest.licence, manifest.attribution) == ("mit", "made from some/base; trained on one, two")
     assert manifest.chat_template == TEMPLATE
-    assert manifest.reads == Format(
+    assert manifest.format == Format(
         normalized=False,
         before=("<|begin|>",),
         between=("<|begin|>",),
@@ -70,10 +70,10 @@ def test_a_classifier_has_its_labels_and_reads_pairs(classifier: Path) -> None:
     assert (manifest.task, manifest.labels, manifest.takes_pairs) == ("classify", ("bad", "good", "neither"), True)
     assert manifest.score_function == "softmax"
     told = Format(normalized=False, before=("[CLS]",), between=("[SEP]",), after=("[SEP]",), pair_segment=0)
-    assert manifest.reads == told, "the vocabulary's class tells the model nothing of pairs"
+    assert manifest.format == told, "the vocabulary's class tells the model nothing of pairs"
     for changes in ({"model_input_names": ["input_ids", "token_type_ids"]}, {"tokenizer_class": "BertTokenizer"}):
         rewritten(classifier / "tokenizer_config.json", **changes)
-        assert huggingface.load(classifier).manifest.reads.pair_segment == 1
+        assert huggingface.load(classifier).manifest.format.pair_segment == 1
 
 
 @pytest.mark.parametrize(
