@@ -100,7 +100,8 @@ class Store:
         return end.at + self._settings.keep_hours * 3600
 
     def _check_room(self, more: int) -> None:
-        jobs, limits = self._all(), self._settings
+        # One that was removed while its journal was being written has left a folder with nothing but that, for a moment.
+        jobs, limits = [job for job in self._all() if job.is_whole], self._settings
         if len(jobs) >= limits.max_jobs:
             said = f"{len(jobs)} jobs are kept, the limit is {limits.max_jobs}"
             raise Overloaded(f"{said}: DELETE removes one", limit=limits.max_jobs, retry_after_s=FULL_RETRY_S)

@@ -266,6 +266,14 @@ async def test_only_so_many_jobs_and_bytes_are_kept(tmp_path: Path) -> None:
         await added(client)
 
 
+async def test_what_a_removed_job_left_takes_nobodys_place(tmp_path: Path) -> None:
+    left = tmp_path / "files" / ("a" * 32)
+    left.mkdir(parents=True)
+    (left / "journal").write_text("written when the job was removed already")
+    async with stand_over(tmp_path, files={"max_jobs": 1}).client() as client:
+        await added(client)
+
+
 async def test_results_are_removed_when_their_time_has_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs, "SWEEP_S", 0.0)
     async with stand_over(tmp_path, files={"keep_hours": 1 / 3600}).client() as client:
