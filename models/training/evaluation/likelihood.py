@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from models import formats
-from models.config import Config
+from models.config import Config, EncoderConfig
 from models.formats import GENERATION, Format
 from models.interface import CausalBatch, Prompts
 from models.tokenizer import Tokenizer
@@ -151,8 +151,11 @@ def masked_words(
     """Hide 15 % of each text's words, at least one, and have the model guess them.
 
     Unlike in training every chosen word is hidden, so that the answer is of guessing alone. Texts longer than the
-    model reads are cut.
+    model reads are cut. Raises ValueError for an encoder that has no head for words.
     """
+    assert isinstance(config, EncoderConfig), "only an encoder is asked"
+    if config.outputs != "all":
+        raise ValueError("this encoder has no head that guesses words: there is nothing of it alone to measure")
     mask_id = tokenizer.id("[MASK]")
     special = torch.tensor([tokenizer.id(name) for name in ("[CLS]", "[SEP]", "[PAD]", "[UNK]") if tokenizer.has(name)])
     random = torch.Generator().manual_seed(seed)

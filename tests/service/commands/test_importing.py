@@ -45,6 +45,20 @@ def classifier(directory: Path, seed: int = 0) -> Path:
     return directory
 
 
+def test_an_encoder_without_heads_is_not_measured_alone_and_says_so(tmp_path: Path) -> None:
+    vocabulary = wordpiece(True)
+    written(made("Bert", {**ENCODER, "vocab_size": len(vocabulary)}, "words"), tmp_path / "reads")
+    vocabulary.save_pretrained(tmp_path / "reads")
+    assert imported(tmp_path, tmp_path / "reads").exit_code == 0
+    file = tmp_path / "texts.tsv"
+    file.write_text("text\na word\n")
+    arguments = ["evaluate", "reads", "--data", str(file), "--registry", str(tmp_path / "registry")]
+    done = CliRunner().invoke(app, arguments, env={"COLUMNS": "300"})
+    assert done.exit_code == 2
+    assert "this encoder has no head that guesses words" in done.output
+    assert "Traceback" not in done.output
+
+
 @torch.no_grad()
 def said_of(loaded: Checkpoint, text: str) -> str:
     assert loaded.manifest.format is not None
