@@ -100,7 +100,7 @@ class Store:
         return end.at + self._settings.keep_hours * 3600
 
     def _check_room(self, more: int) -> None:
-        # One that was removed while its journal was being written has left a folder with nothing but that, for a moment.
+        # One removed while its journal was being written has left a folder with nothing but that, for a moment.
         jobs, limits = [job for job in self._all() if job.is_whole], self._settings
         if len(jobs) >= limits.max_jobs:
             said = f"{len(jobs)} jobs are kept, the limit is {limits.max_jobs}"
