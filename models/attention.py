@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from models.cache import Extension, KeyValueCache
 from models.config import ConfigError
 from models.interface import Sharing
+from models.native.attention import Columns, attend_columns
 from models.parts import Blocks, Part
 from models.rotary import Rotary
 
@@ -145,8 +146,20 @@ class Attention(Part):
             return self.output(self.training_attend(q, k, v, mask=mask, causal=causal, **how))
         return self.output(attend(q, k, v, mask=mask, causal=causal, scale=self.scale, cap=self.cap))
 
-    def _attend_step(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
-        """[B, T, H * D], with the mask that the cache has ready for the device."""
+    def _attend_step(
+        self, q_BHD: Tensor, k: Tensor, v: Tensor, mask: Tensor | Columns, sharing: Sharing | None = None
+    ) -> Tensor:
+        """[B, H * D], by what the cache has ready for the device. With `sharing`, the rows that read a memory row are
+        its queries: no memory is copied for them."""
+        if isinstance(mask, Columns):
+            return attend_columns(q_BHD, k, v, mask, sharing, scale=self.scale, cap=self.cap)
+        if sharing is None:
+            return self._attend_masked(q_BHD.unsqueeze(2), k, v, mask).squeeze(1)
+        q_MHKD = self._split(sharing.gather(q_BHD.flatten(1)))
+        return sharing.scatter(self._attend_masked(q_MHKD, k, v, mask))
+
+    def _attend_masked(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+        """[B, T, H * D]."""
         if not mask.is_cpu:
             return attend(q, k, v, mask=mask, scale=self.scale, cap=self.cap)
         if mask.dtype is torch.bfloat16 and q.shape[0] < BFLOAT16_ROWS:
@@ -219,7 +232,9 @@ class SelfAttention(Attention):
         q, k, v = self._project(x_BTC, extension.positions_BT)
         return self._attend(q, *cache.write_extension(layer, extension, k, v), extension.mask)
 
-    def decode(self, x_BC: Tensor, layer: int, positions_B: Tensor, mask: Tensor, cache: KeyValueCache) -> Tensor:
+    def decode(
+        self, x_BC: Tensor, layer: int, positions_B: Tensor, mask: Tensor | Columns, cache: KeyValueCache
+    ) -> Tensor:
         """One token a row, attending to the row's cached tokens and itself."""
         qkv_BND = self.qkv(x_BC).view(x_BC.shape[0], -1, self.head_width)
         if self.rotary is not None or self.query_norm is not None:
@@ -227,8 +242,7 @@ class SelfAttention(Attention):
             qk_BND.copy_(self._placed(qk_BND, positions_B))
         q_BHD, kv_BND = qkv_BND.split([self.heads, 2 * self.kv_heads], dim=1)
         cache.write_step(layer, positions_B, kv_BND.unflatten(1, (2, self.kv_heads)))
-        out_B1C = self._attend_step(q_BHD.unsqueeze(2), cache.keys[layer], cache.values[layer], mask)
-        return self.output(out_B1C.squeeze(1))
+        return self.output(self._attend_step(q_BHD, cache.keys[layer], cache.values[layer], mask))
 
 
 class CrossAttention(Attention):
@@ -261,15 +275,11 @@ class CrossAttention(Attention):
         return self._attend(self._split(self.query(x_BTC)), k_BHSD, v_BHSD, mask)
 
     def decode(
-        self, x_BC: Tensor, k_MHSD: Tensor, v_MHSD: Tensor, mask: Tensor, sharing: Sharing | None = None
+        self, x_BC: Tensor, k_MHSD: Tensor, v_MHSD: Tensor, mask: Tensor | Columns, sharing: Sharing | None = None
     ) -> Tensor:
-        """With `sharing`, the rows that read a memory row are its queries: no memory is copied for them."""
-        q_BC = self.query(x_BC)
-        if sharing is None:
-            q_BH1D = q_BC.view(q_BC.shape[0], self.heads, 1, self.head_width)
-            return self.output(self._attend_step(q_BH1D, k_MHSD, v_MHSD, mask).squeeze(1))
-        q_MHKD = self._split(sharing.gather(q_BC))
-        return self.output(sharing.scatter(self._attend_step(q_MHKD, k_MHSD, v_MHSD, mask)))
+        """One token a row, attending to the row's source; `sharing` says which rows have one together."""
+        q_BHD = self.query(x_BC).view(x_BC.shape[0], self.heads, self.head_width)
+        return self.output(self._attend_step(q_BHD, k_MHSD, v_MHSD, mask, sharing))
 
     def weights(self, x_BTC: Tensor, k_BHSD: Tensor, mask: Tensor) -> Tensor:
         """[B, T, S]: how much each query looks at each source token, as the mean of the heads."""

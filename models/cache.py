@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from models.interface import Sharing, StateSize
+from models.native.attention import Columns, attends, write_step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +158,10 @@ class KeyValueCache:
 
     def write_step(self, layer: int, positions_B: Tensor, kv_B2HD: Tensor) -> None:
         """One token for every row, at its position; -1 writes to the scrap column."""
-        self._steps[layer][self.rows_B, positions_B + 1] = kv_B2HD
+        if attends(kv_B2HD):
+            write_step(kv_B2HD, positions_B, self.keys[layer], self.values[layer])
+        else:
+            self._steps[layer][self.rows_B, positions_B + 1] = kv_B2HD
 
     def write_memory(self, layer: int, memories_B: Tensor, k_BHSD: Tensor, v_BHSD: Tensor) -> None:
         columns = slice(0, k_BHSD.shape[2])
@@ -167,14 +171,18 @@ class KeyValueCache:
     def write_memory_lengths(self, memories_B: Tensor, lengths_B: Tensor) -> None:
         self.memory_lengths[memories_B] = lengths_B
 
-    def step_mask(self, positions_B: Tensor, bias_BH1C: Tensor | None = None) -> Tensor:
+    def step_mask(self, positions_B: Tensor, bias_BH1C: Tensor | None = None) -> Tensor | Columns:
         """A row attends to columns 1 to position + 1; a padding row to the scrap column alone. See `_ready`."""
+        if attends(self.slots_kv):
+            return Columns(positions_B, positions=True, bias_BHC=None if bias_BH1C is None else bias_BH1C.squeeze(2))
         last_B1 = positions_B[:, None] + 1
         seen_BC = (self.columns_C <= last_B1) & (self.columns_C >= last_B1.clamp(max=1))
         return self._ready(seen_BC, self.slots_kv, bias_BH1C)
 
-    def memory_mask(self) -> Tensor:
+    def memory_mask(self) -> Tensor | Columns:
         """Every memory row's own tokens. See `_ready`."""
+        if attends(self.memory_kv):
+            return Columns(self.memory_lengths, positions=False)
         return self._ready(self.memory_columns_S < self.memory_lengths[:, None], self.memory_kv)
 
     @staticmethod

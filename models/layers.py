@@ -19,10 +19,12 @@ from torch import Tensor, nn
 from models.attention import CrossAttention, SelfAttention
 from models.cache import Extension, KeyValueCache
 from models.config import Activation, PoolerActivation
+from models.native.attention import Columns
 from models.parts import Blocks, MakeLinear, Part
 
 L = TypeVar("L", bound=nn.Module)
-Memory = tuple[Tensor, Tensor, Tensor]  # keys [B, H, S, D], values [B, H, S, D], mask [B, 1, 1, S]
+# Keys [B, H, S, D], values [B, H, S, D], mask [B, 1, 1, S]; in a decode step what the cache has in its place.
+Memory = tuple[Tensor, Tensor, Tensor | Columns]
 
 
 # A long prefill on the CPU runs its feed-forward layers on so many rows at a time: what lies between two projections,
@@ -248,6 +250,7 @@ class DecoderLayer(Layer):
         """[B, T, S]: the cross-attention's weights, as the mean of its heads, for the inputs of `forward`."""
         assert self.cross_attention is not None and self.cross_norm is not None  # noqa: PT018
         keys, _, memory_mask = memory
+        assert isinstance(memory_mask, Tensor), "this is no decode step"
         out_BTC = self.self_attention(self._enter(x_BTC, self.self_norm), mask=mask, causal=mask is None)
         x_BTC = self._leave(x_BTC, out_BTC, self.self_norm)
         return self.cross_attention.weights(self._enter(x_BTC, self.cross_norm), keys, memory_mask)
@@ -273,7 +276,7 @@ class DecoderLayer(Layer):
         x_BC: Tensor,
         layer: int,
         positions_B: Tensor,
-        mask: Tensor,
+        mask: Tensor | Columns,
         cache: KeyValueCache,
         memory: Memory | None = None,
     ) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 
 from models.packed import PackedLinear, packing_supported
 from models.parts import parts_of, replace_linears
-from models.quantization import Int8Linear, int8_supported
+from models.quantization import int8_linear, int8_supported
 
 Precision = Literal["auto", "float32", "bfloat16", "int8"]
 
@@ -67,7 +67,7 @@ def convert(model: Any, precision: Precision, device: torch.device) -> tuple[Any
     for part in parts_of(model):
         part.settle()
     if precision == "int8":
-        replace_linears(model, Int8Linear)
+        replace_linears(model, int8_linear)
     elif packing_supported(device, dtype):
         replace_linears(
             model, lambda weight, bias: PackedLinear(weight.to(dtype), None if bias is None else bias.to(dtype))

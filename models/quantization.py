@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from models.layers import ROWS_AT_A_TIME
+from models.native.library import instruction_set
+from models.native.linear import NativeInt8Linear
 
 LARGEST = 127  # of a quantized value; symmetric, so that zero stays zero
 SMALLEST = 1e-12  # what stands in for the largest value of a channel of zeros: any scale will do
@@ -32,18 +34,15 @@ class Int8Linear(nn.Module):
 
     def __init__(self, weight_NK: Tensor, bias_N: Tensor | None) -> None:
         super().__init__()
-        weight_NK = weight_NK.detach().float()
         outputs, inputs = weight_NK.shape
-        scales_N = weight_NK.abs().amax(dim=1).clamp(min=SMALLEST) / LARGEST
-        quantized_NK = (weight_NK / scales_N[:, None]).round().to(torch.int8)
+        quantized_NK, scales_N, self._bias_N = quantized(weight_NK, bias_N)
         # Plain attributes: as buffers, each would be looked up in Python four times a call, and none is ever moved.
         self._packed = torch.ops.onednn.qlinear_prepack(quantized_NK, None)
         self._plain_KN = quantized_NK.t() if max(inputs, outputs) <= LARGE_LAYER else None
         self._few_rows = FEW_ROWS if max(inputs, outputs) <= SMALL_LAYER else 1
-        self._scales_N = scales_N / LARGEST  # the rows' own division by 127, done beforehand
+        self._scales_N = scales_N
         self._largest = torch.tensor(float(LARGEST))  # a number divided by a tensor would be two operations
         self._zeros_N = torch.zeros(outputs, dtype=torch.int64)
-        self._bias_N = torch.zeros(outputs) if bias_N is None else bias_N.detach().float().clone()
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., N] float32 from [..., K] float32."""
@@ -89,6 +88,22 @@ class Int8Linear(nn.Module):
             [],
             "",
         )
+
+
+def quantized(weight_NK: Tensor, bias_N: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Weights in int8, the scales [N] of their products with rows of 127 at most, and the bias, zeros without one."""
+    weight_NK = weight_NK.detach().float()
+    scales_N = weight_NK.abs().amax(dim=1).clamp(min=SMALLEST) / LARGEST
+    quantized_NK = (weight_NK / scales_N[:, None]).round().to(torch.int8)
+    bias_N = weight_NK.new_zeros(weight_NK.shape[0]) if bias_N is None else bias_N.detach().float().clone()
+    return quantized_NK, scales_N / LARGEST, bias_N
+
+
+def int8_linear(weight_NK: Tensor, bias_N: Tensor | None) -> nn.Module:
+    """By our own kernels, where there are some for this CPU."""
+    if instruction_set() is None:
+        return Int8Linear(weight_NK, bias_N)
+    return NativeInt8Linear(*quantized(weight_NK, bias_N))
 
 
 def int8_supported(device: torch.device) -> bool:

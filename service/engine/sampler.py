@@ -11,6 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from models.native import vocabulary
 from service.engine import transforms
 from service.engine.beams import Continuation
 from service.engine.sequence import Row, Sampling
@@ -38,23 +39,54 @@ def continuations(logits_BV: Tensor, rows: list[Row], count: int, wanted: list[l
 
     What a sequence asks for is done to the log-probabilities and they are not normalized again, as in `transformers`.
     """
-    logprobs_BV = logits_BV.float().log_softmax(dim=1)
+    found: list[list[Continuation]] = [[] for _ in rows]
+    count = min(count, logits_BV.shape[1])
+    plain = [index for index, row in enumerate(rows) if row.sequence.plain]
+    if plain:
+        scores_KV = logits_BV if len(plain) == len(rows) else logits_BV[plain]
+        _collect(found, plain, scores_KV, *_likeliest(scores_KV, count), wanted)
     picky = [index for index, row in enumerate(rows) if not row.sequence.plain]
     if picky:
-        logprobs_BV[picky] = adjust(logprobs_BV[picky], [rows[index] for index in picky])
-    best_BN, tokens_BN = top(logprobs_BV, min(count, logits_BV.shape[1]))
-    ids = tokens_BN.tolist()
-    found = [list(zip(own, values, strict=True)) for own, values in zip(ids, best_BN.tolist(), strict=True)]
-    more = [(row, token) for row, tokens in enumerate(wanted) for token in tokens if token not in ids[row]]
-    if more:
-        index = torch.tensor(more, device=logits_BV.device).unbind(dim=1)
-        for (row, token), value in zip(more, logprobs_BV[index].tolist(), strict=True):
-            found[row].append((token, value))
+        scores_KV = adjust(logits_BV[picky].float().log_softmax(dim=1), [rows[index] for index in picky])
+        _collect(found, picky, scores_KV, *top(scores_KV, count), scores_KV.new_zeros(len(picky)), wanted)
     return found
 
 
+def _likeliest(logits_BV: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The best log-probabilities [B, N] and their tokens; and [B] what a logit is above its log-probability."""
+    if vocabulary.chooses(logits_BV):
+        best_BN, tokens_BN, totals_B = vocabulary.top(logits_BV, count)
+    else:
+        logits_BV = logits_BV.float()
+        best_BN, tokens_BN = top(logits_BV, count)
+        totals_B = logits_BV.logsumexp(dim=1)
+    return best_BN - totals_B[:, None], tokens_BN, totals_B
+
+
+def _collect(
+    found: list[list[Continuation]],
+    rows: list[int],
+    scores_KV: Tensor,
+    best_KN: Tensor,
+    tokens_KN: Tensor,
+    totals_K: Tensor,
+    wanted: list[list[int]],
+) -> None:
+    """The best of each of the K `rows`, and what is wanted besides, whose scores are less the row's total."""
+    ids = tokens_KN.tolist()
+    for row, own, values in zip(rows, ids, best_KN.tolist(), strict=True):
+        found[row] = list(zip(own, values, strict=True))
+    more = [(k, token) for k, row in enumerate(rows) for token in wanted[row] if token not in ids[k]]
+    if more:
+        ks, tokens = torch.tensor(more, device=scores_KV.device).unbind(dim=1)
+        for (k, token), value in zip(more, (scores_KV[ks, tokens].float() - totals_K[ks]).tolist(), strict=True):
+            found[rows[k]].append((token, value))
+
+
 def best(logits_BV: Tensor) -> Tensor:
-    """`argmax` by blocks: vectorized maxima first, then the place in one block. Of equals, the first."""
+    """`argmax`; without a kernel by blocks: vectorized maxima first, then the place in one. Of equals, the first."""
+    if vocabulary.chooses(logits_BV):
+        return vocabulary.best(logits_BV)
     logits_BV = logits_BV.float()  # maxima of bfloat16 are not vectorized
     blocks = logits_BV.shape[1] // BLOCK
     if logits_BV.shape[0] < 4 or blocks < 2:
@@ -207,11 +239,9 @@ def best_tokens(logits_BV: Tensor, rows: list[Row]) -> list[list[tuple[int, floa
     result: list[list[tuple[int, float]]] = [[] for _ in rows]
     wanted = [index for index, row in enumerate(rows) if row.sequence.spec.top_n_tokens]
     if wanted:
-        logits_KV = logits_BV[wanted].float()
-        most = min(max(rows[index].sequence.spec.top_n_tokens for index in wanted), logits_KV.shape[1])
-        best_KN, tokens_KN = top(logits_KV, most)
-        values = (best_KN - logits_KV.logsumexp(dim=1, keepdim=True)).tolist()
-        for index, ids, own in zip(wanted, tokens_KN.tolist(), values, strict=True):
+        most = min(max(rows[index].sequence.spec.top_n_tokens for index in wanted), logits_BV.shape[1])
+        best_KN, tokens_KN, _ = _likeliest(logits_BV[wanted], most)
+        for index, ids, own in zip(wanted, tokens_KN.tolist(), best_KN.tolist(), strict=True):
             result[index] = list(zip(ids, own, strict=True))[: rows[index].sequence.spec.top_n_tokens]
     return result
 

@@ -11,8 +11,13 @@ SHAPE = CacheShape(layers=2, heads=3, head_width=4, cross=True)
 SIZE = StateSize(slots=4, length=8, source_length=5)
 
 
-def make() -> KeyValueCache:
-    return KeyValueCache.allocate(SHAPE, SIZE)
+def make(dtype: torch.dtype = torch.float32) -> KeyValueCache:
+    return KeyValueCache.allocate(SHAPE, replace(SIZE, dtype=dtype))
+
+
+def masked() -> KeyValueCache:
+    """One in a format that no kernel reads: PyTorch needs masks for it."""
+    return make(torch.bfloat16)
 
 
 def test_the_size_is_known_without_allocating() -> None:
@@ -48,7 +53,7 @@ def test_a_window_is_a_view_of_the_same_memory() -> None:
 
 
 def test_the_step_mask_shows_a_row_its_past_and_a_padding_row_the_scrap_column() -> None:
-    mask = make().window(3, 4).step_mask(torch.tensor([0, 2, -1]))
+    mask = masked().window(3, 4).step_mask(torch.tensor([0, 2, -1]))
     assert mask.shape == (3, 3, 1, 5)
     assert (mask[:, 2, 0] == 0).int().tolist() == [[0, 1, 0, 0, 0], [0, 1, 1, 1, 0], [1, 0, 0, 0, 0]]
 
@@ -99,7 +104,7 @@ def test_tokens_that_go_on_attend_to_what_their_slot_holds_and_to_themselves() -
 
 
 def test_the_memory_mask_shows_a_rows_own_tokens_and_never_hides_everything() -> None:
-    cache = make()
+    cache = masked()
     assert (cache.memory_mask()[:, 0, 0] == 0).int().tolist() == [[1, 0, 0, 0, 0]] * 4, "nothing is written yet"
     cache.write_memory_lengths(torch.tensor([2, 0]), torch.tensor([5, 3]))
     mask = cache.memory_mask()

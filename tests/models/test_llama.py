@@ -16,6 +16,7 @@ from models.config import ConfigError, LoraConfig
 from models.interface import CausalBatch, StateSize
 from models.llama import Llama, LlamaConfig
 from models.lora import attach, merge
+from models.native.linear import NativeInt8Linear
 from models.packed import packing_supported
 from models.precision import convert
 from models.quantization import Int8Linear, int8_supported
@@ -162,7 +163,8 @@ def test_every_linear_layer_of_it_is_converted_and_it_answers_much_as_before(pre
     got = torch.stack([model.prefill(prompts, slots, state), model.decode(tokens, positions, state)])
     assert (got - exact).norm() / exact.norm() < {"float32": 1e-5, "bfloat16": 0.05, "int8": 0.1}[precision]
     if precision == "int8":
-        assert sum(isinstance(module, Int8Linear) for module in model.modules()) == 4 * LLAMA.layers + 1
+        converted = [module for module in model.modules() if isinstance(module, Int8Linear | NativeInt8Linear)]
+        assert len(converted) == 4 * LLAMA.layers + 1
         alone = model.decode(tokens[:1], positions[:1], state.window(1, 24))
         assert torch.equal(alone[0], got[1, 0]), "a row's numbers depend on that row alone"
 

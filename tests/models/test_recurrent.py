@@ -15,6 +15,7 @@ from models.architectures import config_from_dict
 from models.cells import Cell, CellKind
 from models.config import ConfigError
 from models.interface import Seq2SeqBatch, StateSize
+from models.native.linear import NativeInt8Linear
 from models.precision import convert
 from models.quantization import Int8Linear, int8_supported
 from models.recurrent import AttentionKind, Recurrent, RecurrentConfig
@@ -218,7 +219,7 @@ def test_every_linear_layer_of_it_is_converted(name: str, precision: str) -> Non
     assert decoded.isfinite().all()
     if precision == "int8":
         tied = model.config.tied_embeddings
-        assert sum(isinstance(module, Int8Linear) for module in model.modules()) == linears + tied
+        assert sum(isinstance(module, Int8Linear | NativeInt8Linear) for module in model.modules()) == linears + tied
         state.states_LPBC.copy_(before)
         alone = model.decode(torch.tensor([3]), torch.tensor([1]), state.window(1, 4, 16))
         torch.testing.assert_close(alone[0], decoded[0], atol=1e-5, rtol=1e-5)

@@ -1,0 +1,130 @@
+// Attention of queries to keys that lie in a cache or beside them: a row looks at so many columns of its own, nothing is
+// masked and nothing padded. A query's numbers depend on its own columns alone.
+//
+// Shapes: R rows, H query heads, G key/value heads, C columns, D head width.
+
+// Grown as needed, one a thread: the scores of a query.
+struct Scores {
+    float *values = nullptr;
+    int64_t room = 0;
+    float *of(int64_t count) {
+        if (count > room) {
+            __builtin_free(values);
+            room = count * 2;
+            values = static_cast<float *>(__builtin_malloc(room * sizeof(float)));
+        }
+        return values;
+    }
+    ~Scores() { __builtin_free(values); }
+};
+
+struct Query {
+    const float *q, *keys, *values, *bias; // of one head; a bias a column, or nothing
+    int64_t columns, key_distance, value_distance, width;
+    float scale, cap;
+};
+
+inline float product(const float *a, const float *b, int64_t width) {
+    F16 total = splat(0);
+    int64_t d = 0;
+    for (; d + 16 <= width; d += 16) total = fused(load(a + d), load(b + d), total);
+    if (d < width) total = fused(load_some(a + d, width - d, 0), load_some(b + d, width - d, 0), total);
+    return sum(total);
+}
+
+template <int BLOCKS> // of sixteen: the whole width
+inline void weigh(const Query &query, const float *weights, float factor, float *out) {
+    F16 total[BLOCKS];
+    for (int b = 0; b < BLOCKS; b++) total[b] = splat(0);
+    const float *v = query.values;
+    for (int64_t c = 0; c < query.columns; c++, v += query.value_distance) {
+        const F16 weight = splat(weights[c]);
+        for (int b = 0; b < BLOCKS; b++) total[b] = fused(weight, load(v + b * 16), total[b]);
+    }
+    for (int b = 0; b < BLOCKS; b++) store(out + b * 16, total[b] * factor);
+}
+
+inline void weigh_some(const Query &query, const float *weights, float factor, float *out, int64_t width) {
+    F16 total = splat(0);
+    const float *v = query.values;
+    for (int64_t c = 0; c < query.columns; c++, v += query.value_distance)
+        total = fused(splat(weights[c]), load_some(v, width, 0), total);
+    store_some(out, total * factor, width);
+}
+
+inline void attend_one(const Query &query, Scores &scores, float *out) {
+    float *weights = scores.of((query.columns + 15) / 16 * 16);
+    F16 highest = splat(-__builtin_inff());
+    for (int64_t c = 0; c < query.columns; c += 16) {
+        const int64_t count = query.columns - c < 16 ? query.columns - c : 16;
+        for (int64_t j = 0; j < count; j++)
+            weights[c + j] = product(query.q, query.keys + (c + j) * query.key_distance, query.width);
+        F16 value = load_some(weights + c, count, 0) * query.scale;
+        if (query.cap > 0) value = hyperbolic_tangent(value * (1.0f / query.cap)) * query.cap;
+        if (query.bias) value += load_some(query.bias + c, count, 0);
+        store_some(weights + c, value, count);
+        for (int64_t j = count; j < 16; j++) weights[c + j] = -__builtin_inff();
+        highest = larger(load(weights + c), highest);
+    }
+    const float most = largest(highest);
+    F16 total = splat(0);
+    for (int64_t c = 0; c < query.columns; c += 16) {
+        F16 value = exponential(load(weights + c) - most);
+        store(weights + c, value);
+        total += value;
+    }
+    const float factor = 1.0f / sum(total);
+    int64_t d = 0;
+    Query rest = query;
+    for (; d + 64 <= query.width; d += 64, rest.values += 64) weigh<4>(rest, weights, factor, out + d);
+    for (; d + 16 <= query.width; d += 16, rest.values += 16) weigh<1>(rest, weights, factor, out + d);
+    if (d < query.width) weigh_some(rest, weights, factor, out + d, query.width - d);
+}
+
+// attend_step: 0 queries [R, H, D], 1 keys [rows, G, C, D], 2 values, 3 positions or lengths [R or rows] int64,
+//              4 places [R] int64, or nothing for row r, 5 bias [R, H or 1, C] or nothing, 6 out [R, H, D]
+//              sizes: R, H, G, D, distances of the queries' rows; of keys' and values' rows, heads and columns;
+//                     of the bias' rows and heads; of out's rows; 1 for positions (of a cache whose column 0 is scrap);
+//                     how many places lead to one row
+//              numbers: scale, cap or 0
+inline int64_t attend_step_units(const Instruction &i) { return i.size[0] * i.size[2]; }
+inline double attend_step_cost(const Instruction &i) { return 300.0 * i.size[1] / i.size[2]; }
+inline void attend_step(const Instruction &i, int64_t first, int64_t last) {
+    static thread_local Scores scores;
+    const int64_t heads = i.size[1], groups = i.size[2], width = i.size[3], share = heads / groups;
+    for (int64_t unit = first; unit < last; unit++) {
+        const int64_t row = unit / groups, group = unit % groups;
+        const int64_t own = i.at[4] ? i.as<int64_t>(4)[row] / i.size[12] : row;
+        int64_t begin = 0, columns;
+        if (i.size[11]) {
+            const int64_t position = i.as<int64_t>(3)[row];
+            begin = position < 0 ? 0 : 1, columns = position < 0 ? 1 : position + 1;
+        } else {
+            columns = i.as<int64_t>(3)[own];
+        }
+        const int64_t start = own * i.size[5] + group * i.size[6] + begin * i.size[7];
+        for (int64_t head = group * share; head < (group + 1) * share; head++) {
+            const float *bias = i.as<float>(5);
+            if (bias) bias += row * i.size[8] + head * i.size[9] + begin;
+            Query query{i.as<float>(0) + row * i.size[4] + head * width, i.as<float>(1) + start, i.as<float>(2) + start, bias,
+                        columns, i.size[7], i.size[7], width, (float)i.number[0], (float)i.number[1]};
+            attend_one(query, scores, i.as<float>(6) + row * i.size[10] + head * width);
+        }
+    }
+}
+
+// write_step: 0 keys and values of a token [R, 2, G, D], 1 positions [R] int64, 2 keys, 3 values of the cache
+//             sizes: R, G, D, distance of the tokens' rows; of the cache's rows, heads and columns
+inline int64_t write_step_units(const Instruction &i) { return i.size[0]; }
+inline double write_step_cost(const Instruction &i) { return 10 + i.size[1] * i.size[2] * 0.1; }
+inline void write_step(const Instruction &i, int64_t first, int64_t last) {
+    const int64_t groups = i.size[1], width = i.size[2];
+    for (int64_t row = first; row < last; row++) {
+        const float *from = i.as<float>(0) + row * i.size[3];
+        const int64_t to = row * i.size[4] + (i.as<int64_t>(1)[row] + 1) * i.size[6];
+        for (int64_t group = 0; group < groups; group++) {
+            __builtin_memcpy(i.as<float>(2) + to + group * i.size[5], from + group * width, width * sizeof(float));
+            __builtin_memcpy(i.as<float>(3) + to + group * i.size[5], from + (groups + group) * width, width * sizeof(float));
+        }
+    }
+}

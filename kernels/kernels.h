@@ -1,0 +1,16 @@
+// Every kernel of one instruction set. Included where vectors and products of bytes are declared for it.
+#include "vectors.h"
+#include "elementwise.h"
+#include "linear.h"
+#include "attention.h"
+#include "vocabulary.h"
+
+#define KERNEL(name) {name##_units, name##_cost, name}
+inline const Kernel *table() {
+    static const Kernel kernels[KERNELS] = {
+        KERNEL(quantize), KERNEL(linear_int8), KERNEL(norm), KERNEL(apply), KERNEL(combine), KERNEL(embed),
+        KERNEL(clamp), KERNEL(attend_step), KERNEL(write_step), KERNEL(best), KERNEL(top),
+    };
+    return kernels;
+}
+#undef KERNEL

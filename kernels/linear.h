@@ -1,0 +1,127 @@
+// Linear layers in 8-bit integers: rows of activations are scaled by their own largest value, channels of weights were
+// when they were packed. Sums are exact, so a row's numbers depend neither on its neighbours nor on how work is shared.
+//
+// Shapes: R rows, K inputs (a multiple of 4, filled up with zeros), N outputs (in blocks of 16, filled up likewise).
+
+constexpr int64_t ROWS_AT_A_TIME = 96; // whose integers stay in a core's second cache while weights pass by
+
+// quantize: 0 rows [R, >= K] float, 1 integers [R, K] to write, offset by 128, 2 largest values [R] to write
+//           sizes: R, inputs that there are, distance of rows, K
+inline int64_t quantize_units(const Instruction &i) { return i.size[0]; }
+inline double quantize_cost(const Instruction &i) { return 10 + i.size[1] * 0.1; }
+
+inline void quantize(const Instruction &i, int64_t first, int64_t last) {
+    const int64_t inputs = i.size[1], padded = i.size[3];
+    for (int64_t row = first; row < last; row++) {
+        const float *x = i.as<float>(0) + row * i.size[2];
+        uint8_t *out = i.as<uint8_t>(1) + row * padded;
+        F16 most = splat(0), nothing = splat(0);
+        int64_t k = 0;
+        for (; k + 16 <= inputs; k += 16) {
+            F16 value = load(x + k);
+            most = larger(magnitude(value), most);
+            nothing += value * 0.0f; // infinite or no number: then this is none, either
+        }
+        if (k < inputs) {
+            F16 value = load_some(x + k, inputs - k, 0);
+            most = larger(magnitude(value), most);
+            nothing += value * 0.0f;
+        }
+        const float scale = largest(most), check = sum(nothing);
+        i.as<float>(2)[row] = check == 0 ? scale : check;
+        // A row of zeros, and one that holds no numbers: any integers will do.
+        const F16 factor = splat(check == 0 && scale > 0 ? 127.0f / scale : 0.0f);
+        for (k = 0; k < padded; k += 16) {
+            F16 value = inputs - k >= 16 ? load(x + k) : load_some(x + k, inputs - k, 0);
+            I16 whole = __builtin_convertvector(rounded(value * factor), I16);
+            B16 bytes = __builtin_convertvector(whole, B16) ^ (int8_t)-128;
+            __builtin_memcpy(out + k, &bytes, padded - k >= 16 ? 16 : padded - k);
+        }
+    }
+}
+
+// What becomes of sums: out = activation(bias + sum * channel's scale * row's largest) + residual.
+struct Epilogue {
+    const float *scales, *bias, *residual;
+    float *out;
+    int64_t count, activation; // columns that are left, from this one on
+};
+
+inline void finish(I16 sums, float row, const Epilogue &e) {
+    F16 value = fused(__builtin_convertvector(sums, F16) * load(e.scales), splat(row), load(e.bias));
+    value = applied(e.activation, value, 0, 0);
+    if (e.count >= 16) {
+        if (e.residual) value += load(e.residual);
+        store(e.out, value);
+    } else {
+        if (e.residual) value += load_some(e.residual, e.count, 0);
+        store_some(e.out, value, e.count);
+    }
+}
+
+// linear_int8: 0 integers [R, K], 1 rows' largest values [R], 2 weights [N / 16, K / 4, 16, 4], 3 channels' scales [N],
+//              4 what the offset of the integers adds to the sums [N] int32, 5 bias [N], 6 residual [R, N] or nothing,
+//              7 outputs [R, N]
+//              sizes: R, K, N that there are, distance of outputs' rows, activation, distance of the residual's rows
+template <int ROWS, int BLOCKS>
+inline void multiply(const Instruction &i, int64_t row, int64_t block) {
+    const int64_t inputs = i.size[1];
+    const uint8_t *a = i.as<uint8_t>(0) + row * inputs;
+    const int8_t *w = i.as<int8_t>(2) + block * 16 * inputs;
+    I16 sums[ROWS][BLOCKS];
+    for (int b = 0; b < BLOCKS; b++) {
+        I16 offset = load(i.as<int32_t>(4) + (block + b) * 16);
+        for (int r = 0; r < ROWS; r++) sums[r][b] = offset;
+    }
+    for (int64_t k = 0; k < inputs; k += 4) {
+        Weights weights[BLOCKS];
+        for (int b = 0; b < BLOCKS; b++) weights[b] = load_weights(w + b * 16 * inputs + k * 16);
+        for (int r = 0; r < ROWS; r++) {
+            Four four = load_four(a + r * inputs + k);
+            for (int b = 0; b < BLOCKS; b++) sums[r][b] = dot(sums[r][b], four, weights[b]);
+        }
+    }
+    for (int r = 0; r < ROWS; r++) {
+        for (int b = 0; b < BLOCKS; b++) {
+            const int64_t column = (block + b) * 16;
+            const float *residual = i.as<float>(6);
+            finish(sums[r][b], i.as<float>(1)[row + r],
+                   {i.as<float>(3) + column, i.as<float>(5) + column,
+                    residual ? residual + (row + r) * i.size[5] + column : nullptr,
+                    i.as<float>(7) + (row + r) * i.size[3] + column, i.size[2] - column, i.size[4]});
+        }
+    }
+}
+
+template <int BLOCKS> inline void multiply_rows(const Instruction &i, int64_t row, int64_t end, int64_t block) {
+    for (; row + TILE_ROWS <= end; row += TILE_ROWS) multiply<TILE_ROWS, BLOCKS>(i, row, block);
+    switch (end - row) {
+    case 5: if constexpr (TILE_ROWS > 5) multiply<5, BLOCKS>(i, row, block); break;
+    case 4: if constexpr (TILE_ROWS > 4) multiply<4, BLOCKS>(i, row, block); break;
+    case 3: if constexpr (TILE_ROWS > 3) multiply<3, BLOCKS>(i, row, block); break;
+    case 2: if constexpr (TILE_ROWS > 2) multiply<2, BLOCKS>(i, row, block); break;
+    case 1: multiply<1, BLOCKS>(i, row, block); break;
+    }
+}
+
+inline int64_t column_blocks(const Instruction &i) { return (i.size[2] + 15) / 16; }
+inline int64_t column_units(const Instruction &i) { return (column_blocks(i) + TILE_BLOCKS - 1) / TILE_BLOCKS; }
+inline int64_t row_units(const Instruction &i) { return (i.size[0] + ROWS_AT_A_TIME - 1) / ROWS_AT_A_TIME; }
+
+inline int64_t linear_int8_units(const Instruction &i) { return column_units(i) * row_units(i); }
+inline double linear_int8_cost(const Instruction &i) {
+    const int64_t rows = i.size[0] < ROWS_AT_A_TIME ? i.size[0] : ROWS_AT_A_TIME;
+    return 0.1 * i.size[1] * TILE_BLOCKS * (rows + 4); // a few rows more for bringing the weights
+}
+
+inline void linear_int8(const Instruction &i, int64_t first, int64_t last) {
+    const int64_t rows = i.size[0], blocks = column_blocks(i), columns = column_units(i);
+    for (int64_t unit = first; unit < last; unit++) {
+        const int64_t row = unit / columns * ROWS_AT_A_TIME, block = unit % columns * TILE_BLOCKS;
+        const int64_t end = row + ROWS_AT_A_TIME < rows ? row + ROWS_AT_A_TIME : rows;
+        int64_t left = blocks - block < TILE_BLOCKS ? blocks - block : TILE_BLOCKS, at = block;
+        if (TILE_BLOCKS >= 4 && left >= 4) multiply_rows<TILE_BLOCKS>(i, row, end, at), left -= TILE_BLOCKS;
+        for (; left >= 2; left -= 2, at += 2) multiply_rows<2>(i, row, end, at);
+        if (left == 1) multiply_rows<1>(i, row, end, at);
+    }
+}

@@ -1,0 +1,46 @@
+"""The native twin of `models.quantization.Int8Linear`: the same integers, the same sums, the same numbers to the bit.
+
+Shapes: R rows, K inputs, N outputs.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.native import instructions as kernels
+from models.native.programs import perform
+
+BLOCK = 16  # outputs that lie side by side in the packed weights
+FOUR = 4  # inputs that one product of bytes takes at once
+
+
+class NativeInt8Linear(nn.Module):
+    def __init__(self, quantized_NK: Tensor, scales_N: Tensor, bias_N: Tensor) -> None:
+        """Weights int8; `scales_N` are those of sums of products with inputs of 127 at most."""
+        super().__init__()
+        self._outputs = quantized_NK.shape[0]
+        columns = -self._outputs % BLOCK
+        padded_NK = F.pad(quantized_NK, (0, -quantized_NK.shape[1] % FOUR, 0, columns))
+        self._inputs = padded_NK.shape[1]
+        # Plain attributes: as buffers, each would be looked up in Python at every call, and none is ever moved.
+        self._weights = padded_NK.unflatten(0, (-1, BLOCK)).unflatten(2, (-1, FOUR)).transpose(1, 2).contiguous()
+        # Inputs are offset by 128, as the processor multiplies unsigned bytes by signed ones: this takes it back.
+        self._offsets_N = padded_NK.sum(dim=1, dtype=torch.int32).mul_(-128)
+        self._scales_N, self._bias_N = F.pad(scales_N, (0, columns)), F.pad(bias_N, (0, columns))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[..., N] float32 from [..., K] float32."""
+        rows_RK = x if x.dim() == 2 and x.stride(1) == 1 else x.reshape(-1, x.shape[-1])
+        rows = rows_RK.shape[0]
+        integers_RK = torch.empty(rows, self._inputs, dtype=torch.uint8)
+        largest_R = torch.empty(rows)
+        out_RN = torch.empty(rows, self._outputs)
+        perform(
+            kernels.quantize(rows_RK, integers_RK, largest_R),
+            kernels.linear_int8(
+                integers_RK, largest_R, self._weights, self._scales_N, self._offsets_N, self._bias_N, out_RN
+            ),
+        )
+        return out_RN if x.dim() == 2 else out_RN.view(*x.shape[:-1], self._outputs)

@@ -1,0 +1,75 @@
+"""Which kernel does what an operator of PyTorch does: each entry gives the call for its output and its arguments, or
+None where no kernel does just that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from models.native import instructions as kernels
+from models.native.instructions import Combination, Function, Instruction
+
+aten = torch.ops.aten
+
+ALLOCATIONS = frozenset(
+    {aten.empty.memory_format, aten.new_empty.default, aten.empty_like.default, aten.empty_strided.default}
+)
+
+
+def _add(out: Tensor, a: Tensor, b: Tensor | float, alpha: float = 1) -> Instruction | None:
+    if isinstance(b, Tensor):
+        return kernels.combine(Combination.ADD, a, b, out, alpha)
+    return kernels.apply(Function.SCALE, a, out, 1, b * alpha)
+
+
+def _multiply(out: Tensor, a: Tensor, b: Tensor | float) -> Instruction | None:
+    if isinstance(b, Tensor):
+        return kernels.combine(Combination.MULTIPLY, a, b, out)
+    return kernels.apply(Function.SCALE, a, out, b, 0)
+
+
+def _gelu(out: Tensor, x: Tensor, approximate: str = "none") -> Instruction | None:
+    return kernels.apply(Function.GELU if approximate == "none" else Function.GELU_TANH, x, out)
+
+
+def _layer_norm(
+    out: Tensor,
+    x: Tensor,
+    shape: list[int],
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    epsilon: float = 1e-5,
+    *_: bool,
+) -> Instruction | None:
+    if len(shape) != 1 or weight is None or not x.is_contiguous():
+        return None
+    return kernels.norm(x.view(-1, shape[0]), weight, bias, out.view(-1, shape[0]), epsilon=epsilon)
+
+
+def _embedding(out: Tensor, table: Tensor, indices: Tensor, *_: Any) -> Instruction | None:
+    return kernels.embed(table, indices, out)
+
+
+def _clamp(out: Tensor, x: Tensor, min: float | None = None, max: float | None = None) -> Instruction | None:
+    return kernels.clamp(x, min, max, out)
+
+
+def _function(function: Function) -> Callable[..., Instruction | None]:
+    return lambda out, x: kernels.apply(function, x, out)
+
+
+KERNELS: Mapping[Any, Callable[..., Instruction | None]] = {
+    aten.add.Tensor: _add,
+    aten.mul.Tensor: _multiply,
+    aten.relu.default: _function(Function.RELU),
+    aten.silu.default: _function(Function.SILU),
+    aten.sigmoid.default: _function(Function.SIGMOID),
+    aten.tanh.default: _function(Function.TANH),
+    aten.gelu.default: _gelu,
+    aten.layer_norm.default: _layer_norm,
+    aten.embedding.default: _embedding,
+    aten.clamp.default: _clamp,
+}

@@ -1,0 +1,80 @@
+"""Attention by kernels against PyTorch's: each row looks at its own columns, and at nothing else."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.attention import attend
+from models.interface import Sharing
+from models.native.attention import Columns, attend_columns, write_step
+from models.native.library import instruction_set
+
+pytestmark = pytest.mark.skipif(
+    instruction_set() is None, reason="there are no kernels for this CPU, or none were built"
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rows=st.integers(1, 9), groups=st.integers(1, 3), share=st.integers(1, 3), width=st.integers(1, 150),
+    columns=st.integers(1, 70), cap=st.sampled_from([None, 2.0]), biased=st.sampled_from([0, 1, 2]),
+    seed=st.integers(0, 99),
+)  # fmt: skip
+@torch.inference_mode()
+def test_a_row_attends_to_its_tokens(
+    rows: int, groups: int, share: int, width: int, columns: int, cap: float | None, biased: int, seed: int
+) -> None:
+    torch.manual_seed(seed)
+    heads = groups * share
+    keys, values = torch.randn(2, rows, groups, columns + 3, width)[:, :, :, :columns]
+    lengths = torch.randint(1, columns + 1, (rows,))
+    q = torch.randn(rows, heads, width)
+    bias = torch.randn(rows, heads if biased == 2 else 1, columns) if biased else None
+    mask = torch.zeros(rows, heads, 1, columns) if bias is None else bias.expand(-1, heads, -1)[:, :, None].clone()
+    mask.masked_fill_(torch.arange(columns) >= lengths[:, None, None, None], -torch.inf)
+    got = attend_columns(q, keys, values, Columns(lengths, positions=False, bias_BHC=bias), scale=0.3, cap=cap)
+    expected = attend(q[:, :, None], keys, values, mask=mask, scale=0.3, cap=cap)[:, 0]
+    torch.testing.assert_close(got, expected, atol=2e-5, rtol=2e-5)
+    for row in range(rows):
+        own = Columns(lengths[row : row + 1], positions=False, bias_BHC=None if bias is None else bias[row : row + 1])
+        alone = attend_columns(q[row : row + 1], keys[row : row + 1], values[row : row + 1], own, scale=0.3, cap=cap)
+        assert torch.equal(got[row], alone[0]), "neighbours change nothing"
+
+
+@torch.inference_mode()
+def test_positions_leave_the_scrap_column_out_and_padding_sees_it_alone() -> None:
+    keys, values = torch.randn(2, 3, 2, 9, 16)
+    q = torch.randn(3, 2, 16)
+    got = attend_columns(q, keys, values, Columns(torch.tensor([0, 7, -1]), positions=True), scale=0.25)
+    torch.testing.assert_close(got[0], values[0, :, 1].flatten())
+    torch.testing.assert_close(got[2], values[2, :, 0].flatten())
+    expected = attend(q[1:2, :, None], keys[1:2, :, 1:9], values[1:2, :, 1:9], scale=0.25)[0, 0]
+    torch.testing.assert_close(got[1], expected, atol=2e-5, rtol=2e-5)
+
+
+@torch.inference_mode()
+def test_rows_that_share_a_memory_read_the_same_one() -> None:
+    keys, values = torch.randn(2, 2, 4, 6, 16)
+    lengths, q = torch.tensor([6, 3]), torch.randn(5, 4, 16)
+    places = torch.tensor([0, 3, 2, 1, 5])  # of two memories with room for three rows
+    sharing = Sharing(torch.zeros(2, 3, dtype=torch.int64), places)
+    got = attend_columns(q, keys, values, Columns(lengths, positions=False), sharing, scale=0.25)
+    for row, memory in enumerate([0, 1, 0, 0, 1]):
+        own = Columns(lengths[memory : memory + 1], positions=False)
+        alone = attend_columns(
+            q[row : row + 1], keys[memory : memory + 1], values[memory : memory + 1], own, scale=0.25
+        )
+        assert torch.equal(got[row], alone[0])
+
+
+@torch.inference_mode()
+def test_what_a_step_writes_lies_at_its_positions() -> None:
+    cache = torch.zeros(2, 3, 2, 7, 5)
+    kv = torch.randn(3, 4, 5).unflatten(1, (2, 2))
+    write_step(kv, torch.tensor([0, 5, -1]), cache[0], cache[1])
+    assert (cache[0].abs().sum((1, 3)) > 0).nonzero().tolist() == [[0, 1], [1, 6], [2, 0]]
+    for row, column in ((0, 1), (1, 6), (2, 0)):
+        assert torch.equal(cache[:, row, :, column], kv[row])

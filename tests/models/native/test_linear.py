@@ -1,0 +1,86 @@
+"""The native linear layer against its twin in PyTorch: the same bits, whatever the shape and whatever the numbers."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.native.library import instruction_set
+from models.native.linear import NativeInt8Linear
+from models.quantization import Int8Linear, int8_supported, quantized
+
+pytestmark = [
+    pytest.mark.skipif(instruction_set() is None, reason="there are no kernels for this CPU, or none were built"),
+    pytest.mark.skipif(not int8_supported(torch.device("cpu")), reason="this CPU has no VNNI instructions"),
+]
+
+
+def layers(inputs: int, outputs: int, *, bias: bool = True) -> tuple[NativeInt8Linear, Int8Linear]:
+    weight, own = torch.randn(outputs, inputs), torch.randn(outputs) if bias else None
+    return NativeInt8Linear(*quantized(weight, own)), Int8Linear(weight, own)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rows=st.integers(1, 230), inputs=st.integers(2, 300), outputs=st.integers(1, 300), bias=st.booleans(),
+    seed=st.integers(0, 99),
+)  # fmt: skip
+def test_it_gives_its_twins_numbers_to_the_bit(rows: int, inputs: int, outputs: int, bias: bool, seed: int) -> None:
+    torch.manual_seed(seed)
+    native, twin = layers(inputs, outputs, bias=bias)
+    x = torch.randn(rows, inputs) * torch.logspace(-6, 6, rows)[:, None]
+    with torch.inference_mode():
+        assert torch.equal(native(x), twin(x))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+@pytest.mark.parametrize(("rows", "inputs", "outputs"), [(1, 512, 32_001), (33, 2048, 512), (700, 256, 1024)])
+@torch.inference_mode()
+def test_threads_change_nothing(threads: int, rows: int, inputs: int, outputs: int) -> None:
+    native, twin = layers(inputs, outputs)
+    x = torch.randn(rows, inputs)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        assert torch.equal(native(x), twin(x))
+    finally:
+        torch.set_num_threads(before)
+
+
+@torch.inference_mode()
+def test_rows_may_lie_apart_and_in_any_number_of_dimensions() -> None:
+    native, twin = layers(64, 48)
+    wide = torch.randn(6, 200)
+    assert torch.equal(native(wide[:, 8:72]), twin(wide[:, 8:72].contiguous()))
+    assert torch.equal(native(wide[::2, 8:72]), twin(wide[::2, 8:72].contiguous()))
+    deep = torch.randn(2, 3, 64)
+    assert torch.equal(native(deep), twin(deep))
+    assert torch.equal(native(deep.transpose(0, 1)), twin(deep.transpose(0, 1).contiguous()))
+    assert native(torch.randn(0, 64)).shape == (0, 48)
+
+
+@torch.inference_mode()
+def test_a_row_of_zeros_gives_the_bias_and_one_without_numbers_none_and_neighbours_see_neither() -> None:
+    native, _ = layers(40, 20)
+    x = torch.randn(5, 40)
+    alone = native(x[4:])
+    x[0], x[1, 3], x[2, 39], x[3, 0] = 0, math.nan, math.inf, -math.inf
+    out = native(x)
+    assert torch.equal(out[0], native(torch.zeros(1, 40))[0])
+    assert out[0].isfinite().all()
+    assert not out[1:4].isfinite().any()
+    assert torch.equal(out[4:], alone)
+
+
+@torch.inference_mode()
+def test_extremes_neither_overflow_nor_vanish() -> None:
+    native, twin = layers(4096, 16)
+    for size in (1e-37, 1e-20, 1e20, 1e37):
+        x = torch.full((1, 4096), size)
+        assert torch.equal(native(x), twin(x)), size
+    largest = NativeInt8Linear(*quantized(torch.ones(16, 4096), None))
+    assert (largest(torch.ones(2, 4096)) == 4096).all(), "sums of 4096 times 127 times 127"
