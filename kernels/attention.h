@@ -32,6 +32,18 @@ inline float product(const float *a, const float *b, int64_t width) {
     return sum(total);
 }
 
+// Of sixteen keys with a query of so many blocks of sixteen.
+template <int BLOCKS> inline F16 products(const float *q, const float *keys, int64_t distance, int64_t blocks) {
+    F16 each[16];
+    for (int j = 0; j < 16; j++) {
+        const float *key = keys + j * distance;
+        each[j] = load(q) * load(key);
+        for (int b = 1; b < (BLOCKS ? BLOCKS : blocks); b++)
+            each[j] = fused(load(q + b * 16), load(key + b * 16), each[j]);
+    }
+    return sums(each);
+}
+
 template <int BLOCKS> // of sixteen: the whole width
 inline void weigh(const Query &query, const float *weights, float factor, float *out) {
     F16 total[BLOCKS];
@@ -57,9 +69,18 @@ inline void attend_one(const Query &query, Scores &scores, float *out) {
     F16 highest = splat(-__builtin_inff());
     for (int64_t c = 0; c < query.columns; c += 16) {
         const int64_t count = query.columns - c < 16 ? query.columns - c : 16;
-        for (int64_t j = 0; j < count; j++)
-            weights[c + j] = product(query.q, query.keys + (c + j) * query.key_distance, query.width);
-        F16 value = load_some(weights + c, count, 0) * query.scale;
+        const float *keys = query.keys + c * query.key_distance;
+        F16 value;
+        if (count == 16 && query.width == 64) {
+            value = products<4>(query.q, keys, query.key_distance, 4);
+        } else if (count == 16 && query.width % 16 == 0) {
+            value = products<0>(query.q, keys, query.key_distance, query.width / 16);
+        } else {
+            for (int64_t j = 0; j < count; j++)
+                weights[c + j] = product(query.q, keys + j * query.key_distance, query.width);
+            value = load_some(weights + c, count, 0);
+        }
+        value *= query.scale;
         if (query.cap > 0) value = hyperbolic_tangent(value * (1.0f / query.cap)) * query.cap;
         if (query.bias) value += load_some(query.bias + c, count, 0);
         store_some(weights + c, value, count);
@@ -81,20 +102,19 @@ inline void attend_one(const Query &query, Scores &scores, float *out) {
     if (d < query.width) weigh_some(rest, weights, factor, out + d, query.width - d);
 }
 
-// attend_step: 0 queries [R, H, D], 1 keys [rows, G, C, D], 2 values, 3 positions or lengths [R or rows] int64,
-//              4 places [R] int64, or nothing for row r, 5 bias [R, H or 1, C] or nothing, 6 out [R, H, D]
-//              sizes: R, H, G, D, distances of the queries' rows; of keys' and values' rows, heads and columns;
-//                     of the bias' rows and heads; of out's rows; 1 for positions (of a cache whose column 0 is scrap);
-//                     how many places lead to one row
-//              numbers: scale, cap or 0
-inline int64_t attend_step_units(const Instruction &i) { return i.size[0] * i.size[2]; }
-inline double attend_step_cost(const Instruction &i) { return 300.0 * i.size[1] / i.size[2]; }
-inline void attend_step(const Instruction &i, int64_t first, int64_t last) {
+// attend: 0 queries [R, H, D], 1 keys [rows, G, C, D], 2 values, 3 positions [R] or lengths [rows] int64, 4 places [R]
+//         int64, which lead to rows, 5 bias [R, H or 1, C] or nothing, 6 out [R, H, D]
+//         sizes: R, H, G, D, distances of the queries' rows; of keys' and values' rows, heads and columns; of the bias'
+//                rows and heads; of out's rows; 1 for positions, in a cache whose column 0 is scrap; places to a row
+//         numbers: scale, cap or 0
+inline int64_t attend_units(const Instruction &i) { return i.size[0] * i.size[2]; }
+inline double attend_cost(const Instruction &i) { return 300.0 * i.size[1] / i.size[2]; }
+inline void attend(const Instruction &i, int64_t first, int64_t last) {
     static thread_local Scores scores;
     const int64_t heads = i.size[1], groups = i.size[2], width = i.size[3], share = heads / groups;
     for (int64_t unit = first; unit < last; unit++) {
         const int64_t row = unit / groups, group = unit % groups;
-        const int64_t own = i.at[4] ? i.as<int64_t>(4)[row] / i.size[12] : row;
+        const int64_t own = i.as<int64_t>(4)[row] / i.size[12];
         int64_t begin = 0, columns;
         if (i.size[11]) {
             const int64_t position = i.as<int64_t>(3)[row];
@@ -113,18 +133,19 @@ inline void attend_step(const Instruction &i, int64_t first, int64_t last) {
     }
 }
 
-// write_step: 0 keys and values of a token [R, 2, G, D], 1 positions [R] int64, 2 keys, 3 values of the cache
-//             sizes: R, G, D, distance of the tokens' rows; of the cache's rows, heads and columns
-inline int64_t write_step_units(const Instruction &i) { return i.size[0]; }
-inline double write_step_cost(const Instruction &i) { return 10 + i.size[1] * i.size[2] * 0.1; }
-inline void write_step(const Instruction &i, int64_t first, int64_t last) {
+// write: 0 keys and values of tokens [R, 2, G, D], 1 the rows [R], 2 the positions [R] int64 they go to, 3 keys, 4 values
+//        of the cache
+//        sizes: R, G, D, distance of the tokens' rows; of the cache's rows, heads and columns; column of position 0
+inline int64_t write_units(const Instruction &i) { return i.size[0]; }
+inline double write_cost(const Instruction &i) { return 10 + i.size[1] * i.size[2] * 0.1; }
+inline void write(const Instruction &i, int64_t first, int64_t last) {
     const int64_t groups = i.size[1], width = i.size[2];
     for (int64_t row = first; row < last; row++) {
         const float *from = i.as<float>(0) + row * i.size[3];
-        const int64_t to = row * i.size[4] + (i.as<int64_t>(1)[row] + 1) * i.size[6];
+        const int64_t to = i.as<int64_t>(1)[row] * i.size[4] + (i.as<int64_t>(2)[row] + i.size[7]) * i.size[6];
         for (int64_t group = 0; group < groups; group++) {
-            __builtin_memcpy(i.as<float>(2) + to + group * i.size[5], from + group * width, width * sizeof(float));
-            __builtin_memcpy(i.as<float>(3) + to + group * i.size[5], from + (groups + group) * width, width * sizeof(float));
+            __builtin_memcpy(i.as<float>(3) + to + group * i.size[5], from + group * width, width * sizeof(float));
+            __builtin_memcpy(i.as<float>(4) + to + group * i.size[5], from + (groups + group) * width, width * sizeof(float));
         }
     }
 }

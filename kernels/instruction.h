@@ -20,6 +20,6 @@ struct Kernel {
     void (*run)(const Instruction &, int64_t first, int64_t last);
 };
 
-enum KernelName { QUANTIZE, LINEAR_INT8, NORM, APPLY, COMBINE, EMBED, CLAMP, ATTEND_STEP, WRITE_STEP, BEST, TOP, KERNELS };
+enum KernelName { QUANTIZE, LINEAR_INT8, NORM, APPLY, COMBINE, EMBED, CLAMP, ATTEND, WRITE, BEST, TOP, KERNELS };
 enum Function { NONE, RELU, GELU, GELU_TANH, SILU, SIGMOID, TANH, SCALE };
 enum Combination { ADD, MULTIPLY };

@@ -9,7 +9,7 @@
 inline const Kernel *table() {
     static const Kernel kernels[KERNELS] = {
         KERNEL(quantize), KERNEL(linear_int8), KERNEL(norm), KERNEL(apply), KERNEL(combine), KERNEL(embed),
-        KERNEL(clamp), KERNEL(attend_step), KERNEL(write_step), KERNEL(best), KERNEL(top),
+        KERNEL(clamp), KERNEL(attend), KERNEL(write), KERNEL(best), KERNEL(top),
     };
     return kernels;
 }

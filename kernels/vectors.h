@@ -68,6 +68,32 @@ inline float largest(F16 v) {
     return a > b ? a : b;
 }
 
+// Sums of the halves of each half of a, then of b, and so on: sixteen vectors folded four times are sixteen sums.
+template <int SIZE> inline F16 folded(F16 a, F16 b) {
+    if constexpr (SIZE == 16) {
+        return __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23) +
+               __builtin_shufflevector(a, b, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
+    } else if constexpr (SIZE == 8) {
+        return __builtin_shufflevector(a, b, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27) +
+               __builtin_shufflevector(a, b, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31);
+    } else if constexpr (SIZE == 4) {
+        return __builtin_shufflevector(a, b, 0, 1, 4, 5, 8, 9, 12, 13, 16, 17, 20, 21, 24, 25, 28, 29) +
+               __builtin_shufflevector(a, b, 2, 3, 6, 7, 10, 11, 14, 15, 18, 19, 22, 23, 26, 27, 30, 31);
+    } else {
+        return __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30) +
+               __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+    }
+}
+
+// The sums of sixteen vectors.
+inline F16 sums(const F16 (&v)[16]) {
+    F16 eight[8], four[4], two[2];
+    for (int j = 0; j < 8; j++) eight[j] = folded<16>(v[2 * j], v[2 * j + 1]);
+    for (int j = 0; j < 4; j++) four[j] = folded<8>(eight[2 * j], eight[2 * j + 1]);
+    for (int j = 0; j < 2; j++) two[j] = folded<4>(four[2 * j], four[2 * j + 1]);
+    return folded<2>(two[0], two[1]);
+}
+
 // Cephes' expf: 2^n times a polynomial of what is left; relative error below 2e-7. NaN stays NaN.
 inline F16 exponential(F16 x) {
     F16 bounded = smaller(larger(x, splat(-87.3f)), splat(88.3f));

@@ -17,6 +17,7 @@ from models.cache import Extension, KeyValueCache
 from models.config import ConfigError
 from models.interface import Sharing
 from models.native.attention import Columns, attend_columns
+from models.packing import as_rows
 from models.parts import Blocks, Part
 from models.rotary import Rotary
 
@@ -152,7 +153,7 @@ class Attention(Part):
         """[B, H * D], by what the cache has ready for the device. With `sharing`, the rows that read a memory row are
         its queries: no memory is copied for them."""
         if isinstance(mask, Columns):
-            return attend_columns(q_BHD, k, v, mask, sharing, scale=self.scale, cap=self.cap)
+            return attend_columns(q_BHD, k, v, mask, scale=self.scale, cap=self.cap)
         if sharing is None:
             return self._attend_masked(q_BHD.unsqueeze(2), k, v, mask).squeeze(1)
         q_MHKD = self._split(sharing.gather(q_BHD.flatten(1)))
@@ -215,9 +216,19 @@ class SelfAttention(Attention):
             qk_ND = torch.cat([self.query_norm(q), self.key_norm(k)], dim=-2)
         return qk_ND if self.rotary is None else self.rotary(qk_ND, positions)
 
-    def forward(self, x_BTC: Tensor, *, mask: Tensor | None = None, causal: bool = False) -> Tensor:
+    def forward(self, x_BTC: Tensor, *, mask: Tensor | Columns | None = None, causal: bool = False) -> Tensor:
+        """[B, T, C], or for packed tokens [T, C] with the columns that each attends to."""
+        if isinstance(mask, Columns):
+            return self._read(x_BTC, mask)
         q, k, v = self._project(x_BTC)
         return self._attend(q, k, v, mask, causal)
+
+    def _read(self, x_TC: Tensor, columns: Columns) -> Tensor:
+        assert self.rotary is None, "packed tokens have no positions here"
+        qkv_TND = self.qkv(x_TC).view(x_TC.shape[0], -1, self.head_width)
+        q_THD, k_TGD, v_TGD = qkv_TND.split([self.heads, self.kv_heads, self.kv_heads], dim=1)
+        keys, values = as_rows(k_TGD), as_rows(v_TGD)
+        return self.output(attend_columns(q_THD, keys, values, columns, scale=self.scale, cap=self.cap))
 
     def prefill(
         self, x_BTC: Tensor, layer: int, slots_B: Tensor, cache: KeyValueCache, mask: Tensor | None = None
@@ -265,6 +276,10 @@ class CrossAttention(Attention):
     def projections(self) -> Mapping[str, Blocks]:
         fused = (("key", self.kv_width), ("value", self.kv_width))
         return {"query": (("query", self.inner_width),), "key_value": fused, "output": (("output", self.width),)}
+
+    def project_tokens(self, memory_TC: Tensor) -> Tensor:
+        """Keys and values [T, 2, H, D] of packed source tokens."""
+        return self.key_value(memory_TC).view(memory_TC.shape[0], 2, self.kv_heads, self.head_width)
 
     def project_memory(self, memory_BSC: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values [B, H, S, D]: once a source, then reused at every step."""

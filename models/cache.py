@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from models.interface import Sharing, StateSize
-from models.native.attention import Columns, attends, write_step
+from models.native.attention import Columns, computes, write_columns
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,8 @@ class KeyValueCache:
     slots_kv: Tensor  # [2, L, B, H, C, D]: keys, then values
     memory_kv: Tensor  # [2, L, M, H, S, D]; no layers without cross-attention
     memory_lengths: Tensor  # [M] int64, >= 1 so that no row masks everything
-    rows_B: Tensor  # 0, 1, ..., B - 1
+    rows_B: Tensor  # 0, 1, ..., B - 1; of tokens that are read at once the slot of each
+    memory_rows_B: Tensor  # the memory row of each, without sharing
     columns_C: Tensor
     memory_columns_S: Tensor
     sharing: Sharing | None = None
@@ -78,6 +79,7 @@ class KeyValueCache:
             memory_kv=zeros(shape.layers if shape.cross else 0, source_length),
             memory_lengths=torch.ones(size.slots, dtype=torch.int64, device=size.device),
             rows_B=torch.arange(size.slots, device=size.device),
+            memory_rows_B=torch.arange(size.slots, device=size.device),
             columns_C=torch.arange(size.length + 1, device=size.device),
             memory_columns_S=torch.arange(source_length, device=size.device),
         )
@@ -131,10 +133,16 @@ class KeyValueCache:
             memory_kv=self.memory_kv[:, :, :memories, :, :source_length],
             memory_lengths=self.memory_lengths[:memories],
             rows_B=self.rows_B[:rows],
+            memory_rows_B=self.memory_rows_B[:rows],
             columns_C=self.columns_C[: length + 1],
             memory_columns_S=self.memory_columns_S[:source_length],
             sharing=sharing,
         )
+
+    def at(self, slots_T: Tensor, memories_T: Tensor) -> KeyValueCache:
+        """For T tokens that are read at once, several of a slot among them: `write_step` puts each into its slot, and
+        each attends to what that slot holds up to the token's position, and to its memory row. For kernels alone."""
+        return replace(self, rows_B=slots_T, memory_rows_B=memories_T)
 
     def layers(self, start: int, end: int) -> KeyValueCache:
         """A view of the layers from `start` to before `end`; no data is copied."""
@@ -158,8 +166,8 @@ class KeyValueCache:
 
     def write_step(self, layer: int, positions_B: Tensor, kv_B2HD: Tensor) -> None:
         """One token for every row, at its position; -1 writes to the scrap column."""
-        if attends(kv_B2HD):
-            write_step(kv_B2HD, positions_B, self.keys[layer], self.values[layer])
+        if computes(kv_B2HD):
+            write_columns(kv_B2HD, self.rows_B, positions_B, self.keys[layer], self.values[layer], first=1)
         else:
             self._steps[layer][self.rows_B, positions_B + 1] = kv_B2HD
 
@@ -168,21 +176,29 @@ class KeyValueCache:
         self.memory_keys[layer][memories_B, :, columns] = k_BHSD
         self.memory_values[layer][memories_B, :, columns] = v_BHSD
 
+    def write_memory_tokens(self, layer: int, memories_T: Tensor, positions_T: Tensor, kv_T2HD: Tensor) -> None:
+        """Keys and values of source tokens, each to its memory row and position. By kernels alone."""
+        write_columns(kv_T2HD, memories_T, positions_T, self.memory_keys[layer], self.memory_values[layer], first=0)
+
     def write_memory_lengths(self, memories_B: Tensor, lengths_B: Tensor) -> None:
         self.memory_lengths[memories_B] = lengths_B
 
     def step_mask(self, positions_B: Tensor, bias_BH1C: Tensor | None = None) -> Tensor | Columns:
         """A row attends to columns 1 to position + 1; a padding row to the scrap column alone. See `_ready`."""
-        if attends(self.slots_kv):
-            return Columns(positions_B, positions=True, bias_BHC=None if bias_BH1C is None else bias_BH1C.squeeze(2))
+        if computes(self.slots_kv):
+            bias_BHC = None if bias_BH1C is None else bias_BH1C.squeeze(2)
+            return Columns(positions_B, positions=True, places_T=self.rows_B, bias_THC=bias_BHC)
         last_B1 = positions_B[:, None] + 1
         seen_BC = (self.columns_C <= last_B1) & (self.columns_C >= last_B1.clamp(max=1))
         return self._ready(seen_BC, self.slots_kv, bias_BH1C)
 
     def memory_mask(self) -> Tensor | Columns:
         """Every memory row's own tokens. See `_ready`."""
-        if attends(self.memory_kv):
-            return Columns(self.memory_lengths, positions=False)
+        if computes(self.memory_kv):
+            if self.sharing is None:
+                return Columns(self.memory_lengths, positions=False, places_T=self.memory_rows_B)
+            width = self.sharing.rows_MK.shape[1]
+            return Columns(self.memory_lengths, positions=False, places_T=self.sharing.places_B, width=width)
         return self._ready(self.memory_columns_S < self.memory_lengths[:, None], self.memory_kv)
 
     @staticmethod

@@ -29,6 +29,7 @@ from models.config import (
 )
 from models.encoder import Encoder, MaskedWordHead, segmented_embedding
 from models.layers import FeedForward, Layer, Stack, activation, reset_normal
+from models.native.attention import Columns
 from models.parts import Blocks, Part
 from models.transformer import final_norm, layer_norm, position_vectors
 
@@ -198,6 +199,7 @@ class DisentangledLayer(Layer):
 
 
 class Deberta(Encoder, Part):
+    packs = False
     config: DebertaConfig
     layers: Stack[DisentangledLayer]
 
@@ -229,7 +231,8 @@ class Deberta(Encoder, Part):
     def embedded(self, x: Tensor) -> Tensor:
         return self.embedding_norm(self.widening(x))
 
-    def read(self, x_BSC: Tensor, mask: Tensor) -> Tensor:
+    def read(self, x_BSC: Tensor, mask: Tensor | Columns) -> Tensor:
+        assert isinstance(mask, Tensor), "distances are of padded rows"
         settled = next(iter(self.layers)).self_attention.settled is not None
         distances = self.table.between(mask, x_BSC.dtype, None if settled else self.table())
         for layer in self.layers:

@@ -14,6 +14,8 @@ from models.cache import CacheShape, Extension, KeyValueCache
 from models.config import DecoderConfig
 from models.interface import CausalBatch, Prompts, StateSize
 from models.layers import DecoderLayer, PositionVectors, Stack, TokenEmbedding, last_tokens
+from models.native.attention import computes
+from models.packing import Packed
 
 
 def token_embedding(
@@ -66,6 +68,8 @@ class Decoder(nn.Module):
         self, prompts: Prompts, slots_B: Tensor, cache: KeyValueCache, memories_B: Tensor | None = None
     ) -> Tensor:
         """One causal pass over the prompts, or over a piece of each that goes on where the slot's last one ended."""
+        if computes(cache.slots_kv):
+            return self._read(prompts, slots_B, cache)
         if prompts.starts_B is None:
             x_BTC = self.embedding.sequence(prompts.tokens_BS)
             for index, layer in enumerate(self.layers):  # padding comes after every real token: none attends to it
@@ -79,8 +83,21 @@ class Decoder(nn.Module):
 
     def decode(self, tokens_B: Tensor, positions_B: Tensor, cache: KeyValueCache) -> Tensor:
         """One token a row, at its position counted from the start of the prompt."""
+        return self.logits(self.norm(self._advance(tokens_B, positions_B, cache)))
+
+    def _advance(self, tokens_B: Tensor, positions_B: Tensor, cache: KeyValueCache) -> Tensor:
         mask = cache.step_mask(positions_B)
         x_BC = self.embedding(tokens_B, positions_B)
         for index, layer in enumerate(self.layers):
             x_BC = layer.decode(x_BC, index, positions_B, mask, cache)
-        return self.logits(self.norm(x_BC))
+        return x_BC
+
+    def _read(self, prompts: Prompts, slots_B: Tensor, cache: KeyValueCache) -> Tensor:
+        """All tokens as those of one decode step: kernels see of each slot what lies before a token."""
+        packed = Packed.of(prompts.tokens_BS, prompts.lengths_B)
+        slots_T = slots_B[packed.rows_T]
+        positions_T = packed.offsets_T
+        if prompts.starts_B is not None:
+            positions_T = positions_T + prompts.starts_B[packed.rows_T]
+        x_TC = self._advance(packed.tokens_T, positions_T, cache.at(slots_T, slots_T))
+        return self.logits(self.norm(x_TC[packed.last_B]))

@@ -16,6 +16,8 @@ from models.cache import CacheShape, KeyValueCache
 from models.config import EncoderConfig
 from models.interface import Prompts, StateSize
 from models.layers import PositionVectors, TokenEmbedding, padding_mask, pooler_activation
+from models.native.attention import Columns, computes
+from models.packing import Packed
 
 
 def segmented_embedding(config: EncoderConfig, width: int, positions: PositionVectors | None) -> TokenEmbedding:
@@ -47,6 +49,7 @@ class MaskedWordHead(nn.Module):
 class Encoder(nn.Module):
     """An embedding, layers and norms, which an architecture gives it, and the heads that its config asks for."""
 
+    packs = True  # its layers read packed tokens, too
     HEAD = ("pooler.", "classifier.")  # what begins anew with every task: names of weights begin so
 
     # Those that `EncoderConfig.outputs` has.
@@ -109,17 +112,26 @@ class Encoder(nn.Module):
         return self.classifier(self.dropout(self.pool(self.hidden(batch))))
 
     def hidden(self, batch: Prompts) -> Tensor:
-        """[B, S, C]: the encoder's output."""
+        """[B, S, C]: the encoder's output; what it is at padding means nothing."""
+        if self.packs and computes(self.segment.weight):
+            return self._read_packed(batch)
         segments_BS = torch.zeros_like(batch.tokens_BS) if batch.segments_BS is None else batch.segments_BS
         x_BSC = self.embedded(self.embedding.sequence(batch.tokens_BS) + self.segment(segments_BS))
         return self.norm(self.read(x_BSC, padding_mask(batch.lengths_B, batch.tokens_BS.shape[1])))
+
+    def _read_packed(self, batch: Prompts) -> Tensor:
+        packed = Packed.of(batch.tokens_BS, batch.lengths_B)
+        segments_BS = torch.zeros_like(batch.tokens_BS) if batch.segments_BS is None else batch.segments_BS
+        segments_T = segments_BS[packed.rows_T, packed.offsets_T]
+        x_TC = self.embedded(self.embedding(packed.tokens_T, packed.offsets_T) + self.segment(segments_T))
+        return packed.padded(self.norm(self.read(x_TC, packed.neighbours)), batch.tokens_BS.shape[1])
 
     def embedded(self, x: Tensor) -> Tensor:
         """What the first layer reads, of the vectors of tokens, their places and segments."""
         return self.widening(self.embedding_norm(x))
 
-    def read(self, x_BSC: Tensor, mask: Tensor) -> Tensor:
-        """Through all layers; the mask is that of `models.layers.padding_mask`."""
+    def read(self, x_BSC: Tensor, mask: Tensor | Columns) -> Tensor:
+        """Through all layers; the mask is that of `models.layers.padding_mask`, or packed tokens' neighbours."""
         for layer in self.layers:
             x_BSC = layer(x_BSC, mask)
         return x_BSC

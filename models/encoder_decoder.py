@@ -13,6 +13,8 @@ from models.cache import CacheShape, KeyValueCache
 from models.config import EncoderDecoderConfig
 from models.interface import Prompts, Seq2SeqBatch, StateSize
 from models.layers import DecoderLayer, EncoderLayer, Memory, Places, Stack, TokenEmbedding, last_tokens, padding_mask
+from models.native.attention import computes
+from models.packing import Packed
 from models.relative import RelativeBias
 
 
@@ -94,6 +96,8 @@ class EncoderDecoder(nn.Module):
     ) -> Tensor:
         """Encode the source, project its keys and values once, run the start token and the prefix."""
         memories_B = slots_B if memories_B is None else memories_B
+        if computes(cache.slots_kv) and self.encoder_bias is None:
+            return self._read(prompts, slots_B, cache, memories_B)
         memory_BSC, mask = self.encode(prompts.tokens_BS, prompts.lengths_B)
         cache.write_memory_lengths(memories_B, prompts.lengths_B)
         target_BT = torch.full_like(slots_B, self.config.start_id)[:, None]
@@ -111,12 +115,36 @@ class EncoderDecoder(nn.Module):
 
     def decode(self, tokens_B: Tensor, positions_B: Tensor, cache: KeyValueCache) -> Tensor:
         """One target token a row. The start token has position 0, the first output 1."""
+        return self.logits(self.decoder_norm(self._advance(tokens_B, positions_B, cache)))
+
+    def _advance(self, tokens_B: Tensor, positions_B: Tensor, cache: KeyValueCache) -> Tensor:
         bias = None if self.decoder_bias is None else self.decoder_bias.step(positions_B + 1, cache.length + 1)
         mask, memory_mask = cache.step_mask(positions_B, bias), cache.memory_mask()
         x_BC = self.embedding(tokens_B, positions_B, self.target_places)
         for index, layer in enumerate(self.decoder):
             memory: Memory = (cache.memory_keys[index], cache.memory_values[index], memory_mask)
             x_BC = layer.decode(x_BC, index, positions_B, mask, cache, memory)
+        return x_BC
+
+    def _read(self, prompts: Prompts, slots_B: Tensor, cache: KeyValueCache, memories_B: Tensor) -> Tensor:
+        """Without padding: the sources one behind another, and all target tokens as those of one decode step."""
+        source = Packed.of(prompts.tokens_BS, prompts.lengths_B)
+        x_TC = self.embedding(source.tokens_T, source.offsets_T)
+        for each in self.encoder:
+            x_TC = each(x_TC, source.neighbours)
+        memory_TC = self.encoder_norm(x_TC)
+        cache.write_memory_lengths(memories_B, prompts.lengths_B)
+        memories_T = memories_B[source.rows_T]
+        for index, layer in enumerate(self.decoder):
+            cache.write_memory_tokens(index, memories_T, source.offsets_T, layer.project_tokens(memory_TC))
+        starts_B = torch.full_like(slots_B, self.config.start_id)
+        if prompts.prefix_BT is None or prompts.prefix_lengths_B is None:
+            x_BC = self._advance(starts_B, torch.zeros_like(starts_B), cache.at(slots_B, memories_B))
+        else:
+            target_BT = torch.cat([starts_B[:, None], prompts.prefix_BT], dim=1)
+            target = Packed.of(target_BT, prompts.prefix_lengths_B + 1)
+            rows = cache.at(slots_B[target.rows_T], memories_B[target.rows_T])
+            x_BC = self._advance(target.tokens_T, target.offsets_T, rows)[target.last_B]
         return self.logits(self.decoder_norm(x_BC))
 
     def _target_mask(self, target_BT: Tensor) -> Tensor | None:

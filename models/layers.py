@@ -228,7 +228,8 @@ class Layer(nn.Module):
 
 
 class EncoderLayer(Layer):
-    def forward(self, x_BSC: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, x_BSC: Tensor, mask: Tensor | Columns) -> Tensor:
+        """[B, S, C], or packed tokens [T, C] with the columns that each attends to."""
         norm = self.self_norm
         x_BSC = self._leave(x_BSC, self.self_attention(self._enter(x_BSC, norm), mask=mask), norm)
         return self._feed_forward(x_BSC)
@@ -241,6 +242,11 @@ class DecoderLayer(Layer):
         """Cross-attention's keys and values [B, H, S, D] of the encoder's output."""
         assert self.cross_attention is not None, "only a layer with cross-attention reads an encoder's output"
         return self.cross_attention.project_memory(memory_BSC)
+
+    def project_tokens(self, memory_TC: Tensor) -> Tensor:
+        """The same [T, 2, H, D] of packed source tokens."""
+        assert self.cross_attention is not None, "only a layer with cross-attention reads an encoder's output"
+        return self.cross_attention.project_tokens(memory_TC)
 
     def forward(self, x_BTC: Tensor, memory: Memory | None = None, mask: Tensor | None = None) -> Tensor:
         out_BTC = self.self_attention(self._enter(x_BTC, self.self_norm), mask=mask, causal=mask is None)

@@ -1,6 +1,7 @@
-"""Attention of a decode step by kernels: each row looks at so many columns of its own, and nothing needs a mask.
+"""Attention by kernels: each token looks at so many columns of one row, and nothing needs a mask.
 
-Shapes: B rows, H query heads, G key/value heads, C columns, D head width.
+The rows are those of a cache, or prompts that lie one behind another. Shapes: T tokens, B rows, H query heads,
+G key/value heads, C columns, D head width.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from models.interface import Sharing
 from models.native import instructions as kernels
 from models.native.library import instruction_set
 from models.native.programs import perform
@@ -18,48 +18,45 @@ from models.native.programs import perform
 
 @dataclass(frozen=True)
 class Columns:
-    """What the rows of a step attend to, in the place of a mask."""
+    """What each of T tokens attends to, in the place of a mask."""
 
-    lengths: Tensor  # int64: the positions of the rows, or how many tokens each memory row has
+    lengths: Tensor  # int64: the tokens' positions [T], or how many columns each row has [B]
     positions: bool
-    bias_BHC: Tensor | None = None  # added to the scores
+    places_T: Tensor  # int64: which row a token reads
+    width: int = 1  # so many places lead to one row
+    bias_THC: Tensor | None = None  # added to the scores
 
 
-def attends(kv: Tensor) -> bool:
-    """Whether there are kernels for what a cache holds."""
-    return kv.is_cpu and kv.dtype is torch.float32 and instruction_set() is not None
+def computes(like: Tensor) -> bool:
+    """Whether there are kernels for the device and the number format, and no gradient is asked for."""
+    return like.is_cpu and like.dtype is torch.float32 and instruction_set() is not None and not torch.is_grad_enabled()
 
 
 def attend_columns(
-    q_BHD: Tensor,
-    k_BGCD: Tensor,
-    v_BGCD: Tensor,
-    columns: Columns,
-    sharing: Sharing | None = None,
-    *,
-    scale: float,
-    cap: float | None = None,
+    q_THD: Tensor, k_BGCD: Tensor, v_BGCD: Tensor, columns: Columns, *, scale: float, cap: float | None = None
 ) -> Tensor:
-    """[B, H * D]. With `sharing`, several rows read one row of keys and values."""
-    out_BC = torch.empty(q_BHD.shape[0], q_BHD.shape[1] * q_BHD.shape[2])
+    """[T, H * D]."""
+    out_TC = torch.empty(q_THD.shape[0], q_THD.shape[1] * q_THD.shape[2])
     perform(
-        kernels.attend_step(
-            q_BHD,
+        kernels.attend(
+            q_THD,
             k_BGCD,
             v_BGCD,
             columns.lengths,
-            out_BC,
+            columns.places_T,
+            out_TC,
             positions=columns.positions,
-            places_R=None if sharing is None else sharing.places_B,
-            width=1 if sharing is None else sharing.rows_MK.shape[1],
-            bias_RHC=columns.bias_BHC,
+            width=columns.width,
+            bias_RHC=columns.bias_THC,
             scale=scale,
             cap=cap,
         )
     )
-    return out_BC
+    return out_TC
 
 
-def write_step(kv_B2GD: Tensor, positions_B: Tensor, k_BGCD: Tensor, v_BGCD: Tensor) -> None:
-    """One token's keys and values for every row, at its position; -1 writes to the scrap column."""
-    perform(kernels.write_step(kv_B2GD, positions_B, k_BGCD, v_BGCD))
+def write_columns(
+    kv_T2GD: Tensor, rows_T: Tensor, positions_T: Tensor, k_BGCD: Tensor, v_BGCD: Tensor, *, first: int
+) -> None:
+    """The keys and values of tokens to their rows and positions; `first` is the column of position 0."""
+    perform(kernels.write(kv_T2GD, rows_T, positions_T, k_BGCD, v_BGCD, first))

@@ -27,8 +27,8 @@ class Kernel(IntEnum):
     COMBINE = 4
     EMBED = 5
     CLAMP = 6
-    ATTEND_STEP = 7
-    WRITE_STEP = 8
+    ATTEND = 7
+    WRITE = 8
     BEST = 9
     TOP = 10
 
@@ -130,22 +130,22 @@ def clamp(x: Tensor, least: float | None, most: float | None, out: Tensor) -> In
     return Instruction(Kernel.CLAMP, (x, out), sizes)
 
 
-def attend_step(
+def attend(
     q_RHD: Tensor,
     k_BGCD: Tensor,
     v_BGCD: Tensor,
     lengths: Tensor,
+    places_R: Tensor,
     out_RC: Tensor,
     *,
     positions: bool,
-    places_R: Tensor | None = None,
-    width: int = 1,
-    bias_RHC: Tensor | None = None,
+    width: int,
+    bias_RHC: Tensor | None,
     scale: float,
-    cap: float | None = None,
+    cap: float | None,
 ) -> Instruction:
     """`lengths` are positions [R] in a cache whose column 0 is scrap, or the tokens [B] that each of its rows has.
-    Query r reads row r, or row `places_R[r] / width`."""
+    Query r reads row `places_R[r] / width`."""
     sizes = (
         *(q_RHD.shape[0], q_RHD.shape[1], k_BGCD.shape[1], q_RHD.shape[2], q_RHD.stride(0)),
         *k_BGCD.stride()[:3],
@@ -153,13 +153,16 @@ def attend_step(
         *(out_RC.stride(0), int(positions), width),
     )
     operands = (q_RHD, k_BGCD, v_BGCD, lengths, places_R, bias_RHC, out_RC)
-    return Instruction(Kernel.ATTEND_STEP, operands, sizes, (scale, cap or 0.0))
+    return Instruction(Kernel.ATTEND, operands, sizes, (scale, cap or 0.0))
 
 
-def write_step(kv_R2GD: Tensor, positions_R: Tensor, keys_RGCD: Tensor, values_RGCD: Tensor) -> Instruction:
+def write(
+    kv_R2GD: Tensor, rows_R: Tensor, positions_R: Tensor, k_BGCD: Tensor, v_BGCD: Tensor, first: int
+) -> Instruction:
+    """`first` is the column of position 0."""
     rows, _, groups, width = kv_R2GD.shape
-    sizes = (rows, groups, width, kv_R2GD.stride(0), *keys_RGCD.stride()[:3])
-    return Instruction(Kernel.WRITE_STEP, (kv_R2GD, positions_R, keys_RGCD, values_RGCD), sizes)
+    sizes = (rows, groups, width, kv_R2GD.stride(0), *k_BGCD.stride()[:3], first)
+    return Instruction(Kernel.WRITE, (kv_R2GD, rows_R, positions_R, k_BGCD, v_BGCD), sizes)
 
 
 def best(logits_RV: Tensor, tokens_R: Tensor) -> Instruction:

@@ -8,13 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.attention import attend
-from models.interface import Sharing
-from models.native.attention import Columns, attend_columns, write_step
+from models.native.attention import Columns, attend_columns, write_columns
 from models.native.library import instruction_set
+from models.packing import Packed, as_rows
 
 pytestmark = pytest.mark.skipif(
     instruction_set() is None, reason="there are no kernels for this CPU, or none were built"
 )
+
+
+def alone_of(length: torch.Tensor, bias_THC: torch.Tensor | None = None) -> Columns:
+    return Columns(length[None], positions=False, places_T=torch.zeros(1, dtype=torch.int64), bias_THC=bias_THC)
 
 
 @settings(max_examples=60, deadline=None)
@@ -35,11 +39,18 @@ def test_a_row_attends_to_its_tokens(
     bias = torch.randn(rows, heads if biased == 2 else 1, columns) if biased else None
     mask = torch.zeros(rows, heads, 1, columns) if bias is None else bias.expand(-1, heads, -1)[:, :, None].clone()
     mask.masked_fill_(torch.arange(columns) >= lengths[:, None, None, None], -torch.inf)
-    got = attend_columns(q, keys, values, Columns(lengths, positions=False, bias_BHC=bias), scale=0.3, cap=cap)
+    got = attend_columns(
+        q,
+        keys,
+        values,
+        Columns(lengths, positions=False, places_T=torch.arange(rows), bias_THC=bias),
+        scale=0.3,
+        cap=cap,
+    )
     expected = attend(q[:, :, None], keys, values, mask=mask, scale=0.3, cap=cap)[:, 0]
     torch.testing.assert_close(got, expected, atol=2e-5, rtol=2e-5)
     for row in range(rows):
-        own = Columns(lengths[row : row + 1], positions=False, bias_BHC=None if bias is None else bias[row : row + 1])
+        own = alone_of(lengths[row], None if bias is None else bias[row : row + 1])
         alone = attend_columns(q[row : row + 1], keys[row : row + 1], values[row : row + 1], own, scale=0.3, cap=cap)
         assert torch.equal(got[row], alone[0]), "neighbours change nothing"
 
@@ -48,7 +59,9 @@ def test_a_row_attends_to_its_tokens(
 def test_positions_leave_the_scrap_column_out_and_padding_sees_it_alone() -> None:
     keys, values = torch.randn(2, 3, 2, 9, 16)
     q = torch.randn(3, 2, 16)
-    got = attend_columns(q, keys, values, Columns(torch.tensor([0, 7, -1]), positions=True), scale=0.25)
+    got = attend_columns(
+        q, keys, values, Columns(torch.tensor([0, 7, -1]), positions=True, places_T=torch.arange(3)), scale=0.25
+    )
     torch.testing.assert_close(got[0], values[0, :, 1].flatten())
     torch.testing.assert_close(got[2], values[2, :, 0].flatten())
     expected = attend(q[1:2, :, None], keys[1:2, :, 1:9], values[1:2, :, 1:9], scale=0.25)[0, 0]
@@ -60,13 +73,10 @@ def test_rows_that_share_a_memory_read_the_same_one() -> None:
     keys, values = torch.randn(2, 2, 4, 6, 16)
     lengths, q = torch.tensor([6, 3]), torch.randn(5, 4, 16)
     places = torch.tensor([0, 3, 2, 1, 5])  # of two memories with room for three rows
-    sharing = Sharing(torch.zeros(2, 3, dtype=torch.int64), places)
-    got = attend_columns(q, keys, values, Columns(lengths, positions=False), sharing, scale=0.25)
+    got = attend_columns(q, keys, values, Columns(lengths, positions=False, places_T=places, width=3), scale=0.25)
     for row, memory in enumerate([0, 1, 0, 0, 1]):
-        own = Columns(lengths[memory : memory + 1], positions=False)
-        alone = attend_columns(
-            q[row : row + 1], keys[memory : memory + 1], values[memory : memory + 1], own, scale=0.25
-        )
+        one = slice(memory, memory + 1)
+        alone = attend_columns(q[row : row + 1], keys[one], values[one], alone_of(lengths[memory]), scale=0.25)
         assert torch.equal(got[row], alone[0])
 
 
@@ -74,7 +84,25 @@ def test_rows_that_share_a_memory_read_the_same_one() -> None:
 def test_what_a_step_writes_lies_at_its_positions() -> None:
     cache = torch.zeros(2, 3, 2, 7, 5)
     kv = torch.randn(3, 4, 5).unflatten(1, (2, 2))
-    write_step(kv, torch.tensor([0, 5, -1]), cache[0], cache[1])
+    write_columns(kv, torch.arange(3), torch.tensor([0, 5, -1]), cache[0], cache[1], first=1)
     assert (cache[0].abs().sum((1, 3)) > 0).nonzero().tolist() == [[0, 1], [1, 6], [2, 0]]
     for row, column in ((0, 1), (1, 6), (2, 0)):
         assert torch.equal(cache[:, row, :, column], kv[row])
+
+
+@pytest.mark.parametrize("lengths", [[1], [5], [33], [4, 1, 40, 16], [1, 1]])
+@torch.inference_mode()
+def test_packed_prompts_attend_to_their_own_tokens(lengths: list[int]) -> None:
+    tokens = torch.randint(0, 9, (len(lengths), max(lengths)))
+    packed = Packed.of(tokens, torch.tensor(lengths))
+    assert packed.tokens_T.tolist() == [
+        token for row, n in zip(tokens.tolist(), lengths, strict=True) for token in row[:n]
+    ]
+    qkv = torch.randn(sum(lengths), 3 * 4, 16)
+    q, k, v = qkv.split(4, dim=1)
+    got = attend_columns(q, as_rows(k), as_rows(v), packed.neighbours, scale=0.25)
+    for each in zip(*(part.split(lengths) for part in (q, k, v, got)), strict=True):
+        own_q, own_k, own_v = (part.transpose(0, 1)[None] for part in each[:3])
+        torch.testing.assert_close(each[3], attend(own_q, own_k, own_v, scale=0.25)[0], atol=2e-5, rtol=2e-5)
+    assert torch.equal(packed.padded(got, max(lengths) + 1)[packed.rows_T, packed.offsets_T], got)
+    assert [tokens[row, n - 1].item() for row, n in enumerate(lengths)] == packed.tokens_T[packed.last_B].tolist()
