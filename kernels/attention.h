@@ -24,14 +24,6 @@ struct Query {
     float scale, cap;
 };
 
-inline float product(const float *a, const float *b, int64_t width) {
-    F16 total = splat(0);
-    int64_t d = 0;
-    for (; d + 16 <= width; d += 16) total = fused(load(a + d), load(b + d), total);
-    if (d < width) total = fused(load_some(a + d, width - d, 0), load_some(b + d, width - d, 0), total);
-    return sum(total);
-}
-
 // Of sixteen keys with a query of so many blocks of sixteen.
 template <int BLOCKS> inline F16 products(const float *q, const float *keys, int64_t distance, int64_t blocks) {
     F16 each[16];

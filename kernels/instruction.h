@@ -4,6 +4,9 @@
 
 #include <cstdint>
 
+//
+// A program may be run for any number of rows: where the size that says how many is -1, -2, ... it is the first, second,
+// ... of the extents that the program is run with.
 struct Instruction {
     int64_t kernel;
     void *at[8];
@@ -15,11 +18,12 @@ struct Instruction {
 
 // A kernel's work falls into units that do not depend on each other: rows, heads, blocks of columns.
 struct Kernel {
+    int64_t rows; // which of the sizes says how many rows there are
     int64_t (*units)(const Instruction &);
     double (*cost)(const Instruction &); // nanoseconds of one unit, roughly: decides whether it is shared
     void (*run)(const Instruction &, int64_t first, int64_t last);
 };
 
-enum KernelName { QUANTIZE, LINEAR_INT8, NORM, APPLY, COMBINE, EMBED, CLAMP, ATTEND, WRITE, BEST, TOP, KERNELS };
+enum KernelName { QUANTIZE, LINEAR_INT8, NORM, APPLY, COMBINE, EMBED, CLAMP, ATTEND, WRITE, BEST, TOP, LINEAR, KERNELS };
 enum Function { NONE, RELU, GELU, GELU_TANH, SILU, SIGMOID, TANH, SCALE };
 enum Combination { ADD, MULTIPLY };

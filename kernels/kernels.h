@@ -5,12 +5,15 @@
 #include "attention.h"
 #include "vocabulary.h"
 
-#define KERNEL(name) {name##_units, name##_cost, name}
+#define KERNEL(name) {0, name##_units, name##_cost, name}
+#define ELEMENTWISE(name) {1, name##_units, name##_cost, name}
 inline const Kernel *table() {
     static const Kernel kernels[KERNELS] = {
-        KERNEL(quantize), KERNEL(linear_int8), KERNEL(norm), KERNEL(apply), KERNEL(combine), KERNEL(embed),
+        KERNEL(quantize), KERNEL(linear_int8), KERNEL(norm), ELEMENTWISE(apply), ELEMENTWISE(combine), KERNEL(embed),
         KERNEL(clamp), KERNEL(attend), KERNEL(write), KERNEL(best), KERNEL(top),
+        KERNEL(linear),
     };
     return kernels;
 }
 #undef KERNEL
+#undef ELEMENTWISE

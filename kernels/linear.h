@@ -125,3 +125,18 @@ inline void linear_int8(const Instruction &i, int64_t first, int64_t last) {
         if (left == 1) multiply_rows<1>(i, row, end, at);
     }
 }
+
+// linear: 0 rows [R, K] float, 1 weights [N, K] float, 2 bias [N] or nothing, 3 outputs [R, N]; for small heads, whose
+//         weights nobody has packed
+//         sizes: R, K, N, distance of rows, of weights' rows, of outputs' rows
+inline int64_t linear_units(const Instruction &i) { return i.size[0]; }
+inline double linear_cost(const Instruction &i) { return 10 + 0.1 * i.size[1] * i.size[2]; }
+inline void linear(const Instruction &i, int64_t first, int64_t last) {
+    for (int64_t row = first; row < last; row++) {
+        const float *x = i.as<float>(0) + row * i.size[3];
+        for (int64_t n = 0; n < i.size[2]; n++) {
+            const float sum = product(x, i.as<float>(1) + n * i.size[4], i.size[1]);
+            i.as<float>(3)[row * i.size[5] + n] = i.at[2] ? i.as<float>(2)[n] + sum : sum;
+        }
+    }
+}

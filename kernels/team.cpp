@@ -29,12 +29,14 @@ int64_t now() {
 
 class Team {
   public:
-    void run(const Kernel *kernels, const Instruction *program, int64_t count, int64_t threads) {
+    void run(const Kernel *kernels, const Instruction *program, int64_t count, const int64_t *extents, int64_t threads) {
         const bool alone = threads < 2 || busy_.test_and_set(std::memory_order_acquire);
         if (!alone) wake(threads - 1);
         for (int64_t index = 0; index < count; index++) {
-            const Instruction &instruction = program[index];
+            Instruction instruction = program[index];
             const Kernel &kernel = kernels[instruction.kernel];
+            int64_t &rows = instruction.size[kernel.rows];
+            if (rows < 0) rows = extents[-rows - 1];
             const int64_t units = kernel.units(instruction);
             const double cost = alone ? 0 : units * kernel.cost(instruction);
             if (units < 2 || cost < WORTH_SHARING_NS) kernel.run(instruction, 0, units);
@@ -132,7 +134,8 @@ class Team {
 
 } // namespace
 
-void run_with_team(const Kernel *kernels, const Instruction *program, int64_t count, int64_t threads) {
+void run_with_team(const Kernel *kernels, const Instruction *program, int64_t count, const int64_t *extents,
+                   int64_t threads) {
     static Team *team = new Team; // never ends: its helpers may outlive every destructor
-    team->run(kernels, program, count, threads);
+    team->run(kernels, program, count, extents, threads);
 }

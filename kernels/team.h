@@ -7,4 +7,5 @@
 
 #include "instruction.h"
 
-void run_with_team(const Kernel *kernels, const Instruction *program, int64_t count, int64_t threads);
+void run_with_team(const Kernel *kernels, const Instruction *program, int64_t count, const int64_t *extents,
+                   int64_t threads);

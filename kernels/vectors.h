@@ -94,6 +94,14 @@ inline F16 sums(const F16 (&v)[16]) {
     return folded<2>(two[0], two[1]);
 }
 
+inline float product(const float *a, const float *b, int64_t width) {
+    F16 total = splat(0);
+    int64_t d = 0;
+    for (; d + 16 <= width; d += 16) total = fused(load(a + d), load(b + d), total);
+    if (d < width) total = fused(load_some(a + d, width - d, 0), load_some(b + d, width - d, 0), total);
+    return sum(total);
+}
+
 // Cephes' expf: 2^n times a polynomial of what is left; relative error below 2e-7. NaN stays NaN.
 inline F16 exponential(F16 x) {
     F16 bounded = smaller(larger(x, splat(-87.3f)), splat(88.3f));

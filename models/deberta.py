@@ -231,7 +231,7 @@ class Deberta(Encoder, Part):
     def embedded(self, x: Tensor) -> Tensor:
         return self.embedding_norm(self.widening(x))
 
-    def read(self, x_BSC: Tensor, mask: Tensor | Columns) -> Tensor:
+    def through(self, x_BSC: Tensor, mask: Tensor | Columns) -> Tensor:
         assert isinstance(mask, Tensor), "distances are of padded rows"
         settled = next(iter(self.layers)).self_attention.settled is not None
         distances = self.table.between(mask, x_BSC.dtype, None if settled else self.table())

@@ -15,7 +15,7 @@ from models.config import DecoderConfig
 from models.interface import CausalBatch, Prompts, StateSize
 from models.layers import DecoderLayer, PositionVectors, Stack, TokenEmbedding, last_tokens
 from models.native.attention import computes
-from models.packing import Packed
+from models.packing import Packed, Reading
 
 
 def token_embedding(
@@ -35,6 +35,8 @@ def token_embedding(
 
 class Decoder(nn.Module):
     """An embedding, layers and a norm, which an architecture gives it."""
+
+    packs = True  # it reads packed prompts, too
 
     def __init__(
         self, config: DecoderConfig, *, embedding: TokenEmbedding, layers: Iterable[DecoderLayer], norm: nn.Module
@@ -69,7 +71,7 @@ class Decoder(nn.Module):
     ) -> Tensor:
         """One causal pass over the prompts, or over a piece of each that goes on where the slot's last one ended."""
         if computes(cache.slots_kv):
-            return self._read(prompts, slots_B, cache)
+            return self.read(self.prepared(prompts, slots_B, cache), cache)
         if prompts.starts_B is None:
             x_BTC = self.embedding.sequence(prompts.tokens_BS)
             for index, layer in enumerate(self.layers):  # padding comes after every real token: none attends to it
@@ -92,12 +94,15 @@ class Decoder(nn.Module):
             x_BC = layer.decode(x_BC, index, positions_B, mask, cache)
         return x_BC
 
-    def _read(self, prompts: Prompts, slots_B: Tensor, cache: KeyValueCache) -> Tensor:
+    def prepared(
+        self, prompts: Prompts, slots_B: Tensor, cache: KeyValueCache, memories_B: Tensor | None = None
+    ) -> Reading:
+        packed = Packed.of(prompts.tokens_BS, prompts.lengths_B, slots_B=slots_B, starts_B=prompts.starts_B)
+        return Reading(target=packed)
+
+    def read(self, reading: Reading, cache: KeyValueCache) -> Tensor:
         """All tokens as those of one decode step: kernels see of each slot what lies before a token."""
-        packed = Packed.of(prompts.tokens_BS, prompts.lengths_B)
-        slots_T = slots_B[packed.rows_T]
-        positions_T = packed.offsets_T
-        if prompts.starts_B is not None:
-            positions_T = positions_T + prompts.starts_B[packed.rows_T]
-        x_TC = self._advance(packed.tokens_T, positions_T, cache.at(slots_T, slots_T))
-        return self.logits(self.norm(x_TC[packed.last_B]))
+        assert reading.target is not None, "there is nothing else to read"
+        target = reading.target
+        x_TC = self._advance(target.tokens_T, target.positions_T, cache.at(target.slots_T, target.slots_T))
+        return self.logits(self.norm(x_TC.index_select(0, target.ends_B)))

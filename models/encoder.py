@@ -17,7 +17,7 @@ from models.config import EncoderConfig
 from models.interface import Prompts, StateSize
 from models.layers import PositionVectors, TokenEmbedding, padding_mask, pooler_activation
 from models.native.attention import Columns, computes
-from models.packing import Packed
+from models.packing import Packed, Reading
 
 
 def segmented_embedding(config: EncoderConfig, width: int, positions: PositionVectors | None) -> TokenEmbedding:
@@ -114,23 +114,33 @@ class Encoder(nn.Module):
     def hidden(self, batch: Prompts) -> Tensor:
         """[B, S, C]: the encoder's output; what it is at padding means nothing."""
         if self.packs and computes(self.segment.weight):
-            return self._read_packed(batch)
+            packed = Packed.of(batch.tokens_BS, batch.lengths_B, segments_BS=batch.segments_BS)
+            return packed.padded(self._hidden_packed(packed), batch.tokens_BS.shape[1])
         segments_BS = torch.zeros_like(batch.tokens_BS) if batch.segments_BS is None else batch.segments_BS
         x_BSC = self.embedded(self.embedding.sequence(batch.tokens_BS) + self.segment(segments_BS))
-        return self.norm(self.read(x_BSC, padding_mask(batch.lengths_B, batch.tokens_BS.shape[1])))
+        return self.norm(self.through(x_BSC, padding_mask(batch.lengths_B, batch.tokens_BS.shape[1])))
 
-    def _read_packed(self, batch: Prompts) -> Tensor:
-        packed = Packed.of(batch.tokens_BS, batch.lengths_B)
-        segments_BS = torch.zeros_like(batch.tokens_BS) if batch.segments_BS is None else batch.segments_BS
-        segments_T = segments_BS[packed.rows_T, packed.offsets_T]
-        x_TC = self.embedded(self.embedding(packed.tokens_T, packed.offsets_T) + self.segment(segments_T))
-        return packed.padded(self.norm(self.read(x_TC, packed.neighbours)), batch.tokens_BS.shape[1])
+    def prepared(
+        self, prompts: Prompts, slots_B: Tensor, cache: KeyValueCache, memories_B: Tensor | None = None
+    ) -> Reading:
+        return Reading(source=Packed.of(prompts.tokens_BS, prompts.lengths_B, segments_BS=prompts.segments_BS))
+
+    def read(self, reading: Reading, cache: KeyValueCache) -> Tensor:
+        """Logits [B, L] of packed texts."""
+        assert reading.source is not None, "there is nothing else to read"
+        hidden_TC = self._hidden_packed(reading.source)
+        first_BC = hidden_TC.index_select(0, reading.source.starts_B)
+        return self.classifier(self.dropout(self.pool(first_BC[:, None])))
+
+    def _hidden_packed(self, packed: Packed) -> Tensor:
+        x_TC = self.embedding(packed.tokens_T, packed.positions_T) + self.segment(packed.segments_T)
+        return self.norm(self.through(self.embedded(x_TC), packed.neighbours))
 
     def embedded(self, x: Tensor) -> Tensor:
         """What the first layer reads, of the vectors of tokens, their places and segments."""
         return self.widening(self.embedding_norm(x))
 
-    def read(self, x_BSC: Tensor, mask: Tensor | Columns) -> Tensor:
+    def through(self, x_BSC: Tensor, mask: Tensor | Columns) -> Tensor:
         """Through all layers; the mask is that of `models.layers.padding_mask`, or packed tokens' neighbours."""
         for layer in self.layers:
             x_BSC = layer(x_BSC, mask)

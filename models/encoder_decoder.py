@@ -14,7 +14,7 @@ from models.config import EncoderDecoderConfig
 from models.interface import Prompts, Seq2SeqBatch, StateSize
 from models.layers import DecoderLayer, EncoderLayer, Memory, Places, Stack, TokenEmbedding, last_tokens, padding_mask
 from models.native.attention import computes
-from models.packing import Packed
+from models.packing import Packed, Reading
 from models.relative import RelativeBias
 
 
@@ -45,6 +45,7 @@ class EncoderDecoder(nn.Module):
         self.decoder_norm = decoder_norm
         self.encoder_bias = encoder_bias
         self.decoder_bias = decoder_bias
+        self.packs = encoder_bias is None  # it reads packed prompts, too
 
     def new_state(self, size: StateSize) -> KeyValueCache:
         attention = next(iter(self.decoder)).self_attention
@@ -96,8 +97,8 @@ class EncoderDecoder(nn.Module):
     ) -> Tensor:
         """Encode the source, project its keys and values once, run the start token and the prefix."""
         memories_B = slots_B if memories_B is None else memories_B
-        if computes(cache.slots_kv) and self.encoder_bias is None:
-            return self._read(prompts, slots_B, cache, memories_B)
+        if self.packs and computes(cache.slots_kv):
+            return self.read(self.prepared(prompts, slots_B, cache, memories_B), cache)
         memory_BSC, mask = self.encode(prompts.tokens_BS, prompts.lengths_B)
         cache.write_memory_lengths(memories_B, prompts.lengths_B)
         target_BT = torch.full_like(slots_B, self.config.start_id)[:, None]
@@ -126,26 +127,30 @@ class EncoderDecoder(nn.Module):
             x_BC = layer.decode(x_BC, index, positions_B, mask, cache, memory)
         return x_BC
 
-    def _read(self, prompts: Prompts, slots_B: Tensor, cache: KeyValueCache, memories_B: Tensor) -> Tensor:
+    def prepared(self, prompts: Prompts, slots_B: Tensor, cache: KeyValueCache, memories_B: Tensor) -> Reading:
+        cache.write_memory_lengths(memories_B, prompts.lengths_B)
+        target_BT, lengths_B = torch.full_like(slots_B, self.config.start_id)[:, None], torch.ones_like(slots_B)
+        if prompts.prefix_BT is not None and prompts.prefix_lengths_B is not None:
+            target_BT = torch.cat([target_BT, prompts.prefix_BT], dim=1)
+            lengths_B = lengths_B + prompts.prefix_lengths_B
+        return Reading(
+            source=Packed.of(prompts.tokens_BS, prompts.lengths_B, memories_B=memories_B),
+            target=Packed.of(target_BT, lengths_B, slots_B=slots_B, memories_B=memories_B),
+        )
+
+    def read(self, reading: Reading, cache: KeyValueCache) -> Tensor:
         """Without padding: the sources one behind another, and all target tokens as those of one decode step."""
-        source = Packed.of(prompts.tokens_BS, prompts.lengths_B)
-        x_TC = self.embedding(source.tokens_T, source.offsets_T)
+        assert reading.source is not None and reading.target is not None, "it reads both"  # noqa: PT018
+        source, target = reading.source, reading.target
+        x_TC = self.embedding(source.tokens_T, source.positions_T)
         for each in self.encoder:
             x_TC = each(x_TC, source.neighbours)
         memory_TC = self.encoder_norm(x_TC)
-        cache.write_memory_lengths(memories_B, prompts.lengths_B)
-        memories_T = memories_B[source.rows_T]
         for index, layer in enumerate(self.decoder):
-            cache.write_memory_tokens(index, memories_T, source.offsets_T, layer.project_tokens(memory_TC))
-        starts_B = torch.full_like(slots_B, self.config.start_id)
-        if prompts.prefix_BT is None or prompts.prefix_lengths_B is None:
-            x_BC = self._advance(starts_B, torch.zeros_like(starts_B), cache.at(slots_B, memories_B))
-        else:
-            target_BT = torch.cat([starts_B[:, None], prompts.prefix_BT], dim=1)
-            target = Packed.of(target_BT, prompts.prefix_lengths_B + 1)
-            rows = cache.at(slots_B[target.rows_T], memories_B[target.rows_T])
-            x_BC = self._advance(target.tokens_T, target.offsets_T, rows)[target.last_B]
-        return self.logits(self.decoder_norm(x_BC))
+            kv_T2HD = layer.project_tokens(memory_TC)
+            cache.write_memory_tokens(index, source.memories_T, source.positions_T, kv_T2HD)
+        x_TC = self._advance(target.tokens_T, target.positions_T, cache.at(target.slots_T, target.memories_T))
+        return self.logits(self.decoder_norm(x_TC.index_select(0, target.ends_B)))
 
     def _target_mask(self, target_BT: Tensor) -> Tensor | None:
         """[1, H, T, T]; None where attention is causal and nothing else."""

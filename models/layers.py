@@ -19,7 +19,9 @@ from torch import Tensor, nn
 from models.attention import CrossAttention, SelfAttention
 from models.cache import Extension, KeyValueCache
 from models.config import Activation, PoolerActivation
-from models.native.attention import Columns
+from models.native.attention import Columns, computes
+from models.native.elementwise import applied
+from models.native.instructions import Function
 from models.parts import Blocks, MakeLinear, Part
 
 L = TypeVar("L", bound=nn.Module)
@@ -51,6 +53,8 @@ def gelu_tanh(x: Tensor) -> Tensor:
 
     On the CPU torch's sigmoid is quick and its tanh is not: so written out, it takes 0.4 of `F.gelu`'s time.
     """
+    if computes(x) and (done := applied(Function.GELU_TANH, x)) is not None:
+        return done
     if x.device.type != "cpu" or x.dtype is not torch.float32 or torch.is_grad_enabled():
         return F.gelu(x, approximate="tanh")
     twice = 2 * math.sqrt(2 / math.pi)

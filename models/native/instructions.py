@@ -31,6 +31,7 @@ class Kernel(IntEnum):
     WRITE = 8
     BEST = 9
     TOP = 10
+    LINEAR = 11
 
 
 class Function(IntEnum):
@@ -60,6 +61,11 @@ class Instruction:
     sizes: tuple[int, ...]
     numbers: tuple[float, ...] = ()
 
+    @property
+    def rows(self) -> int:
+        """Which of the sizes says how many rows there are."""
+        return 1 if self.kernel in (Kernel.APPLY, Kernel.COMBINE) else 0
+
     def pack(self, address: Callable[[Tensor], int] = Tensor.data_ptr) -> bytes:
         """As the library reads it; `address` says where a tensor lies."""
         at = [0 if operand is None else address(operand) for operand in self.operands]
@@ -88,6 +94,12 @@ def linear_int8(
     operands = (integers_RK, largest_R, weights, scales_N, offsets_N, bias_N, None, out_RN)
     sizes = (*integers_RK.shape, out_RN.shape[1], out_RN.stride(0), Function.NONE)
     return Instruction(Kernel.LINEAR_INT8, operands, sizes)
+
+
+def linear(x_RK: Tensor, weight_NK: Tensor, bias_N: Tensor | None, out_RN: Tensor) -> Instruction:
+    """For small ones, whose weights nobody has packed."""
+    sizes = (*x_RK.shape, weight_NK.shape[0], x_RK.stride(0), weight_NK.stride(0), out_RN.stride(0))
+    return Instruction(Kernel.LINEAR, (x_RK, weight_NK, bias_N, out_RN), sizes)
 
 
 def norm(x_RC: Tensor, weight_C: Tensor, bias_C: Tensor | None, out_RC: Tensor, *, epsilon: float) -> Instruction:
@@ -176,16 +188,17 @@ def top(logits_RV: Tensor, values_RN: Tensor, tokens_RN: Tensor, totals_R: Tenso
 
 
 def _walk(*tensors: Tensor) -> tuple[list[int], list[list[int]]] | None:
-    """The same shape of all in three dimensions, and their strides; the innermost are 1, or 0 for a single number."""
-    if any(tensor.dtype is not torch.float32 for tensor in tensors):
+    """The same shape of all in three dimensions, and their strides. The first dimension is the tensors' own; innermost
+    strides are 1, or 0 for a single number."""
+    if any(tensor.dtype is not torch.float32 for tensor in tensors) or tensors[0].dim() == 0:
         return None
-    shape: list[int] = []
-    strides: list[list[int]] = [[] for _ in tensors]
-    for dimension, size in enumerate(tensors[0].shape):
+    shape = [tensors[0].shape[0]]
+    strides = [[tensor.stride(0)] for tensor in tensors]
+    for dimension, size in enumerate(tensors[0].shape[1:], start=1):
         own = [tensor.stride(dimension) for tensor in tensors]
         if size == 1:
             continue
-        if shape and all(outer[-1] == inner * size for outer, inner in zip(strides, own, strict=True)):
+        if len(shape) > 1 and all(outer[-1] == inner * size for outer, inner in zip(strides, own, strict=True)):
             shape[-1] *= size
             for each, inner in zip(strides, own, strict=True):
                 each[-1] = inner
@@ -193,10 +206,10 @@ def _walk(*tensors: Tensor) -> tuple[list[int], list[list[int]]] | None:
             shape.append(size)
             for each, inner in zip(strides, own, strict=True):
                 each.append(inner)
-    missing = 3 - len(shape)
-    if missing < 0 or (shape and any(each[-1] > 1 for each in strides)) or (shape and strides[0][-1] != 1):
+    if len(shape) == 1:  # a number a row
+        shape, strides = [*shape, 1], [[*each, 1] for each in strides]
+    if len(shape) > 3 or any(each[-1] > 1 for each in strides) or strides[0][-1] != 1:
         return None
-    if not shape:
-        strides = [[1] for _ in tensors]
-        shape, missing = [1], 2
-    return [1] * missing + shape, [[0] * missing + each for each in strides]
+    if len(shape) == 2:
+        shape, strides = [shape[0], 1, shape[1]], [[each[0], 0, each[1]] for each in strides]
+    return shape, strides

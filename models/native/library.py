@@ -23,7 +23,7 @@ def _library() -> ctypes.CDLL | None:
             except OSError:  # built for another machine
                 return None
             found.triptych_instruction_set.restype = ctypes.c_char_p
-            found.triptych_run.argtypes = (ctypes.c_char_p, ctypes.c_int64, ctypes.c_int64)
+            found.triptych_run.argtypes = (ctypes.c_char_p, ctypes.c_int64, ctypes.c_char_p, ctypes.c_int64)
             found.triptych_run.restype = ctypes.c_int64
             return found
     return None
@@ -38,9 +38,10 @@ def instruction_set() -> str | None:
 
 
 @cache
-def runner() -> Callable[[bytes, int, int], int]:
-    """Runs so many instructions, packed one behind another, with so many threads; returns how many it knew."""
+def runner() -> Callable[[bytes, int, bytes, int], int]:
+    """Runs so many instructions, packed one behind another, for extents packed likewise, with so many threads; returns
+    how many it knew."""
     found = _library()
     assert found is not None, "asked only where `instruction_set` names one"
-    run: Callable[[bytes, int, int], int] = found.triptych_run
+    run: Callable[[bytes, int, bytes, int], int] = found.triptych_run
     return run

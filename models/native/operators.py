@@ -49,6 +49,18 @@ def _layer_norm(
     return kernels.norm(x.view(-1, shape[0]), weight, bias, out.view(-1, shape[0]), epsilon=epsilon)
 
 
+def _linear(out: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Instruction | None:
+    if x.dim() != 2 or x.stride(1) != 1 or weight.stride(1) != 1 or x.dtype is not torch.float32:
+        return None
+    return kernels.linear(x, weight, bias, out)
+
+
+def _select(out: Tensor, x: Tensor, dimension: int, indices: Tensor) -> Instruction | None:
+    if dimension != 0 or x.dim() != 2 or x.dtype is not torch.float32:
+        return None
+    return kernels.embed(x, indices, out)
+
+
 def _embedding(out: Tensor, table: Tensor, indices: Tensor, *_: Any) -> Instruction | None:
     return kernels.embed(table, indices, out)
 
@@ -71,5 +83,7 @@ KERNELS: Mapping[Any, Callable[..., Instruction | None]] = {
     aten.gelu.default: _gelu,
     aten.layer_norm.default: _layer_norm,
     aten.embedding.default: _embedding,
+    aten.index_select.default: _select,
+    aten.linear.default: _linear,
     aten.clamp.default: _clamp,
 }

@@ -1,14 +1,16 @@
 """Programs: what a function on fixed buffers does, written down once as calls of kernels and run again at one go.
 
-To a decode step on the CPU it is what a CUDA graph is on a GPU. PyTorch runs the function, and each operator that is
-met is written down as the kernel that does the same, where there is one; views and allocations cost nothing when the
-program runs. What lies between two kernels gets a place in an arena that programs share, for as long as it is used.
+To the engine on a CPU it is what a CUDA graph is on a GPU. PyTorch runs the function, and each operator that is met is
+written down as the kernel that does the same, where there is one; views and allocations cost nothing when the program
+runs. It runs for any number of rows: what has as many as one of the recording's *extents* gets as many as the program
+is run with. What lies between two kernels gets a place in an arena that programs share, for as long as it is used.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -21,18 +23,22 @@ from models.native.operators import ALLOCATIONS, KERNELS
 
 ALIGNMENT = 64  # bytes: a line of the caches, a register of AVX-512
 
+# The rows to record with: numbers that nothing else has, which is checked.
+EXTENTS = (211, 223, 227)
+
 
 class NotRecordable(Exception):
     """The function does something that no kernel does; the text says what."""
 
 
 def perform(*instructions: Instruction) -> None:
-    """Carry out calls of kernels; within a recording they are written down, too."""
+    """Carry out calls of kernels; within a recording they are written down instead."""
     mode = _get_current_dispatch_mode()
     if isinstance(mode, _Recording):
         mode.instructions += instructions
+        return
     packed = b"".join([instruction.pack() for instruction in instructions])
-    library.runner()(packed, len(instructions), torch.get_num_threads())
+    library.runner()(packed, len(instructions), b"", torch.get_num_threads())
 
 
 class Recorder:
@@ -41,35 +47,46 @@ class Recorder:
     def __init__(self) -> None:
         self._arena = torch.empty(0, dtype=torch.uint8)
 
-    def __call__(self, run: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
-        """What runs `run` again on the buffers that it works on now, and where its result lies until the next program
-        runs. Raises NotRecordable."""
+    def __call__(self, function: Callable[[], Tensor], capacity: Sequence[int]) -> Program:
+        """What runs `function` again, whose buffers have `EXTENTS` rows now and are going to have up to `capacity`. Its
+        result has rows of one of these. Raises NotRecordable."""
+        most = dict(zip(EXTENTS, capacity, strict=False))
         recording = _Recording()
         with recording:
-            result = run()
-        places, size = _places(recording, result)
+            result = function()
+        sizes = {}
+        for made in recording.made:
+            storage = made.untyped_storage()
+            sizes[storage.data_ptr()] = storage.nbytes() // made.shape[0] * most[made.shape[0]]
+        places, size = _places(recording.instructions, sizes, result)
         if size > self._arena.numel():
             self._arena = torch.empty(size, dtype=torch.uint8)
         arena = self._arena
 
         def address(tensor: Tensor) -> int:
             storage = tensor.untyped_storage().data_ptr()
-            offset = tensor.data_ptr() - storage
-            return (arena.data_ptr() + places[storage] if storage in places else storage) + offset
+            start = arena.data_ptr() + places[storage] if storage in places else storage
+            return start + tensor.data_ptr() - storage
 
-        packed = b"".join([instruction.pack(address) for instruction in recording.instructions])
-        program = _Program(packed, len(recording.instructions), [arena, *recording.kept])
-        return program.run, _placed(result, arena, places)
+        packed = b"".join([_of_any_extent(each, most).pack(address) for each in recording.instructions])
+        operands = [each for instruction in recording.instructions for each in instruction.operands if each is not None]
+        kept = [operand for operand in operands if operand.untyped_storage().data_ptr() not in places]
+        return Program(packed, len(recording.instructions), [arena, *kept], _placed(result, address, arena, most))
 
 
 @dataclass(frozen=True, slots=True)
-class _Program:
+class Program:
     packed: bytes
     instructions: int
     kept: list[Tensor]  # whose memory the program reads and writes
+    result: Tensor  # with as many rows as the program has room for
 
-    def run(self) -> None:
-        library.runner()(self.packed, self.instructions, torch.get_num_threads())
+    def run(self, *extents: int) -> None:
+        """For so many rows; `result` has the outcome, until the next program runs."""
+        done = library.runner()(
+            self.packed, self.instructions, struct.pack(f"{len(extents)}q", *extents), torch.get_num_threads()
+        )
+        assert done == self.instructions, "the library is another one's"
 
 
 @dataclass
@@ -80,13 +97,6 @@ class _Recording(TorchDispatchMode):
     def __post_init__(self) -> None:
         super().__init__()
 
-    @property
-    def kept(self) -> list[Tensor]:
-        """Those operands that are not made in the function."""
-        made = {tensor.untyped_storage().data_ptr() for tensor in self.made}
-        operands = [o for instruction in self.instructions for o in instruction.operands if o is not None]
-        return [operand for operand in operands if operand.untyped_storage().data_ptr() not in made]
-
     def __torch_dispatch__(
         self, operator: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
@@ -95,14 +105,15 @@ class _Recording(TorchDispatchMode):
         outputs = [each for each in (result if isinstance(result, tuple | list) else [result]) if each is not None]
         if _is_view(operator, outputs, args):
             return result
+        named = f"{operator} of {[tuple(each.shape) for each in args if isinstance(each, Tensor)]}"
+        if any(each.dim() == 0 or each.shape[0] not in EXTENTS or not each.is_contiguous() for each in outputs):
+            raise NotRecordable(f"{named}, whose result has rows of no extent")
         self.made += outputs
-        if operator in ALLOCATIONS:
-            return result
-        instruction = KERNELS[operator](outputs[0], *args, **kwargs) if operator in KERNELS else None
-        if instruction is None:
-            shapes = [tuple(each.shape) for each in args if isinstance(each, Tensor)]
-            raise NotRecordable(f"{operator} of {shapes}")
-        self.instructions.append(instruction)
+        if operator not in ALLOCATIONS:
+            instruction = KERNELS[operator](outputs[0], *args, **kwargs) if operator in KERNELS else None
+            if instruction is None:
+                raise NotRecordable(named)
+            self.instructions.append(instruction)
         return result
 
 
@@ -115,13 +126,22 @@ def _is_view(operator: Any, outputs: list[Tensor], arguments: tuple[Any, ...]) -
     return all(each.untyped_storage().data_ptr() in memory for each in outputs)
 
 
-def _places(recording: _Recording, result: Tensor) -> tuple[dict[int, int], int]:
+def _of_any_extent(instruction: Instruction, extents: dict[int, int]) -> Instruction:
+    """With -1, -2, ... for its rows, of the first, second, ... extent."""
+    sizes = list(instruction.sizes)
+    rows = sizes[instruction.rows]
+    if rows not in extents:
+        raise NotRecordable(f"{instruction.kernel.name} of {rows} rows, which is no extent")
+    sizes[instruction.rows] = -1 - EXTENTS.index(rows)
+    return replace(instruction, sizes=tuple(sizes))
+
+
+def _places(instructions: list[Instruction], sizes: dict[int, int], result: Tensor) -> tuple[dict[int, int], int]:
     """An offset for each storage that the function made, and the size of all: those that are used at the same time lie
     apart. The result is used to the end."""
-    sizes = {made.untyped_storage().data_ptr(): made.untyped_storage().nbytes() for made in recording.made}
     first: dict[int, int] = {}
-    last: dict[int, int] = {result.untyped_storage().data_ptr(): len(recording.instructions)}
-    for index, instruction in enumerate(recording.instructions):
+    last: dict[int, int] = {result.untyped_storage().data_ptr(): len(instructions)}
+    for index, instruction in enumerate(instructions):
         for operand in instruction.operands:
             storage = 0 if operand is None else operand.untyped_storage().data_ptr()
             if storage in sizes:
@@ -141,10 +161,8 @@ def _places(recording: _Recording, result: Tensor) -> tuple[dict[int, int], int]
     return places, total
 
 
-def _placed(result: Tensor, arena: Tensor, places: dict[int, int]) -> Tensor:
-    storage = result.untyped_storage().data_ptr()
-    if storage not in places:
-        return result
-    start = places[storage] + result.data_ptr() - storage
-    flat = arena[start : start + result.numel() * result.element_size()].view(result.dtype)
-    return flat.view(result.shape)
+def _placed(result: Tensor, address: Callable[[Tensor], int], arena: Tensor, extents: dict[int, int]) -> Tensor:
+    """The result's place, with all rows that there is room for."""
+    rows, width = extents[result.shape[0]], result.stride(0) * result.element_size()
+    start = address(result) - arena.data_ptr()
+    return arena[start : start + rows * width].view(result.dtype).view(rows, *result.shape[1:])

@@ -17,6 +17,7 @@ from torch import Tensor
 from models.config import AutoregressiveConfig
 from models.interface import Aligning, Prompts, Seq2SeqBatch, Servable, State
 from service.engine.beams import Continuation
+from service.engine.programs import make_programs
 from service.engine.sampler import best_tokens, choose, continuations, logprobs
 from service.engine.scheduler import Chunk, Plan
 from service.engine.sequence import Row, Sequence
@@ -47,6 +48,7 @@ class Runner:
     def __init__(self, model: Servable, state: State, *, device: torch.device) -> None:
         self.model, self.state, self.device = model, state, device
         self.capabilities, self.pad_id = model.config.capabilities, model.config.pad_id
+        self._programs = make_programs(model, state, device)
         self._step = make_step(model, state, device)
 
     @torch.inference_mode()
@@ -89,9 +91,18 @@ class Runner:
     def _prefill(self, prompts: Prompts, sequences: list[Sequence]) -> Tensor:
         slots_B = self._tensor([s.rows[0].slot for s in sequences])
         memories_B = self._tensor([s.slot for s in sequences])
+        if self._programs is not None:
+            return self._programs.prefill(prompts, slots_B, memories_B)
         return self.model.prefill(prompts, slots_B, self.state, memories_B)
 
     def _decode(self, rows: list[Row]) -> Tensor:
+        if self._programs is not None:
+            return self._programs.decode(
+                [row.tokens[-1] for row in rows],
+                [row.position for row in rows],
+                [row.slot for row in rows],
+                [row.sequence.slot for row in rows],
+            )
         sequences = list({row.sequence: None for row in rows})
         used = rows[-1].slot + 1
         shape = self._step.round_up(self._shape(rows, sequences, used))

@@ -14,8 +14,6 @@ import torch
 from torch import Tensor
 
 from models.interface import Servable, Sharing, State
-from models.native.library import instruction_set
-from models.native.programs import NotRecordable, Recorder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,35 +107,10 @@ class GraphStep:
         return buffers, *self._record(lambda: self.model.decode(buffers.tokens_B, buffers.positions_B, window))
 
 
-class ProgramStep(GraphStep):
-    """Programs of the CPU's kernels in the place of graphs. These look at a row's own columns whatever the shape, so
-    that there are fewer shapes; rows cost what they compute, and are rounded up less."""
-
-    def __init__(self, model: Servable, state: State, device: torch.device, recorder: Recorder) -> None:
-        """Raises NotRecordable for a model that computes something else in a step."""
-        super().__init__(model, state, device, recorder)
-        with torch.inference_mode():  # the largest first: all others fit into its arena
-            self._capture(self.round_up(StepShape(rows=state.slots, length=state.length)))
-
-    def round_up(self, shape: StepShape) -> StepShape:
-        return StepShape(
-            rows=shape.rows if shape.rows <= 8 else _round(shape.rows, 4, self.state.slots),
-            length=self.state.length,
-            source=self.state.source_length,
-            memories=self.state.slots if shape.width else 0,
-            width=shape.width and _power_of_two(shape.width),
-        )
-
-
 def make_step(model: Servable, state: State, device: torch.device) -> Step:
     if device.type == "cuda":
         return GraphStep(model, state, device, CudaRecorder())
-    if instruction_set() is None or not model.config.capabilities.decodes:
-        return EagerStep(model, state, device)
-    try:
-        return ProgramStep(model, state, device, Recorder())
-    except NotRecordable:
-        return EagerStep(model, state, device)
+    return EagerStep(model, state, device)
 
 
 class CudaRecorder:

@@ -1,6 +1,8 @@
-"""Programs: recorded once, they do again what the function did."""
+"""Programs: recorded once, they do again what the function did, for any number of rows."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -8,17 +10,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.native.library import instruction_set
-from models.native.programs import NotRecordable, Recorder
+from models.native.programs import EXTENTS, NotRecordable, Recorder
 
 pytestmark = pytest.mark.skipif(
     instruction_set() is None, reason="there are no kernels for this CPU, or none were built"
 )
 
-FUNCTIONS = {
-    "sum": lambda x: x + x[:1],
-    "sum with a factor": lambda x: torch.add(x, x[:, :1], alpha=-0.5),
+ROOM = 300
+FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "sum": lambda x: x + x,
+    "sum with a column": lambda x: torch.add(x, x[:, :1], alpha=-0.5),
     "sum with a number": lambda x: x + 2,
-    "product": lambda x: x * x[:, :1],
+    "product with a column": lambda x: x * x[:, :1],
     "product with a number": lambda x: x * 0.3,
     "rectified": F.relu,
     "gelu": F.gelu,
@@ -26,80 +29,94 @@ FUNCTIONS = {
     "silu": F.silu,
     "sigmoid": torch.sigmoid,
     "tanh": torch.tanh,
-    "norm": lambda x: F.layer_norm(x, x.shape[1:], torch.ones(x.shape[1]), None, 1e-5),
-    "views": lambda x: (x.view(2, -1, x.shape[1])[1] + x[2:]).unsqueeze(1),
+    "norm": lambda x: F.layer_norm(x, x.shape[1:], WEIGHT[: x.shape[1]], WEIGHT[-x.shape[1] :], 1e-5),
+    "norm without a bias": lambda x: F.layer_norm(x, x.shape[1:], WEIGHT[: x.shape[1]], None, 1e-5),
+    "linear": lambda x: F.linear(x, MATRIX[:, : x.shape[1]], WEIGHT[:9]),
+    "linear without a bias": lambda x: F.linear(x, MATRIX[:, : x.shape[1]]),
+    "views": lambda x: (x.view(x.shape[0], -1, 1)[:, ::1] + x[:, :, None]).squeeze(2),
 }
+torch.manual_seed(0)
+WEIGHT, MATRIX = torch.randn(100), torch.randn(9, 100)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 @pytest.mark.parametrize("width", [1, 5, 16, 64, 100])
 @torch.inference_mode()
 def test_an_operator_is_done_again_on_what_the_buffer_holds_then(name: str, width: int) -> None:
-    constant = torch.randn(width)
-    function = (lambda x: F.layer_norm(x, (width,), constant, constant, 1e-5)) if name == "norm" else FUNCTIONS[name]
-    x = torch.zeros(4, width)
-    run, result = Recorder()(lambda: function(x))
-    for size in (1.0, 10.0, 1e-3):
-        x.copy_(torch.randn(4, width) * size)
-        run()
-        torch.testing.assert_close(result, function(x), atol=2e-6, rtol=2e-5)
+    x = torch.zeros(ROOM, width)
+    program = Recorder()(lambda: FUNCTIONS[name](x[: EXTENTS[0]]), [ROOM])
+    for rows, size in ((1, 1.0), (7, 10.0), (ROOM, 1e-3)):
+        x.copy_(torch.randn(ROOM, width) * size)
+        program.run(rows)
+        torch.testing.assert_close(program.result[:rows], FUNCTIONS[name](x[:rows]), atol=2e-6, rtol=2e-5)
 
 
+@pytest.mark.parametrize("name", ["rectified", "sigmoid", "tanh"])
 @torch.inference_mode()
-def test_numbers_that_are_none_and_endless_ones_stay_what_they_are() -> None:
-    x = torch.zeros(6)
-    for name in ("rectified", "sigmoid", "tanh"):
-        run, result = Recorder()(lambda name=name: FUNCTIONS[name](x))
-        x.copy_(torch.tensor([torch.nan, torch.inf, -torch.inf, 1e30, -1e30, 0]))
-        run()
-        torch.testing.assert_close(result, FUNCTIONS[name](x), equal_nan=True)
+def test_numbers_that_are_none_and_endless_ones_stay_what_they_are(name: str) -> None:
+    x = torch.zeros(ROOM, 6)
+    program = Recorder()(lambda: FUNCTIONS[name](x[: EXTENTS[0]]), [ROOM])
+    x[0] = torch.tensor([torch.nan, torch.inf, -torch.inf, 1e30, -1e30, 0])
+    program.run(1)
+    torch.testing.assert_close(program.result[:1], FUNCTIONS[name](x[:1]), equal_nan=True)
 
 
 @torch.inference_mode()
 def test_programs_share_an_arena_and_their_inputs_stay_apart() -> None:
     recorder = Recorder()
-    small, large = torch.randn(2, 32), torch.randn(50, 32)
-    weight, bias = torch.randn(32), torch.randn(32)
+    small, large = torch.randn(ROOM, 32), torch.randn(ROOM, 64)
 
     def deep(x: Tensor) -> Tensor:
         for _ in range(5):
-            x = F.relu(x + F.layer_norm(x, (32,), weight, bias)) * 0.5
+            x = F.relu(x + F.layer_norm(x, x.shape[1:], WEIGHT[: x.shape[1]])) * 0.5
         return x
 
-    run_large, of_large = recorder(lambda: deep(large))
-    run_small, of_small = recorder(lambda: deep(small))
-    assert of_large.untyped_storage().data_ptr() == of_small.untyped_storage().data_ptr()
-    assert of_large.untyped_storage().nbytes() < 5 * large.nbytes, "not one place for each of fifteen results"
+    of_large = recorder(lambda: deep(large[: EXTENTS[1]]), [1, ROOM])
+    of_small = recorder(lambda: deep(small[: EXTENTS[0]]), [ROOM])
+    arena = of_large.result.untyped_storage()
+    assert of_small.result.untyped_storage().data_ptr() == arena.data_ptr()
+    assert arena.nbytes() < 5 * large.nbytes, "not one place for each of fifteen results"
     before = small.clone(), large.clone()
     for _ in range(2):
-        run_small()
-        torch.testing.assert_close(of_small, deep(before[0]), atol=1e-5, rtol=1e-5)
-        run_large()
-        torch.testing.assert_close(of_large, deep(before[1]), atol=1e-5, rtol=1e-5)
-    assert torch.equal(small, before[0]) and torch.equal(large, before[1])  # noqa: PT018
+        of_small.run(20)
+        torch.testing.assert_close(of_small.result[:20], deep(before[0][:20]), atol=1e-5, rtol=1e-5)
+        of_large.run(0, ROOM)
+        torch.testing.assert_close(of_large.result, deep(before[1]), atol=1e-5, rtol=1e-5)
+    assert torch.equal(small, before[0])
+    assert torch.equal(large, before[1])
+
+
+@torch.inference_mode()
+def test_several_extents_are_told_apart() -> None:
+    x, chosen = torch.randn(ROOM, 8), torch.zeros(ROOM, dtype=torch.int64)
+    program = Recorder()(lambda: F.relu(x[: EXTENTS[0]] * 2).index_select(0, chosen[: EXTENTS[2]]), [ROOM, 0, ROOM])
+    chosen[:3] = torch.tensor([4, 0, 9])
+    program.run(10, 0, 3)
+    assert torch.equal(program.result[:3], F.relu(x * 2)[[4, 0, 9]])
 
 
 @torch.inference_mode()
 def test_embeddings_are_looked_up_anew() -> None:
-    table, ids = nn.Embedding(10, 7), torch.zeros(3, dtype=torch.int64)
-    run, result = Recorder()(lambda: table(ids.clamp(min=0)))
-    ids.copy_(torch.tensor([9, -1, 4]))
-    run()
-    assert torch.equal(result, table.weight[[9, 0, 4]])
+    table, ids = nn.Embedding(10, 7), torch.zeros(ROOM, dtype=torch.int64)
+    program = Recorder()(lambda: table(ids[: EXTENTS[0]].clamp(min=0)), [ROOM])
+    ids[:3] = torch.tensor([9, -1, 4])
+    program.run(3)
+    assert torch.equal(program.result[:3], table.weight[[9, 0, 4]])
 
 
 @pytest.mark.parametrize(
     ("function", "named"),
     [
-        (lambda x: x.cumsum(0), "cumsum"),
+        (lambda x: x.cumsum(1), "cumsum"),
         (lambda x: x * x.sum().item(), "sum"),
         (lambda x: x.double() + 1, r"aten\.to"),
-        (lambda x: x.t() + 1, "add"),
+        (lambda x: x.t() + 1, "rows of no extent"),
         (lambda x: x.add_(1), "add_"),
+        (lambda x: x + torch.ones(4), "ones"),
     ],
 )
 @torch.inference_mode()
-def test_what_no_kernel_does_is_named(function: object, named: str) -> None:
-    x = torch.randn(4, 4)
+def test_what_no_kernel_does_is_named(function: Callable[[Tensor], Tensor], named: str) -> None:
+    x = torch.randn(EXTENTS[0], 4)
     with pytest.raises(NotRecordable, match=named):
-        Recorder()(lambda: function(x))  # type: ignore[operator]
+        Recorder()(lambda: function(x), [ROOM])

@@ -9,6 +9,9 @@ import torch
 from torch import Tensor
 
 from models.interface import StateSize
+from models.native.library import instruction_set
+from models.parts import replace_linears
+from models.quantization import int8_linear
 from service.engine.beams import Beams
 from service.engine.engine import Engine
 from service.engine.sequence import Sequence, SequenceSpec
@@ -46,9 +49,20 @@ def test_recorded_steps_give_the_tokens_of_eager_ones(name: str) -> None:
         return run_again(run)
 
     step = GraphStep(runner.model, runner.state, CPU, record)
-    runner._step = step
+    runner._step, runner._programs = step, None
     assert answers(recorded) == answers(eager)
     assert 1 < graphs == len(step._graphs) < 20, "few shapes, each recorded once"
+
+
+@pytest.mark.skipif(instruction_set() is None, reason="there are no kernels for this CPU, or none were built")
+@pytest.mark.parametrize("name", ["seq2seq-pre-sinusoidal-tied", "seq2seq-post-sinusoidal-tied", "gpt-pre", "gpt-post"])
+def test_programs_give_the_tokens_of_operators(name: str) -> None:
+    """In int8: PyTorch's own layers in float32 are no kernels."""
+    models = [replace_linears(built(CONFIGS[name]), int8_linear) for _ in range(2)]
+    operators, programs = (engine_of(model, slots=10, prefill_tokens=16) for model in models)
+    assert programs.runner._programs is not None
+    operators.runner._programs = None
+    assert answers(programs) == answers(operators)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")

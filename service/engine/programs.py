@@ -1,0 +1,85 @@
+"""Decode steps and passes over prompts as programs of the CPU's kernels, for models that compute nothing else.
+
+Each is recorded once and run for as many rows as there are: nothing is padded. Knows nothing of sequences.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from models.interface import Prompts, Servable, State
+from models.native.library import instruction_set
+from models.native.programs import EXTENTS, NotRecordable, Program, Recorder
+from models.packing import Packed, Reading
+
+TOKENS = 1024  # of prompts that there is room for at first
+
+
+@dataclass(frozen=True, slots=True)
+class _Pass:
+    program: Program
+    source: Packed
+    target: Packed
+
+
+class Programs:
+    def __init__(self, model: Any, state: Any) -> None:
+        """Raises NotRecordable."""
+        self.model, self.state = model, state
+        self._record = Recorder()
+        self._rows: Packed | None = None
+        with torch.inference_mode():
+            self._pass = self._of_prompts(TOKENS)
+            if model.config.capabilities.decodes:
+                self._rows = Packed.room(max(state.slots, EXTENTS[0]), 1)
+                self._step = self._of_rows(self._rows)
+
+    def decode(self, tokens: list[int], positions: list[int], slots: list[int], memories: list[int]) -> Tensor:
+        """Logits [B, V] of rows with their tokens, positions, slots and memory rows; they hold until the next call."""
+        assert self._rows is not None, "a model that does not decode is not asked to"
+        count = len(tokens)
+        self._rows.fields_FT[:4, :count] = torch.tensor([tokens, positions, slots, memories])
+        self._step.run(count)
+        return self._step.result[:count]
+
+    def prefill(self, prompts: Prompts, slots_B: Tensor, memories_B: Tensor) -> Tensor:
+        """Logits [B, V]; they hold until the next call."""
+        reading: Reading = self.model.prepared(prompts, slots_B, self.state, memories_B)
+        source, target = reading.source, reading.target
+        count = len(slots_B)
+        tokens = [0 if part is None else part.tokens for part in (source, target)]
+        if max(tokens) > self._pass.source.tokens or count > self._pass.source.prompts:
+            self._pass = self._of_prompts(2 * max(*tokens, count))
+        for buffer, part in ((self._pass.source, source), (self._pass.target, target)):
+            if part is not None:
+                buffer.fill(part)
+        self._pass.program.run(*tokens, count)
+        return self._pass.program.result[:count]
+
+    def _of_rows(self, rows: Packed) -> Program:
+        def step() -> Tensor:
+            own = rows.first(EXTENTS[0], 1)
+            return self.model.decode(own.tokens_T, own.positions_T, self.state.at(own.slots_T, own.memories_T))
+
+        return self._record(step, [rows.tokens])
+
+    def _of_prompts(self, tokens: int) -> _Pass:
+        prompts = max(self.state.slots, EXTENTS[2])
+        source, target = Packed.room(tokens, prompts), Packed.room(tokens, prompts)
+        reads = Reading(source.first(EXTENTS[0], EXTENTS[2]), target.first(EXTENTS[1], EXTENTS[2]))
+        program = self._record(lambda: self.model.read(reads, self.state), [tokens, tokens, prompts])
+        return _Pass(program, source, target)
+
+
+def make_programs(model: Servable, state: State, device: torch.device) -> Programs | None:
+    """None where the model computes what no kernel does."""
+    if device.type != "cpu" or instruction_set() is None or not getattr(model, "packs", False):
+        return None
+    try:
+        return Programs(model, state)
+    except NotRecordable:
+        return None
