@@ -1,5 +1,14 @@
 # docker build -t triptych .                                    CPU (the default)
 # docker build -t triptych --build-arg TORCH_INDEX_URL= .       the package index's own torch, with CUDA: some gigabytes
+FROM python:3.11-slim-bookworm AS kernels
+RUN apt-get update && apt-get install --yes --no-install-recommends g++ && rm -rf /var/lib/apt/lists/*
+WORKDIR /build
+COPY pyproject.toml README.md LICENSE ./
+COPY kernels kernels
+COPY models/__init__.py models/
+COPY models/native/__init__.py models/native/
+RUN pip install --no-cache-dir --no-deps --target /built .
+
 FROM python:3.11-slim-bookworm
 
 # Ray starts many processes, some of which outlive their parent: PID 1 must reap them and pass SIGTERM on.
@@ -27,6 +36,7 @@ RUN python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['p
 COPY README.md LICENSE ./
 COPY models models
 COPY service service
+COPY --from=kernels /built/models/native/_kernels*.so models/native/
 # Editable: the shipped checkpoints stay at /app/models/checkpoints, where a registry of your own can be mounted over them.
 RUN pip install --no-deps --editable . \
     && python -m compileall -q models service

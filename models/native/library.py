@@ -37,6 +37,17 @@ def instruction_set() -> str | None:
     return None if name is None else name.decode("ascii")
 
 
+def told() -> str:
+    """What there is, or why there is nothing and what that costs."""
+    if (found := instruction_set()) is not None:
+        return f"kernels for {found}"
+    if os.environ.get(SWITCH) == "0":
+        return f"no kernels, as {SWITCH} is 0"
+    if _library() is None:
+        return "no kernels: they were not built, for which the installation needs a C++ compiler; steps take longer"
+    return "no kernels for this CPU"
+
+
 @cache
 def runner() -> Callable[[bytes, int, bytes, int], int]:
     """Runs so many instructions, packed one behind another, for extents packed likewise, with so many threads; returns

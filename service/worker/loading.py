@@ -15,6 +15,7 @@ from models.checkpoint import Checkpoint
 from models.formats import most_characters
 from models.interface import StateSize
 from models.machine import give_back
+from models.native import library
 from models.precision import convert, resolve_device, resolve_precision
 from models.threads import serial
 from service.engine.engine import Engine
@@ -121,7 +122,7 @@ class Loaded:
             version,
             parameters / 1e6,
             precision,
-            reason,
+            f"{reason}; {library.told()}" if device.type == "cpu" else reason,
             device,
             options.slots,
             mib(layout.nbytes),

@@ -48,7 +48,9 @@ def test_an_operator_is_done_again_on_what_the_buffer_holds_then(name: str, widt
     for rows, size in ((1, 1.0), (7, 10.0), (ROOM, 1e-3)):
         x.copy_(torch.randn(ROOM, width) * size)
         program.run(rows)
-        torch.testing.assert_close(program.result[:rows], FUNCTIONS[name](x[:rows]), atol=1e-5 * max(size, 0.1), rtol=2e-5)
+        torch.testing.assert_close(
+            program.result[:rows], FUNCTIONS[name](x[:rows]), atol=1e-5 * max(size, 0.1), rtol=2e-5
+        )
 
 
 @pytest.mark.parametrize("name", ["rectified", "sigmoid", "tanh"])
