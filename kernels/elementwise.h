@@ -33,6 +33,7 @@ inline F16 applied(int64_t function, F16 x, float a, float b) {
     case SIGMOID: return sigmoid(x);
     case TANH: return hyperbolic_tangent(x);
     case SCALE: return fused(x, splat(a), splat(b));
+    case CAP: return hyperbolic_tangent(x * (1.0f / a)) * a;
     default: return x;
     }
 }
@@ -98,16 +99,17 @@ inline void combine(const Instruction &i, int64_t first, int64_t last) {
     }
 }
 
-// norm: 0 x [R, C], 1 weight [C], 2 bias [C] or nothing, 3 out [R, C]
-//       sizes: R, C, distance of x's rows, of out's, 1 to take the mean off; numbers: epsilon, what is added to weights
-inline int64_t norm_units(const Instruction &i) { return i.size[0]; }
+// norm: 0 x [R, N, C], 1 weight [C], 2 bias [C] or nothing, 3 out [R, N, C]
+//       sizes: R, C, distance of x's rows, of out's, 1 to take the mean off, N, distance of x's vectors in a row, of out's
+//       numbers: epsilon
+inline int64_t norm_units(const Instruction &i) { return i.size[0] * i.size[5]; }
 inline double norm_cost(const Instruction &i) { return 10 + i.size[1] * 0.15; }
 inline void norm(const Instruction &i, int64_t first, int64_t last) {
     const int64_t width = i.size[1];
-    const F16 added = splat(i.number[1]);
-    for (int64_t row = first; row < last; row++) {
-        const float *x = i.as<float>(0) + row * i.size[2];
-        float *out = i.as<float>(3) + row * i.size[3];
+    for (int64_t unit = first; unit < last; unit++) {
+        const int64_t row = unit / i.size[5], vector = unit % i.size[5];
+        const float *x = i.as<float>(0) + row * i.size[2] + vector * i.size[6];
+        float *out = i.as<float>(3) + row * i.size[3] + vector * i.size[7];
         float mean = 0;
         if (i.size[4]) {
             F16 total = splat(0);
@@ -124,9 +126,35 @@ inline void norm(const Instruction &i, int64_t first, int64_t last) {
         for (int64_t c = 0; c < width; c += 16) {
             const int64_t count = width - c;
             F16 value = (some(x + c, 1, count) - mean) * factor;
-            F16 weight = some(i.as<float>(1) + c, 1, count) + added;
+            F16 weight = some(i.as<float>(1) + c, 1, count);
             F16 bias = i.at[2] ? some(i.as<float>(2) + c, 1, count) : splat(0);
             put(out + c, fused(value, weight, bias), count);
+        }
+    }
+}
+
+// rotate: 0 x [R, N, D], 1 positions [R] int64, 2 cosines and signed sines [P, 2, W], 3 out [R, N, D]; of each vector the
+//         first W numbers are turned, W / 2 pairs that lie W / 2 apart
+//         sizes: R, N, D, W, distance of x's rows, of x's vectors in a row; of out's
+inline int64_t rotate_units(const Instruction &i) { return i.size[0]; }
+inline double rotate_cost(const Instruction &i) { return 10 + i.size[1] * i.size[2] * 0.2; }
+inline void rotate(const Instruction &i, int64_t first, int64_t last) {
+    const int64_t width = i.size[2], turned = i.size[3], half = turned / 2;
+    for (int64_t row = first; row < last; row++) {
+        const int64_t position = i.as<int64_t>(1)[row];
+        const float *cosines = i.as<float>(2) + (position < 0 ? 0 : position) * 2 * turned, *sines = cosines + turned;
+        for (int64_t vector = 0; vector < i.size[1]; vector++) {
+            const float *x = i.as<float>(0) + row * i.size[4] + vector * i.size[5];
+            float *out = i.as<float>(3) + row * i.size[6] + vector * i.size[7];
+            for (int64_t part = 0; part < 2; part++) {
+                const int64_t here = part * half, there = half - here;
+                for (int64_t d = 0; d < half; d += 16) {
+                    const int64_t count = half - d;
+                    F16 value = some(x + here + d, 1, count) * some(cosines + here + d, 1, count);
+                    put(out + here + d, fused(some(x + there + d, 1, count), some(sines + here + d, 1, count), value), count);
+                }
+            }
+            for (int64_t d = turned; d < width; d++) out[d] = x[d];
         }
     }
 }

@@ -16,7 +16,9 @@ from torch import Tensor, nn
 from models.cache import Extension, KeyValueCache
 from models.config import ConfigError
 from models.interface import Sharing
-from models.native.attention import Columns, attend_columns
+from models.native.attention import Columns, attend_columns, computes
+from models.native.elementwise import applied
+from models.native.instructions import Function
 from models.packing import as_rows
 from models.parts import Blocks, Part
 from models.rotary import Rotary
@@ -27,6 +29,8 @@ BFLOAT16_ROWS = 8  # fewer, and products of such matrices cost more than `scaled
 
 def softcapped(x: Tensor, cap: float) -> Tensor:
     """cap * tanh(x / cap), between -cap and cap. On the CPU torch's tanh takes four times as long as its sigmoid."""
+    if computes(x) and (done := applied(Function.CAP, x, cap)) is not None:
+        return done
     if x.device.type != "cpu" or x.dtype is not torch.float32 or torch.is_grad_enabled():
         return torch.tanh(x / cap) * cap
     return x.mul(2 / cap).sigmoid_().mul_(2 * cap).sub_(cap)

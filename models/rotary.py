@@ -21,6 +21,8 @@ import torch
 from torch import Tensor, nn
 
 from models.config import ConfigError
+from models.native.attention import computes
+from models.native.elementwise import rotated
 
 Scaling = Literal["none", "linear", "dynamic", "llama3", "yarn", "divisors"]
 
@@ -160,6 +162,8 @@ class Rotary(nn.Module):
 
         The position -1 of a padding row is as good as any.
         """
+        if positions is not None and x.dim() == 3 and computes(x):
+            return rotated(x, positions, self.table)
         table = self.table[: x.shape[-3]] if positions is None else self.table[positions]
         cosines, sines = table.unbind(-3)
         if self.turned == x.shape[-1]:

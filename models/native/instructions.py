@@ -32,6 +32,7 @@ class Kernel(IntEnum):
     BEST = 9
     TOP = 10
     LINEAR = 11
+    ROTATE = 12
 
 
 class Function(IntEnum):
@@ -45,6 +46,7 @@ class Function(IntEnum):
     SIGMOID = 5
     TANH = 6
     SCALE = 7  # times the first number, plus the second
+    CAP = 8  # softly below the first number
 
 
 class Combination(IntEnum):
@@ -102,10 +104,22 @@ def linear(x_RK: Tensor, weight_NK: Tensor, bias_N: Tensor | None, out_RN: Tenso
     return Instruction(Kernel.LINEAR, (x_RK, weight_NK, bias_N, out_RN), sizes)
 
 
-def norm(x_RC: Tensor, weight_C: Tensor, bias_C: Tensor | None, out_RC: Tensor, *, epsilon: float) -> Instruction:
-    """Layer normalization (Ba et al. 2016)."""
-    sizes = (*x_RC.shape, x_RC.stride(0), out_RC.stride(0), 1)
-    return Instruction(Kernel.NORM, (x_RC, weight_C, bias_C, out_RC), sizes, (epsilon, 0.0))
+def norm(
+    x_RNC: Tensor, weight_C: Tensor, bias_C: Tensor | None, out_RNC: Tensor, *, epsilon: float, centred: bool
+) -> Instruction:
+    """Layer normalization (Ba et al. 2016), or without taking the mean off (Zhang and Sennrich 2019)."""
+    rows, vectors, width = x_RNC.shape
+    sizes = (
+        *(rows, width, x_RNC.stride(0), out_RNC.stride(0), int(centred)),
+        *(vectors, x_RNC.stride(1), out_RNC.stride(1)),
+    )
+    return Instruction(Kernel.NORM, (x_RNC, weight_C, bias_C, out_RNC), sizes, (epsilon,))
+
+
+def rotate(x_RND: Tensor, positions_R: Tensor, table_P2W: Tensor, out_RND: Tensor) -> Instruction:
+    """`models.rotary.Rotary`, which makes the table."""
+    sizes = (*x_RND.shape, table_P2W.shape[-1], *x_RND.stride()[:2], *out_RND.stride()[:2])
+    return Instruction(Kernel.ROTATE, (x_RND, positions_R, table_P2W, out_RND), sizes)
 
 
 def apply(function: Function, x: Tensor, out: Tensor, *numbers: float) -> Instruction | None:

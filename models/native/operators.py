@@ -1,5 +1,5 @@
 """Which kernel does what an operator of PyTorch does: each entry gives the call for its output and its arguments, or
-None where no kernel does just that."""
+None where no kernel does just that. The output of one that changes a tensor is that tensor."""
 
 from __future__ import annotations
 
@@ -44,9 +44,45 @@ def _layer_norm(
     epsilon: float = 1e-5,
     *_: bool,
 ) -> Instruction | None:
-    if len(shape) != 1 or weight is None or not x.is_contiguous():
+    return _norm(out, x, shape, weight, bias, epsilon, centred=True)
+
+
+def _rms_norm(
+    out: Tensor, x: Tensor, shape: list[int], weight: Tensor | None = None, epsilon: float | None = None
+) -> Instruction | None:
+    epsilon = torch.finfo(x.dtype).eps if epsilon is None else epsilon
+    return _norm(out, x, shape, weight, None, epsilon, centred=False)
+
+
+def _norm(
+    out: Tensor,
+    x: Tensor,
+    shape: list[int],
+    weight: Tensor | None,
+    bias: Tensor | None,
+    epsilon: float,
+    *,
+    centred: bool,
+) -> Instruction | None:
+    if len(shape) != 1 or weight is None or x.dim() not in (2, 3) or x.stride(-1) != 1:
         return None
-    return kernels.norm(x.view(-1, shape[0]), weight, bias, out.view(-1, shape[0]), epsilon=epsilon)
+    x, out = (each.unsqueeze(1) if each.dim() == 2 else each for each in (x, out))
+    return kernels.norm(x, weight, bias, out, epsilon=epsilon, centred=centred)
+
+
+def _copy(out: Tensor, target: Tensor, source: Tensor, non_blocking: bool = False) -> Instruction | None:
+    return kernels.apply(Function.NONE, source, target)
+
+
+def _cat(out: Tensor, parts: list[Tensor], dimension: int = 0) -> list[Instruction] | None:
+    places = out.split([part.shape[dimension] for part in parts], dim=dimension)
+    copies = [kernels.apply(Function.NONE, part, place) for part, place in zip(parts, places, strict=True)]
+    return None if dimension in (0, -out.dim()) else _all(copies)
+
+
+def _all(found: list[Instruction | None]) -> list[Instruction] | None:
+    there = [each for each in found if each is not None]
+    return there if len(there) == len(found) else None
 
 
 def _linear(out: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Instruction | None:
@@ -73,7 +109,7 @@ def _function(function: Function) -> Callable[..., Instruction | None]:
     return lambda out, x: kernels.apply(function, x, out)
 
 
-KERNELS: Mapping[Any, Callable[..., Instruction | None]] = {
+KERNELS: Mapping[Any, Callable[..., Instruction | list[Instruction] | None]] = {
     aten.add.Tensor: _add,
     aten.mul.Tensor: _multiply,
     aten.relu.default: _function(Function.RELU),
@@ -82,6 +118,9 @@ KERNELS: Mapping[Any, Callable[..., Instruction | None]] = {
     aten.tanh.default: _function(Function.TANH),
     aten.gelu.default: _gelu,
     aten.layer_norm.default: _layer_norm,
+    aten.rms_norm.default: _rms_norm,
+    aten.copy_.default: _copy,
+    aten.cat.default: _cat,
     aten.embedding.default: _embedding,
     aten.index_select.default: _select,
     aten.linear.default: _linear,

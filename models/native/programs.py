@@ -106,14 +106,15 @@ class _Recording(TorchDispatchMode):
         if _is_view(operator, outputs, args):
             return result
         named = f"{operator} of {[tuple(each.shape) for each in args if isinstance(each, Tensor)]}"
-        if any(each.dim() == 0 or each.shape[0] not in EXTENTS or not each.is_contiguous() for each in outputs):
-            raise NotRecordable(f"{named}, whose result has rows of no extent")
-        self.made += outputs
+        if not operator._schema.is_mutable:
+            if any(each.dim() == 0 or each.shape[0] not in EXTENTS or not each.is_contiguous() for each in outputs):
+                raise NotRecordable(f"{named}, whose result has rows of no extent")
+            self.made += outputs
         if operator not in ALLOCATIONS:
-            instruction = KERNELS[operator](outputs[0], *args, **kwargs) if operator in KERNELS else None
-            if instruction is None:
+            done = KERNELS[operator](outputs[0], *args, **kwargs) if operator in KERNELS else None
+            if done is None:
                 raise NotRecordable(named)
-            self.instructions.append(instruction)
+            self.instructions += done if isinstance(done, list) else [done]
         return result
 
 

@@ -106,4 +106,4 @@ def test_packed_prompts_attend_to_their_own_tokens(lengths: list[int]) -> None:
         torch.testing.assert_close(each[3], attend(own_q, own_k, own_v, scale=0.25)[0], atol=2e-5, rtol=2e-5)
     padded = packed.padded(got, max(lengths) + 1)
     assert torch.equal(torch.cat([row[:n] for row, n in zip(padded, lengths, strict=True)]), got)
-    assert [tokens[row, n - 1].item() for row, n in enumerate(lengths)] == packed.tokens_T[packed.last_B].tolist()
+    assert [tokens[row, n - 1].item() for row, n in enumerate(lengths)] == packed.tokens_T[packed.ends_B].tolist()

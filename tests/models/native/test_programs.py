@@ -9,8 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.attention import softcapped
 from models.native.library import instruction_set
 from models.native.programs import EXTENTS, NotRecordable, Recorder
+from models.rotary import Rotary, Rotation
 
 pytestmark = pytest.mark.skipif(
     instruction_set() is None, reason="there are no kernels for this CPU, or none were built"
@@ -31,11 +33,23 @@ FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "tanh": torch.tanh,
     "norm": lambda x: F.layer_norm(x, x.shape[1:], WEIGHT[: x.shape[1]], WEIGHT[-x.shape[1] :], 1e-5),
     "norm without a bias": lambda x: F.layer_norm(x, x.shape[1:], WEIGHT[: x.shape[1]], None, 1e-5),
+    "norm of the root mean square": lambda x: F.rms_norm(x, x.shape[1:], WEIGHT[: x.shape[1]], 1e-6),
+    "norms of parts": lambda x: F.rms_norm(
+        x.expand(3, *x.shape).transpose(0, 1)[:, :2], x.shape[1:], WEIGHT[: x.shape[1]]
+    ),
+    "side by side": lambda x: torch.cat([x, x[:, :1] * 2, F.relu(x)], dim=1),
+    "capped": lambda x: softcapped(x, 3.0),
     "linear": lambda x: F.linear(x, MATRIX[:, : x.shape[1]], WEIGHT[:9]),
     "linear without a bias": lambda x: F.linear(x, MATRIX[:, : x.shape[1]]),
     "views": lambda x: (x.view(x.shape[0], -1, 1)[:, ::1] + x[:, :, None]).squeeze(2),
 }
 torch.manual_seed(0)
+
+
+def thrice(x: Tensor) -> Tensor:
+    return x.expand(3, *x.shape).transpose(0, 1)
+
+
 WEIGHT, MATRIX = torch.randn(100), torch.randn(9, 100)
 
 
@@ -95,6 +109,35 @@ def test_several_extents_are_told_apart() -> None:
     chosen[:3] = torch.tensor([4, 0, 9])
     program.run(10, 0, 3)
     assert torch.equal(program.result[:3], F.relu(x * 2)[[4, 0, 9]])
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5])
+@torch.inference_mode()
+def test_heads_are_turned_by_their_positions(share: float) -> None:
+    rotary = Rotary(Rotation(share=share), positions=40, width=24)
+    x, positions = torch.randn(ROOM, 5, 24), torch.zeros(ROOM, dtype=torch.int64)
+    program = Recorder()(lambda: rotary(x[: EXTENTS[0], 1:4], positions[: EXTENTS[0]]), [ROOM])
+    positions[:3] = torch.tensor([39, 0, 7])
+    program.run(3)
+    with torch.no_grad():
+        expected = rotary(x[None, :3, 1:4], positions[None, :3])[0]
+    torch.testing.assert_close(program.result[:3], expected, atol=1e-6, rtol=1e-5)
+
+
+@torch.inference_mode()
+def test_what_is_copied_into_a_part_is_there() -> None:
+    x, target = torch.randn(ROOM, 6), torch.zeros(ROOM, 10)
+
+    def copied() -> Tensor:
+        doubled = x[: EXTENTS[0]] * 2
+        target[: EXTENTS[0], 2:8].copy_(doubled)
+        return doubled
+
+    program = Recorder()(copied, [ROOM])
+    target.zero_()
+    program.run(4)
+    assert torch.equal(target[:4, 2:8], 2 * x[:4])
+    assert not target[4:].any()
 
 
 @torch.inference_mode()
