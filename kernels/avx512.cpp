@@ -16,7 +16,7 @@ typedef float F16 __attribute__((vector_size(64)));
 typedef int32_t I16 __attribute__((vector_size(64)));
 inline F16 fused(F16 a, F16 b, F16 c) { return (F16)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c); }
 
-constexpr int TILE_ROWS = 6, TILE_BLOCKS = 4; // 24 registers of sums, 4 of weights, 1 of inputs
+constexpr int OFFSET = 128, TILE_ROWS = 6, TILE_BLOCKS = 4; // 24 registers of sums, 4 of weights, 1 of inputs
 typedef __m512i Weights;
 typedef __m512i Four;
 inline Weights load_weights(const int8_t *from) { return _mm512_loadu_si512(from); }

@@ -1,44 +1,78 @@
-// The plain C interface: which instruction set there is, and running programs in it.
+// The plain C interface: which instruction sets there are, and running programs in one.
 #include "team.h"
 
+#if defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+#endif
+
 const Kernel *avx512_kernels();
+const Kernel *avxvnni_kernels();
+const Kernel *avx2_kernels();
+const Kernel *neon_kernels();
 
 namespace {
 
 struct Choice {
     const char *name;
-    const Kernel *kernels;
+    bool there;
+    const Kernel *(*kernels)();
 };
 
-Choice choose() {
+// Those that were compiled, the best first.
+const Choice *choices(int64_t *count) {
 #if defined(__x86_64__)
     __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))
-        return {"AVX512-VNNI", avx512_kernels()};
+    const bool fused = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    const bool wide = __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+                      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
+    uint32_t eax = 7, ebx, ecx = 1, edx;
+    asm("cpuid" : "+a"(eax), "=b"(ebx), "+c"(ecx), "=d"(edx)); // compilers know the name of AVX-VNNI since short
+    static const Choice found[] = {{"AVX512-VNNI", fused && wide, avx512_kernels},
+                                   {"AVX-VNNI", fused && (eax >> 4 & 1), avxvnni_kernels},
+                                   {"AVX2", fused, avx2_kernels}};
+    *count = 3;
+    return found;
+#elif defined(__aarch64__)
+#if defined(__linux__)
+    const bool there = getauxval(AT_HWCAP) & HWCAP_ASIMDDP;
+#else
+    const bool there = true; // every Mac with such a processor
 #endif
-    return {nullptr, nullptr};
-}
-
-const Choice &choice() {
-    static const Choice chosen = choose();
-    return chosen;
+    static const Choice found[] = {{"NEON with dot products", there, neon_kernels}};
+    *count = 1;
+    return found;
+#else
+    *count = 0;
+    return nullptr;
+#endif
 }
 
 } // namespace
 
-extern "C" {
+#define EXPORTED extern "C" __attribute__((visibility("default")))
 
-// The instruction set that kernels are there for, or nothing.
-__attribute__((visibility("default"))) const char *triptych_instruction_set() { return choice().name; }
-
-// Runs `count` instructions one after the other, for `extents` where they do not say how many rows, each by `threads`
-// threads at most. Returns how many were run: one that is not known ends it.
-__attribute__((visibility("default"))) int64_t triptych_run(const Instruction *program, int64_t count,
-                                                            const int64_t *extents, int64_t threads) {
-    for (int64_t index = 0; index < count; index++)
-        if (program[index].kernel < 0 || program[index].kernel >= KERNELS) count = index;
-    if (choice().kernels == nullptr) return 0;
-    run_with_team(choice().kernels, program, count, extents, threads);
-    return count;
+// The name of the instruction set number `index` of those that this CPU has, the best first; nothing behind the last.
+EXPORTED const char *triptych_instruction_set(int64_t index) {
+    int64_t count;
+    const Choice *all = choices(&count);
+    for (int64_t each = 0; each < count; each++)
+        if (all[each].there && index-- == 0) return all[each].name;
+    return nullptr;
 }
+
+// Runs `count` instructions one after the other with the kernels of an instruction set that the CPU has, for `extents`
+// where they do not say how many rows, each by `threads` threads at most. Returns how many were run: one that is not known
+// ends it.
+EXPORTED int64_t triptych_run(int64_t set, const Instruction *program, int64_t count, const int64_t *extents,
+                              int64_t threads) {
+    int64_t sets;
+    const Choice *all = choices(&sets);
+    for (int64_t each = 0; each < sets; each++) {
+        if (!all[each].there || set-- != 0) continue;
+        for (int64_t index = 0; index < count; index++)
+            if (program[index].kernel < 0 || program[index].kernel >= KERNELS) count = index;
+        run_with_team(all[each].kernels(), program, count, extents, threads);
+        return count;
+    }
+    return 0;
 }

@@ -5,7 +5,7 @@
 
 constexpr int64_t ROWS_AT_A_TIME = 96; // whose integers stay in a core's second cache while weights pass by
 
-// quantize: 0 rows [R, >= K] float, 1 integers [R, K] to write, offset by 128, 2 largest values [R] to write
+// quantize: 0 rows [R, >= K] float, 1 integers [R, K] to write, by OFFSET more than they are, 2 largest values [R] to write
 //           sizes: R, inputs that there are, distance of rows, K
 inline int64_t quantize_units(const Instruction &i) { return i.size[0]; }
 inline double quantize_cost(const Instruction &i) { return 10 + i.size[1] * 0.1; }
@@ -34,7 +34,7 @@ inline void quantize(const Instruction &i, int64_t first, int64_t last) {
         for (k = 0; k < padded; k += 16) {
             F16 value = inputs - k >= 16 ? load(x + k) : load_some(x + k, inputs - k, 0);
             I16 whole = __builtin_convertvector(rounded(value * factor), I16);
-            B16 bytes = __builtin_convertvector(whole, B16) ^ (int8_t)-128;
+            B16 bytes = __builtin_convertvector(whole, B16) ^ (int8_t)(OFFSET ? -128 : 0);
             __builtin_memcpy(out + k, &bytes, padded - k >= 16 ? 16 : padded - k);
         }
     }
@@ -70,7 +70,7 @@ inline void multiply(const Instruction &i, int64_t row, int64_t block) {
     const int8_t *w = i.as<int8_t>(2) + block * 16 * inputs;
     I16 sums[ROWS][BLOCKS];
     for (int b = 0; b < BLOCKS; b++) {
-        I16 offset = load(i.as<int32_t>(4) + (block + b) * 16);
+        I16 offset = OFFSET ? load(i.as<int32_t>(4) + (block + b) * 16) : I16{};
         for (int r = 0; r < ROWS; r++) sums[r][b] = offset;
     }
     for (int64_t k = 0; k < inputs; k += 4) {

@@ -5,11 +5,12 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from importlib.machinery import EXTENSION_SUFFIXES
+from itertools import count
 from pathlib import Path
 
-SWITCH = "TRIPTYCH_KERNELS"  # environment variable: 0 leaves everything to PyTorch
+SWITCH = "TRIPTYCH_KERNELS"  # environment variable: 0 leaves everything to PyTorch; or an instruction set's name
 NAME = "_kernels"  # of the file beside this one, as pyproject.toml has it built
 
 
@@ -22,37 +23,49 @@ def _library() -> ctypes.CDLL | None:
                 found = ctypes.CDLL(str(path))
             except OSError:  # built for another machine
                 return None
+            found.triptych_instruction_set.argtypes = (ctypes.c_int64,)
             found.triptych_instruction_set.restype = ctypes.c_char_p
-            found.triptych_run.argtypes = (ctypes.c_char_p, ctypes.c_int64, ctypes.c_char_p, ctypes.c_int64)
+            found.triptych_run.argtypes = (
+                *(ctypes.c_int64, ctypes.c_char_p, ctypes.c_int64, ctypes.c_char_p, ctypes.c_int64),
+            )
             found.triptych_run.restype = ctypes.c_int64
             return found
     return None
 
 
 @cache
+def instruction_sets() -> tuple[str, ...]:
+    """Those of this CPU that there are kernels for, the best first."""
+    found = _library()
+    if found is None:
+        return ()
+    names = iter(map(found.triptych_instruction_set, count()).__next__, None)
+    return tuple(name.decode("ascii") for name in names)
+
+
+@cache
 def instruction_set() -> str | None:
-    """What the kernels use of this CPU; None where there are none for it, no library, or SWITCH is 0."""
-    found = None if os.environ.get(SWITCH) == "0" else _library()
-    name = None if found is None else found.triptych_instruction_set()
-    return None if name is None else name.decode("ascii")
+    """The one that is used: the best, or what SWITCH names. None without kernels."""
+    wanted = os.environ.get(SWITCH)
+    there = instruction_sets()
+    return next((name for name in there if wanted in (None, "", name)), None)
 
 
 def told() -> str:
     """What there is, or why there is nothing and what that costs."""
     if (found := instruction_set()) is not None:
         return f"kernels for {found}"
-    if os.environ.get(SWITCH) == "0":
-        return f"no kernels, as {SWITCH} is 0"
     if _library() is None:
         return "no kernels: they were not built, for which the installation needs a C++ compiler; steps take longer"
-    return "no kernels for this CPU"
+    if instruction_sets():
+        return f"no kernels, as {SWITCH} is {os.environ[SWITCH]!r}; there are some for {', '.join(instruction_sets())}"
+    return "no kernels for this CPU; steps take longer"
 
 
 @cache
 def runner() -> Callable[[bytes, int, bytes, int], int]:
     """Runs so many instructions, packed one behind another, for extents packed likewise, with so many threads; returns
     how many it knew."""
-    found = _library()
-    assert found is not None, "asked only where `instruction_set` names one"
-    run: Callable[[bytes, int, bytes, int], int] = found.triptych_run
-    return run
+    found, used = _library(), instruction_set()
+    assert found is not None and used is not None, "asked only where there are kernels"  # noqa: PT018
+    return partial(found.triptych_run, instruction_sets().index(used))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +12,9 @@ import torch
 
 from models.checkpoint import Checkpoint
 from models.interface import StateSize
+from models.native.library import instruction_set
 from models.parts import replace_linears
-from models.quantization import Int8Linear, int8_supported
+from models.quantization import Int8Linear, int8_linear, int8_supported
 from service.engine.beams import Beams
 from service.engine.engine import Engine
 from service.engine.prefixes import PrefixStore
@@ -25,15 +27,21 @@ from tests.service.engine.driving import Recorder, arrive, finish
 
 @pytest.fixture(
     scope="module",
-    params=[f"{name}{way}" for way in ("", "-int8") for name in ("translator", "recurrent", "generator", "llama")],
+    params=[
+        f"{name}{way}"
+        for way in ("", "-int8", "-kernels")
+        for name in ("translator", "recurrent", "generator", "llama")
+    ],
 )
 def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     name, _, precision = request.param.partition("-")
     if precision and not int8_supported(torch.device("cpu")):
         pytest.skip("this CPU has no VNNI instructions")
+    if precision == "kernels" and instruction_set() is None:
+        pytest.skip("there are no kernels for this CPU, or none were built")
     made: Checkpoint = getattr(checkpoints, name)(tmp_path_factory.mktemp(request.param))
     if precision:
-        replace_linears(made.model, Int8Linear)
+        replace_linears(made.model, int8_linear if precision == "kernels" else Int8Linear)
     return made
 
 
@@ -44,7 +52,9 @@ def engine_for(
     state = checkpoint.model.new_state(StateSize(slots=slots + prefix_slots, length=63, source_length=48))
     runner = Runner(checkpoint.model, state, device=torch.device("cpu"))
     prefixes = PrefixStore(range(slots, slots + prefix_slots)) if can.prefix_reuse else None
-    scheduler = Scheduler(slots=slots, prefill_tokens=prefill_tokens, chunked=can.prompt_in_pieces, prefixes=prefixes)
+    scheduler = Scheduler(
+        slots=slots, prefill_tokens=prefill_tokens, chunked=can.prompt_in_pieces, prefixes=prefixes, dense=runner.dense
+    )
     return Engine(runner, scheduler, recorder), recorder
 
 
@@ -81,6 +91,29 @@ def test_every_request_gets_what_it_gets_alone(checkpoint: Checkpoint, greedy: b
     outputs = arrive(engine, sequences, together=3)
     assert {s.spec.id: s.output for s in sequences} == {str(n): alone(checkpoint, n, greedy) for n in range(24)}
     assert sorted(o.sequence.spec.id for o in outputs if o.last) == sorted(s.spec.id for s in sequences)
+
+
+@pytest.mark.skipif(instruction_set() is None, reason="there are no kernels for this CPU, or none were built")
+@pytest.mark.parametrize("name", ["translator", "generator", "llama"])
+def test_with_kernels_a_requests_numbers_are_those_it_gets_alone_to_the_bit(name: str, tmp_path: Path) -> None:
+    """In chunks, beside beams and in any slot: nothing is padded, and nothing shared."""
+    made: Checkpoint = getattr(checkpoints, name)(tmp_path)
+    replace_linears(made.model, int8_linear)
+
+    def asked(number: int) -> Sequence:
+        beams = Beams(width=3, results=2) if number % 3 == 0 else None
+        return sequence(number, want_logprobs=True, top_n_tokens=0 if beams else 4, beams=beams)
+
+    def numbers(engine: Engine, several: list[Sequence]) -> dict[str, Any]:
+        told: dict[str, Any] = {each.spec.id: [] for each in several}
+        for output in arrive(engine, several, together=3):
+            told[output.sequence.spec.id].append((output.token, output.logprob, output.best))
+        return {each.spec.id: (told[each.spec.id], each.logprob, each.hypotheses) for each in several}
+
+    together = numbers(engine_for(made, slots=7, prefill_tokens=16)[0], [asked(number) for number in range(18)])
+    for number in range(18):
+        alone = numbers(engine_for(made, prefill_tokens=1000)[0], [asked(number)])
+        assert together[str(number)] == alone[str(number)]
 
 
 def test_greedy_decoding_equals_recomputing_the_prefix_each_time(checkpoint: Checkpoint) -> None:
