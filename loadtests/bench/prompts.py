@@ -53,8 +53,9 @@ def engine_for(model: Any, dtype: Any, budget: int) -> Engine:
     config: GPTConfig = model.config
     state = model.new_state(StateSize(slots=SLOTS + PREFIX_SLOTS, length=config.context, dtype=dtype))
     prefixes = PrefixStore(range(SLOTS, SLOTS + PREFIX_SLOTS))
-    scheduler = Scheduler(slots=SLOTS, prefill_tokens=budget, chunked=True, prefixes=prefixes)
-    return Engine(Runner(model, state, device=CPU), scheduler)
+    runner = Runner(model, state, device=CPU)
+    scheduler = Scheduler(slots=SLOTS, prefill_tokens=budget, chunked=True, prefixes=prefixes, dense=runner.dense)
+    return Engine(runner, scheduler)
 
 
 def gap(engine: Engine, budget: int, prompt: list[int]) -> Gap:

@@ -45,11 +45,17 @@ class StepResult:
 
 
 class Runner:
-    def __init__(self, model: Servable, state: State, *, device: torch.device) -> None:
+    def __init__(self, model: Servable, state: State, *, device: torch.device, programs: bool = True) -> None:
+        """`programs`: steps are recorded as such where the model allows for it."""
         self.model, self.state, self.device = model, state, device
         self.capabilities, self.pad_id = model.config.capabilities, model.config.pad_id
-        self._programs = make_programs(model, state, device)
+        self._programs = make_programs(model, state, device) if programs else None
         self._step = make_step(model, state, device)
+
+    @property
+    def dense(self) -> bool:
+        """Whether the rows of a step must lie at the front of the cache."""
+        return self._programs is None
 
     @torch.inference_mode()
     def run(self, plan: Plan) -> StepResult:

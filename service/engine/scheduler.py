@@ -63,20 +63,27 @@ class Plan:
     copies: list[Copy] = field(default_factory=list)
     memory_moves: list[Move] = field(default_factory=list)
     prefill: list[list[Chunk]] = field(default_factory=list)  # batches of similar lengths
-    decode: list[Row] = field(default_factory=list)  # in the order of their slots
+    decode: list[Row] = field(default_factory=list)  # if these are dense, in their order
     queried: int = 0  # prompt tokens that were looked for in the prefix store
     found: int = 0  # and those that were there
 
 
 class Scheduler:
     def __init__(
-        self, *, slots: int, prefill_tokens: int, chunked: bool = False, prefixes: PrefixStore | None = None
+        self,
+        *,
+        slots: int,
+        prefill_tokens: int,
+        chunked: bool = False,
+        prefixes: PrefixStore | None = None,
+        dense: bool = True,
     ) -> None:
-        """`chunked`: the model can read a prompt in pieces; `prefixes`, where it can go on from a copied one."""
+        """`chunked`: the model can read a prompt in pieces; `prefixes`, where it can go on from a copied one. `dense`:
+        a step wants its rows at the front of the cache."""
         self.prefill_tokens, self.chunked = prefill_tokens, chunked
         self.waiting: deque[Sequence] = deque()
-        self.rows: SlotTable[Row] = SlotTable(slots)
-        self.running: SlotTable[Sequence] = SlotTable(slots)  # their slots are those of the memory
+        self.rows: SlotTable[Row] = SlotTable(slots, dense=dense)
+        self.running: SlotTable[Sequence] = SlotTable(slots, dense=dense)  # their slots are those of the memory
         self.prefixes = prefixes
         self._copies: list[Copy] = []
         self._memory_moves: list[Move] = []

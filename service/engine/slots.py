@@ -1,4 +1,4 @@
-"""Who holds which cache slot. What runs stays at the front, so that a decode batch is a prefix of the cache."""
+"""Who holds which cache slot."""
 
 from __future__ import annotations
 
@@ -23,15 +23,19 @@ class Move:
 
 
 class SlotTable(Generic[H]):
-    def __init__(self, capacity: int) -> None:
-        self.capacity = capacity
-        self._holders: list[H] = []  # the index is the slot
+    def __init__(self, capacity: int, *, dense: bool = True) -> None:
+        """`dense`: what runs stays at the front, so that a decode batch is a prefix of the cache. Otherwise whoever has
+        a slot keeps it."""
+        self.capacity, self.dense = capacity, dense
+        self._held: dict[int, H] = {}
+        self._free = list(reversed(range(capacity)))  # the next one last; if dense, it follows those held
 
     def __len__(self) -> int:
-        return len(self._holders)
+        return len(self._held)
 
     def __iter__(self) -> Iterator[H]:
-        return iter(self._holders)
+        """If dense, in the order of their slots."""
+        return map(self._held.__getitem__, range(len(self))) if self.dense else iter(self._held.values())
 
     @property
     def free(self) -> int:
@@ -39,17 +43,19 @@ class SlotTable(Generic[H]):
 
     def add(self, holder: H) -> None:
         assert self.free > 0, f"all {self.capacity} slots are taken"
-        holder.slot = len(self._holders)
-        self._holders.append(holder)
+        holder.slot = self._free.pop()
+        self._held[holder.slot] = holder
 
     def remove(self, holders: list[H]) -> list[tuple[H, Move]]:
         """Free their slots. Who moves where to close the gaps, to be carried out in order before the next step."""
         moves = []
         for holder in sorted(holders, key=lambda each: each.slot, reverse=True):
-            hole, last = holder.slot, self._holders.pop()
-            if last is not holder:
-                moves.append((last, Move(len(self._holders), hole)))
-                self._holders[hole] = last
-                last.slot = hole
-            del holder.slot
+            hole = holder.slot
+            del self._held[hole], holder.slot
+            if self.dense and hole < len(self):
+                last = self._held.pop(len(self))
+                moves.append((last, Move(last.slot, hole)))
+                hole, last.slot = last.slot, hole
+                self._held[last.slot] = last
+            self._free.append(hole)
         return moves

@@ -18,12 +18,19 @@ CPU = torch.device("cpu")
 
 
 def engine_of(
-    model: nn.Module, slots: int, prefill_tokens: int, observer: Observer | None = None, device: torch.device = CPU
+    model: nn.Module,
+    slots: int,
+    prefill_tokens: int,
+    observer: Observer | None = None,
+    device: torch.device = CPU,
+    programs: bool = True,
 ) -> Engine:
     """Over a tiny model, with room for the prompts and outputs that they are asked for."""
     state = model.new_state(StateSize(slots=slots, length=23, source_length=20, device=device))
-    runner = Runner(model, state, device=device)
-    scheduler = Scheduler(slots=slots, prefill_tokens=prefill_tokens, chunked=runner.capabilities.prompt_in_pieces)
+    runner = Runner(model, state, device=device, programs=programs)
+    scheduler = Scheduler(
+        slots=slots, prefill_tokens=prefill_tokens, chunked=runner.capabilities.prompt_in_pieces, dense=runner.dense
+    )
     return Engine(runner, scheduler, observer)
 
 

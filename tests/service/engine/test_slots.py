@@ -36,3 +36,19 @@ def test_the_last_sequence_leaves_without_a_move() -> None:
     table.add(second)
     assert table.remove([second]) == []
     assert table.remove([first]) == []
+
+
+@given(st.lists(st.lists(st.integers(0, 7), max_size=8), max_size=20))
+def test_whoever_need_not_move_keeps_its_slot_and_no_two_have_the_same(removals: list[list[int]]) -> None:
+    table, made = SlotTable[Sequence](8, dense=False), 0
+    slots: dict[str, int] = {}
+    for removal in removals:
+        while table.free:
+            new = sequence(made)
+            made += 1
+            table.add(new)
+            slots[new.spec.id] = new.slot
+        running = list(table)
+        assert sorted(s.slot for s in running) == list(range(8))
+        assert table.remove([running[index] for index in dict.fromkeys(removal)]) == []
+        assert all(s.slot == slots[s.spec.id] for s in table)

@@ -39,7 +39,7 @@ def answers(engine: Engine) -> list[list[int]]:
 
 @pytest.mark.parametrize("name", ["seq2seq-pre-sinusoidal-tied", "t5", "gpt-pre"])
 def test_recorded_steps_give_the_tokens_of_eager_ones(name: str) -> None:
-    eager, recorded = (engine_of(built(CONFIGS[name]), slots=10, prefill_tokens=16) for _ in range(2))
+    eager, recorded = (engine_of(built(CONFIGS[name]), slots=10, prefill_tokens=16, programs=False) for _ in range(2))
     runner = recorded.runner
     graphs = 0
 
@@ -49,7 +49,7 @@ def test_recorded_steps_give_the_tokens_of_eager_ones(name: str) -> None:
         return run_again(run)
 
     step = GraphStep(runner.model, runner.state, CPU, record)
-    runner._step, runner._programs = step, None
+    runner._step = step
     assert answers(recorded) == answers(eager)
     assert 1 < graphs == len(step._graphs) < 20, "few shapes, each recorded once"
 
@@ -59,9 +59,11 @@ def test_recorded_steps_give_the_tokens_of_eager_ones(name: str) -> None:
 def test_programs_give_the_tokens_of_operators(name: str) -> None:
     """In int8: PyTorch's own layers in float32 are no kernels."""
     models = [replace_linears(built(CONFIGS[name]), int8_linear) for _ in range(2)]
-    operators, programs = (engine_of(model, slots=10, prefill_tokens=16) for model in models)
-    assert programs.runner._programs is not None
-    operators.runner._programs = None
+    operators, programs = (
+        engine_of(model, slots=10, prefill_tokens=16, programs=own)
+        for model, own in zip(models, (False, True), strict=True)
+    )
+    assert (operators.runner.dense, programs.runner.dense) == (True, False)
     assert answers(programs) == answers(operators)
 
 
