@@ -28,14 +28,18 @@ class Columns:
 
 
 def computes(like: Tensor) -> bool:
-    """Whether there are kernels for the device and the number format, and no gradient is asked for."""
-    return like.is_cpu and like.dtype is torch.float32 and instruction_set() is not None and not torch.is_grad_enabled()
+    """Whether there are kernels for the device and the number format, all that follows is computed in it, too, and no
+    gradient is asked for."""
+    if not like.is_cpu or like.dtype is not torch.float32 or instruction_set() is None:
+        return False
+    return not torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu")
 
 
 def attend_columns(
     q_THD: Tensor, k_BGCD: Tensor, v_BGCD: Tensor, columns: Columns, *, scale: float, cap: float | None = None
 ) -> Tensor:
     """[T, H * D]."""
+    assert q_THD.dtype is k_BGCD.dtype is torch.float32, "`computes` says no to all others"
     out_TC = torch.empty(q_THD.shape[0], q_THD.shape[1] * q_THD.shape[2])
     perform(
         kernels.attend(

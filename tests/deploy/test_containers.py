@@ -34,8 +34,9 @@ def last(instruction: str) -> str:
 
 
 def copied(some: list[tuple[str, str]]) -> list[str]:
-    """Sources of every COPY among them."""
-    return [source for word, arguments in some if word == "COPY" for source in shlex.split(arguments)[:-1]]
+    """Sources of every COPY among them, but from another stage."""
+    copies = [shlex.split(arguments) for word, arguments in some if word == "COPY"]
+    return [source for words in copies if not words[0].startswith("--from=") for source in words[:-1]]
 
 
 def ignored(path: str) -> bool:
