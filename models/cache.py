@@ -15,6 +15,7 @@ import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -72,7 +73,11 @@ class KeyValueCache:
 
         def zeros(layers: int, columns: int) -> Tensor:
             dimensions = (2, layers, size.slots, shape.heads, columns, shape.head_width)
-            return torch.zeros(dimensions, dtype=size.dtype, device=size.device)
+            if torch.device(size.device).type != "cpu" or 0 in dimensions:
+                return torch.zeros(dimensions, dtype=size.dtype, device=size.device)
+            # Memory that the system has cleared, and has only where something was written to: a cache is rarely full.
+            cleared = np.zeros(math.prod(dimensions) * size.dtype.itemsize, dtype=np.uint8)
+            return torch.from_numpy(cleared).view(size.dtype).view(dimensions)
 
         return cls(
             slots_kv=zeros(shape.layers, size.length + 1),

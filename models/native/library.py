@@ -11,26 +11,26 @@ from itertools import count
 from pathlib import Path
 
 SWITCH = "TRIPTYCH_KERNELS"  # environment variable: 0 leaves everything to PyTorch; or an instruction set's name
+BUILD = "TRIPTYCH_KERNELS_LIBRARY"  # environment variable: the path of another build, such as one with sanitizers
 NAME = "_kernels"  # of the file beside this one, as pyproject.toml has it built
 
 
 @cache
 def _library() -> ctypes.CDLL | None:
-    for suffix in EXTENSION_SUFFIXES:
-        path = Path(__file__).with_name(NAME + suffix)
-        if path.exists():
-            try:
-                found = ctypes.CDLL(str(path))
-            except OSError:  # built for another machine
-                return None
-            found.triptych_instruction_set.argtypes = (ctypes.c_int64,)
-            found.triptych_instruction_set.restype = ctypes.c_char_p
-            found.triptych_run.argtypes = (
-                *(ctypes.c_int64, ctypes.c_char_p, ctypes.c_int64, ctypes.c_char_p, ctypes.c_int64),
-            )
-            found.triptych_run.restype = ctypes.c_int64
-            return found
-    return None
+    own = os.environ.get(BUILD)
+    paths = [Path(own)] if own else [Path(__file__).with_name(NAME + suffix) for suffix in EXTENSION_SUFFIXES]
+    path = next(filter(Path.exists, paths), None)
+    if path is None:
+        return None
+    try:
+        found = ctypes.CDLL(str(path))
+    except OSError:  # built for another machine
+        return None
+    found.triptych_instruction_set.argtypes = (ctypes.c_int64,)
+    found.triptych_instruction_set.restype = ctypes.c_char_p
+    found.triptych_run.argtypes = (ctypes.c_int64, ctypes.c_char_p, ctypes.c_int64, ctypes.c_char_p, ctypes.c_int64)
+    found.triptych_run.restype = ctypes.c_int64
+    return found
 
 
 @cache

@@ -47,18 +47,18 @@ class Recorder:
     def __init__(self) -> None:
         self._arena = torch.empty(0, dtype=torch.uint8)
 
-    def __call__(self, function: Callable[[], Tensor], capacity: Sequence[int]) -> Program:
+    def __call__(self, function: Callable[[], Sequence[Tensor]], capacity: Sequence[int]) -> Program:
         """What runs `function` again, whose buffers have `EXTENTS` rows now and are going to have up to `capacity`. Its
-        result has rows of one of these. Raises NotRecordable."""
+        results have rows of one of these. Raises NotRecordable."""
         most = dict(zip(EXTENTS, capacity, strict=False))
         recording = _Recording()
         with recording:
-            result = function()
+            results = function()
         sizes = {}
         for made in recording.made:
             storage = made.untyped_storage()
             sizes[storage.data_ptr()] = storage.nbytes() // made.shape[0] * most[made.shape[0]]
-        places, size = _places(recording.instructions, sizes, result)
+        places, size = _places(recording.instructions, sizes, results)
         if size > self._arena.numel():
             self._arena = torch.empty(size, dtype=torch.uint8)
         arena = self._arena
@@ -71,7 +71,8 @@ class Recorder:
         packed = b"".join([_of_any_extent(each, most).pack(address) for each in recording.instructions])
         operands = [each for instruction in recording.instructions for each in instruction.operands if each is not None]
         kept = [operand for operand in operands if operand.untyped_storage().data_ptr() not in places]
-        return Program(packed, len(recording.instructions), [arena, *kept], _placed(result, address, arena, most))
+        placed = tuple(_placed(result, address, arena, most) for result in results)
+        return Program(packed, len(recording.instructions), [arena, *kept], placed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +80,10 @@ class Program:
     packed: bytes
     instructions: int
     kept: list[Tensor]  # whose memory the program reads and writes
-    result: Tensor  # with as many rows as the program has room for
+    results: tuple[Tensor, ...]  # with as many rows as the program has room for
 
     def run(self, *extents: int) -> None:
-        """For so many rows; `result` has the outcome, until the next program runs."""
+        """For so many rows; `results` have the outcome, until the next program runs."""
         done = library.runner()(
             self.packed, self.instructions, struct.pack(f"{len(extents)}q", *extents), torch.get_num_threads()
         )
@@ -137,11 +138,13 @@ def _of_any_extent(instruction: Instruction, extents: dict[int, int]) -> Instruc
     return replace(instruction, sizes=tuple(sizes))
 
 
-def _places(instructions: list[Instruction], sizes: dict[int, int], result: Tensor) -> tuple[dict[int, int], int]:
+def _places(
+    instructions: list[Instruction], sizes: dict[int, int], results: Sequence[Tensor]
+) -> tuple[dict[int, int], int]:
     """An offset for each storage that the function made, and the size of all: those that are used at the same time lie
-    apart. The result is used to the end."""
+    apart. The results are used to the end."""
     first: dict[int, int] = {}
-    last: dict[int, int] = {result.untyped_storage().data_ptr(): len(instructions)}
+    last = {result.untyped_storage().data_ptr(): len(instructions) for result in results}
     for index, instruction in enumerate(instructions):
         for operand in instruction.operands:
             storage = 0 if operand is None else operand.untyped_storage().data_ptr()

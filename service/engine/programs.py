@@ -14,7 +14,10 @@ from torch import Tensor
 from models.interface import Prompts, Servable, State
 from models.native.library import instruction_set
 from models.native.programs import EXTENTS, NotRecordable, Program, Recorder
+from models.native.vocabulary import best
 from models.packing import Packed, Reading
+
+Outcome = tuple[Tensor, Tensor]  # logits [B, V], and the best tokens [B]
 
 TOKENS = 1024  # of prompts that there is room for at first
 
@@ -38,16 +41,17 @@ class Programs:
                 self._rows = Packed.room(max(state.slots, EXTENTS[0]), 1)
                 self._step = self._of_rows(self._rows)
 
-    def decode(self, tokens: list[int], positions: list[int], slots: list[int], memories: list[int]) -> Tensor:
-        """Logits [B, V] of rows with their tokens, positions, slots and memory rows; they hold until the next call."""
+    def decode(self, tokens: list[int], positions: list[int], slots: list[int], memories: list[int]) -> Outcome:
+        """Of rows with their tokens, positions, slots and memory rows. It holds until the next call."""
         assert self._rows is not None, "a model that does not decode is not asked to"
         count = len(tokens)
-        self._rows.fields_FT[:4, :count] = torch.tensor([tokens, positions, slots, memories])
+        self._rows.fields_FT.numpy()[:4, :count] = tokens, positions, slots, memories
         self._step.run(count)
-        return self._step.result[:count]
+        logits_BV, best_B = self._step.results
+        return logits_BV[:count], best_B[:count]
 
-    def prefill(self, prompts: Prompts, slots_B: Tensor, memories_B: Tensor) -> Tensor:
-        """Logits [B, V]; they hold until the next call."""
+    def prefill(self, prompts: Prompts, slots_B: Tensor, memories_B: Tensor) -> Outcome:
+        """It holds until the next call."""
         reading: Reading = self.model.prepared(prompts, slots_B, self.state, memories_B)
         source, target = reading.source, reading.target
         count = len(slots_B)
@@ -58,12 +62,13 @@ class Programs:
             if part is not None:
                 buffer.fill(part)
         self._pass.program.run(*tokens, count)
-        return self._pass.program.result[:count]
+        logits_BV, best_B = self._pass.program.results
+        return logits_BV[:count], best_B[:count]
 
     def _of_rows(self, rows: Packed) -> Program:
-        def step() -> Tensor:
+        def step() -> Outcome:
             own = rows.first(EXTENTS[0], 1)
-            return self.model.decode(own.tokens_T, own.positions_T, self.state.at(own.slots_T, own.memories_T))
+            return _chosen(self.model.decode(own.tokens_T, own.positions_T, self.state.at(own.slots_T, own.memories_T)))
 
         return self._record(step, [rows.tokens])
 
@@ -71,8 +76,12 @@ class Programs:
         prompts = max(self.state.slots, EXTENTS[2])
         source, target = Packed.room(tokens, prompts), Packed.room(tokens, prompts)
         reads = Reading(source.first(EXTENTS[0], EXTENTS[2]), target.first(EXTENTS[1], EXTENTS[2]))
-        program = self._record(lambda: self.model.read(reads, self.state), [tokens, tokens, prompts])
+        program = self._record(lambda: _chosen(self.model.read(reads, self.state)), [tokens, tokens, prompts])
         return _Pass(program, source, target)
+
+
+def _chosen(logits_BV: Tensor) -> Outcome:
+    return logits_BV, best(logits_BV)
 
 
 def make_programs(model: Servable, state: State, device: torch.device) -> Programs | None:

@@ -17,8 +17,8 @@ from torch import Tensor
 from models.config import AutoregressiveConfig
 from models.interface import Aligning, Prompts, Seq2SeqBatch, Servable, State
 from service.engine.beams import Continuation
-from service.engine.programs import make_programs
-from service.engine.sampler import best_tokens, choose, continuations, logprobs
+from service.engine.programs import Outcome, make_programs
+from service.engine.sampler import best, best_tokens, choose, continuations, logprobs
 from service.engine.scheduler import Chunk, Plan
 from service.engine.sequence import Row, Sequence
 from service.engine.steps import StepInputs, StepShape, make_step
@@ -69,14 +69,14 @@ class Runner:
         for batch in plan.prefill:
             prompts = self._prompts(batch)
             result.padded_tokens += prompts.tokens_BS.numel()
-            logits_BV = self._prefill(prompts, [chunk.sequence for chunk in batch])
+            logits_BV, best_B = self._prefill(prompts, [chunk.sequence for chunk in batch])
             ended = [index for index, chunk in enumerate(batch) if chunk.sequence.ready]
             if ended:
                 rows = [batch[index].sequence.rows[0] for index in ended]
-                self._choose(logits_BV if len(ended) == len(batch) else logits_BV[ended], rows, result)
+                self._choose(_some(logits_BV, ended), _some(best_B, ended), rows, result)
         prefilled = time.perf_counter()
         if plan.decode:
-            self._choose(self._decode(plan.decode), plan.decode, result)
+            self._choose(*self._decode(plan.decode), plan.decode, result)
         result.prefill_s, result.decode_s = prefilled - started, time.perf_counter() - prefilled
         return result
 
@@ -94,14 +94,15 @@ class Runner:
         weights_TS = cast(Aligning, self.model).alignment(batch, layer)[0]
         return weights_TS[len(sequence.spec.target_prefix) :].tolist()
 
-    def _prefill(self, prompts: Prompts, sequences: list[Sequence]) -> Tensor:
+    def _prefill(self, prompts: Prompts, sequences: list[Sequence]) -> Outcome:
         slots_B = self._tensor([s.rows[0].slot for s in sequences])
         memories_B = self._tensor([s.slot for s in sequences])
         if self._programs is not None:
             return self._programs.prefill(prompts, slots_B, memories_B)
-        return self.model.prefill(prompts, slots_B, self.state, memories_B)
+        logits_BV = self.model.prefill(prompts, slots_B, self.state, memories_B)
+        return logits_BV, best(logits_BV)
 
-    def _decode(self, rows: list[Row]) -> Tensor:
+    def _decode(self, rows: list[Row]) -> Outcome:
         if self._programs is not None:
             return self._programs.decode(
                 [row.tokens[-1] for row in rows],
@@ -124,7 +125,8 @@ class Runner:
         inputs = StepInputs(tokens=tokens, positions=positions, readers=readers, places=places)
         logits_BV = self._step.run(shape, inputs)
         # Rows without a token, whose prompt is still being read, may lie between the others.
-        return logits_BV[:used] if used == len(rows) else logits_BV[[row.slot for row in rows]]
+        logits_BV = logits_BV[:used] if used == len(rows) else logits_BV[[row.slot for row in rows]]
+        return logits_BV, best(logits_BV)
 
     def _shape(self, rows: list[Row], sequences: list[Sequence], used: int) -> StepShape:
         length = max(row.position for row in rows) + 1
@@ -137,14 +139,15 @@ class Runner:
         width = max(sequence.spec.width for sequence in sequences)
         return StepShape(rows=used, length=length, source=source, memories=memories, width=width)
 
-    def _choose(self, logits_BV: Tensor, rows: list[Row], result: StepResult) -> None:
+    def _choose(self, logits_BV: Tensor, best_B: Tensor, rows: list[Row], result: StepResult) -> None:
         beams = [index for index, row in enumerate(rows) if row.sequence.search]
         if beams:
             self._continue(_some(logits_BV, beams), [rows[index] for index in beams], result)
             others = [index for index, row in enumerate(rows) if not row.sequence.search]
-            logits_BV, rows = _some(logits_BV, others), [rows[index] for index in others]
+            logits_BV, best_B = _some(logits_BV, others), _some(best_B, others)
+            rows = [rows[index] for index in others]
         if rows:
-            tokens = choose(logits_BV, rows)
+            tokens = choose(logits_BV, rows, best_B)
             values = logprobs(logits_BV, tokens, rows)
             best = best_tokens(logits_BV, rows)
             # A model's sequences want their logits or do not, all of them.
@@ -189,5 +192,5 @@ def _wanted(sequence: Sequence) -> Iterator[tuple[Row, list[int]]]:
     return zip(sequence.rows, sequence.search.wanted(), strict=False)
 
 
-def _some(logits_BV: Tensor, rows: list[int]) -> Tensor:
-    return logits_BV if len(rows) == logits_BV.shape[0] else logits_BV[rows]
+def _some(of_rows: Tensor, rows: list[int]) -> Tensor:
+    return of_rows if len(rows) == of_rows.shape[0] else of_rows[rows]

@@ -24,14 +24,17 @@ COLDEST, HOTTEST = 1e-5, 1e5
 BLOCK = 128  # logits that share a maximum in the search for the best ones
 
 
-def choose(logits_BV: Tensor, rows: list[Row]) -> list[int]:
-    """The next token of each row; draws one random number for each that samples."""
-    tokens_B = best(logits_BV)
+def choose(logits_BV: Tensor, rows: list[Row], best_B: Tensor | None = None) -> list[int]:
+    """The next token of each row; draws one random number for each that samples. `best_B`: the `best` ones, if they are
+    known."""
+    tokens = (best(logits_BV) if best_B is None else best_B).tolist()
     picky = [index for index, row in enumerate(rows) if not row.sequence.plain]
     if picky:
         others = [rows[index] for index in picky]
-        tokens_B[picky] = _pick(adjust(logits_BV[picky].float(), others), others)
-    return tokens_B.tolist()
+        picked = _pick(adjust(logits_BV[picky].float(), others), others).tolist()
+        for index, token in zip(picky, picked, strict=True):
+            tokens[index] = token
+    return tokens
 
 
 def continuations(logits_BV: Tensor, rows: list[Row], count: int, wanted: list[list[int]]) -> list[list[Continuation]]:

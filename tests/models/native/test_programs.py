@@ -58,12 +58,12 @@ WEIGHT, MATRIX = torch.randn(100), torch.randn(9, 100)
 @torch.inference_mode()
 def test_an_operator_is_done_again_on_what_the_buffer_holds_then(name: str, width: int) -> None:
     x = torch.zeros(ROOM, width)
-    program = Recorder()(lambda: FUNCTIONS[name](x[: EXTENTS[0]]), [ROOM])
+    program = Recorder()(lambda: [FUNCTIONS[name](x[: EXTENTS[0]])], [ROOM])
     for rows, size in ((1, 1.0), (7, 10.0), (ROOM, 1e-3)):
         x.copy_(torch.randn(ROOM, width) * size)
         program.run(rows)
         torch.testing.assert_close(
-            program.result[:rows], FUNCTIONS[name](x[:rows]), atol=1e-5 * max(size, 0.1), rtol=2e-5
+            program.results[0][:rows], FUNCTIONS[name](x[:rows]), atol=1e-5 * max(size, 0.1), rtol=2e-5
         )
 
 
@@ -71,10 +71,10 @@ def test_an_operator_is_done_again_on_what_the_buffer_holds_then(name: str, widt
 @torch.inference_mode()
 def test_numbers_that_are_none_and_endless_ones_stay_what_they_are(name: str) -> None:
     x = torch.zeros(ROOM, 6)
-    program = Recorder()(lambda: FUNCTIONS[name](x[: EXTENTS[0]]), [ROOM])
+    program = Recorder()(lambda: [FUNCTIONS[name](x[: EXTENTS[0]])], [ROOM])
     x[0] = torch.tensor([torch.nan, torch.inf, -torch.inf, 1e30, -1e30, 0])
     program.run(1)
-    torch.testing.assert_close(program.result[:1], FUNCTIONS[name](x[:1]), equal_nan=True)
+    torch.testing.assert_close(program.results[0][:1], FUNCTIONS[name](x[:1]), equal_nan=True)
 
 
 @torch.inference_mode()
@@ -87,17 +87,17 @@ def test_programs_share_an_arena_and_their_inputs_stay_apart() -> None:
             x = F.relu(x + F.layer_norm(x, x.shape[1:], WEIGHT[: x.shape[1]])) * 0.5
         return x
 
-    of_large = recorder(lambda: deep(large[: EXTENTS[1]]), [1, ROOM])
-    of_small = recorder(lambda: deep(small[: EXTENTS[0]]), [ROOM])
-    arena = of_large.result.untyped_storage()
-    assert of_small.result.untyped_storage().data_ptr() == arena.data_ptr()
+    of_large = recorder(lambda: [deep(large[: EXTENTS[1]])], [1, ROOM])
+    of_small = recorder(lambda: [deep(small[: EXTENTS[0]])], [ROOM])
+    arena = of_large.results[0].untyped_storage()
+    assert of_small.results[0].untyped_storage().data_ptr() == arena.data_ptr()
     assert arena.nbytes() < 5 * large.nbytes, "not one place for each of fifteen results"
     before = small.clone(), large.clone()
     for _ in range(2):
         of_small.run(20)
-        torch.testing.assert_close(of_small.result[:20], deep(before[0][:20]), atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(of_small.results[0][:20], deep(before[0][:20]), atol=1e-5, rtol=1e-5)
         of_large.run(0, ROOM)
-        torch.testing.assert_close(of_large.result, deep(before[1]), atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(of_large.results[0], deep(before[1]), atol=1e-5, rtol=1e-5)
     assert torch.equal(small, before[0])
     assert torch.equal(large, before[1])
 
@@ -105,10 +105,10 @@ def test_programs_share_an_arena_and_their_inputs_stay_apart() -> None:
 @torch.inference_mode()
 def test_several_extents_are_told_apart() -> None:
     x, chosen = torch.randn(ROOM, 8), torch.zeros(ROOM, dtype=torch.int64)
-    program = Recorder()(lambda: F.relu(x[: EXTENTS[0]] * 2).index_select(0, chosen[: EXTENTS[2]]), [ROOM, 0, ROOM])
+    program = Recorder()(lambda: [F.relu(x[: EXTENTS[0]] * 2).index_select(0, chosen[: EXTENTS[2]])], [ROOM, 0, ROOM])
     chosen[:3] = torch.tensor([4, 0, 9])
     program.run(10, 0, 3)
-    assert torch.equal(program.result[:3], F.relu(x * 2)[[4, 0, 9]])
+    assert torch.equal(program.results[0][:3], F.relu(x * 2)[[4, 0, 9]])
 
 
 @pytest.mark.parametrize("share", [1.0, 0.5])
@@ -116,22 +116,22 @@ def test_several_extents_are_told_apart() -> None:
 def test_heads_are_turned_by_their_positions(share: float) -> None:
     rotary = Rotary(Rotation(share=share), positions=40, width=24)
     x, positions = torch.randn(ROOM, 5, 24), torch.zeros(ROOM, dtype=torch.int64)
-    program = Recorder()(lambda: rotary(x[: EXTENTS[0], 1:4], positions[: EXTENTS[0]]), [ROOM])
+    program = Recorder()(lambda: [rotary(x[: EXTENTS[0], 1:4], positions[: EXTENTS[0]])], [ROOM])
     positions[:3] = torch.tensor([39, 0, 7])
     program.run(3)
     with torch.no_grad():
         expected = rotary(x[None, :3, 1:4], positions[None, :3])[0]
-    torch.testing.assert_close(program.result[:3], expected, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(program.results[0][:3], expected, atol=1e-6, rtol=1e-5)
 
 
 @torch.inference_mode()
 def test_what_is_copied_into_a_part_is_there() -> None:
     x, target = torch.randn(ROOM, 6), torch.zeros(ROOM, 10)
 
-    def copied() -> Tensor:
+    def copied() -> list[Tensor]:
         doubled = x[: EXTENTS[0]] * 2
         target[: EXTENTS[0], 2:8].copy_(doubled)
-        return doubled
+        return [doubled]
 
     program = Recorder()(copied, [ROOM])
     target.zero_()
@@ -143,10 +143,10 @@ def test_what_is_copied_into_a_part_is_there() -> None:
 @torch.inference_mode()
 def test_embeddings_are_looked_up_anew() -> None:
     table, ids = nn.Embedding(10, 7), torch.zeros(ROOM, dtype=torch.int64)
-    program = Recorder()(lambda: table(ids[: EXTENTS[0]].clamp(min=0)), [ROOM])
+    program = Recorder()(lambda: [table(ids[: EXTENTS[0]].clamp(min=0))], [ROOM])
     ids[:3] = torch.tensor([9, -1, 4])
     program.run(3)
-    assert torch.equal(program.result[:3], table.weight[[9, 0, 4]])
+    assert torch.equal(program.results[0][:3], table.weight[[9, 0, 4]])
 
 
 @pytest.mark.parametrize(
@@ -164,4 +164,4 @@ def test_embeddings_are_looked_up_anew() -> None:
 def test_what_no_kernel_does_is_named(function: Callable[[Tensor], Tensor], named: str) -> None:
     x = torch.randn(EXTENTS[0], 4)
     with pytest.raises(NotRecordable, match=named):
-        Recorder()(lambda: function(x), [ROOM])
+        Recorder()(lambda: [function(x)], [ROOM])

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from models.checkpoint import Checkpoint
+from models.native import library
 from models.precision import Precision, resolve_precision
 from service.messages import Decoding, GenerateRequest, Request, TranslateRequest
 from service.options import EngineOptions
@@ -104,7 +105,7 @@ def test_the_log_says_the_precision_and_why(
     loaded = Loaded.of("it", checkpoints.generator(tmp_path), EngineOptions(precision=precision, device="cpu"))
     computed, reason = resolve_precision(precision, torch.device("cpu"))
     assert loaded.info.precision == computed
-    assert f", {computed} ({reason}) on cpu, " in caplog.text
+    assert f", {computed} ({reason}; {library.told()}) on cpu, " in caplog.text
 
 
 @pytest.mark.parametrize("limit", [None, 5])
