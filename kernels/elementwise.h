@@ -159,13 +159,19 @@ inline void rotate(const Instruction &i, int64_t first, int64_t last) {
     }
 }
 
-// embed: 0 indices [R] int64, 1 table [V, C], 2 out [R, C]; sizes: R, C, distance of the table's rows, of out's
+// embed: 0 indices [R] int64, 1 table [V, C], 2 out [R, C]; an index that the table does not have gives no numbers
+//        sizes: R, C, distance of the table's rows, of out's, V
 inline int64_t embed_units(const Instruction &i) { return i.size[0]; }
 inline double embed_cost(const Instruction &i) { return 20 + i.size[1] * 0.05; }
 inline void embed(const Instruction &i, int64_t first, int64_t last) {
     for (int64_t row = first; row < last; row++) {
-        const float *from = i.as<float>(1) + i.as<int64_t>(0)[row] * i.size[2];
-        __builtin_memcpy(i.as<float>(2) + row * i.size[3], from, i.size[1] * sizeof(float));
+        const int64_t index = i.as<int64_t>(0)[row];
+        float *to = i.as<float>(2) + row * i.size[3];
+        if (index < 0 || index >= i.size[4]) {
+            for (int64_t c = 0; c < i.size[1]; c++) to[c] = __builtin_nanf("");
+        } else {
+            __builtin_memcpy(to, i.as<float>(1) + index * i.size[2], i.size[1] * sizeof(float));
+        }
     }
 }
 

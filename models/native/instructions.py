@@ -140,10 +140,11 @@ def combine(function: Combination, a: Tensor, b: Tensor, out: Tensor, factor: fl
     return Instruction(Kernel.COMBINE, (a, b, out), (function, *shape, *of_a, *of_b, *of_out), (factor,))
 
 
-def embed(table_VC: Tensor, indices: Tensor, out: Tensor) -> Instruction | None:
+def embed(table_VC: Tensor, indices: Tensor, out: Tensor, size: int) -> Instruction | None:
+    """An index of `size` or more, or below 0, gives no numbers."""
     if not (table_VC.stride(1) == 1 and indices.is_contiguous() and out.is_contiguous()):
         return None
-    sizes = (indices.numel(), table_VC.shape[1], table_VC.stride(0), table_VC.shape[1])
+    sizes = (indices.numel(), table_VC.shape[1], table_VC.stride(0), table_VC.shape[1], size)
     return Instruction(Kernel.EMBED, (indices, table_VC, out), sizes)
 
 

@@ -94,11 +94,11 @@ def _linear(out: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None = None) 
 def _select(out: Tensor, x: Tensor, dimension: int, indices: Tensor) -> Instruction | None:
     if dimension != 0 or x.dim() != 2 or x.dtype is not torch.float32:
         return None
-    return kernels.embed(x, indices, out)
+    return kernels.embed(x, indices, out, torch.iinfo(torch.int64).max)  # as many as the program is run for
 
 
 def _embedding(out: Tensor, table: Tensor, indices: Tensor, *_: Any) -> Instruction | None:
-    return kernels.embed(table, indices, out)
+    return kernels.embed(table, indices, out, table.shape[0])
 
 
 def _clamp(out: Tensor, x: Tensor, min: float | None = None, max: float | None = None) -> Instruction | None:

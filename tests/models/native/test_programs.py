@@ -144,8 +144,9 @@ def test_what_is_copied_into_a_part_is_there() -> None:
 def test_embeddings_are_looked_up_anew() -> None:
     table, ids = nn.Embedding(10, 7), torch.zeros(ROOM, dtype=torch.int64)
     program = Recorder()(lambda: [table(ids[: EXTENTS[0]].clamp(min=0))], [ROOM])
-    ids[:3] = torch.tensor([9, -1, 4])
-    program.run(3)
+    ids[:4] = torch.tensor([9, -1, 4, 10])
+    program.run(4)
+    assert program.results[0][3].isnan().all(), "the table ends before it"
     assert torch.equal(program.results[0][:3], table.weight[[9, 0, 4]])
 
 
