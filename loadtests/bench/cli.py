@@ -57,8 +57,9 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--rounds", type=_positive, default=3)
     command.add_argument("--plot", type=Path, help="write a PNG there")
     command = _command(commands, "overhead", "what of a step is not the model", overhead.run)
-    command.add_argument("--batch", type=_positive, default=8)
-    command.add_argument("--tokens", type=_positive, default=64)
+    command.add_argument("--workload", choices=("a", "b", "c"), default="a")
+    command.add_argument("--batches", type=_positive, nargs="+", default=[1, 8, 32])
+    command.add_argument("--tokens", type=_positive, default=64, help="of each output, where weights are random")
     command.add_argument("--rounds", type=_positive, default=5)
     _precision(command)
     command = _command(

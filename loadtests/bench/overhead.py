@@ -1,10 +1,10 @@
 """What of an engine step is not the model's forward, and where it goes.
 
-    triptych bench overhead [--batch 8] [--precision auto]
+    triptych bench overhead [--workload a] [--batches 1 8 32] [--precision auto]
 
-Workload b: the model's `prefill` and `decode` are timed from outside, and the whole step. The rest is told apart in two
-runs of their own: clocks around scheduling and running give the parts; a profile that is switched off while the model
-computes gives the functions.
+The model's own time is that of its `prefill` and `decode`, or of the programs that stand for them, timed from outside
+together with the whole step. The rest is told apart in two runs of their own: clocks around scheduling and running give
+the parts; a profile that is switched off while the model computes gives the functions.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ import pstats
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -25,18 +26,28 @@ from rich.table import Table
 
 from loadtests.bench.engines import CPU, Triptych
 from loadtests.bench.workloads import Options, Workload, workloads
+from models.native.programs import Program
 from models.precision import Precision, resolve_precision
 from service.engine.engine import Engine
 
-VERBS = ("prefill", "decode")
+STEP = "engine/engine.py: step"
+
+
+def computing(engine: Engine) -> list[tuple[Any, str]]:
+    """Owners and names of what is the model's work, and nothing else."""
+    model = engine.runner.model
+    return [(Program, "run"), (model, "prefill"), (model, "decode")]
 
 
 def shares(engine: Engine, run: Callable[[], object]) -> dict[str, float]:
-    """Seconds of one run: the whole steps, the model in them, scheduling, the rest of the runner, and bookkeeping."""
+    """Mean seconds of a step of one run: the whole step, the model in it, scheduling, the rest of the runner, and bookkeeping."""
     seconds: dict[str, float] = defaultdict(float)
+    steps = 0
 
     def timed(inner: Callable[..., Any], name: str) -> Callable[..., Any]:
         def call(*arguments: Any, **named: Any) -> Any:
+            nonlocal steps
+            steps += name == "step"
             started = time.perf_counter()
             try:
                 return inner(*arguments, **named)
@@ -45,26 +56,24 @@ def shares(engine: Engine, run: Callable[[], object]) -> dict[str, float]:
 
         return call
 
-    model = engine.runner.model
     wrapped = [(engine, "step", "step"), (engine.scheduler, "schedule", "schedule"), (engine.runner, "run", "runner")]
-    wrapped += [(model, verb, "model") for verb in VERBS]
     with ExitStack() as stack:
-        for owner, method, name in wrapped:
+        for owner, method, name in wrapped + [(*each, "model") for each in computing(engine)]:
             stack.enter_context(mock.patch.object(owner, method, timed(getattr(owner, method), name)))
         run()
+    mean = {name: value / steps for name, value in seconds.items()}
     return {
-        "step": seconds["step"],
-        "model": seconds["model"],
-        "scheduling": seconds["schedule"],
-        "tensors and choice of tokens": seconds["runner"] - seconds["model"],
-        "bookkeeping and outputs": seconds["step"] - seconds["schedule"] - seconds["runner"],
+        "step": mean["step"],
+        "model": mean["model"],
+        "scheduling": mean["schedule"],
+        "tensors and choice of tokens": mean["runner"] - mean["model"],
+        "bookkeeping and outputs": mean["step"] - mean["schedule"] - mean["runner"],
     }
 
 
 def functions(engine: Engine, run: Callable[[], object], most: int = 12) -> list[dict[str, Any]]:
-    """Those with most time of their own outside the model; the profiler's own cost is in it."""
+    """Those with most time of their own outside the model, in seconds a step; the profiler's own cost is in it."""
     profile = cProfile.Profile()
-    model = engine.runner.model
 
     def paused(inner: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any, **named: Any) -> Any:
@@ -76,12 +85,15 @@ def functions(engine: Engine, run: Callable[[], object], most: int = 12) -> list
 
         return call
 
-    instead: dict[str, Any] = {verb: paused(getattr(model, verb)) for verb in VERBS}
-    with mock.patch.multiple(model, **instead), profile:
-        run()
+    with ExitStack() as stack:
+        for owner, method in computing(engine):
+            stack.enter_context(mock.patch.object(owner, method, paused(getattr(owner, method))))
+        with profile:
+            run()
     stats = pstats.Stats(profile).stats  # type: ignore[attr-defined]
+    (steps,) = (calls for key, (_, calls, *_) in stats.items() if _name(key) == STEP)
     rows = [
-        {"function": _name(key), "calls": calls, "own_s": own, "total_s": total}
+        {"function": _name(key), "calls": calls / steps, "own_s": own / steps, "total_s": total / steps}
         for key, (_, calls, own, total, _callers) in stats.items()
     ]
     return sorted(rows, key=lambda row: -row["own_s"])[:most]
@@ -95,34 +107,40 @@ def _name(key: tuple[str, int, str]) -> str:
 
 
 def run(
-    *, batch: int, tokens: int, rounds: int, precision: Precision, console: Console, workload: Workload | None = None
+    *, workload: str, batches: Sequence[int], tokens: int, rounds: int, precision: Precision, console: Console
 ) -> dict[str, Any]:
     precision, reason = resolve_precision(precision, CPU)
-    (workload,) = [workload] if workload else workloads("b", Options(batches=[batch], tokens=tokens, beams=False))
-    job = workload.jobs[0]
+    (chosen,) = workloads(workload, Options(batches=batches, tokens=tokens))
+    console.print(f"{chosen.title}; {precision} ({reason})")
+    return {"workload": workload, "precision": precision, "jobs": measure(chosen, precision, rounds, console)}
+
+
+def measure(workload: Workload, precision: Precision, rounds: int, console: Console) -> list[dict[str, Any]]:
+    """Of each job, the parts of a step in seconds and the functions."""
     triptych = Triptych(workload.model, precision, workload.room)
-    engine = triptych.engine(job.in_flight * job.beams)
-    triptych.run(job)
-    measured = [shares(engine, lambda: triptych.run(job)) for _ in range(rounds)]
-    parts = {
-        name: statistics.median(each[name] / each["step"] for each in measured)
-        for name in measured[0]
-        if name != "step"
-    }
-    top = functions(engine, lambda: triptych.run(job))
-    step_ms = statistics.median(each["step"] for each in measured) * 1000 / job.max_new_tokens
-    outside = 1 - parts["model"]
-    table = Table(
-        "part", "of a step, %", title=f"batch {job.in_flight}, {precision} ({reason}), {step_ms:.2f} ms a step"
-    )
-    for name, share in parts.items():
-        table.add_row(name, f"{share * 100:.1f}")
+    found = []
+    for job in workload.jobs:
+        engine = triptych.engine(job.in_flight * job.beams)
+        triptych.run(job)
+        measured = [shares(engine, partial(triptych.run, job)) for _ in range(rounds)]
+        parts = {name: statistics.median(each[name] for each in measured) for name in measured[0]}
+        top = functions(engine, partial(triptych.run, job))
+        found.append({"search": job.search, "batch": job.in_flight, "parts": parts, "functions": top})
+    _print(found, console)
+    return found
+
+
+def _print(found: list[dict[str, Any]], console: Console) -> None:
+    table = Table("µs a step", *(f"{each['search']}, batch {each['batch']}" for each in found))
+    for name in found[0]["parts"]:
+        table.add_row(name, *(f"{each['parts'][name] * 1e6:.0f}" for each in found))
+    outside = [each["parts"]["step"] - each["parts"]["model"] for each in found]
+    table.add_row("all but the model", *(f"{value * 1e6:.0f}" for value in outside))
     console.print(table)
-    console.print(f"outside the model: {outside * 100:.1f} % (goal: under 10 %)")
-    table = Table("outside the model: function", "calls", "own, µs a step", "with what it calls")
-    for row in top:
-        times = [row[key] * 1e6 / job.max_new_tokens for key in ("own_s", "total_s")]
-        table.add_row(row["function"], str(row["calls"]), *(f"{value:.1f}" for value in times))
-    console.print(table)
-    return {"precision": precision, "batch": job.in_flight, "step_ms": step_ms, "parts": parts, "outside": outside,
-            "functions": top, "goal": 0.1}  # fmt: skip
+    for each in found:
+        table = Table("outside the model: function", "calls a step", "own, µs", "with what it calls")
+        table.title = f"{each['search']}, batch {each['batch']}"
+        for row in each["functions"]:
+            times = (row[key] * 1e6 for key in ("own_s", "total_s"))
+            table.add_row(row["function"], f"{row['calls']:.1f}", *(f"{value:.1f}" for value in times))
+        console.print(table)
