@@ -15,7 +15,7 @@ from models.config import DecoderConfig
 from models.interface import CausalBatch, Prompts, StateSize
 from models.layers import DecoderLayer, PositionVectors, Stack, TokenEmbedding, last_tokens
 from models.native.attention import computes
-from models.packing import Packed, Reading
+from models.packing import Packed, Pieces, Reading
 
 
 def token_embedding(
@@ -71,7 +71,7 @@ class Decoder(nn.Module):
     ) -> Tensor:
         """One causal pass over the prompts, or over a piece of each that goes on where the slot's last one ended."""
         if computes(cache.slots_kv):
-            return self.read(self.prepared(prompts, slots_B, cache), cache)
+            return self.read(self.prepared(Pieces.of(prompts, slots_B, slots_B), cache), cache)
         if prompts.starts_B is None:
             x_BTC = self.embedding.sequence(prompts.tokens_BS)
             for index, layer in enumerate(self.layers):  # padding comes after every real token: none attends to it
@@ -94,11 +94,8 @@ class Decoder(nn.Module):
             x_BC = layer.decode(x_BC, index, positions_B, mask, cache)
         return x_BC
 
-    def prepared(
-        self, prompts: Prompts, slots_B: Tensor, cache: KeyValueCache, memories_B: Tensor | None = None
-    ) -> Reading:
-        packed = Packed.of(prompts.tokens_BS, prompts.lengths_B, slots_B=slots_B, starts_B=prompts.starts_B)
-        return Reading(target=packed)
+    def prepared(self, pieces: Pieces, cache: KeyValueCache) -> Reading:
+        return Reading(target=Packed.of(pieces.tokens, slots=pieces.slots, starts=pieces.starts))
 
     def read(self, reading: Reading, cache: KeyValueCache) -> Tensor:
         """All tokens as those of one decode step: kernels see of each slot what lies before a token."""

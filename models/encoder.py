@@ -17,7 +17,7 @@ from models.config import EncoderConfig
 from models.interface import Prompts, StateSize
 from models.layers import PositionVectors, TokenEmbedding, padding_mask, pooler_activation
 from models.native.attention import Columns, computes
-from models.packing import Packed, Reading
+from models.packing import Packed, Pieces, Reading
 
 
 def segmented_embedding(config: EncoderConfig, width: int, positions: PositionVectors | None) -> TokenEmbedding:
@@ -114,16 +114,19 @@ class Encoder(nn.Module):
     def hidden(self, batch: Prompts) -> Tensor:
         """[B, S, C]: the encoder's output; what it is at padding means nothing."""
         if self.packs and computes(self.segment.weight):
-            packed = Packed.of(batch.tokens_BS, batch.lengths_B, segments_BS=batch.segments_BS)
+            anywhere_B = torch.zeros_like(batch.lengths_B)
+            packed = self._packed(Pieces.of(batch, anywhere_B, anywhere_B))
             return packed.padded(self._hidden_packed(packed), batch.tokens_BS.shape[1])
         segments_BS = torch.zeros_like(batch.tokens_BS) if batch.segments_BS is None else batch.segments_BS
         x_BSC = self.embedded(self.embedding.sequence(batch.tokens_BS) + self.segment(segments_BS))
         return self.norm(self.through(x_BSC, padding_mask(batch.lengths_B, batch.tokens_BS.shape[1])))
 
-    def prepared(
-        self, prompts: Prompts, slots_B: Tensor, cache: KeyValueCache, memories_B: Tensor | None = None
-    ) -> Reading:
-        return Reading(source=Packed.of(prompts.tokens_BS, prompts.lengths_B, segments_BS=prompts.segments_BS))
+    def prepared(self, pieces: Pieces, cache: KeyValueCache) -> Reading:
+        return Reading(source=self._packed(pieces))
+
+    @staticmethod
+    def _packed(pieces: Pieces) -> Packed:
+        return Packed.of(pieces.tokens, segments=pieces.segments)
 
     def read(self, reading: Reading, cache: KeyValueCache) -> Tensor:
         """Logits [B, L] of packed texts."""

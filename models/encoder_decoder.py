@@ -14,7 +14,7 @@ from models.config import EncoderDecoderConfig
 from models.interface import Prompts, Seq2SeqBatch, StateSize
 from models.layers import DecoderLayer, EncoderLayer, Memory, Places, Stack, TokenEmbedding, last_tokens, padding_mask
 from models.native.attention import computes
-from models.packing import Packed, Reading
+from models.packing import Packed, Pieces, Reading
 from models.relative import RelativeBias
 
 
@@ -98,7 +98,7 @@ class EncoderDecoder(nn.Module):
         """Encode the source, project its keys and values once, run the start token and the prefix."""
         memories_B = slots_B if memories_B is None else memories_B
         if self.packs and computes(cache.slots_kv):
-            return self.read(self.prepared(prompts, slots_B, cache, memories_B), cache)
+            return self.read(self.prepared(Pieces.of(prompts, slots_B, memories_B), cache), cache)
         memory_BSC, mask = self.encode(prompts.tokens_BS, prompts.lengths_B)
         cache.write_memory_lengths(memories_B, prompts.lengths_B)
         target_BT = torch.full_like(slots_B, self.config.start_id)[:, None]
@@ -127,15 +127,13 @@ class EncoderDecoder(nn.Module):
             x_BC = layer.decode(x_BC, index, positions_B, mask, cache, memory)
         return x_BC
 
-    def prepared(self, prompts: Prompts, slots_B: Tensor, cache: KeyValueCache, memories_B: Tensor) -> Reading:
-        cache.write_memory_lengths(memories_B, prompts.lengths_B)
-        target_BT, lengths_B = torch.full_like(slots_B, self.config.start_id)[:, None], torch.ones_like(slots_B)
-        if prompts.prefix_BT is not None and prompts.prefix_lengths_B is not None:
-            target_BT = torch.cat([target_BT, prompts.prefix_BT], dim=1)
-            lengths_B = lengths_B + prompts.prefix_lengths_B
+    def prepared(self, pieces: Pieces, cache: KeyValueCache) -> Reading:
+        cache.memory_lengths.numpy()[pieces.memories] = [len(tokens) for tokens in pieces.tokens]
+        prefixes = pieces.prefixes or [[]] * len(pieces.tokens)
+        target = [[self.config.start_id, *prefix] for prefix in prefixes]
         return Reading(
-            source=Packed.of(prompts.tokens_BS, prompts.lengths_B, memories_B=memories_B),
-            target=Packed.of(target_BT, lengths_B, slots_B=slots_B, memories_B=memories_B),
+            source=Packed.of(pieces.tokens, memories=pieces.memories),
+            target=Packed.of(target, slots=pieces.slots, memories=pieces.memories),
         )
 
     def read(self, reading: Reading, cache: KeyValueCache) -> Tensor:

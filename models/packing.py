@@ -6,70 +6,112 @@ Shapes: B prompts, S tokens with padding, T tokens without, C width, G heads, D 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
 from typing import Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from models.interface import Prompts
 from models.native.attention import Columns
 
 FIELDS = 7  # of a token
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pieces:
+    """`Prompts` as they are before they are padded, and where the state keeps what is read of each."""
+
+    tokens: list[list[int]]
+    slots: list[int]
+    memories: list[int]
+    starts: list[int]  # of each, its first token's position
+    segments: list[list[int]] | None = None
+    prefixes: list[list[int]] | None = None
+
+    @classmethod
+    def of(cls, prompts: Prompts, slots_B: Tensor, memories_B: Tensor) -> Self:
+        lengths, prefixes = prompts.lengths_B.tolist(), None
+        if prompts.prefix_BT is not None and prompts.prefix_lengths_B is not None:
+            prefixes = _rows(prompts.prefix_BT, prompts.prefix_lengths_B.tolist())
+        return cls(
+            tokens=_rows(prompts.tokens_BS, lengths),
+            slots=slots_B.tolist(),
+            memories=memories_B.tolist(),
+            starts=[0] * len(lengths) if prompts.starts_B is None else prompts.starts_B.tolist(),
+            segments=None if prompts.segments_BS is None else _rows(prompts.segments_BS, lengths),
+            prefixes=prefixes,
+        )
+
+
+def _rows(padded_BS: Tensor, lengths: list[int]) -> list[list[int]]:
+    return [row[:length] for row, length in zip(padded_BS.tolist(), lengths, strict=True)]
 
 
 @dataclass(frozen=True)
 class Packed:
     """The tokens of some prompts, and all that a pass over them asks about each."""
 
-    fields_FT: Tensor  # int64
-    bounds_2B: Tensor  # int64: where each prompt's first token is, and its last
+    fields: np.ndarray  # int64 [FIELDS, T]
+    bounds: np.ndarray  # int64 [2, B]: where each prompt's first token is, and its last
 
     @classmethod
     def of(
         cls,
-        tokens_BS: Tensor,
-        lengths_B: Tensor,
+        tokens: list[list[int]],
         *,
-        slots_B: Tensor | None = None,
-        memories_B: Tensor | None = None,
-        starts_B: Tensor | None = None,
-        segments_BS: Tensor | None = None,
+        slots: list[int] | None = None,
+        memories: list[int] | None = None,
+        starts: list[int] | None = None,
+        segments: list[list[int]] | None = None,
     ) -> Self:
-        """Prompts that are padded on the right, from their `starts_B`, or 0, on."""
-        lengths = lengths_B.numpy()
+        """Prompts from their `starts`, or 0, on."""
+        lengths = np.fromiter(map(len, tokens), np.int64, len(tokens))
         ends = lengths.cumsum()
-        rows = np.repeat(np.arange(len(lengths)), lengths)
-        offsets = np.arange(ends[-1]) - (ends - lengths)[rows]
-        fields = np.zeros((FIELDS, len(rows)), dtype=np.int64)
-        fields[0] = tokens_BS.numpy()[rows, offsets]
-        fields[1] = offsets if starts_B is None else offsets + starts_B.numpy()[rows]
-        for index, of_prompts in ((2, slots_B), (3, memories_B)):
-            if of_prompts is not None:
-                fields[index] = of_prompts.numpy()[rows]
-        fields[4], fields[5] = (ends - lengths)[rows], lengths[rows]
-        if segments_BS is not None:
-            fields[6] = segments_BS.numpy()[rows, offsets]
-        return cls(torch.from_numpy(fields), torch.from_numpy(np.stack([ends - lengths, ends - 1])))
+        begins = ends - lengths
+        of_prompts = np.zeros((5, len(tokens)), dtype=np.int64)  # each field from the second to the sixth
+        of_prompts[0] -= begins
+        for index, values in enumerate((starts, slots, memories)):
+            if values is not None:
+                of_prompts[index] += values
+        of_prompts[3], of_prompts[4] = begins, lengths
+        fields = np.zeros((FIELDS, ends[-1]), dtype=np.int64)
+        fields[1:6] = of_prompts.repeat(lengths, axis=1)
+        fields[0] = np.fromiter(chain.from_iterable(tokens), np.int64, ends[-1])
+        fields[1] += np.arange(ends[-1])
+        if segments is not None:
+            fields[6] = np.fromiter(chain.from_iterable(segments), np.int64, ends[-1])
+        return cls(fields, np.stack([begins, ends - 1]))
 
     @classmethod
     def room(cls, tokens: int, prompts: int) -> Self:
-        return cls(torch.zeros(FIELDS, tokens, dtype=torch.int64), torch.zeros(2, prompts, dtype=torch.int64))
+        return cls(np.zeros((FIELDS, tokens), dtype=np.int64), np.zeros((2, prompts), dtype=np.int64))
 
     def first(self, tokens: int, prompts: int) -> Packed:
         """A view of so many."""
-        return Packed(self.fields_FT[:, :tokens], self.bounds_2B[:, :prompts])
+        return Packed(self.fields[:, :tokens], self.bounds[:, :prompts])
 
     def fill(self, other: Packed) -> None:
-        self.fields_FT[:, : other.tokens] = other.fields_FT
-        self.bounds_2B[:, : other.prompts] = other.bounds_2B
+        self.fields[:, : other.tokens] = other.fields
+        self.bounds[:, : other.prompts] = other.bounds
+
+    @cached_property
+    def fields_FT(self) -> Tensor:
+        return torch.from_numpy(self.fields)
+
+    @cached_property
+    def bounds_2B(self) -> Tensor:
+        return torch.from_numpy(self.bounds)
 
     @property
     def tokens(self) -> int:
-        return self.fields_FT.shape[1]
+        return self.fields.shape[1]
 
     @property
     def prompts(self) -> int:
-        return self.bounds_2B.shape[1]
+        return self.bounds.shape[1]
 
     @property
     def starts_B(self) -> Tensor:

@@ -100,7 +100,7 @@ class Triptych:
             dtype=self.dtype,
         )
         runner = Runner(self.model, self.model.new_state(size), device=CPU)
-        return Engine(runner, Scheduler(slots=slots, prefill_tokens=PREFILL_TOKENS, dense=runner.dense))
+        return Engine(runner, Scheduler(slots=slots, prefill_tokens=PREFILL_TOKENS, packed=runner.packed))
 
     def sequence(self, number: int, prompt: Ids, job: Job) -> Sequence:
         end_id = self.config.end_id if isinstance(self.config, AutoregressiveConfig) and not job.exact else None

@@ -40,7 +40,7 @@ def computing(engine: Engine) -> list[tuple[Any, str]]:
 
 
 def shares(engine: Engine, run: Callable[[], object]) -> dict[str, float]:
-    """Mean seconds of a step of one run: the whole step, the model in it, scheduling, the rest of the runner, and bookkeeping."""
+    """Mean seconds of a step: the whole step, the model in it, scheduling, the rest of the runner, and bookkeeping."""
     seconds: dict[str, float] = defaultdict(float)
     steps = 0
 

@@ -54,7 +54,7 @@ def engine_for(model: Any, dtype: Any, budget: int) -> Engine:
     state = model.new_state(StateSize(slots=SLOTS + PREFIX_SLOTS, length=config.context, dtype=dtype))
     prefixes = PrefixStore(range(SLOTS, SLOTS + PREFIX_SLOTS))
     runner = Runner(model, state, device=CPU)
-    scheduler = Scheduler(slots=SLOTS, prefill_tokens=budget, chunked=True, prefixes=prefixes, dense=runner.dense)
+    scheduler = Scheduler(slots=SLOTS, prefill_tokens=budget, chunked=True, prefixes=prefixes, packed=runner.packed)
     return Engine(runner, scheduler)
 
 

@@ -6,14 +6,16 @@ Knows nothing of text, of threads, or of which architecture it drives.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain
 
 from service.engine.beams import Continuation
-from service.engine.runner import Choice, Runner, StepResult
+from service.engine.runner import Details, Runner, StepResult
 from service.engine.scheduler import Plan, Scheduler
 from service.engine.sequence import Sequence
 from service.engine.stats import NoObserver, Observer, StepStats
+
+NO_DETAILS = Details()
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +25,7 @@ class Output:
     sequence: Sequence
     index: int = 0  # of the token: 0, 1, ...
     token: int | None = None
-    logprob: float | None = None
-    best: list[tuple[int, float]] = field(default_factory=list)  # (token, log-probability), as many as it wants
-    logits: list[float] | None = None
+    details: Details = NO_DETAILS
     last: bool = False
     error: str | None = None
 
@@ -64,7 +64,13 @@ class Engine:
         for chunk in chain.from_iterable(plan.prefill):
             if chunk.sequence.started is None:
                 chunk.sequence.started = plan.at
-        outputs += [self._accept(choice, now) for choice in result.choices]
+        for row, token in zip(result.rows, result.tokens, strict=True):
+            sequence = row.sequence
+            sequence.accept(token, now)
+            if result.details:
+                sequence.logprob += result.details.get(row, NO_DETAILS).logprob or 0.0
+            if sequence.spec.streamed or sequence.outcome is not None:
+                outputs.append(self._told(sequence, token, result.details.get(row, NO_DETAILS)))
         for sequence, continuations in result.continuations.items():
             outputs += self._advance(sequence, continuations, now)
         ended = [output.sequence for output in outputs if output.last and output.sequence.rows]
@@ -77,19 +83,10 @@ class Engine:
         self._observe(plan, result)
         return outputs
 
-    def _accept(self, choice: Choice, now: float) -> Output:
-        sequence = choice.sequence
-        sequence.accept(choice.token, now)
-        sequence.logprob += choice.logprob or 0.0
-        return Output(
-            sequence=sequence,
-            index=len(sequence.output) - 1,
-            token=choice.token,
-            logprob=choice.logprob,
-            best=choice.best,
-            logits=choice.logits,
-            last=sequence.outcome is not None,
-        )
+    @staticmethod
+    def _told(sequence: Sequence, token: int, details: Details) -> Output:
+        last = sequence.outcome is not None
+        return Output(sequence, index=len(sequence.output) - 1, token=token, details=details, last=last)
 
     def _advance(self, sequence: Sequence, continuations: list[list[Continuation]], now: float) -> list[Output]:
         """A beam search tells nothing before its end."""
@@ -105,7 +102,7 @@ class Engine:
 
     def _observe(self, plan: Plan, result: StepResult) -> None:
         prefill = list(chain.from_iterable(plan.prefill))
-        worked = [choice.sequence for choice in result.choices] + list(result.continuations)
+        worked = [row.sequence for row in result.rows] + list(result.continuations)
         rows = self.scheduler.rows
         self.observer.observe_step(
             StepStats(

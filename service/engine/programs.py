@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.interface import Prompts, Servable, State
+from models.interface import Servable, State
 from models.native.library import instruction_set
 from models.native.programs import EXTENTS, NotRecordable, Program, Recorder
 from models.native.vocabulary import best
-from models.packing import Packed, Reading
+from models.packing import Packed, Pieces, Reading
 
 Outcome = tuple[Tensor, Tensor]  # logits [B, V], and the best tokens [B]
 
@@ -45,16 +45,16 @@ class Programs:
         """Of rows with their tokens, positions, slots and memory rows. It holds until the next call."""
         assert self._rows is not None, "a model that does not decode is not asked to"
         count = len(tokens)
-        self._rows.fields_FT.numpy()[:4, :count] = tokens, positions, slots, memories
+        self._rows.fields[:4, :count] = tokens, positions, slots, memories
         self._step.run(count)
         logits_BV, best_B = self._step.results
         return logits_BV[:count], best_B[:count]
 
-    def prefill(self, prompts: Prompts, slots_B: Tensor, memories_B: Tensor) -> Outcome:
+    def prefill(self, pieces: Pieces) -> Outcome:
         """It holds until the next call."""
-        reading: Reading = self.model.prepared(prompts, slots_B, self.state, memories_B)
+        reading: Reading = self.model.prepared(pieces, self.state)
         source, target = reading.source, reading.target
-        count = len(slots_B)
+        count = len(pieces.tokens)
         tokens = [0 if part is None else part.tokens for part in (source, target)]
         if max(tokens) > self._pass.source.tokens or count > self._pass.source.prompts:
             self._pass = self._of_prompts(2 * max(*tokens, count))

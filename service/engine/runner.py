@@ -16,6 +16,7 @@ from torch import Tensor
 
 from models.config import AutoregressiveConfig
 from models.interface import Aligning, Prompts, Seq2SeqBatch, Servable, State
+from models.packing import Pieces
 from service.engine.beams import Continuation
 from service.engine.programs import Outcome, make_programs
 from service.engine.sampler import best, best_tokens, choose, continuations, logprobs
@@ -25,19 +26,19 @@ from service.engine.steps import StepInputs, StepShape, make_step
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """What one sequence got in a step."""
+class Details:
+    """What a sequence wants to know of a token of its own."""
 
-    sequence: Sequence
-    token: int
-    logprob: float | None
-    best: list[tuple[int, float]]
-    logits: list[float] | None
+    logprob: float | None = None
+    best: list[tuple[int, float]] = field(default_factory=list)  # (token, log-probability), as many as it wants
+    logits: list[float] | None = None
 
 
 @dataclass(slots=True, kw_only=True)
 class StepResult:
-    choices: list[Choice] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)  # that got a token
+    tokens: list[int] = field(default_factory=list)
+    details: dict[Row, Details] = field(default_factory=dict)  # of those that want some
     continuations: dict[Sequence, list[list[Continuation]]] = field(default_factory=dict)  # of each of its beams
     padded_tokens: int = 0
     prefill_s: float = 0.0
@@ -53,9 +54,9 @@ class Runner:
         self._step = make_step(model, state, device)
 
     @property
-    def dense(self) -> bool:
-        """Whether the rows of a step must lie at the front of the cache."""
-        return self._programs is None
+    def packed(self) -> bool:
+        """Whether a step takes its rows from anywhere in the cache, and prompts one behind another, without padding."""
+        return self._programs is not None
 
     @torch.inference_mode()
     def run(self, plan: Plan) -> StepResult:
@@ -67,9 +68,7 @@ class Runner:
         result = StepResult()
         started = time.perf_counter()
         for batch in plan.prefill:
-            prompts = self._prompts(batch)
-            result.padded_tokens += prompts.tokens_BS.numel()
-            logits_BV, best_B = self._prefill(prompts, [chunk.sequence for chunk in batch])
+            logits_BV, best_B = self._prefill(batch, result)
             ended = [index for index, chunk in enumerate(batch) if chunk.sequence.ready]
             if ended:
                 rows = [batch[index].sequence.rows[0] for index in ended]
@@ -94,11 +93,14 @@ class Runner:
         weights_TS = cast(Aligning, self.model).alignment(batch, layer)[0]
         return weights_TS[len(sequence.spec.target_prefix) :].tolist()
 
-    def _prefill(self, prompts: Prompts, sequences: list[Sequence]) -> Outcome:
-        slots_B = self._tensor([s.rows[0].slot for s in sequences])
-        memories_B = self._tensor([s.slot for s in sequences])
+    def _prefill(self, chunks: list[Chunk], result: StepResult) -> Outcome:
+        pieces = _pieces(chunks)
         if self._programs is not None:
-            return self._programs.prefill(prompts, slots_B, memories_B)
+            result.padded_tokens += sum(map(len, chunks))
+            return self._programs.prefill(pieces)
+        prompts = self._prompts(pieces)
+        result.padded_tokens += prompts.tokens_BS.numel()
+        slots_B, memories_B = self._tensor(pieces.slots), self._tensor(pieces.memories)
         logits_BV = self.model.prefill(prompts, slots_B, self.state, memories_B)
         return logits_BV, best(logits_BV)
 
@@ -148,14 +150,12 @@ class Runner:
             rows = [rows[index] for index in others]
         if rows:
             tokens = choose(logits_BV, rows, best_B)
-            values = logprobs(logits_BV, tokens, rows)
-            best = best_tokens(logits_BV, rows)
-            # A model's sequences want their logits or do not, all of them.
-            logits = logits_BV.tolist() if rows[0].sequence.spec.want_logits else [None] * len(rows)
-            result.choices += [
-                Choice(row.sequence, token, value, own, vector)
-                for row, token, value, own, vector in zip(rows, tokens, values, best, logits, strict=True)
-            ]
+            result.rows += rows
+            result.tokens += tokens
+            curious = [index for index, row in enumerate(rows) if row.sequence.curious]
+            if curious:
+                those = [rows[index] for index in curious]
+                result.details |= _details(_some(logits_BV, curious), [tokens[index] for index in curious], those)
 
     def _continue(self, logits_BV: Tensor, rows: list[Row], result: StepResult) -> None:
         most = max(row.sequence.search.candidates for row in rows if row.sequence.search)
@@ -165,17 +165,15 @@ class Runner:
         for sequence in sequences:
             result.continuations[sequence] = [found[row] for row in sequence.rows if row in found]
 
-    def _prompts(self, chunks: list[Chunk]) -> Prompts:
-        pieces = [chunk.tokens for chunk in chunks]
-        segments = [c.sequence.spec.segments for c in chunks if c.sequence.spec.segments is not None]
-        prefixes = [c.sequence.spec.target_prefix for c in chunks]
+    def _prompts(self, pieces: Pieces) -> Prompts:
+        prefixes, lengths = pieces.prefixes, [len(tokens) for tokens in pieces.tokens]
         return Prompts(
-            tokens_BS=self._padded(pieces, self.pad_id),
-            lengths_B=self._tensor([len(piece) for piece in pieces]),
-            segments_BS=self._padded(segments, 0) if len(segments) == len(chunks) else None,
-            starts_B=self._tensor([c.start for c in chunks]) if chunks[0].start else None,
-            prefix_BT=self._padded(prefixes, self.pad_id) if any(prefixes) else None,
-            prefix_lengths_B=self._tensor([len(prefix) for prefix in prefixes]) if any(prefixes) else None,
+            tokens_BS=self._padded(pieces.tokens, self.pad_id),
+            lengths_B=self._tensor(lengths),
+            segments_BS=None if pieces.segments is None else self._padded(pieces.segments, 0),
+            starts_B=self._tensor(pieces.starts) if any(pieces.starts) else None,
+            prefix_BT=None if prefixes is None else self._padded(prefixes, self.pad_id),
+            prefix_lengths_B=None if prefixes is None else self._tensor([len(prefix) for prefix in prefixes]),
         )
 
     def _padded(self, rows: list[list[int]], fill: int) -> Tensor:
@@ -184,6 +182,27 @@ class Runner:
 
     def _tensor(self, values: list[int] | list[list[int]]) -> Tensor:
         return torch.tensor(values, dtype=torch.int64, device=self.device)
+
+
+def _pieces(chunks: list[Chunk]) -> Pieces:
+    sequences = [chunk.sequence for chunk in chunks]
+    segments = [each.spec.segments for each in sequences if each.spec.segments is not None]
+    prefixes = [each.spec.target_prefix for each in sequences]
+    return Pieces(
+        tokens=[chunk.tokens for chunk in chunks],
+        slots=[each.rows[0].slot for each in sequences],
+        memories=[each.slot for each in sequences],
+        starts=[chunk.start for chunk in chunks],
+        segments=segments if len(segments) == len(chunks) else None,
+        prefixes=prefixes if any(prefixes) else None,
+    )
+
+
+def _details(logits_BV: Tensor, tokens: list[int], rows: list[Row]) -> dict[Row, Details]:
+    values, best = logprobs(logits_BV, tokens, rows), best_tokens(logits_BV, rows)
+    # A model's sequences want their logits or do not, all of them.
+    logits = logits_BV.tolist() if rows[0].sequence.spec.want_logits else [None] * len(rows)
+    return {row: Details(*each) for row, *each in zip(rows, values, best, logits, strict=True)}
 
 
 def _wanted(sequence: Sequence) -> Iterator[tuple[Row, list[int]]]:

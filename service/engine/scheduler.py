@@ -1,8 +1,8 @@
 """Decides what the next step does: who is dropped, who is prefilled, who decodes. Never sees a tensor.
 
 First come, first served, but for priorities: one level is worth `LEVEL_S` seconds of waiting, so that nobody waits for
-ever. A request joins at the next step with enough free slots, within a budget of padded prompt tokens that keeps long
-prompts from stalling the running ones, and leaves at the end of the step that ends it.
+ever. A request joins at the next step with enough free slots, within a budget of prompt tokens, padding included, that
+keeps long prompts from stalling the running ones, and leaves at the end of the step that ends it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import math
 from bisect import insort
 from collections import deque
 from dataclasses import dataclass, field
-from itertools import chain
 
 from service.engine.beams import Branch
 from service.engine.prefixes import KnownPrefix, PrefixStore, common_prefix
@@ -62,8 +61,8 @@ class Plan:
     dropped: list[Sequence] = field(default_factory=list)  # cancelled or expired: no further computation
     copies: list[Copy] = field(default_factory=list)
     memory_moves: list[Move] = field(default_factory=list)
-    prefill: list[list[Chunk]] = field(default_factory=list)  # batches of similar lengths
-    decode: list[Row] = field(default_factory=list)  # if these are dense, in their order
+    prefill: list[list[Chunk]] = field(default_factory=list)  # batches of similar lengths; one of all, if packed
+    decode: list[Row] = field(default_factory=list)  # in the order of their slots, unless packed
     queried: int = 0  # prompt tokens that were looked for in the prefix store
     found: int = 0  # and those that were there
 
@@ -76,14 +75,14 @@ class Scheduler:
         prefill_tokens: int,
         chunked: bool = False,
         prefixes: PrefixStore | None = None,
-        dense: bool = True,
+        packed: bool = False,
     ) -> None:
-        """`chunked`: the model can read a prompt in pieces; `prefixes`, where it can go on from a copied one. `dense`:
-        a step wants its rows at the front of the cache."""
-        self.prefill_tokens, self.chunked = prefill_tokens, chunked
+        """`chunked`: the model can read a prompt in pieces; `prefixes`, where it can go on from a copied one. `packed`:
+        a step takes its rows from anywhere in the cache, and prompts one behind another, without padding."""
+        self.prefill_tokens, self.chunked, self.packed = prefill_tokens, chunked, packed
         self.waiting: deque[Sequence] = deque()
-        self.rows: SlotTable[Row] = SlotTable(slots, dense=dense)
-        self.running: SlotTable[Sequence] = SlotTable(slots, dense=dense)  # their slots are those of the memory
+        self.rows: SlotTable[Row] = SlotTable(slots, dense=not packed)
+        self.running: SlotTable[Sequence] = SlotTable(slots, dense=not packed)  # their slots are those of the memory
         self.prefixes = prefixes
         self._copies: list[Copy] = []
         self._memory_moves: list[Move] = []
@@ -160,20 +159,21 @@ class Scheduler:
         return dead
 
     def _prefill(self, plan: Plan) -> None:
-        """Plan the batches of prompts to read now; the first piece is read whatever it costs."""
+        """Plan the prompts to read now; the first piece is read whatever it costs."""
+        chunks: list[Chunk] = []
         budget = self.prefill_tokens
         if not (plan.decode or self.chunked):  # nobody's next token waits: larger batches are cheaper
             budget *= IDLE_FACTOR
         for sequence in self.running:
-            if not sequence.ready:
-                plan.prefill = self._with(sequence, plan.prefill, budget) or plan.prefill
+            if not sequence.ready and (chunk := self._next(sequence, chunks, budget)) is not None:
+                chunks.append(chunk)
         collects = self._collects(plan.at)
         while self.waiting and self.rows.free >= self.waiting[0].spec.width and not collects:
             sequence = self.waiting[0]
             slot, common = self._find_prefix(sequence)
             sequence.read = common
-            larger = self._with(sequence, plan.prefill, budget)
-            if larger is None:
+            chunk = self._next(sequence, chunks, budget)
+            if chunk is None:
                 sequence.read = 0
                 break
             self.waiting.popleft()
@@ -184,9 +184,11 @@ class Scheduler:
                 plan.queried, plan.found = plan.queried + len(sequence.spec.prompt), plan.found + common
             if common:
                 self._copies.append(Copy(slot, sequence.rows[0].slot, 0, common))
-            plan.prefill = larger
-        for chunk in chain.from_iterable(plan.prefill):
+            chunks.append(chunk)
+        for chunk in chunks:
             chunk.sequence.read = chunk.stop
+        if chunks:
+            plan.prefill = [chunks] if self.packed else batches_by_length(chunks)
 
     def _collects(self, now: float) -> bool:
         """Whether to let free slots wait for more of them, because a pass for each one that joins costs too much.
@@ -208,17 +210,20 @@ class Scheduler:
             self._collecting_since = now
         return now - self._collecting_since < COLLECT_S
 
-    def _with(self, sequence: Sequence, batches: list[list[Chunk]], budget: int) -> list[list[Chunk]] | None:
-        """The batches with the sequence's next piece, or None where the budget has no room for it."""
-        planned = list(chain.from_iterable(batches))
+    def _next(self, sequence: Sequence, chunks: list[Chunk], budget: int) -> Chunk | None:
+        """The sequence's next piece, or None where the budget has no room for it beside `chunks`."""
         left = len(sequence.spec.prompt) - sequence.read
         if self.chunked:
-            room = budget - padded_tokens(batches)
-            if room < min(left, SHORTEST_CHUNK) and planned:
+            room = budget - self._cost(chunks)
+            if room < min(left, SHORTEST_CHUNK) and chunks:
                 return None
             left = min(left, max(room, SHORTEST_CHUNK))
-        larger = batches_by_length([*planned, Chunk(sequence, sequence.read, sequence.read + left)])
-        return larger if not planned or padded_tokens(larger) <= budget else None
+        chunk = Chunk(sequence, sequence.read, sequence.read + left)
+        return chunk if not chunks or self._cost([*chunks, chunk]) <= budget else None
+
+    def _cost(self, chunks: list[Chunk]) -> int:
+        """Tokens, with what they are padded with."""
+        return sum(map(len, chunks)) if self.packed else padded_tokens(batches_by_length(chunks))
 
     def _find_prefix(self, sequence: Sequence) -> tuple[int, int]:
         if self.prefixes is None:

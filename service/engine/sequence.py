@@ -65,6 +65,7 @@ class SequenceSpec:
     target_prefix: list[int] = field(default_factory=list)  # the first tokens of a translation, given
     begun: int = 0  # of these, so many count in the length of a beam search's results, as `transformers` has it
     priority: int = 0  # lower is sooner
+    streamed: bool = True  # each token is told as it comes; otherwise the end alone
     align_layer: int | None = None  # the layer whose cross-attention becomes `alignments`
     want_logprobs: bool = False
     top_n_tokens: int = 0  # so many best tokens come with each one
@@ -146,12 +147,14 @@ class Sequence:
     token_times: list[float] = field(default_factory=list)
     random: random.Random = field(init=False)
     plain: bool = field(init=False)  # its next token is the best one: all that most batches ever ask for
+    curious: bool = field(init=False)  # it wants to know more of its tokens
     search: BeamSearch | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         spec = self.spec
         self.queued = spec.arrived
         self.plain = spec.sampling.plain and not spec.min_new_tokens
+        self.curious = spec.want_logprobs or spec.want_logits or spec.top_n_tokens > 0
         self.random = random.Random(spec.sampling.seed)
         if spec.beams is not None:
             self.search = spec.search(spec.beams)

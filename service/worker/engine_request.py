@@ -45,17 +45,19 @@ class EngineRequest:
         check_bounds(request)
         parts, left = task.prepare(request), seconds_left(request)
         deadline = None if left is None else time.monotonic() + left
+        streams = request.stream and task.streams(request)
         numbers = itertools.count()
 
         def sequence(spec: SequenceSpec) -> Sequence:
             number = next(numbers)
             name = f"{request.id}+{number}" if number else request.id
-            return Sequence(replace(spec, id=name, arrived=arrived, deadline=deadline, priority=request.priority))
+            return Sequence(
+                replace(spec, id=name, arrived=arrived, deadline=deadline, priority=request.priority, streamed=streams)
+            )
 
         self._parts = [(part, [sequence(spec) for spec in part.specs]) for part in parts]
         self.sequences = [each for _, sequences in self._parts for each in sequences]
         self._task, self._emit = task, emit
-        streams = request.stream and task.streams(request)
         self._stream = TokenStream(request.id, self._parts, task.tokenizer) if streams else None
         self._engine: EngineThread | None = None
         self._ends: dict[str, Output] = {}  # the last output of each sequence that has ended

@@ -175,7 +175,7 @@ class Loaded:
             prefill_tokens=options.prefill_tokens,
             chunked=can.prompt_in_pieces,
             prefixes=PrefixStore(range(options.slots, self.layout.size.slots)) if can.prefix_reuse else None,
-            dense=runner.dense,
+            packed=runner.packed,
         )
         preparation = Preparation(observer)
         engine = EngineThread(

@@ -81,7 +81,7 @@ class TokenStream:
             elif not self._sections:
                 text += self._after
         self._index += 1
-        logprob = output.logprob
+        logprob = output.details.logprob
         if sequence.hypotheses and isfinite(sequence.hypotheses[0].score):
             logprob = sequence.hypotheses[0].score
         return Token(
@@ -91,7 +91,7 @@ class TokenStream:
             text=text,
             logprob=logprob if logprob is not None else 0.0,
             special=_is_end(output),
-            top_tokens=tuple(self._top_token(token, logprob) for token, logprob in output.best),
+            top_tokens=tuple(self._top_token(token, logprob) for token, logprob in output.details.best),
         )
 
     def _text(self, section: _Section, output: Output) -> str:

@@ -60,8 +60,8 @@ class Classify(WorkerTask):
 
     def answer(self, request: ClassifyRequest, parts: list[EndedPart], timing: Timing) -> Classification:
         [(_, [output])] = parts
-        assert output.logits is not None
-        scores = apply_function(output.logits, request.function_to_apply or self._own_function)
+        assert output.details.logits is not None
+        scores = apply_function(output.details.logits, request.function_to_apply or self._own_function)
         best = sorted(zip(self.manifest.labels, scores, strict=True), key=lambda pair: pair[1], reverse=True)
         return Classification(
             request_id=request.id,

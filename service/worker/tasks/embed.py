@@ -43,10 +43,10 @@ class Embed(WorkerTask):
 
     def answer(self, request: EmbedRequest, parts: list[EndedPart], timing: Timing) -> Embedding:
         [(_, [output])] = parts
-        assert output.logits is not None
+        assert output.details.logits is not None
         own = self.manifest.embedding or Pooled()
-        width, place = len(output.logits) // len(POOLINGS), POOLINGS.index(request.pooling or own.pooling)
-        vector = output.logits[place * width : (place + 1) * width]
+        width, place = len(output.details.logits) // len(POOLINGS), POOLINGS.index(request.pooling or own.pooling)
+        vector = output.details.logits[place * width : (place + 1) * width]
         length = math.hypot(*vector) if (own.normalize if request.normalize is None else request.normalize) else 1.0
         return Embedding(
             request_id=request.id,

@@ -48,6 +48,6 @@ def test_the_report_names_each_part_in_microseconds_and_the_functions_outside_th
 def test_a_program_is_the_models_work(tiny_workload: Workload) -> None:
     triptych = Triptych(tiny_workload.model, "int8", tiny_workload.room)
     engine = triptych.engine(4)
-    assert not engine.runner.dense, "its steps are programs"
+    assert engine.runner.packed, "its steps are programs"
     seconds = overhead.shares(engine, lambda: triptych.run(tiny_workload.jobs[1]))
     assert 0 < seconds["model"] < seconds["step"]

@@ -29,7 +29,7 @@ def engine_of(
     state = model.new_state(StateSize(slots=slots, length=23, source_length=20, device=device))
     runner = Runner(model, state, device=device, programs=programs)
     scheduler = Scheduler(
-        slots=slots, prefill_tokens=prefill_tokens, chunked=runner.capabilities.prompt_in_pieces, dense=runner.dense
+        slots=slots, prefill_tokens=prefill_tokens, chunked=runner.capabilities.prompt_in_pieces, packed=runner.packed
     )
     return Engine(runner, scheduler, observer)
 

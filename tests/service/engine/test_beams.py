@@ -174,7 +174,7 @@ def test_a_cancelled_search_gives_back_all_of_its_slots(name: str) -> None:
     outputs = engine.step()
     assert [o.sequence.spec.id for o in outputs if o.last] == ["search"]
     assert len(engine.scheduler.rows) == 1
-    assert other.rows[0].slot == 0 or not engine.runner.dense
+    assert other.rows[0].slot == 0 or engine.runner.packed
 
 
 def test_where_nothing_can_go_on_the_best_beam_is_the_result() -> None:

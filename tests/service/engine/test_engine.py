@@ -51,9 +51,12 @@ def engine_for(
     can, recorder = checkpoint.config.capabilities, Recorder()
     state = checkpoint.model.new_state(StateSize(slots=slots + prefix_slots, length=63, source_length=48))
     runner = Runner(checkpoint.model, state, device=torch.device("cpu"))
-    prefixes = PrefixStore(range(slots, slots + prefix_slots)) if can.prefix_reuse else None
     scheduler = Scheduler(
-        slots=slots, prefill_tokens=prefill_tokens, chunked=can.prompt_in_pieces, prefixes=prefixes, dense=runner.dense
+        slots=slots,
+        prefill_tokens=prefill_tokens,
+        chunked=can.prompt_in_pieces,
+        prefixes=PrefixStore(range(slots, slots + prefix_slots)) if can.prefix_reuse else None,
+        packed=runner.packed,
     )
     return Engine(runner, scheduler, recorder), recorder
 
@@ -107,7 +110,7 @@ def test_with_kernels_a_requests_numbers_are_those_it_gets_alone_to_the_bit(name
     def numbers(engine: Engine, several: list[Sequence]) -> dict[str, Any]:
         told: dict[str, Any] = {each.spec.id: [] for each in several}
         for output in arrive(engine, several, together=3):
-            told[output.sequence.spec.id].append((output.token, output.logprob, output.best))
+            told[output.sequence.spec.id].append((output.token, output.details.logprob, output.details.best))
         return {each.spec.id: (told[each.spec.id], each.logprob, each.hypotheses) for each in several}
 
     together = numbers(engine_for(made, slots=7, prefill_tokens=16)[0], [asked(number) for number in range(18)])
@@ -218,7 +221,8 @@ def test_steps_are_counted_as_they_were(checkpoint: Checkpoint) -> None:
     prompts = [len(each.spec.prompt) for each in sequences]
     first, last = recorder.steps[0], recorder.steps[-1]
     assert (first.prefill_requests, first.decode_requests, first.running, first.waiting) == (2, 0, 2, 1)
-    assert (first.prefill_tokens, first.padded_tokens) == (prompts[0] + prompts[1], 2 * max(prompts[:2]))
+    padded = prompts[0] + prompts[1] if engine.runner.packed else 2 * max(prompts[:2])
+    assert (first.prefill_tokens, first.padded_tokens) == (prompts[0] + prompts[1], padded)
     can = checkpoint.config.capabilities
     held = [can.prefilled(prompt, 0) if can.grows else 0 for prompt in prompts]
     assert (first.kv_used_tokens, first.kv_total_tokens) == (held[0] + held[1], 2 * 63 if can.grows else 0)
@@ -226,6 +230,18 @@ def test_steps_are_counted_as_they_were(checkpoint: Checkpoint) -> None:
     assert sum(step.decode_requests for step in recorder.steps) == 3 * 3, "the first token of each comes of its prompt"
     assert max(step.slots_used for step in recorder.steps) == 2
     assert (last.running, last.waiting, last.slots_used, last.kv_used_tokens) == (0, 0, 0, 0)
+
+
+def test_one_that_is_not_streamed_is_told_of_at_its_end_alone(checkpoint: Checkpoint) -> None:
+    engine, _ = engine_for(checkpoint)
+    streamed, whole = (
+        sequence(4, max_new_tokens=6, end_id=None, streamed=each, want_logprobs=True) for each in (True, False)
+    )
+    outputs = arrive(engine, [streamed, whole], together=2)
+    assert [output.last for output in outputs if output.sequence is streamed] == [False] * 5 + [True]
+    (end,) = [output for output in outputs if output.sequence is whole]
+    assert (end.last, end.index, end.token, whole.outcome) == (True, 5, whole.output[-1], "length")
+    assert (whole.output, whole.logprob) == (streamed.output, streamed.logprob)
 
 
 def test_after_a_failed_step_everyone_is_told_and_the_engine_goes_on(checkpoint: Checkpoint) -> None:

@@ -63,7 +63,7 @@ def test_programs_give_the_tokens_of_operators(name: str) -> None:
         engine_of(model, slots=10, prefill_tokens=16, programs=own)
         for model, own in zip(models, (False, True), strict=True)
     )
-    assert (operators.runner.dense, programs.runner.dense) == (True, False)
+    assert (operators.runner.packed, programs.runner.packed) == (False, True)
     assert answers(programs) == answers(operators)
 
 

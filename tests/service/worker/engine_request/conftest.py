@@ -10,6 +10,7 @@ import pytest
 
 from models.checkpoint import Checkpoint
 from service.engine.engine import Output
+from service.engine.runner import Details
 from service.engine.sequence import Sequence
 from service.engine.stats import NoObserver, Observer, RequestStats
 from service.errors import Overloaded
@@ -42,7 +43,7 @@ class FakeEngine:
         for token in tokens:
             sequence.accept(token, time.monotonic())
             last = sequence.outcome is not None
-            self.sinks[sequence.spec.id](Output(sequence, len(sequence.output) - 1, token, -0.5, last=last))
+            self.sinks[sequence.spec.id](Output(sequence, len(sequence.output) - 1, token, Details(-0.5), last=last))
 
     def end(self, sequence: Sequence, outcome: str) -> None:
         sequence.outcome = outcome  # type: ignore[assignment]
