@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from service.engine.beams import Beams, BeamSearch, Branch, Continuation, Hypothesis
+from service.engine.beams import Beams, BeamSearch, Branch, Hypothesis
 from service.engine.loops import LoopGuard
 
 
@@ -57,11 +57,14 @@ class ConstrainedSearch(BeamSearch):
     def wanted(self) -> list[list[int]]:
         return [list(self._on(progress)) for progress in self._progress]
 
-    def advance(self, beams: list[list[int]], continuations: list[list[Continuation]]) -> list[Branch]:
-        """`continuations` have the wanted tokens of each beam, too."""
+    def wants_all(self, beams: list[list[int]]) -> bool:
+        return True
+
+    def advance(self, beams: list[list[int]], branches: list[Branch]) -> list[Branch]:
+        """`branches` are all that are possible, those with the wanted tokens among them."""
         steps = [(self._on(progress), Progress(progress.said)) for progress in self._progress]
         banks: list[list[tuple[Branch, Progress]]] = [[] for _ in range(self.tokens + 1)]
-        for branch in self._possible(beams, continuations):
+        for branch in branches:
             on, off = steps[branch.parent]
             after = on.get(branch.token, off)
             if branch.token not in self.ends or self._has_all(after):
@@ -74,7 +77,7 @@ class ConstrainedSearch(BeamSearch):
             self._finish(beams, [each for each in bank[:share] if full or each[0].token in self.ends])
             going_on += [] if full else [each for each in bank if each[0].token not in self.ends][:share]
         going_on = sorted(going_on, key=_total, reverse=True)[: self.settings.width]
-        self._totals = [branch.total for branch, _ in going_on]
+        self.totals = [branch.total for branch, _ in going_on]
         self._progress = [progress for _, progress in going_on]
         return [branch for branch, _ in going_on] if self._open() else []
 

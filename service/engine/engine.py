@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from itertools import chain
 
-from service.engine.beams import Continuation
+from service.engine.beams import Branch
 from service.engine.runner import Details, Runner, StepResult
 from service.engine.scheduler import Plan, Scheduler
 from service.engine.sequence import Sequence
@@ -71,8 +71,8 @@ class Engine:
                 sequence.logprob += result.details.get(row, NO_DETAILS).logprob or 0.0
             if sequence.spec.streamed or sequence.outcome is not None:
                 outputs.append(self._told(sequence, token, result.details.get(row, NO_DETAILS)))
-        for sequence, continuations in result.continuations.items():
-            outputs += self._advance(sequence, continuations, now)
+        for sequence, branches in result.branches.items():
+            outputs += self._advance(sequence, branches, now)
         ended = [output.sequence for output in outputs if output.last and output.sequence.rows]
         for sequence in ended:
             if sequence.spec.align_layer is not None:
@@ -88,21 +88,20 @@ class Engine:
         last = sequence.outcome is not None
         return Output(sequence, index=len(sequence.output) - 1, token=token, details=details, last=last)
 
-    def _advance(self, sequence: Sequence, continuations: list[list[Continuation]], now: float) -> list[Output]:
+    def _advance(self, sequence: Sequence, branches: list[Branch], now: float) -> list[Output]:
         """A beam search tells nothing before its end."""
-        search = sequence.search
-        assert search is not None
-        beams = [row.tokens for row in sequence.rows[: len(continuations)]]
-        branches = search.advance(beams, continuations)
-        if branches:
-            self.scheduler.branch(sequence, branches)
+        search = sequence.searching
+        beams = [row.tokens for row in sequence.rows[: search.beams]]
+        chosen = search.advance(beams, branches)
+        if chosen:
+            self.scheduler.branch(sequence, chosen)
             return []
         sequence.finish(search.results(beams), now)
         return [Output(sequence, last=True)]
 
     def _observe(self, plan: Plan, result: StepResult) -> None:
         prefill = list(chain.from_iterable(plan.prefill))
-        worked = [row.sequence for row in result.rows] + list(result.continuations)
+        worked = [row.sequence for row in result.rows] + list(result.branches)
         rows = self.scheduler.rows
         self.observer.observe_step(
             StepStats(

@@ -6,9 +6,7 @@ Shapes: B rows, S prompt tokens, V vocabulary.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import cast
 
 import torch
@@ -17,9 +15,10 @@ from torch import Tensor
 from models.config import AutoregressiveConfig
 from models.interface import Aligning, Prompts, Seq2SeqBatch, Servable, State
 from models.packing import Pieces
-from service.engine.beams import Continuation
+from service.engine.beams import Branch
+from service.engine.branching import branches
 from service.engine.programs import Outcome, make_programs
-from service.engine.sampler import best, best_tokens, choose, continuations, logprobs
+from service.engine.sampler import best, best_tokens, choose, logprobs
 from service.engine.scheduler import Chunk, Plan
 from service.engine.sequence import Row, Sequence
 from service.engine.steps import StepInputs, StepShape, make_step
@@ -39,7 +38,7 @@ class StepResult:
     rows: list[Row] = field(default_factory=list)  # that got a token
     tokens: list[int] = field(default_factory=list)
     details: dict[Row, Details] = field(default_factory=dict)  # of those that want some
-    continuations: dict[Sequence, list[list[Continuation]]] = field(default_factory=dict)  # of each of its beams
+    branches: dict[Sequence, list[Branch]] = field(default_factory=dict)  # that its beam search may choose from
     padded_tokens: int = 0
     prefill_s: float = 0.0
     decode_s: float = 0.0
@@ -144,7 +143,7 @@ class Runner:
     def _choose(self, logits_BV: Tensor, best_B: Tensor, rows: list[Row], result: StepResult) -> None:
         beams = [index for index, row in enumerate(rows) if row.sequence.search]
         if beams:
-            self._continue(_some(logits_BV, beams), [rows[index] for index in beams], result)
+            result.branches |= branches(_some(logits_BV, beams), [rows[index] for index in beams])
             others = [index for index, row in enumerate(rows) if not row.sequence.search]
             logits_BV, best_B = _some(logits_BV, others), _some(best_B, others)
             rows = [rows[index] for index in others]
@@ -156,14 +155,6 @@ class Runner:
             if curious:
                 those = [rows[index] for index in curious]
                 result.details |= _details(_some(logits_BV, curious), [tokens[index] for index in curious], those)
-
-    def _continue(self, logits_BV: Tensor, rows: list[Row], result: StepResult) -> None:
-        most = max(row.sequence.search.candidates for row in rows if row.sequence.search)
-        sequences = {row.sequence: None for row in rows}
-        wanted = dict(chain.from_iterable(map(_wanted, sequences)))
-        found = dict(zip(rows, continuations(logits_BV, rows, most, [wanted[row] for row in rows]), strict=True))
-        for sequence in sequences:
-            result.continuations[sequence] = [found[row] for row in sequence.rows if row in found]
 
     def _prompts(self, pieces: Pieces) -> Prompts:
         prefixes, lengths = pieces.prefixes, [len(tokens) for tokens in pieces.tokens]
@@ -203,12 +194,6 @@ def _details(logits_BV: Tensor, tokens: list[int], rows: list[Row]) -> dict[Row,
     # A model's sequences want their logits or do not, all of them.
     logits = logits_BV.tolist() if rows[0].sequence.spec.want_logits else [None] * len(rows)
     return {row: Details(*each) for row, *each in zip(rows, values, best, logits, strict=True)}
-
-
-def _wanted(sequence: Sequence) -> Iterator[tuple[Row, list[int]]]:
-    """Of each beam at work."""
-    assert sequence.search is not None
-    return zip(sequence.rows, sequence.search.wanted(), strict=False)
 
 
 def _some(of_rows: Tensor, rows: list[int]) -> Tensor:

@@ -6,8 +6,11 @@ Shapes: B rows, V vocabulary, K rows that do more than take the best token.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -37,21 +40,59 @@ def choose(logits_BV: Tensor, rows: list[Row], best_B: Tensor | None = None) -> 
     return tokens
 
 
-def continuations(logits_BV: Tensor, rows: list[Row], count: int, wanted: list[list[int]]) -> list[list[Continuation]]:
-    """The `count` best tokens of each row and their log-probabilities, best first, and those that are `wanted` besides.
+@dataclass(frozen=True)
+class Continuations:
+    """Of each row the best tokens and their log-probabilities, best first, and others that are wanted."""
+
+    tokens_BN: np.ndarray
+    logprobs_BN: np.ndarray  # float64
+    wanted: dict[int, list[Continuation]]
+
+    def of(self, row: int) -> list[Continuation]:
+        best = zip(self.tokens_BN[row].tolist(), self.logprobs_BN[row].tolist(), strict=True)
+        return [*best, *self.wanted.get(row, ())]
+
+
+def continuations(logits_BV: Tensor, rows: list[Row], count: int, wanted: dict[int, list[int]]) -> Continuations:
+    """The `count` best tokens of each row, and those that are `wanted` of some besides.
 
     What a sequence asks for is done to the log-probabilities and they are not normalized again, as in `transformers`.
     """
-    found: list[list[Continuation]] = [[] for _ in rows]
     count = min(count, logits_BV.shape[1])
-    plain = [index for index, row in enumerate(rows) if row.sequence.plain]
-    if plain:
-        scores_KV = logits_BV if len(plain) == len(rows) else logits_BV[plain]
-        _collect(found, plain, scores_KV, *_likeliest(scores_KV, count), wanted)
-    picky = [index for index, row in enumerate(rows) if not row.sequence.plain]
-    if picky:
-        scores_KV = adjust(logits_BV[picky].float().log_softmax(dim=1), [rows[index] for index in picky])
-        _collect(found, picky, scores_KV, *top(scores_KV, count), scores_KV.new_zeros(len(picky)), wanted)
+    tokens_BN = np.empty((len(rows), count), dtype=np.int64)
+    logprobs_BN = np.empty((len(rows), count))
+    more: dict[int, list[Continuation]] = {}
+    for plain in (True, False):
+        some = [index for index, row in enumerate(rows) if row.sequence.plain == plain]
+        if some:
+            scores_KV = logits_BV if len(some) == len(rows) else logits_BV[some]
+            totals_K = scores_KV.new_zeros(len(some))
+            if plain:
+                best_KN, ids_KN, totals_K = _likeliest(scores_KV, count)
+            else:
+                scores_KV = adjust(scores_KV.float().log_softmax(dim=1), [rows[index] for index in some])
+                best_KN, ids_KN = top(scores_KV, count)
+            tokens_BN[some], logprobs_BN[some] = ids_KN.cpu().numpy(), best_KN.cpu().numpy()
+            more |= _besides(scores_KV, totals_K, some, tokens_BN, wanted)
+    return Continuations(tokens_BN, logprobs_BN, more)
+
+
+def _besides(
+    scores_KV: Tensor, totals_K: Tensor, rows: list[int], tokens_BN: np.ndarray, wanted: dict[int, list[int]]
+) -> dict[int, list[Continuation]]:
+    """What is wanted of these rows and not among their best tokens; its score is less the row's total."""
+    places = [
+        (k, token)
+        for k, row in enumerate(rows)
+        for token in wanted.get(row, ())
+        if token not in tokens_BN[row].tolist()
+    ]
+    found: dict[int, list[Continuation]] = defaultdict(list)
+    if places:
+        ks, tokens = torch.tensor(places, device=scores_KV.device).unbind(dim=1)
+        values = (scores_KV[ks, tokens].float() - totals_K[ks]).tolist()
+        for (k, token), value in zip(places, values, strict=True):
+            found[rows[k]].append((token, value))
     return found
 
 
@@ -64,26 +105,6 @@ def _likeliest(logits_BV: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
         best_BN, tokens_BN = top(logits_BV, count)
         totals_B = logits_BV.logsumexp(dim=1)
     return best_BN - totals_B[:, None], tokens_BN, totals_B
-
-
-def _collect(
-    found: list[list[Continuation]],
-    rows: list[int],
-    scores_KV: Tensor,
-    best_KN: Tensor,
-    tokens_KN: Tensor,
-    totals_K: Tensor,
-    wanted: list[list[int]],
-) -> None:
-    """The best of each of the K `rows`, and what is wanted besides, whose scores are less the row's total."""
-    ids = tokens_KN.tolist()
-    for row, own, values in zip(rows, ids, best_KN.tolist(), strict=True):
-        found[row] = list(zip(own, values, strict=True))
-    more = [(k, token) for k, row in enumerate(rows) for token in wanted[row] if token not in ids[k]]
-    if more:
-        ks, tokens = torch.tensor(more, device=scores_KV.device).unbind(dim=1)
-        for (k, token), value in zip(more, (scores_KV[ks, tokens].float() - totals_K[ks]).tolist(), strict=True):
-            found[rows[k]].append((token, value))
 
 
 def best(logits_BV: Tensor) -> Tensor:

@@ -159,6 +159,12 @@ class Sequence:
         if spec.beams is not None:
             self.search = spec.search(spec.beams)
 
+    @property
+    def searching(self) -> BeamSearch:
+        """Of one that is asked for beams."""
+        assert self.search is not None, "it has no beams"
+        return self.search
+
     def admit(self) -> list[Row]:
         """Its rows, which are to be given slots."""
         self.rows = [Row(self, self.output), *(Row(self) for _ in range(self.spec.width - 1))]

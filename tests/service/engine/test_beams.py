@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 from loadtests.peers.transformers_export import transformers_model
 from models.config import GPTConfig, Seq2SeqConfig
 from models.interface import Seq2SeqBatch
-from service.engine.beams import Beams, BeamSearch
+from service.engine.beams import Beams, BeamSearch, Branch
 from service.engine.sequence import Sampling, Sequence, SequenceSpec
 from tests.models.tiny import CONFIGS, built
 from tests.service.engine.driving import arrive, engine_of
@@ -179,9 +179,9 @@ def test_a_cancelled_search_gives_back_all_of_its_slots(name: str) -> None:
 
 def test_where_nothing_can_go_on_the_best_beam_is_the_result() -> None:
     search = BeamSearch(Beams(width=2), end_id=2, max_new_tokens=5)
-    assert [b.token for b in search.advance([[]], [[(7, -1.0), (8, -2.0)]])] == [7, 8]
+    assert [b.token for b in search.advance([[]], [Branch(0, 7, -1.0), Branch(0, 8, -2.0)])] == [7, 8]
     nothing = [[(3, float("-inf"))], [(4, float("-inf"))]]
-    assert search.advance([[7], [8]], nothing) == []
+    assert search.advance([[7], [8]], list(search.possible([[7], [8]], nothing))) == []
     assert [h.tokens for h in search.results([[7], [8]])] == [[7]]
 
 

@@ -41,7 +41,7 @@ def searched(table: Table, phrases: list[tuple[int, ...]], *, width: int, most: 
             logprobs = table[beam[-1] if beam else -1]
             best = sorted(range(len(logprobs)), key=lambda token: -logprobs[token])[: search.candidates]
             rows.append([(token, logprobs[token]) for token in [*best, *(each for each in wanted if each not in best)]])
-        branches = search.advance(beams, rows)
+        branches = search.advance(beams, list(search.possible(beams, rows)))
         if not branches:
             return search.results(beams)
         beams = [[*beams[branch.parent], branch.token] for branch in branches]
@@ -102,7 +102,7 @@ def test_without_room_for_the_phrases_as_many_are_there_as_fit() -> None:
 def test_what_begins_an_output_is_tokenized_otherwise() -> None:
     search = ConstrainedSearch(Beams(width=2), (Phrase((5, 6), (7, 6)),), begins=True, end_id=END, max_new_tokens=9)
     assert search.wanted() == [[7]]
-    branches = search.advance([[]], [[(7, -9.0), (1, -1.0)]])
+    branches = search.advance([[]], list(search.possible([[]], [[(7, -9.0), (1, -1.0)]])))
     assert [set(tokens) for tokens in search.wanted()] == [{5}, {5, 6}]
     assert [branch.token for branch in branches] == [1, 7]
 

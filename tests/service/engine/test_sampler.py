@@ -163,8 +163,8 @@ def test_continuations_are_the_best_log_probabilities_after_what_each_asks_for()
     picky = running(max_new_tokens=9, beams=Beams(width=2), min_new_tokens=3, end_id=int(logits[1].argmax()))
     expected = logits.log_softmax(1)
     expected[1, picky.spec.end_id] = -math.inf  # ruled out, and the others are not made more likely by that
-    found = continuations(logits, [plain.rows[0], picky.rows[0]], 4, [[], []])
-    for row, got in zip(expected, found, strict=True):
+    found = continuations(logits, [plain.rows[0], picky.rows[0]], 4, {})
+    for row, got in zip(expected, (found.of(0), found.of(1)), strict=True):
         best = row.topk(4)
         assert [token for token, _ in got] == best.indices.tolist()
         assert [logprob for _, logprob in got] == pytest.approx(best.values.tolist(), abs=1e-5)
@@ -174,7 +174,8 @@ def test_continuations_that_are_wanted_come_besides_the_best_ones() -> None:
     logits = torch.randn(2, 300, generator=torch.Generator().manual_seed(1))
     rows = [running(max_new_tokens=9, beams=Beams(width=2)).rows[0] for _ in range(2)]
     worst, best = int(logits[0].argmin()), int(logits[0].argmax())
-    first, second = continuations(logits, rows, 4, [[worst, best], []])
+    found = continuations(logits, rows, 4, {0: [worst, best]})
+    first, second = found.of(0), found.of(1)
     assert [token for token, _ in first].count(best) == 1
     assert first[-1] == (worst, pytest.approx(float(logits[0].log_softmax(0)[worst]), abs=1e-5))
     assert (len(first), len(second)) == (5, 4)

@@ -72,6 +72,21 @@ def test_prefill_stops_at_its_budget() -> None:
     assert prefilled(made.schedule(0)) == ["2", "3"]
 
 
+def test_packed_prompts_are_one_batch_and_cost_their_own_tokens() -> None:
+    lengths = (60, 1, 30, 5, 4, 2)
+    made = Scheduler(slots=8, prefill_tokens=100, packed=True)
+    stream = sequence("stream")
+    made.add(stream)
+    made.schedule(0)
+    stream.rows[0].tokens.append(7)
+    for number, length in enumerate(lengths):
+        made.add(sequence(number, prompt_tokens=length))
+    (batch,) = made.schedule(0).prefill
+    assert [len(chunk) for chunk in batch] == [60, 1, 30, 5, 4], "100 tokens; padded these would be 300"
+    (batch,) = made.schedule(0).prefill
+    assert [len(chunk) for chunk in batch] == [2]
+
+
 def test_while_nobody_decodes_larger_batches_are_read() -> None:
     made = scheduler(*(sequence(n, prompt_tokens=40) for n in range(30)), slots=30)
     assert len(prefilled(made.schedule(0))) == IDLE_FACTOR * 100 // 40
