@@ -141,3 +141,18 @@ inline void write(const Instruction &i, int64_t first, int64_t last) {
         }
     }
 }
+
+// copy: 0 cache, 1 which columns of one row go over another's, in their order [R, 4] int64: from, to, first, behind the last
+//       sizes: R; planes, heads, D; distance of the cache's planes, rows, heads and columns
+inline int64_t copy_units(const Instruction &i) { return i.size[0] ? i.size[1] * i.size[2] : 0; }
+inline double copy_cost(const Instruction &i) { return i.size[0] * (10 + i.size[3] * 1.0); }
+inline void copy(const Instruction &i, int64_t first, int64_t last) {
+    for (int64_t unit = first; unit < last; unit++) {
+        float *base = i.as<float>(0) + unit / i.size[2] * i.size[4] + unit % i.size[2] * i.size[6];
+        const int64_t *copies = i.as<int64_t>(1);
+        for (int64_t each = 0; each < i.size[0]; each++, copies += 4)
+            for (int64_t column = copies[2]; column < copies[3]; column++)
+                __builtin_memcpy(base + copies[1] * i.size[5] + column * i.size[7], base + copies[0] * i.size[5] + column * i.size[7],
+                                 i.size[3] * sizeof(float));
+    }
+}

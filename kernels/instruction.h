@@ -24,6 +24,6 @@ struct Kernel {
     void (*run)(const Instruction &, int64_t first, int64_t last);
 };
 
-enum KernelName { QUANTIZE, LINEAR_INT8, NORM, APPLY, COMBINE, EMBED, CLAMP, ATTEND, WRITE, BEST, TOP, LINEAR, ROTATE, KERNELS };
+enum KernelName { QUANTIZE, LINEAR_INT8, NORM, APPLY, COMBINE, EMBED, CLAMP, ATTEND, WRITE, BEST, TOP, LINEAR, ROTATE, COPY, KERNELS };
 enum Function { NONE, RELU, GELU, GELU_TANH, SILU, SIGMOID, TANH, SCALE, CAP };
 enum Combination { ADD, MULTIPLY };

@@ -11,7 +11,7 @@ inline const Kernel *table() {
     static const Kernel kernels[KERNELS] = {
         KERNEL(quantize), KERNEL(linear_int8), KERNEL(norm), ELEMENTWISE(apply), ELEMENTWISE(combine), KERNEL(embed),
         KERNEL(clamp), KERNEL(attend), KERNEL(write), KERNEL(best), KERNEL(top),
-        KERNEL(linear), KERNEL(rotate),
+        KERNEL(linear), KERNEL(rotate), KERNEL(copy),
     };
     return kernels;
 }

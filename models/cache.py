@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from models.interface import Sharing, StateSize
-from models.native.attention import Columns, computes, write_columns
+from models.native.attention import Columns, computes, copy_columns, write_columns
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,6 +222,10 @@ class KeyValueCache:
         """Positions `start` to `stop` - 1 of one slot over another's."""
         columns = slice(start + 1, stop + 1)
         self.slots_kv[:, :, target, :, columns] = self.slots_kv[:, :, source, :, columns]
+
+    def copy_all(self, copies_N4: Tensor) -> None:
+        """`copy` with these arguments, one after the other, but columns instead of positions. By kernels alone."""
+        copy_columns(self.slots_kv.flatten(0, 1), copies_N4)
 
     def move_memory(self, source: int, target: int) -> None:
         """Copy a memory row over another."""

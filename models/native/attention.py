@@ -64,3 +64,9 @@ def write_columns(
 ) -> None:
     """The keys and values of tokens to their rows and positions; `first` is the column of position 0."""
     perform(kernels.write(kv_T2GD, rows_T, positions_T, k_BGCD, v_BGCD, first))
+
+
+def copy_columns(cache_PBGCD: Tensor, copies_N4: Tensor) -> None:
+    """In each of P planes, one after the other: columns of one row over another's. int64: from which row, to which, the
+    first column, and the one behind the last."""
+    perform(kernels.copy(cache_PBGCD, copies_N4))

@@ -33,6 +33,7 @@ class Kernel(IntEnum):
     TOP = 10
     LINEAR = 11
     ROTATE = 12
+    COPY = 13
 
 
 class Function(IntEnum):
@@ -190,6 +191,13 @@ def write(
     rows, _, groups, width = kv_R2GD.shape
     sizes = (rows, groups, width, kv_R2GD.stride(0), *k_BGCD.stride()[:3], first)
     return Instruction(Kernel.WRITE, (kv_R2GD, rows_R, positions_R, k_BGCD, v_BGCD), sizes)
+
+
+def copy(cache_PBGCD: Tensor, copies_R4: Tensor) -> Instruction:
+    """P planes, each with all rows."""
+    planes, _, groups, _, width = cache_PBGCD.shape
+    sizes = (copies_R4.shape[0], planes, groups, width, *cache_PBGCD.stride()[:4])
+    return Instruction(Kernel.COPY, (cache_PBGCD, copies_R4), sizes)
 
 
 def best(logits_RV: Tensor, tokens_R: Tensor) -> Instruction:

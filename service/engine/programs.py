@@ -5,9 +5,11 @@ Each is recorded once and run for as many rows as there are: nothing is padded. 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,6 +18,8 @@ from models.native.library import instruction_set
 from models.native.programs import EXTENTS, NotRecordable, Program, Recorder
 from models.native.vocabulary import best
 from models.packing import Packed, Pieces, Reading
+
+Copy = tuple[int, int, int, int]  # from which slot, to which, the first position, and the one behind the last
 
 Outcome = tuple[Tensor, Tensor]  # logits [B, V], and the best tokens [B]
 
@@ -40,15 +44,36 @@ class Programs:
             if model.config.capabilities.decodes:
                 self._rows = Packed.room(max(state.slots, EXTENTS[0]), 1)
                 self._step = self._of_rows(self._rows)
+                self._copies = np.zeros((max(state.slots, EXTENTS[0]), 4), dtype=np.int64)
+                self._copy = self._of_copies(torch.from_numpy(self._copies))
 
     def decode(self, tokens: list[int], positions: list[int], slots: list[int], memories: list[int]) -> Outcome:
         """Of rows with their tokens, positions, slots and memory rows. It holds until the next call."""
         assert self._rows is not None, "a model that does not decode is not asked to"
         count = len(tokens)
         self._rows.fields[:4, :count] = tokens, positions, slots, memories
+        return self._stepped(count)
+
+    def advance(self, tokens: list[int]) -> Outcome:
+        """Of the rows of the last call with these tokens, each at the next position. It holds until the next call."""
+        assert self._rows is not None, "there was a call before"
+        count = len(tokens)
+        self._rows.fields[0, :count] = tokens
+        self._rows.fields[1, :count] += 1
+        return self._stepped(count)
+
+    def _stepped(self, count: int) -> Outcome:
         self._step.run(count)
         logits_BV, best_B = self._step.results
         return logits_BV[:count], best_B[:count]
+
+    def copy(self, copies: Sequence[Copy]) -> None:
+        """Of positions of slots, in their order."""
+        for start in range(0, len(copies), len(self._copies)):
+            some = copies[start : start + len(self._copies)]
+            self._copies[: len(some)] = some
+            self._copies[: len(some), 2:] += 1  # position 0 is in column 1
+            self._copy.run(len(some))
 
     def prefill(self, pieces: Pieces) -> Outcome:
         """It holds until the next call."""
@@ -71,6 +96,13 @@ class Programs:
             return _chosen(self.model.decode(own.tokens_T, own.positions_T, self.state.at(own.slots_T, own.memories_T)))
 
         return self._record(step, [rows.tokens])
+
+    def _of_copies(self, copies_N4: Tensor) -> Program:
+        def copy() -> tuple[()]:
+            self.state.copy_all(copies_N4[: EXTENTS[0]])
+            return ()
+
+        return self._record(copy, [copies_N4.shape[0]])
 
     def _of_prompts(self, tokens: int) -> _Pass:
         prompts = max(self.state.slots, EXTENTS[2])

@@ -19,7 +19,7 @@ from service.engine.beams import Branch
 from service.engine.branching import branches
 from service.engine.programs import Outcome, make_programs
 from service.engine.sampler import best, best_tokens, choose, logprobs
-from service.engine.scheduler import Chunk, Plan
+from service.engine.scheduler import Chunk, Copy, Plan
 from service.engine.sequence import Row, Sequence
 from service.engine.steps import StepInputs, StepShape, make_step
 
@@ -50,6 +50,7 @@ class Runner:
         self.model, self.state, self.device = model, state, device
         self.capabilities, self.pad_id = model.config.capabilities, model.config.pad_id
         self._programs = make_programs(model, state, device) if programs else None
+        self._rows: list[Row] = []  # of the last step, if that was a program
         self._step = make_step(model, state, device)
 
     @property
@@ -59,8 +60,8 @@ class Runner:
 
     @torch.inference_mode()
     def run(self, plan: Plan) -> StepResult:
-        for copy in plan.copies:
-            self.state.copy(copy.source, copy.target, copy.start, copy.stop)
+        if plan.copies:
+            self._copy(plan.copies)
         if self.capabilities.memory:
             for move in plan.memory_moves:
                 self.state.move_memory(move.source, move.target)
@@ -92,6 +93,13 @@ class Runner:
         weights_TS = cast(Aligning, self.model).alignment(batch, layer)[0]
         return weights_TS[len(sequence.spec.target_prefix) :].tolist()
 
+    def _copy(self, copies: list[Copy]) -> None:
+        if self._programs is not None:
+            self._programs.copy(copies)
+            return
+        for copy in copies:
+            self.state.copy(*copy)
+
     def _prefill(self, chunks: list[Chunk], result: StepResult) -> Outcome:
         pieces = _pieces(chunks)
         if self._programs is not None:
@@ -105,6 +113,9 @@ class Runner:
 
     def _decode(self, rows: list[Row]) -> Outcome:
         if self._programs is not None:
+            again, self._rows = rows == self._rows, rows
+            if again:
+                return self._programs.advance([row.tokens[-1] for row in rows])
             return self._programs.decode(
                 [row.tokens[-1] for row in rows],
                 [row.position for row in rows],

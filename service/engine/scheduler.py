@@ -11,6 +11,7 @@ import math
 from bisect import insort
 from collections import deque
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from service.engine.beams import Branch
 from service.engine.prefixes import KnownPrefix, PrefixStore, common_prefix
@@ -43,8 +44,7 @@ class Chunk:
         return self.stop - self.start
 
 
-@dataclass(frozen=True, slots=True)
-class Copy:
+class Copy(NamedTuple):
     """Positions `start` to `stop` - 1 of slot `source` go to slot `target`."""
 
     source: int

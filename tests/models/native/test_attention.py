@@ -8,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.attention import attend
+from models.cache import CacheShape, KeyValueCache
+from models.interface import StateSize
 from models.native.attention import Columns, attend_columns, write_columns
 from models.native.library import instruction_set
 from models.packing import Packed, as_rows
@@ -88,6 +90,19 @@ def test_what_a_step_writes_lies_at_its_positions() -> None:
     assert (cache[0].abs().sum((1, 3)) > 0).nonzero().tolist() == [[0, 1], [1, 6], [2, 0]]
     for row, column in ((0, 1), (1, 6), (2, 0)):
         assert torch.equal(cache[:, row, :, column], kv[row])
+
+
+@given(st.lists(st.tuples(*[st.integers(0, 5)] * 2, *[st.integers(0, 9)] * 2), min_size=1, max_size=12))
+@torch.inference_mode()
+def test_copies_are_made_one_after_the_other(copies: list[tuple[int, int, int, int]]) -> None:
+    own = KeyValueCache.allocate(CacheShape(layers=3, heads=2, head_width=5), StateSize(slots=6, length=9))
+    own.slots_kv.copy_(torch.randn(own.slots_kv.shape))
+    expected = own.slots_kv.clone()
+    copies = [each for each in copies if each[0] != each[1]]
+    for source, target, start, stop in copies:
+        expected[:, :, target, :, start:stop] = expected[:, :, source, :, start:stop].clone()
+    own.copy_all(torch.tensor(copies, dtype=torch.int64).view(-1, 4))
+    assert torch.equal(own.slots_kv, expected)
 
 
 @pytest.mark.parametrize("lengths", [[1], [5], [33], [4, 1, 40, 16], [1, 1]])
