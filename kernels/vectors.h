@@ -102,10 +102,11 @@ inline float product(const float *a, const float *b, int64_t width) {
     return sum(total);
 }
 
-// Cephes' expf: 2^n times a polynomial of what is left; relative error below 2e-7. NaN stays NaN.
-inline F16 exponential(F16 x) {
-    F16 bounded = smaller(larger(x, splat(-87.3f)), splat(88.3f));
-    F16 n = rounded(bounded * 1.44269504088896341f);
+// Cephes' expf, 2^n times a polynomial of what is left, from about -87.3 to 88.3, and below as there; relative error below
+// 2e-7. NaN stays NaN.
+inline F16 exponential_above(F16 x) {
+    const F16 magic = splat(12582912.0f); // the sum's lowest bits are n
+    const F16 bounded = larger(splat(-87.3f), x), sum = fused(bounded, splat(1.44269504088896341f), magic), n = sum - magic;
     F16 r = fused(n, splat(-0.693359375f), bounded);
     r = fused(n, splat(2.12194440e-4f), r);
     F16 p = splat(1.9875691500e-4f);
@@ -115,8 +116,11 @@ inline F16 exponential(F16 x) {
     p = fused(p, r, splat(1.6666665459e-1f));
     p = fused(p, r, splat(5.0000001201e-1f));
     p = fused(p, r * r, r + splat(1.0f));
-    I16 exponent = (__builtin_convertvector(n, I16) + 127) << 23;
-    F16 value = p * floats(exponent);
-    value = x < splat(-87.3f) ? splat(0.0f) : value;
-    return x == x ? value : x;
+    return floats(bits(p) + (bits(sum) << 23));
+}
+
+// Of any number: 0 below -87.3.
+inline F16 exponential(F16 x) {
+    const F16 value = exponential_above(smaller(splat(88.3f), x));
+    return x < splat(-87.3f) ? splat(0.0f) : x == x ? value : x;
 }

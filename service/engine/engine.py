@@ -109,7 +109,7 @@ class Engine:
                 prefill_tokens=sum(map(len, prefill)),
                 padded_tokens=result.padded_tokens,
                 decode_requests=len(plan.decode),
-                abandoned_tokens=sum((s.cancelled_at or plan.at) < plan.at for s in worked),
+                abandoned_tokens=sum([s.cancelled_at < plan.at for s in worked if s.cancelled_at is not None]),
                 prefix_query_tokens=plan.queried,
                 prefix_hit_tokens=plan.found,
                 prefill_s=result.prefill_s,
@@ -117,7 +117,7 @@ class Engine:
                 running=len(self.scheduler.running),
                 waiting=len(self.scheduler.waiting),
                 slots_used=len(rows),
-                kv_used_tokens=sum(row.filled for row in rows) if self.capabilities.grows else 0,
+                kv_used_tokens=sum([row.filled for row in rows]) if self.capabilities.grows else 0,
                 kv_total_tokens=rows.capacity * self.runner.state.length if self.capabilities.grows else 0,
             )
         )

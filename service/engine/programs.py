@@ -21,7 +21,7 @@ from models.packing import Packed, Pieces, Reading
 
 Copy = tuple[int, int, int, int]  # from which slot, to which, the first position, and the one behind the last
 
-Outcome = tuple[Tensor, Tensor]  # logits [B, V], and the best tokens [B]
+Outcome = tuple[Tensor, list[int]]  # logits [B, V], or more rows, of which the first count; and the B best tokens
 
 TOKENS = 1024  # of prompts that there is room for at first
 
@@ -64,8 +64,7 @@ class Programs:
 
     def _stepped(self, count: int) -> Outcome:
         self._step.run(count)
-        logits_BV, best_B = self._step.results
-        return logits_BV[:count], best_B[:count]
+        return _first(self._step, count)
 
     def copy(self, copies: Sequence[Copy]) -> None:
         """Of positions of slots, in their order."""
@@ -87,11 +86,10 @@ class Programs:
             if part is not None:
                 buffer.fill(part)
         self._pass.program.run(*tokens, count)
-        logits_BV, best_B = self._pass.program.results
-        return logits_BV[:count], best_B[:count]
+        return _first(self._pass.program, count)
 
     def _of_rows(self, rows: Packed) -> Program:
-        def step() -> Outcome:
+        def step() -> tuple[Tensor, Tensor]:
             own = rows.first(EXTENTS[0], 1)
             return _chosen(self.model.decode(own.tokens_T, own.positions_T, self.state.at(own.slots_T, own.memories_T)))
 
@@ -112,8 +110,13 @@ class Programs:
         return _Pass(program, source, target)
 
 
-def _chosen(logits_BV: Tensor) -> Outcome:
+def _chosen(logits_BV: Tensor) -> tuple[Tensor, Tensor]:
     return logits_BV, best(logits_BV)
+
+
+def _first(program: Program, count: int) -> Outcome:
+    logits_BV, best_B = program.results
+    return logits_BV, best_B.numpy()[:count].tolist()
 
 
 def make_programs(model: Servable, state: State, device: torch.device) -> Programs | None:

@@ -68,11 +68,11 @@ class Runner:
         result = StepResult()
         started = time.perf_counter()
         for batch in plan.prefill:
-            logits_BV, best_B = self._prefill(batch, result)
+            logits_BV, known = self._prefill(batch, result)
             ended = [index for index, chunk in enumerate(batch) if chunk.sequence.ready]
             if ended:
                 rows = [batch[index].sequence.rows[0] for index in ended]
-                self._choose(_some(logits_BV, ended), _some(best_B, ended), rows, result)
+                self._choose(_some(logits_BV, ended), [known[index] for index in ended], rows, result)
         prefilled = time.perf_counter()
         if plan.decode:
             self._choose(*self._decode(plan.decode), plan.decode, result)
@@ -109,7 +109,7 @@ class Runner:
         result.padded_tokens += prompts.tokens_BS.numel()
         slots_B, memories_B = self._tensor(pieces.slots), self._tensor(pieces.memories)
         logits_BV = self.model.prefill(prompts, slots_B, self.state, memories_B)
-        return logits_BV, best(logits_BV)
+        return logits_BV, best(logits_BV).tolist()
 
     def _decode(self, rows: list[Row]) -> Outcome:
         if self._programs is not None:
@@ -138,7 +138,7 @@ class Runner:
         logits_BV = self._step.run(shape, inputs)
         # Rows without a token, whose prompt is still being read, may lie between the others.
         logits_BV = logits_BV[:used] if used == len(rows) else logits_BV[[row.slot for row in rows]]
-        return logits_BV, best(logits_BV)
+        return logits_BV, best(logits_BV).tolist()
 
     def _shape(self, rows: list[Row], sequences: list[Sequence], used: int) -> StepShape:
         length = max(row.position for row in rows) + 1
@@ -151,15 +151,15 @@ class Runner:
         width = max(sequence.spec.width for sequence in sequences)
         return StepShape(rows=used, length=length, source=source, memories=memories, width=width)
 
-    def _choose(self, logits_BV: Tensor, best_B: Tensor, rows: list[Row], result: StepResult) -> None:
+    def _choose(self, logits_BV: Tensor, known: list[int], rows: list[Row], result: StepResult) -> None:
         beams = [index for index, row in enumerate(rows) if row.sequence.search]
         if beams:
             result.branches |= branches(_some(logits_BV, beams), [rows[index] for index in beams])
             others = [index for index, row in enumerate(rows) if not row.sequence.search]
-            logits_BV, best_B = _some(logits_BV, others), _some(best_B, others)
-            rows = [rows[index] for index in others]
+            logits_BV = _some(logits_BV, others)
+            known, rows = [known[index] for index in others], [rows[index] for index in others]
         if rows:
-            tokens = choose(logits_BV, rows, best_B)
+            tokens = choose(logits_BV, rows, known)
             result.rows += rows
             result.tokens += tokens
             curious = [index for index, row in enumerate(rows) if row.sequence.curious]
@@ -207,5 +207,7 @@ def _details(logits_BV: Tensor, tokens: list[int], rows: list[Row]) -> dict[Row,
     return {row: Details(*each) for row, *each in zip(rows, values, best, logits, strict=True)}
 
 
-def _some(of_rows: Tensor, rows: list[int]) -> Tensor:
-    return of_rows if len(rows) == of_rows.shape[0] else of_rows[rows]
+def _some(logits_BV: Tensor, rows: list[int]) -> Tensor:
+    """Of rows in rising order: a view, if these are the first ones."""
+    count = len(rows)
+    return logits_BV[rows] if count and rows[-1] >= count else logits_BV[:count]

@@ -27,10 +27,10 @@ COLDEST, HOTTEST = 1e-5, 1e5
 BLOCK = 128  # logits that share a maximum in the search for the best ones
 
 
-def choose(logits_BV: Tensor, rows: list[Row], best_B: Tensor | None = None) -> list[int]:
-    """The next token of each row; draws one random number for each that samples. `best_B`: the `best` ones, if they are
+def choose(logits_BV: Tensor, rows: list[Row], known: list[int] | None = None) -> list[int]:
+    """The next token of each row; draws one random number for each that samples. `known`: the `best` ones, if they are
     known."""
-    tokens = (best(logits_BV) if best_B is None else best_B).tolist()
+    tokens = best(logits_BV).tolist() if known is None else list(known)
     picky = [index for index, row in enumerate(rows) if not row.sequence.plain]
     if picky:
         others = [rows[index] for index in picky]

@@ -116,7 +116,8 @@ class Row:
     @property
     def filled(self) -> int:
         """Positions the slot holds. The newest token is fed by the next step."""
-        return self.sequence.filled + max(len(self.tokens) - 1, 0)
+        sequence, tokens = self.sequence, len(self.tokens)
+        return sequence.prefilled + tokens - 1 if tokens else sequence.filled
 
     @property
     def position(self) -> int:
