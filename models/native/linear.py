@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.native import instructions as kernels
+from models.native.memory import settled
 from models.native.programs import perform
 
 BLOCK = 16  # outputs that lie side by side in the packed weights
@@ -25,7 +26,7 @@ class NativeInt8Linear(nn.Module):
         padded_NK = F.pad(quantized_NK, (0, -quantized_NK.shape[1] % FOUR, 0, columns))
         self._inputs = padded_NK.shape[1]
         # Plain attributes: as buffers, each would be looked up in Python at every call, and none is ever moved.
-        self._weights = padded_NK.unflatten(0, (-1, BLOCK)).unflatten(2, (-1, FOUR)).transpose(1, 2).contiguous()
+        self._weights = settled(padded_NK.unflatten(0, (-1, BLOCK)).unflatten(2, (-1, FOUR)).transpose(1, 2))
         # Inputs are offset by 128, as the processor multiplies unsigned bytes by signed ones: this takes it back.
         self._offsets_N = padded_NK.sum(dim=1, dtype=torch.int32).mul_(-128)
         self._scales_N, self._bias_N = F.pad(scales_N, (0, columns)), F.pad(bias_N, (0, columns))
