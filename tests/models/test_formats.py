@@ -2,7 +2,7 @@ import sys
 import unicodedata
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from models import formats
@@ -99,7 +99,6 @@ def test_every_mark_of_unicode_is_known():
             assert character in formats._MARKS, f"{ord(character):x}"
 
 
-@settings(deadline=None)
 @given(st.text() | st.text("aé 고 ᾯ\u0301\u0345"))
 @example(unicodedata.normalize("NFKD", "\u1faf") * 50)
 @example("<rating:9>" * 50)

@@ -23,7 +23,7 @@ def alone_of(length: torch.Tensor, bias_THC: torch.Tensor | None = None) -> Colu
     return Columns(length[None], positions=False, places_T=torch.zeros(1, dtype=torch.int64), bias_THC=bias_THC)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     rows=st.integers(1, 9), groups=st.integers(1, 3), share=st.integers(1, 3), width=st.integers(1, 150),
     columns=st.integers(1, 70), cap=st.sampled_from([None, 2.0]), biased=st.sampled_from([0, 1, 2]),

@@ -24,7 +24,7 @@ def layers(inputs: int, outputs: int, *, bias: bool = True) -> tuple[NativeInt8L
     return NativeInt8Linear(*quantized(weight, own)), Int8Linear(weight, own)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     rows=st.integers(1, 230), inputs=st.integers(2, 300), outputs=st.integers(1, 300), bias=st.booleans(),
     seed=st.integers(0, 99),

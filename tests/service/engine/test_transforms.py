@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -185,7 +185,6 @@ def requests(draw: st.DrawFn) -> Callable[[], Sequence]:
     return make
 
 
-@settings(deadline=None)
 @given(makes=st.lists(requests(), min_size=1, max_size=6), data=st.data())
 def test_a_request_gets_the_same_token_in_any_batch(makes: list[Callable[[], Sequence]], data: st.DataObject) -> None:
     logits = torch.tensor(
@@ -207,7 +206,6 @@ def test_a_request_gets_the_same_token_in_any_batch(makes: list[Callable[[], Seq
         assert token != END or len(sequence.output) >= sequence.spec.min_new_tokens
 
 
-@settings(deadline=None)
 @given(make=requests(), row=st.lists(st.floats(-8, 8, width=32), min_size=VOCABULARY, max_size=VOCABULARY))
 def test_all_adjustments_together_are_their_definitions_in_order(
     make: Callable[[], Sequence], row: list[float]

@@ -61,9 +61,7 @@ def check(response: httpx.Response) -> None:
         assert {"code", "message", "request_id"} <= response.json()["error"].keys()
 
 
-thorough = settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
-)
+thorough = settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 
 
 @thorough

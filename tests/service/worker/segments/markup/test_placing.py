@@ -193,7 +193,7 @@ _MARKUP = st.recursive(
 _TARGETS = st.lists(st.sampled_from(["the", "black", "cat", "it's", ",", "20", "!", "chat", "水"]), max_size=9)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(markup=_MARKUP, target=_TARGETS, seed=st.integers(0, 2**32), knows=st.booleans())
 def test_every_tag_is_there_once_and_nested_well(markup: str, target: list[str], seed: int, knows: bool) -> None:
     chance = random.Random(seed)
@@ -233,7 +233,7 @@ _PLAIN = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(markup=_PLAIN, knows=st.booleans())
 def test_a_translation_that_says_the_same_has_its_tags_in_the_same_places(markup: str, knows: bool) -> None:
     text = re.sub(" +", " ", f"<p>{markup}</p>")
