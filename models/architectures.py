@@ -46,7 +46,18 @@ def build(config: Config, *, empty: bool = False) -> nn.Module:
 
 
 class _Empty(TorchFunctionMode):
-    """Parameters are made with `torch.empty`, buffers, which no file holds, with other functions."""
+    """Parameters are made with `torch.empty`, buffers, which no file holds, with other functions.
+
+    Nothing is drawn for parameters: PyTorch would import its compiler for that, 100 MB that stay in the process.
+    """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        return func(*args, **{**(kwargs or {}), **({"device": "meta"} if func is torch.empty else {})})
+        kwargs = kwargs or {}
+        if getattr(func, "__name__", None) in _DRAWING:
+            tensor = args[0] if args else kwargs["tensor"]
+            if tensor.is_meta:
+                return tensor
+        return func(*args, **{**kwargs, **({"device": "meta"} if func is torch.empty else {})})
+
+
+_DRAWING = {"normal_", "uniform_", "kaiming_uniform_"}  # of torch.nn.init and of tensors; what else draws calls these

@@ -79,14 +79,18 @@ class KeyValueCache:
             cleared = np.zeros(math.prod(dimensions) * size.dtype.itemsize, dtype=np.uint8)
             return torch.from_numpy(cleared).view(size.dtype).view(dimensions)
 
+        def count(numbers: int) -> Tensor:
+            # Counted on the CPU: to count on the device meta, PyTorch imports its compiler's algebra, 20 MB.
+            return torch.arange(numbers).to(size.device)
+
         return cls(
             slots_kv=zeros(shape.layers, size.length + 1),
             memory_kv=zeros(shape.layers if shape.cross else 0, source_length),
             memory_lengths=torch.ones(size.slots, dtype=torch.int64, device=size.device),
-            rows_B=torch.arange(size.slots, device=size.device),
-            memory_rows_B=torch.arange(size.slots, device=size.device),
-            columns_C=torch.arange(size.length + 1, device=size.device),
-            memory_columns_S=torch.arange(source_length, device=size.device),
+            rows_B=count(size.slots),
+            memory_rows_B=count(size.slots),
+            columns_C=count(size.length + 1),
+            memory_columns_S=count(source_length),
         )
 
     @property

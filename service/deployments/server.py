@@ -16,6 +16,9 @@ import threading
 from contextlib import suppress
 from multiprocessing.connection import Connection
 
+from service.deployments import lean  # noqa: F401 - Ray Serve without pandas
+
+# isort: split
 import ray
 import uvicorn
 from ray import serve
