@@ -15,6 +15,12 @@ from multiprocessing.connection import Connection
 
 import psutil
 
+from service.deployments.lean import leave_out_tables
+
+if __name__ == "__main__":
+    leave_out_tables()
+
+# isort: split
 from service.deployments import lifecycle
 from service.deployments.reports import Deployed, Failed, HostSetup, Joined, Loading, Lost, Recovered, Report
 from service.observability.logging import configure_logging

@@ -13,14 +13,12 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 
-from service.deployments import lean
-
-# isort: split
 import ray
 from ray import serve
 from ray.serve.schema import ApplicationStatus, ApplicationStatusOverview, DeploymentStatusOverview, ReplicaState
 
 from service.config import Settings
+from service.deployments.lean import leave_out_tables
 from service.deployments.model import deploy_model
 
 NAMESPACE = "triptych"
@@ -66,7 +64,7 @@ def connect(address: str | None, settings: Settings, directory: str) -> str:
                 log_to_driver=False,
                 _node_ip_address="127.0.0.1",
                 _temp_dir=directory,
-                runtime_env={"worker_process_setup_hook": f"{lean.__name__}.{lean.import_serve.__name__}"},
+                runtime_env={"worker_process_setup_hook": f"{leave_out_tables.__module__}.{leave_out_tables.__name__}"},
             )
         else:
             ray.init(address=address, namespace=NAMESPACE, logging_level=logging.WARNING)

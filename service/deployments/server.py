@@ -16,7 +16,10 @@ import threading
 from contextlib import suppress
 from multiprocessing.connection import Connection
 
-from service.deployments import lean  # noqa: F401 - Ray Serve without pandas
+from service.deployments.lean import leave_out_tables
+
+if __name__ == "__main__":
+    leave_out_tables()
 
 # isort: split
 import ray
