@@ -177,6 +177,7 @@ class Loaded:
             prefixes=PrefixStore(range(options.slots, self.layout.size.slots)) if can.prefix_reuse else None,
             packed=runner.packed,
         )
+        give_back()  # what the recording of programs had is as much again
         preparation = Preparation(observer)
         engine = EngineThread(
             Engine(runner, scheduler, observer),
