@@ -156,6 +156,7 @@ RULES = (
     Rule("loadtests.bench.compression", ("models",), ("rich", "pyppmd")),
     # What finds ends of sentences is the worker's; the libraries beside it are loaded by name, where there are any.
     Rule("loadtests.bench.segmentation", ("service.worker.segments",), ("rich",)),
+    Rule("loadtests.bench.memory", (), ("rich", "psutil")),
     # The gateway over a model that costs nothing, and who asks it.
     Rule("loadtests.bench.gateway", (), ("rich", "uvloop")),
     Rule("loadtests.bench.flood", ("loadtests.bench.gateway",), ("rich", "uvloop")),

@@ -20,6 +20,7 @@ from loadtests.bench import (
     gateway,
     growth,
     measure,
+    memory,
     overhead,
     prompts,
     report,
@@ -106,6 +107,8 @@ def parser() -> argparse.ArgumentParser:
     command = _command(commands, "flood", "how soon the gateway refuses what it has no room for", flood.run)
     command.add_argument("--requests", type=_positive, nargs="+", default=[128, 256, 600], help="at once")
     command.add_argument("--rounds", type=_positive, default=3)
+    command = _command(commands, "memory", "what each process of a running service takes", memory.run)
+    command.add_argument("pid", type=_positive, help="of triptych serve")
     return top
 
 

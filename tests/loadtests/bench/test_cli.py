@@ -52,6 +52,7 @@ def test_help_lists_what_can_be_measured() -> None:
         "decode-step",
         "gateway",
         "flood",
+        "memory",
         "compression",
         "attention",
     }
