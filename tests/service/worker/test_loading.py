@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +20,9 @@ from service.worker import memory
 from service.worker.loading import Loaded
 from service.worker.text_engine import TextEngine
 from tests import checkpoints
+
+ROOT = Path(__file__).resolve().parents[3]
+SHIPPED = str(ROOT / "models/checkpoints")
 
 MAKERS = [checkpoints.translator, checkpoints.generator, checkpoints.classifier]
 
@@ -135,3 +140,21 @@ def test_the_info_says_how_many_may_wait_and_how_long_a_text_may_be(checkpoint: 
     else:
         assert info.max_characters is not None
         assert info.max_characters >= 4 * info.max_prompt_tokens
+
+
+@pytest.mark.parametrize("name", ["translator", "generator", "classifier"])
+def test_a_model_is_loaded_and_answers_without_the_compiler_of_pytorch(name: str) -> None:
+    """Which takes 100 MB of the process that imports it, and a second."""
+    program = f"""
+import asyncio, os, sys
+from models.registry import Registry
+from service.config import Settings
+from service.worker.text_engine import TextEngine
+options, registry = Settings().models[{name!r}], Registry({SHIPPED!r})
+engine = TextEngine({name!r}, registry.load(options.checkpoint, stored=True), options, task=options.task)
+asyncio.run(engine.canary("canary"))
+print([name for name in ("torch._dynamo", "torch._inductor", "sympy") if name in sys.modules], flush=True)
+os._exit(0)
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
