@@ -48,7 +48,7 @@ def build(config: Config, *, empty: bool = False) -> nn.Module:
 class _Empty(TorchFunctionMode):
     """Parameters are made with `torch.empty`, buffers, which no file holds, with other functions.
 
-    Nothing is drawn for parameters: PyTorch would import its compiler for that, 100 MB that stay in the process.
+    Nothing is drawn for parameters: PyTorch imports its compiler for that, 70 MB that stay in the process.
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

@@ -1,7 +1,7 @@
 """Keeps out of the service's processes what Ray imports where it is installed, and serving has no use for.
 
 Ray Serve imports pandas to answer with tables as JSON, and Ray imports pyarrow to send tables to and fro. Here nobody
-does, and the two take 50 MB of every process. An installation that only serves has neither.
+does, and the two take 65 MB of every process. An installation that only serves has neither.
 """
 
 from __future__ import annotations

@@ -144,7 +144,7 @@ def test_the_info_says_how_many_may_wait_and_how_long_a_text_may_be(checkpoint: 
 
 @pytest.mark.parametrize("name", ["translator", "generator", "classifier"])
 def test_a_model_is_loaded_and_answers_without_the_compiler_of_pytorch(name: str) -> None:
-    """Which takes 100 MB of the process that imports it, and a second."""
+    """Which takes 70 MB of the process that imports it, and a second."""
     program = f"""
 import asyncio, os, sys
 from models.registry import Registry
