@@ -79,18 +79,18 @@ class KeyValueCache:
             cleared = np.zeros(math.prod(dimensions) * size.dtype.itemsize, dtype=np.uint8)
             return torch.from_numpy(cleared).view(size.dtype).view(dimensions)
 
-        def count(numbers: int) -> Tensor:
-            # Counted on the CPU: to count on the device meta, PyTorch imports its compiler's algebra, 20 MB.
-            return torch.arange(numbers).to(size.device)
+        def numbers(count: int) -> Tensor:
+            # Made on the CPU: to count on the device meta, PyTorch imports sympy, which stays in the process.
+            return torch.arange(count).to(size.device)
 
         return cls(
             slots_kv=zeros(shape.layers, size.length + 1),
             memory_kv=zeros(shape.layers if shape.cross else 0, source_length),
             memory_lengths=torch.ones(size.slots, dtype=torch.int64, device=size.device),
-            rows_B=count(size.slots),
-            memory_rows_B=count(size.slots),
-            columns_C=count(size.length + 1),
-            memory_columns_S=count(source_length),
+            rows_B=numbers(size.slots),
+            memory_rows_B=numbers(size.slots),
+            columns_C=numbers(size.length + 1),
+            memory_columns_S=numbers(source_length),
         )
 
     @property
