@@ -24,16 +24,25 @@ struct Query {
     float scale, cap;
 };
 
-// Of sixteen keys with a query of so many blocks of sixteen.
-template <int BLOCKS> inline F16 products(const float *q, const float *keys, int64_t distance, int64_t blocks) {
-    F16 each[16];
-    for (int j = 0; j < 16; j++) {
+// Of as many keys as a register has numbers, with a query of so many blocks of sixteen.
+template <int BLOCKS> inline Floats products(const float *q, const float *keys, int64_t distance, int64_t blocks) {
+    Floats each[LANES];
+    for (int j = 0; j < LANES; j++) {
         const float *key = keys + j * distance;
-        each[j] = load(q) * load(key);
-        for (int b = 1; b < (BLOCKS ? BLOCKS : blocks); b++)
-            each[j] = fused(load(q + b * 16), load(key + b * 16), each[j]);
+        F16 total = load(q) * load(key);
+        for (int b = 1; b < (BLOCKS ? BLOCKS : blocks); b++) total = fused(load(q + b * 16), load(key + b * 16), total);
+        each[j] = to_register(total);
     }
     return sums(each);
+}
+
+template <int BLOCKS> inline F16 sixteen_products(const Query &query, const float *keys, int64_t blocks) {
+    float values[16];
+    for (int j = 0; j < 16; j += LANES) {
+        const Floats some = products<BLOCKS>(query.q, keys + j * query.key_distance, query.key_distance, blocks);
+        put(values + j, some);
+    }
+    return load(values);
 }
 
 template <int BLOCKS> // of sixteen: the whole width
@@ -64,9 +73,9 @@ inline void attend_one(const Query &query, Scores &scores, float *out) {
         const float *keys = query.keys + c * query.key_distance;
         F16 value;
         if (count == 16 && query.width == 64) {
-            value = products<4>(query.q, keys, query.key_distance, 4);
+            value = sixteen_products<4>(query, keys, 4);
         } else if (count == 16 && query.width % 16 == 0) {
-            value = products<0>(query.q, keys, query.key_distance, query.width / 16);
+            value = sixteen_products<0>(query, keys, query.width / 16);
         } else {
             for (int64_t j = 0; j < count; j++)
                 weights[c + j] = product(query.q, keys + j * query.key_distance, query.width);

@@ -15,36 +15,21 @@ namespace avx2 {
 
 #include "halves.h"
 
-constexpr int OFFSET = 128, TILE_ROWS = 4, TILE_BLOCKS = 1; // 8 registers of sums, 4 of weights, 2 of inputs
-struct Weights {
-    __m256i even[2], odd[2];
-};
+constexpr int OFFSET = 0, TILE_ROWS = 4, SUMS = 8; // registers of sums; 2 of weights, 3 of inputs and ones, 3 in between
 struct Four {
-    __m256i even, odd;
+    __m256i values, magnitudes;
 };
-inline Weights load_weights(const int8_t *from) {
-    Weights weights;
-    for (int half = 0; half < 2; half++) {
-        const __m256i bytes = _mm256_loadu_si256((const __m256i *)(from + half * 32));
-        weights.even[half] = _mm256_srai_epi16(_mm256_slli_epi16(bytes, 8), 8);
-        weights.odd[half] = _mm256_srai_epi16(bytes, 8);
-    }
-    return weights;
-}
 inline Four load_four(const uint8_t *from) {
     int32_t four;
     __builtin_memcpy(&four, from, sizeof four);
-    return {_mm256_set1_epi32(four & 0x00ff00ff), _mm256_set1_epi32((uint32_t)four >> 8 & 0x00ff00ff)};
+    const __m256i values = _mm256_set1_epi32(four);
+    return {values, _mm256_abs_epi8(values)};
 }
-inline I16 dot(I16 sums, const Four &four, const Weights &weights) {
-    __m256i halves[2];
-    __builtin_memcpy(halves, &sums, sizeof sums);
-    for (int half = 0; half < 2; half++) {
-        halves[half] = _mm256_add_epi32(halves[half], _mm256_madd_epi16(four.even, weights.even[half]));
-        halves[half] = _mm256_add_epi32(halves[half], _mm256_madd_epi16(four.odd, weights.odd[half]));
-    }
-    __builtin_memcpy(&sums, halves, sizeof sums);
-    return sums;
+// The products are of unsigned bytes with signed ones, in sums of two that saturate beyond 32767: magnitudes of 127 at
+// most, with the signs moved to the weights, stay below it.
+inline Integers dot(Integers sums, const Four &four, Bytes weights) {
+    const __m256i twos = _mm256_maddubs_epi16(four.magnitudes, _mm256_sign_epi8((__m256i)weights, four.values));
+    return sums + (Integers)_mm256_madd_epi16(twos, _mm256_set1_epi16(1));
 }
 
 #include "kernels.h"

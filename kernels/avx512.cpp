@@ -12,20 +12,21 @@
 
 namespace avx512 {
 
-typedef float F16 __attribute__((vector_size(64)));
-typedef int32_t I16 __attribute__((vector_size(64)));
-inline F16 fused(F16 a, F16 b, F16 c) { return (F16)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c); }
+typedef float Floats __attribute__((vector_size(64)));
+inline Floats fused(Floats a, Floats b, Floats c) { return (Floats)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c); }
 
-constexpr int OFFSET = 128, TILE_ROWS = 6, TILE_BLOCKS = 4; // 24 registers of sums, 4 of weights, 1 of inputs
-typedef __m512i Weights;
+#include "vectors.h"
+
+constexpr int OFFSET = 128, TILE_ROWS = 6, SUMS = 24; // registers of sums; 4 of weights, 1 of inputs
 typedef __m512i Four;
-inline Weights load_weights(const int8_t *from) { return _mm512_loadu_si512(from); }
 inline Four load_four(const uint8_t *from) {
     int32_t four;
     __builtin_memcpy(&four, from, sizeof four);
     return _mm512_set1_epi32(four);
 }
-inline I16 dot(I16 sums, Four four, Weights weights) { return (I16)_mm512_dpbusd_epi32((__m512i)sums, four, weights); }
+inline Integers dot(Integers sums, Four four, Bytes weights) {
+    return (Integers)_mm512_dpbusd_epi32((__m512i)sums, four, (__m512i)weights);
+}
 
 #include "kernels.h"
 

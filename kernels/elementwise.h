@@ -26,7 +26,7 @@ inline F16 hyperbolic_tangent(F16 x) { return splat(2.0f) * sigmoid(x + x) - spl
 
 inline F16 applied(int64_t function, F16 x, float a, float b) {
     switch (function) {
-    case RELU: return x > splat(0) ? x : (x == x ? splat(0) : x);
+    case RELU: return chosen(x > splat(0), x, chosen(x == x, splat(0), x));
     case GELU: return x * 0.5f * (splat(1.0f) + error_function(x * 0.70710678118654752f));
     case GELU_TANH: return x * sigmoid(1.5957691216057308f * x * fused(x * x, splat(0.044715f), splat(1.0f)));
     case SILU: return x * sigmoid(x);

@@ -1,5 +1,4 @@
 // Every kernel of one instruction set. Included where vectors and products of bytes are declared for it.
-#include "vectors.h"
 #include "elementwise.h"
 #include "linear.h"
 #include "attention.h"

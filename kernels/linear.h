@@ -3,6 +3,7 @@
 //
 // Shapes: R rows, K inputs (a multiple of 4, filled up with zeros), N outputs (in blocks of 16, filled up likewise).
 
+constexpr int64_t UNIT_BLOCKS = 4; // of columns, which one thread does at a time
 constexpr int64_t ROWS_AT_A_TIME = 96; // whose integers stay in a core's second cache while weights pass by
 
 // quantize: 0 rows [R, >= K] float, 1 integers [R, K] to write, by OFFSET more than they are, 2 largest values [R] to write
@@ -33,8 +34,7 @@ inline void quantize(const Instruction &i, int64_t first, int64_t last) {
         const F16 factor = splat(check == 0 && scale > 0 ? 127.0f / scale : 0.0f);
         for (k = 0; k < padded; k += 16) {
             F16 value = inputs - k >= 16 ? load(x + k) : load_some(x + k, inputs - k, 0);
-            I16 whole = __builtin_convertvector(rounded(value * factor), I16);
-            B16 bytes = __builtin_convertvector(whole, B16) ^ (int8_t)(OFFSET ? -128 : 0);
+            B16 bytes = narrow(whole(rounded(value * factor))) ^ (int8_t)(OFFSET ? -128 : 0);
             __builtin_memcpy(out + k, &bytes, padded - k >= 16 ? 16 : padded - k);
         }
     }
@@ -48,7 +48,7 @@ struct Epilogue {
 };
 
 inline void finish(I16 sums, float row, const Epilogue &e) {
-    F16 value = fused(__builtin_convertvector(sums, F16) * load(e.scales), splat(row), load(e.bias));
+    F16 value = fused(decimal(sums) * load(e.scales), splat(row), load(e.bias));
     value = applied(e.activation, value, 0, 0);
     if (e.count >= 16) {
         if (e.residual) value += load(e.residual);
@@ -65,27 +65,32 @@ inline void finish(I16 sums, float row, const Epilogue &e) {
 //              sizes: R, K, N that there are, distance of outputs' rows, activation, distance of the residual's rows
 template <int ROWS, int BLOCKS>
 inline void multiply(const Instruction &i, int64_t row, int64_t block) {
+    constexpr int ACROSS = BLOCKS * REGISTERS;
     const int64_t inputs = i.size[1];
     const uint8_t *a = i.as<uint8_t>(0) + row * inputs;
     const int8_t *w = i.as<int8_t>(2) + block * 16 * inputs;
-    I16 sums[ROWS][BLOCKS];
-    for (int b = 0; b < BLOCKS; b++) {
-        I16 offset = OFFSET ? load(i.as<int32_t>(4) + (block + b) * 16) : I16{};
-        for (int r = 0; r < ROWS; r++) sums[r][b] = offset;
+    Integers sums[ROWS][ACROSS];
+    for (int c = 0; c < ACROSS; c++) {
+        Integers offset{};
+        if (OFFSET) get(offset, i.as<int32_t>(4) + block * 16 + c * LANES);
+        for (int r = 0; r < ROWS; r++) sums[r][c] = offset;
     }
     for (int64_t k = 0; k < inputs; k += 4) {
-        Weights weights[BLOCKS];
-        for (int b = 0; b < BLOCKS; b++) weights[b] = load_weights(w + b * 16 * inputs + k * 16);
+        Bytes weights[ACROSS];
+        for (int c = 0; c < ACROSS; c++)
+            get(weights[c], w + c / REGISTERS * 16 * inputs + k * 16 + c % REGISTERS * sizeof(Bytes));
         for (int r = 0; r < ROWS; r++) {
-            Four four = load_four(a + r * inputs + k);
-            for (int b = 0; b < BLOCKS; b++) sums[r][b] = dot(sums[r][b], four, weights[b]);
+            const Four four = load_four(a + r * inputs + k);
+            for (int c = 0; c < ACROSS; c++) sums[r][c] = dot(sums[r][c], four, weights[c]);
         }
     }
     for (int r = 0; r < ROWS; r++) {
         for (int b = 0; b < BLOCKS; b++) {
             const int64_t column = (block + b) * 16;
             const float *residual = i.as<float>(6);
-            finish(sums[r][b], i.as<float>(1)[row + r],
+            I16 whole;
+            get(whole, sums[r] + b * REGISTERS);
+            finish(whole, i.as<float>(1)[row + r],
                    {i.as<float>(3) + column, i.as<float>(5) + column,
                     residual ? residual + (row + r) * i.size[5] + column : nullptr,
                     i.as<float>(7) + (row + r) * i.size[3] + column, i.size[2] - column, i.size[4]});
@@ -93,36 +98,47 @@ inline void multiply(const Instruction &i, int64_t row, int64_t block) {
     }
 }
 
-template <int BLOCKS> inline void multiply_rows(const Instruction &i, int64_t row, int64_t end, int64_t block) {
-    for (; row + TILE_ROWS <= end; row += TILE_ROWS) multiply<TILE_ROWS, BLOCKS>(i, row, block);
-    switch (end - row) {
-    case 5: if constexpr (TILE_ROWS > 5) multiply<5, BLOCKS>(i, row, block); break;
-    case 4: if constexpr (TILE_ROWS > 4) multiply<4, BLOCKS>(i, row, block); break;
-    case 3: if constexpr (TILE_ROWS > 3) multiply<3, BLOCKS>(i, row, block); break;
-    case 2: if constexpr (TILE_ROWS > 2) multiply<2, BLOCKS>(i, row, block); break;
-    case 1: multiply<1, BLOCKS>(i, row, block); break;
+// So many rows and blocks of columns, as many blocks at a time as there are registers for.
+template <int ROWS> inline void multiply_blocks(const Instruction &i, int64_t row, int64_t block, int64_t end) {
+    constexpr int ROOM = SUMS / ROWS / REGISTERS;
+    if constexpr (ROOM >= 4)
+        for (; block + 4 <= end; block += 4) multiply<ROWS, 4>(i, row, block);
+    if constexpr (ROOM >= 2)
+        for (; block + 2 <= end; block += 2) multiply<ROWS, 2>(i, row, block);
+    for (; block < end; block++) multiply<ROWS, 1>(i, row, block);
+}
+
+inline void multiply_rows(const Instruction &i, int64_t row, int64_t last, int64_t block, int64_t end) {
+    constexpr int WIDTH = SUMS / TILE_ROWS / REGISTERS; // columns whose weights stay in a core's first cache
+    const int64_t rest = row + (last - row) / TILE_ROWS * TILE_ROWS;
+    for (int64_t b = block; b < end && row < rest; b += WIDTH)
+        for (int64_t r = row; r < rest; r += TILE_ROWS)
+            multiply_blocks<TILE_ROWS>(i, r, b, b + WIDTH < end ? b + WIDTH : end);
+    switch (last - rest) {
+    case 5: if constexpr (TILE_ROWS > 5) multiply_blocks<5>(i, rest, block, end); break;
+    case 4: if constexpr (TILE_ROWS > 4) multiply_blocks<4>(i, rest, block, end); break;
+    case 3: if constexpr (TILE_ROWS > 3) multiply_blocks<3>(i, rest, block, end); break;
+    case 2: if constexpr (TILE_ROWS > 2) multiply_blocks<2>(i, rest, block, end); break;
+    case 1: multiply_blocks<1>(i, rest, block, end); break;
     }
 }
 
 inline int64_t column_blocks(const Instruction &i) { return (i.size[2] + 15) / 16; }
-inline int64_t column_units(const Instruction &i) { return (column_blocks(i) + TILE_BLOCKS - 1) / TILE_BLOCKS; }
+inline int64_t column_units(const Instruction &i) { return (column_blocks(i) + UNIT_BLOCKS - 1) / UNIT_BLOCKS; }
 inline int64_t row_units(const Instruction &i) { return (i.size[0] + ROWS_AT_A_TIME - 1) / ROWS_AT_A_TIME; }
 
 inline int64_t linear_int8_units(const Instruction &i) { return column_units(i) * row_units(i); }
 inline double linear_int8_cost(const Instruction &i) {
     const int64_t rows = i.size[0] < ROWS_AT_A_TIME ? i.size[0] : ROWS_AT_A_TIME;
-    return 0.1 * i.size[1] * TILE_BLOCKS * (rows + 4); // a few rows more for bringing the weights
+    return 0.1 * i.size[1] * UNIT_BLOCKS * (rows + 4); // a few rows more for bringing the weights
 }
 
 inline void linear_int8(const Instruction &i, int64_t first, int64_t last) {
     const int64_t rows = i.size[0], blocks = column_blocks(i), columns = column_units(i);
     for (int64_t unit = first; unit < last; unit++) {
-        const int64_t row = unit / columns * ROWS_AT_A_TIME, block = unit % columns * TILE_BLOCKS;
+        const int64_t row = unit / columns * ROWS_AT_A_TIME, block = unit % columns * UNIT_BLOCKS;
         const int64_t end = row + ROWS_AT_A_TIME < rows ? row + ROWS_AT_A_TIME : rows;
-        int64_t left = blocks - block < TILE_BLOCKS ? blocks - block : TILE_BLOCKS, at = block;
-        if (TILE_BLOCKS >= 4 && left >= 4) multiply_rows<TILE_BLOCKS>(i, row, end, at), left -= TILE_BLOCKS;
-        for (; left >= 2; left -= 2, at += 2) multiply_rows<2>(i, row, end, at);
-        if (left == 1) multiply_rows<1>(i, row, end, at);
+        multiply_rows(i, row, end, block, block + UNIT_BLOCKS < blocks ? block + UNIT_BLOCKS : blocks);
     }
 }
 

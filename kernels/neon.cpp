@@ -12,39 +12,20 @@
 
 namespace neon {
 
-// Sixteen numbers in four registers.
-typedef float F16 __attribute__((vector_size(64)));
-typedef int32_t I16 __attribute__((vector_size(64)));
+typedef float Floats __attribute__((vector_size(16)));
+inline Floats fused(Floats a, Floats b, Floats c) { return (Floats)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b); }
 
-inline F16 fused(F16 a, F16 b, F16 c) {
-    float32x4_t x[4], y[4], z[4];
-    __builtin_memcpy(x, &a, sizeof a);
-    __builtin_memcpy(y, &b, sizeof b);
-    __builtin_memcpy(z, &c, sizeof c);
-    for (int part = 0; part < 4; part++) z[part] = vfmaq_f32(z[part], x[part], y[part]);
-    __builtin_memcpy(&c, z, sizeof c);
-    return c;
-}
+#include "vectors.h"
 
-constexpr int OFFSET = 0, TILE_ROWS = 5, TILE_BLOCKS = 1; // 20 registers of sums, 4 of weights, 1 of inputs
-struct Weights {
-    int8x16_t part[4];
-};
+constexpr int OFFSET = 0, TILE_ROWS = 5, SUMS = 20; // registers of sums; 4 of weights, 1 of inputs
 typedef int8x16_t Four;
-inline Weights load_weights(const int8_t *from) {
-    return {{vld1q_s8(from), vld1q_s8(from + 16), vld1q_s8(from + 32), vld1q_s8(from + 48)}};
-}
 inline Four load_four(const uint8_t *from) {
     int32_t four;
     __builtin_memcpy(&four, from, sizeof four);
     return vreinterpretq_s8_s32(vdupq_n_s32(four));
 }
-inline I16 dot(I16 sums, Four four, const Weights &weights) {
-    int32x4_t parts[4];
-    __builtin_memcpy(parts, &sums, sizeof sums);
-    for (int part = 0; part < 4; part++) parts[part] = vdotq_s32(parts[part], weights.part[part], four);
-    __builtin_memcpy(&sums, parts, sizeof sums);
-    return sums;
+inline Integers dot(Integers sums, Four four, Bytes weights) {
+    return (Integers)vdotq_s32((int32x4_t)sums, (int8x16_t)weights, four);
 }
 
 #include "kernels.h"
