@@ -63,34 +63,35 @@ inline void finish(I16 sums, float row, const Epilogue &e) {
 //              4 what the offset of the integers adds to the sums [N] int32, 5 bias [N], 6 residual [R, N] or nothing,
 //              7 outputs [R, N]
 //              sizes: R, K, N that there are, distance of outputs' rows, activation, distance of the residual's rows
+template <typename V, typename W> inline Pair<V> dot(Pair<V> sums, const Four &four, Pair<W> weights) {
+    return {dot(sums.low, four, weights.low), dot(sums.high, four, weights.high)};
+}
+
 template <int ROWS, int BLOCKS>
 inline void multiply(const Instruction &i, int64_t row, int64_t block) {
-    constexpr int ACROSS = BLOCKS * REGISTERS;
     const int64_t inputs = i.size[1];
     const uint8_t *a = i.as<uint8_t>(0) + row * inputs;
     const int8_t *w = i.as<int8_t>(2) + block * 16 * inputs;
-    Integers sums[ROWS][ACROSS];
-    for (int c = 0; c < ACROSS; c++) {
-        Integers offset{};
-        if (OFFSET) get(offset, i.as<int32_t>(4) + block * 16 + c * LANES);
-        for (int r = 0; r < ROWS; r++) sums[r][c] = offset;
+    I16 sums[ROWS][BLOCKS];
+    for (int b = 0; b < BLOCKS; b++) {
+        I16 offset = OFFSET ? load(i.as<int32_t>(4) + (block + b) * 16) : I16{};
+        for (int r = 0; r < ROWS; r++) sums[r][b] = offset;
     }
     for (int64_t k = 0; k < inputs; k += 4) {
-        Bytes weights[ACROSS];
-        for (int c = 0; c < ACROSS; c++)
-            get(weights[c], w + c / REGISTERS * 16 * inputs + k * 16 + c % REGISTERS * sizeof(Bytes));
+        B64 weights[BLOCKS];
+#pragma GCC unroll 4
+        for (int b = 0; b < BLOCKS; b++) get(weights[b], w + b * 16 * inputs + k * 16);
         for (int r = 0; r < ROWS; r++) {
             const Four four = load_four(a + r * inputs + k);
-            for (int c = 0; c < ACROSS; c++) sums[r][c] = dot(sums[r][c], four, weights[c]);
+#pragma GCC unroll 4
+            for (int b = 0; b < BLOCKS; b++) sums[r][b] = dot(sums[r][b], four, weights[b]);
         }
     }
     for (int r = 0; r < ROWS; r++) {
         for (int b = 0; b < BLOCKS; b++) {
             const int64_t column = (block + b) * 16;
             const float *residual = i.as<float>(6);
-            I16 whole;
-            get(whole, sums[r] + b * REGISTERS);
-            finish(whole, i.as<float>(1)[row + r],
+            finish(sums[r][b], i.as<float>(1)[row + r],
                    {i.as<float>(3) + column, i.as<float>(5) + column,
                     residual ? residual + (row + r) * i.size[5] + column : nullptr,
                     i.as<float>(7) + (row + r) * i.size[3] + column, i.size[2] - column, i.size[4]});
