@@ -15,7 +15,7 @@ namespace avx2 {
 
 #include "halves.h"
 
-constexpr int OFFSET = 0, TILE_ROWS = 4, SUMS = 8; // registers of sums; 2 of weights, 3 of inputs and ones, 3 in between
+constexpr int OFFSET = 0, TILE_ROWS = 4, SUMS = 8; // registers of sums; 2 of weights, 2 of inputs, 1 of ones, 3 in between
 struct Four {
     __m256i values, magnitudes;
 };
