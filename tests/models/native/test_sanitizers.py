@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from models.native import library
+from tests.models.native.builds import ROOT, SOURCES, compile_, run_tests
 
-ROOT = Path(__file__).resolve().parents[3]
 COMPILER = shutil.which("g++")
 FLAGS = ("-O1", "-g1", "-std=c++17", "-shared", "-fPIC", "-pthread", "-ffp-contract=off", "-Wno-psabi")
 WATCHED = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
@@ -28,8 +28,7 @@ def watching(tmp_path: Path) -> dict[str, str]:
     """The environment of a process whose kernels are watched."""
     assert COMPILER is not None
     built = tmp_path / "_kernels.so"
-    sources = map(str, sorted((ROOT / "kernels").glob("*.cpp")))
-    subprocess.run([COMPILER, *FLAGS, *WATCHED, *sources, "-o", str(built)], check=True)
+    compile_(COMPILER, *FLAGS, *WATCHED, *SOURCES, "-o", str(built))
     return {
         **os.environ,
         # The second for its exceptions, which the first wants to see: PyTorch throws some.
@@ -43,17 +42,8 @@ def watching(tmp_path: Path) -> dict[str, str]:
 @pytest.mark.skipif(library.instruction_set() is None, reason="there are no kernels for this CPU, or none were built")
 def test_no_kernel_touches_what_is_not_its_own(tmp_path: Path) -> None:
     environment = watching(tmp_path)
-    tests = [str(path) for path in sorted(Path(__file__).parent.glob("test_*.py")) if path != Path(__file__)]
     for name in library.instruction_sets():
-        done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *tests],
-            cwd=ROOT,
-            env={**environment, library.SWITCH: name},
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
-        assert "skipped" not in done.stdout
+        run_tests(environment, instruction_set=name)
 
 
 @pytest.mark.skipif(COMPILER is None, reason="there is no g++ on this machine")
