@@ -1,4 +1,5 @@
 // The plain C interface: which instruction sets there are, and running programs in one.
+#include "processor.h"
 #include "team.h"
 
 #if defined(__aarch64__) && defined(__linux__)
@@ -21,15 +22,10 @@ struct Choice {
 // Those that were compiled, the best first.
 const Choice *choices(int64_t *count) {
 #if defined(__x86_64__)
-    __builtin_cpu_init();
-    const bool fused = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    const bool wide = __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-                      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
-    uint32_t eax = 7, ebx, ecx = 1, edx;
-    asm("cpuid" : "+a"(eax), "=b"(ebx), "+c"(ecx), "=d"(edx)); // compilers know the name of AVX-VNNI since short
-    static const Choice found[] = {{"AVX512-VNNI", fused && wide, avx512_kernels},
-                                   {"AVX-VNNI", fused && (eax >> 4 & 1), avxvnni_kernels},
-                                   {"AVX2", fused, avx2_kernels}};
+    static const Processor cpu;
+    static const Choice found[] = {{"AVX512-VNNI", cpu.avx512_vnni(), avx512_kernels},
+                                   {"AVX-VNNI", cpu.avx_vnni(), avxvnni_kernels},
+                                   {"AVX2", cpu.avx2(), avx2_kernels}};
     *count = 3;
     return found;
 #elif defined(__aarch64__)
