@@ -6,9 +6,10 @@ from typing import Any, Literal
 
 import torch
 
+from models.native.library import instruction_set
 from models.packed import PackedLinear, packing_supported
 from models.parts import parts_of, replace_linears
-from models.quantization import int8_linear, int8_supported
+from models.quantization import int8_linear, int8_supported, vnni_supported
 
 Precision = Literal["auto", "float32", "bfloat16", "int8"]
 
@@ -34,7 +35,9 @@ def resolve_precision(precision: Precision, device: torch.device) -> tuple[Preci
     if precision == "auto":
         return _best_on_gpu(device) if device.type == "cuda" else _best_on_cpu(device)
     if precision == "int8" and not int8_supported(device):
-        raise ValueError(f"precision is 'int8', which needs a CPU with VNNI instructions; the device is {device}")
+        raise ValueError(
+            f"precision is 'int8', which needs a CPU with VNNI instructions or kernels for it; the device is {device}"
+        )
     return precision, "as set"
 
 
@@ -49,12 +52,12 @@ def _best_on_gpu(device: torch.device) -> tuple[Precision, str]:
 
 def _best_on_cpu(device: torch.device) -> tuple[Precision, str]:
     if int8_supported(device):
-        return "int8", "the CPU has VNNI"
+        return "int8", "the CPU has VNNI" if vnni_supported() else f"there are kernels for {instruction_set()}"
     there = torch.cpu.get_capabilities()
     for feature, name in BFLOAT16_FEATURES.items():
         if there.get(feature):
-            return "bfloat16", f"the CPU has {name}, but no VNNI"
-    return "float32", "the CPU has neither VNNI nor bfloat16 products"
+            return "bfloat16", f"the CPU has {name}, but no VNNI, and there are no kernels for it"
+    return "float32", "the CPU has neither VNNI nor bfloat16 products, and there are no kernels for it"
 
 
 def convert(model: Any, precision: Precision, device: torch.device) -> tuple[Any, torch.dtype]:

@@ -106,5 +106,10 @@ def int8_linear(weight_NK: Tensor, bias_N: Tensor | None) -> nn.Module:
     return NativeInt8Linear(*quantized(weight_NK, bias_N))
 
 
+def vnni_supported() -> bool:
+    """Whether PyTorch's kernels give the sums that they should: without VNNI they saturate."""
+    return torch.cpu._is_vnni_supported()
+
+
 def int8_supported(device: torch.device) -> bool:
-    return device.type == "cpu" and torch.cpu._is_vnni_supported()
+    return device.type == "cpu" and (instruction_set() is not None or vnni_supported())

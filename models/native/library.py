@@ -6,21 +6,19 @@ import ctypes
 import os
 from collections.abc import Callable
 from functools import cache, partial
-from importlib.machinery import EXTENSION_SUFFIXES
 from itertools import count
 from pathlib import Path
 
 SWITCH = "TRIPTYCH_KERNELS"  # environment variable: 0 leaves everything to PyTorch; or an instruction set's name
 BUILD = "TRIPTYCH_KERNELS_LIBRARY"  # environment variable: the path of another build, such as one with sanitizers
-NAME = "_kernels"  # of the file beside this one, as pyproject.toml has it built
+NAME = "_kernels.abi3.so"  # of the file beside this one, as pyproject.toml has it built: for every version of Python
 
 
 @cache
 def _library() -> ctypes.CDLL | None:
     own = os.environ.get(BUILD)
-    paths = [Path(own)] if own else [Path(__file__).with_name(NAME + suffix) for suffix in EXTENSION_SUFFIXES]
-    path = next(filter(Path.exists, paths), None)
-    if path is None:
+    path = Path(own) if own else Path(__file__).with_name(NAME)
+    if not path.exists():
         return None
     try:
         found = ctypes.CDLL(str(path))

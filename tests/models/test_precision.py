@@ -17,21 +17,25 @@ GPU = torch.device("cuda")
 
 
 @pytest.mark.parametrize(
-    ("features", "precision", "reason"),
+    ("features", "kernels", "precision", "reason"),
     [
-        ({"avx512_vnni", "avx512_bf16"}, "int8", "VNNI"),
-        ({"avx512_vnni"}, "int8", "VNNI"),
-        ({"avx2", "amx_bf16"}, "bfloat16", "AMX-BF16"),
-        ({"avx2", "avx512_bf16"}, "bfloat16", "AVX512-BF16"),
-        ({"neon", "bf16"}, "bfloat16", "ARM"),
-        ({"avx2"}, "float32", "neither VNNI nor bfloat16"),
-        ({"neon"}, "float32", "neither VNNI nor bfloat16"),
+        ({"avx512_vnni", "avx512_bf16"}, "AVX512-VNNI", "int8", "VNNI"),
+        ({"avx512_vnni"}, None, "int8", "VNNI"),
+        ({"avx2"}, "AVX2", "int8", "kernels for AVX2"),
+        ({"neon", "bf16"}, "NEON", "int8", "kernels for NEON"),
+        ({"avx2", "amx_bf16"}, None, "bfloat16", "AMX-BF16"),
+        ({"avx2", "avx512_bf16"}, None, "bfloat16", "AVX512-BF16"),
+        ({"neon", "bf16"}, None, "bfloat16", "ARM"),
+        ({"avx2"}, None, "float32", "neither VNNI nor bfloat16"),
+        ({"neon"}, None, "float32", "neither VNNI nor bfloat16"),
     ],
 )
 def test_auto_is_the_fastest_format_the_cpu_computes_natively(
-    monkeypatch: pytest.MonkeyPatch, features: set[str], precision: str, reason: str
+    monkeypatch: pytest.MonkeyPatch, features: set[str], kernels: str | None, precision: str, reason: str
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: dict.fromkeys(features, True))
+    for module in ("quantization", "precision"):
+        monkeypatch.setattr(f"models.{module}.instruction_set", lambda: kernels)
     chosen, why = resolve_precision("auto", CPU)
     assert chosen == precision
     assert reason in why
@@ -72,6 +76,7 @@ def test_int8_is_refused_where_the_hardware_lacks_it(monkeypatch: pytest.MonkeyP
     with pytest.raises(ValueError, match=r"VNNI.*cuda"):
         resolve_precision("int8", GPU)
     monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
+    monkeypatch.setattr("models.quantization.instruction_set", lambda: None)
     with pytest.raises(ValueError, match=r"VNNI.*cpu"):
         resolve_precision("int8", CPU)
 
@@ -102,7 +107,7 @@ def test_bfloat16_halves_the_weights_and_the_cache(monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize("name", ["llama", "seq2seq-pre-sinusoidal-tied", "gpt-pre"])
 def test_weights_give_the_same_from_whatever_format_they_come(name: str, precision: Precision) -> None:
     if precision == "int8" and not int8_supported(CPU):
-        pytest.skip("int8 needs a CPU with VNNI")
+        pytest.skip("int8 needs a CPU with VNNI, or kernels for it")
     stored, widened = built(CONFIGS[name]).bfloat16(), built(CONFIGS[name]).bfloat16().float()
     models = [convert(model, precision, CPU)[0] for model in (stored, widened)]
     prompt = prompts_of(5)

@@ -9,11 +9,11 @@ from torch import nn
 from models.config import Config, GPTConfig
 from models.interface import StateSize
 from models.parts import replace_linears
-from models.quantization import Int8Linear, int8_supported
+from models.quantization import Int8Linear, vnni_supported
 from tests.models.tiny import BERTS, CONFIGS, ENCODERS, built, prompts_of, row_of, state_for
 
 CPU = torch.device("cpu")
-pytestmark = pytest.mark.skipif(not int8_supported(CPU), reason="this CPU has no VNNI instructions")
+pytestmark = pytest.mark.skipif(not vnni_supported(), reason="this CPU has no VNNI instructions")
 
 
 def reference(x: torch.Tensor, linear: nn.Linear) -> torch.Tensor:

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from models.native.library import instruction_set
 from models.native.linear import NativeInt8Linear
-from models.quantization import Int8Linear, int8_supported, quantized
+from models.quantization import Int8Linear, quantized, vnni_supported
 
 pytestmark = [
     pytest.mark.skipif(instruction_set() is None, reason="there are no kernels for this CPU, or none were built"),
-    pytest.mark.skipif(not int8_supported(torch.device("cpu")), reason="this CPU has no VNNI instructions"),
+    pytest.mark.skipif(not vnni_supported(), reason="this CPU has no VNNI instructions"),
 ]
 
 

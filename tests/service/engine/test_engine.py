@@ -14,7 +14,7 @@ from models.checkpoint import Checkpoint
 from models.interface import StateSize
 from models.native.library import instruction_set
 from models.parts import replace_linears
-from models.quantization import Int8Linear, int8_linear, int8_supported
+from models.quantization import Int8Linear, int8_linear, vnni_supported
 from service.engine.beams import Beams
 from service.engine.engine import Engine
 from service.engine.prefixes import PrefixStore
@@ -35,7 +35,7 @@ from tests.service.engine.driving import Recorder, arrive, finish
 )
 def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     name, _, precision = request.param.partition("-")
-    if precision and not int8_supported(torch.device("cpu")):
+    if precision and not vnni_supported():
         pytest.skip("this CPU has no VNNI instructions")
     if precision == "kernels" and instruction_set() is None:
         pytest.skip("there are no kernels for this CPU, or none were built")
