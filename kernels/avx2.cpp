@@ -1,5 +1,4 @@
-// For CPUs with AVX2 and no products of bytes: Intel from Haswell, AMD from Excavator on. Bytes are widened, so that
-// sums are as exact as elsewhere.
+// For CPUs with AVX2 and no products of bytes that are summed in 32 bits: Intel from Haswell, AMD from Excavator on.
 #include "instruction.h"
 
 #if defined(__x86_64__)
