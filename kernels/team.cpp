@@ -10,6 +10,8 @@ namespace {
 constexpr double WORTH_SHARING_NS = 1500; // of a kernel: a chunk changes hands in 200 to 300
 constexpr double CHUNK_NS = 700;
 constexpr int64_t CHUNKS_A_THREAD = 4;
+constexpr double LONG_CHUNK_NS = 50000; // more of them then, so that nobody waits long for the last one
+constexpr int64_t MOST_CHUNKS = 0xffff;
 constexpr int64_t SPIN_NS = 200000;
 constexpr int64_t MOST_HELPERS = 255;
 
@@ -57,19 +59,22 @@ class Team {
     std::atomic<int64_t> sleeping_{0};
     int64_t helpers_ = 0;
     pthread_mutex_t mutex_ = PTHREAD_MUTEX_INITIALIZER;
-    pthread_cond_t call_ = PTHREAD_COND_INITIALIZER;
+    pthread_cond_t called_ = PTHREAD_COND_INITIALIZER;
 
     static uint64_t chunks(uint64_t ticket) { return ticket >> 16 & 0xffff; }
     static uint64_t next(uint64_t ticket) { return ticket & 0xffff; }
 
     void share(const Kernel &kernel, const Instruction &instruction, int64_t units, double cost, int64_t threads) {
-        int64_t count = cost / CHUNK_NS;
-        if (count > threads * CHUNKS_A_THREAD) count = threads * CHUNKS_A_THREAD;
+        int64_t count = cost / CHUNK_NS, most = threads * CHUNKS_A_THREAD;
+        if (cost > most * LONG_CHUNK_NS) most = cost / LONG_CHUNK_NS;
+        if (most > MOST_CHUNKS) most = MOST_CHUNKS;
+        if (count > most) count = most;
         if (count > units) count = units;
         kernel_ = &kernel, instruction_ = &instruction, units_ = units;
         done_.store(0, std::memory_order_relaxed);
         const uint64_t number = (ticket_.load(std::memory_order_relaxed) >> 32) + 1;
         ticket_.store(number << 32 | uint64_t(count) << 16, std::memory_order_release);
+        call(); // who waited long for the last chunk of another sleeps
         while (help()) {}
         while (done_.load(std::memory_order_acquire) < count) pause();
     }
@@ -94,9 +99,13 @@ class Team {
             pthread_detach(thread);
             helpers_++;
         }
+        call();
+    }
+
+    void call() {
         if (sleeping_.load(std::memory_order_acquire) == 0) return;
         pthread_mutex_lock(&mutex_);
-        pthread_cond_broadcast(&call_);
+        pthread_cond_broadcast(&called_);
         pthread_mutex_unlock(&mutex_);
     }
 
@@ -112,7 +121,7 @@ class Team {
                 idle = 0, since = now();
             } else if (idle % 256 != 255) {
                 pause();
-            } else if (now() - since < SPIN_NS || busy()) {
+            } else if (now() - since < SPIN_NS) {
                 sched_yield();
             } else {
                 sleep();
@@ -121,12 +130,10 @@ class Team {
         }
     }
 
-    bool busy() const { return false; }
-
     void sleep() {
         pthread_mutex_lock(&mutex_);
         sleeping_.fetch_add(1);
-        pthread_cond_wait(&call_, &mutex_);
+        pthread_cond_wait(&called_, &mutex_);
         sleeping_.fetch_sub(1);
         pthread_mutex_unlock(&mutex_);
     }
