@@ -99,11 +99,12 @@ inline void combine(const Instruction &i, int64_t first, int64_t last) {
     }
 }
 
-// norm: 0 x [R, N, C], 1 weight [C], 2 bias [C] or nothing, 3 out [R, N, C]
-//       sizes: R, C, distance of x's rows, of out's, 1 to take the mean off, N, distance of x's vectors in a row, of out's
+// norm: 0 x [R, N, C], 1 weight [C], 2 bias [C] or nothing, 3 out [R, N, C]; where N is 1, also 4 out as integers [R, K] and
+//       5 its largest values [R], or nothing, as quantize writes them
+//       sizes: R, C, distance of x's rows, of out's, 1 to take the mean off, N, distance of x's vectors in a row, of out's; K
 //       numbers: epsilon
 inline int64_t norm_units(const Instruction &i) { return i.size[0] * i.size[5]; }
-inline double norm_cost(const Instruction &i) { return 10 + i.size[1] * 0.15; }
+inline double norm_cost(const Instruction &i) { return 10 + i.size[1] * (i.at[4] ? 0.45 : 0.15); }
 inline void norm(const Instruction &i, int64_t first, int64_t last) {
     const int64_t width = i.size[1];
     for (int64_t unit = first; unit < last; unit++) {
@@ -130,6 +131,7 @@ inline void norm(const Instruction &i, int64_t first, int64_t last) {
             F16 bias = i.at[2] ? some(i.as<float>(2) + c, 1, count) : splat(0);
             put(out + c, fused(value, weight, bias), count);
         }
+        if (i.at[4]) quantize_row(out, width, i.as<uint8_t>(4) + row * i.size[8], i.size[8], i.as<float>(5) + row);
     }
 }
 

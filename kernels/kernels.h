@@ -1,4 +1,5 @@
 // Every kernel of one instruction set. Included where vectors and products of bytes are declared for it.
+#include "quantize.h"
 #include "elementwise.h"
 #include "linear.h"
 #include "attention.h"

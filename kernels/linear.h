@@ -6,40 +6,6 @@
 constexpr int64_t UNIT_BLOCKS = 4; // of columns, which one thread does at a time
 constexpr int64_t ROWS_AT_A_TIME = 96; // whose integers stay in a core's second cache while weights pass by
 
-// quantize: 0 rows [R, >= K] float, 1 integers [R, K] to write, by OFFSET more than they are, 2 largest values [R] to write
-//           sizes: R, inputs that there are, distance of rows, K
-inline int64_t quantize_units(const Instruction &i) { return i.size[0]; }
-inline double quantize_cost(const Instruction &i) { return 10 + i.size[1] * 0.1; }
-
-inline void quantize(const Instruction &i, int64_t first, int64_t last) {
-    const int64_t inputs = i.size[1], padded = i.size[3];
-    for (int64_t row = first; row < last; row++) {
-        const float *x = i.as<float>(0) + row * i.size[2];
-        uint8_t *out = i.as<uint8_t>(1) + row * padded;
-        F16 most = splat(0), nothing = splat(0);
-        int64_t k = 0;
-        for (; k + 16 <= inputs; k += 16) {
-            F16 value = load(x + k);
-            most = larger(magnitude(value), most);
-            nothing += value * 0.0f; // infinite or no number: then this is none, either
-        }
-        if (k < inputs) {
-            F16 value = load_some(x + k, inputs - k, 0);
-            most = larger(magnitude(value), most);
-            nothing += value * 0.0f;
-        }
-        const float scale = largest(most), check = sum(nothing);
-        i.as<float>(2)[row] = check == 0 ? scale : check;
-        // A row of zeros, and one that holds no numbers: any integers will do.
-        const F16 factor = splat(check == 0 && scale > 0 ? 127.0f / scale : 0.0f);
-        for (k = 0; k < padded; k += 16) {
-            F16 value = inputs - k >= 16 ? load(x + k) : load_some(x + k, inputs - k, 0);
-            B16 bytes = narrow(whole(rounded(value * factor))) ^ (int8_t)(OFFSET ? -128 : 0);
-            __builtin_memcpy(out + k, &bytes, padded - k >= 16 ? 16 : padded - k);
-        }
-    }
-}
-
 // What becomes of sums: out = activation(bias + sum * channel's scale * row's largest) + residual.
 struct Epilogue {
     const float *scales, *bias, *residual;

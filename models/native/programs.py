@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode
 
 from models.native import library
+from models.native.fusion import fused
 from models.native.instructions import Instruction
 from models.native.operators import ALLOCATIONS, KERNELS
 
@@ -54,11 +55,12 @@ class Recorder:
         recording = _Recording()
         with recording:
             results = function()
+        instructions = fused(recording.instructions, {each.untyped_storage().data_ptr() for each in results})
         sizes = {}
         for made in recording.made:
             storage = made.untyped_storage()
             sizes[storage.data_ptr()] = storage.nbytes() // made.shape[0] * most[made.shape[0]]
-        places, size = _places(recording.instructions, sizes, results)
+        places, size = _places(instructions, sizes, results)
         if size > self._arena.numel():
             self._arena = torch.empty(size, dtype=torch.uint8)
         arena = self._arena
@@ -68,11 +70,11 @@ class Recorder:
             start = arena.data_ptr() + places[storage] if storage in places else storage
             return start + tensor.data_ptr() - storage
 
-        packed = b"".join([_of_any_extent(each, most).pack(address) for each in recording.instructions])
-        operands = [each for instruction in recording.instructions for each in instruction.operands if each is not None]
+        packed = b"".join([_of_any_extent(each, most).pack(address) for each in instructions])
+        operands = [each for instruction in instructions for each in instruction.operands if each is not None]
         kept = [operand for operand in operands if operand.untyped_storage().data_ptr() not in places]
         placed = tuple(_placed(result, address, arena, most) for result in results)
-        return Program(packed, len(recording.instructions), [arena, *kept], placed)
+        return Program(packed, len(instructions), [arena, *kept], placed)
 
 
 @dataclass(frozen=True, slots=True)
