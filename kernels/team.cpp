@@ -12,7 +12,7 @@ constexpr double CHUNK_NS = 700;
 constexpr int64_t CHUNKS_A_THREAD = 4;
 constexpr double LONG_CHUNK_NS = 50000; // more of them then, so that nobody waits long for the last one
 constexpr int64_t MOST_CHUNKS = 0xffff;
-constexpr int64_t SPIN_NS = 200000;
+constexpr int64_t SPIN_NS = 1000000;
 constexpr int64_t MOST_HELPERS = 255;
 
 inline void pause() {

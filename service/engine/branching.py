@@ -23,7 +23,8 @@ def branches(logits_BV: Tensor, rows: list[Row]) -> dict[Sequence, list[Branch]]
     wanted: dict[int, list[int]] = {}
     for sequence in sequences:
         for row, tokens in zip(sequence.rows, sequence.searching.wanted(), strict=False):
-            wanted[places[row]] = tokens
+            if tokens:
+                wanted[places[row]] = tokens
     most = max(sequence.searching.candidates for sequence in sequences)
     found = continuations(logits_BV, rows, most, wanted)
     result: dict[Sequence, list[Branch]] = {}
@@ -48,11 +49,8 @@ def _best(found: Continuations, at_SW: np.ndarray, totals: list[list[float]], co
     scores_SX = scores_SWN.reshape(len(totals), -1)
     order_SN = np.argsort(-scores_SX, axis=1, kind="stable")[:, :count]
     tokens_SX = found.tokens_BN[at_SW, :count].reshape(scores_SX.shape)
-    parts = (
-        order_SN // scores_SWN.shape[2],
-        np.take_along_axis(tokens_SX, order_SN, axis=1),
-        np.take_along_axis(scores_SX, order_SN, axis=1),
-    )
+    searches_S1 = np.arange(len(totals))[:, None]
+    parts = (order_SN // scores_SWN.shape[2], tokens_SX[searches_S1, order_SN], scores_SX[searches_S1, order_SN])
     of_each = zip(*(part.tolist() for part in parts), strict=True)
     # What is ruled out is infinitely bad.
     return [[branch for branch in map(Branch, *each) if branch.total > -math.inf] for each in of_each]

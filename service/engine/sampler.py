@@ -65,15 +65,17 @@ def continuations(logits_BV: Tensor, rows: list[Row], count: int, wanted: dict[i
     for plain in (True, False):
         some = [index for index, row in enumerate(rows) if row.sequence.plain == plain]
         if some:
-            scores_KV = logits_BV if len(some) == len(rows) else logits_BV[some]
-            totals_K = scores_KV.new_zeros(len(some))
+            alone = len(some) == len(rows)
+            scores_KV = logits_BV if alone else logits_BV[some]
             if plain:
                 best_KN, ids_KN, totals_K = _likeliest(scores_KV, count)
             else:
                 scores_KV = adjust(scores_KV.float().log_softmax(dim=1), [rows[index] for index in some])
-                best_KN, ids_KN = top(scores_KV, count)
-            tokens_BN[some], logprobs_BN[some] = ids_KN.cpu().numpy(), best_KN.cpu().numpy()
-            more |= _besides(scores_KV, totals_K, some, tokens_BN, wanted)
+                (best_KN, ids_KN), totals_K = top(scores_KV, count), scores_KV.new_zeros(len(some))
+            places = slice(None) if alone else some
+            tokens_BN[places], logprobs_BN[places] = ids_KN.cpu().numpy(), best_KN.cpu().numpy()
+            if wanted:
+                more |= _besides(scores_KV, totals_K, some, tokens_BN, wanted)
     return Continuations(tokens_BN, logprobs_BN, more)
 
 
