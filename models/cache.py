@@ -80,8 +80,9 @@ class KeyValueCache:
             return torch.from_numpy(cleared).view(size.dtype).view(dimensions)
 
         def numbers(count: int) -> Tensor:
-            # Made on the CPU: to count on the device meta, PyTorch imports sympy, which stays in the process.
-            return torch.arange(count).to(size.device)
+            if torch.device(size.device).type == "meta":  # to count there, PyTorch imports sympy, which stays
+                return torch.empty(count, dtype=torch.int64, device=size.device)
+            return torch.arange(count, device=size.device)
 
         return cls(
             slots_kv=zeros(shape.layers, size.length + 1),
