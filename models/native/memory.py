@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 REGION = 32 << 20  # bytes: what layers that are made one after the other share
-LARGE = 1 << 17  # bytes: what is smaller has few pages
+LARGE = 1 << 21  # bytes of a huge page: what is smaller fills the room that others left
 ALIGNMENT = 64  # bytes: a line of the caches, a register of AVX-512
 
 
@@ -22,7 +22,7 @@ class _Region:
     """It is given back when the last tensor in it is gone."""
 
     def __init__(self, size: int) -> None:
-        pages = mmap.mmap(-1, size)
+        pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         if hasattr(mmap, "MADV_HUGEPAGE"):
             pages.madvise(mmap.MADV_HUGEPAGE)
         self.whole, self._used = torch.from_numpy(np.frombuffer(pages, dtype=np.uint8)), 0
