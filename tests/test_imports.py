@@ -70,7 +70,9 @@ RULES = (
     Rule("service.version", (), ()),
     Rule("service.iso639", (), ()),
     Rule("service.config", ("service.messages", "service.options"), ("pydantic", "pydantic_settings", "yaml")),
-    Rule("service.engine", ("models.config", "models.interface", "models.native", "models.packing"), ("torch",)),
+    Rule(
+        "service.engine", ("models.config", "models.interface", "models.native", "models.packing"), ("torch", "numpy")
+    ),
     Rule(
         "service.worker",
         ("models", "service.engine", "service.errors", "service.messages", "service.options", "service.iso639"),
