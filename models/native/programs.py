@@ -20,9 +20,8 @@ from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatc
 from models.native import library
 from models.native.fusion import fused
 from models.native.instructions import Instruction
+from models.native.memory import ALIGNMENT
 from models.native.operators import ALLOCATIONS, KERNELS
-
-ALIGNMENT = 64  # bytes: a line of the caches, a register of AVX-512
 
 # The rows to record with: numbers that nothing else has, which is checked.
 EXTENTS = (211, 223, 227)

@@ -18,8 +18,7 @@ from models.native.library import instruction_set
 from models.native.programs import EXTENTS, NotRecordable, Program, Recorder
 from models.native.vocabulary import best
 from models.packing import Packed, Pieces, Reading
-
-Copy = tuple[int, int, int, int]  # from which slot, to which, the first position, and the one behind the last
+from service.engine.slots import Copy
 
 Outcome = tuple[Tensor, list[int]]  # logits [B, V], or more rows, of which the first count; and the B best tokens
 

@@ -19,8 +19,9 @@ from service.engine.beams import Branch
 from service.engine.branching import branches
 from service.engine.programs import Outcome, make_programs
 from service.engine.sampler import best, best_tokens, choose, logprobs
-from service.engine.scheduler import Chunk, Copy, Plan
+from service.engine.scheduler import Chunk, Plan
 from service.engine.sequence import Row, Sequence
+from service.engine.slots import Copy
 from service.engine.steps import StepInputs, StepShape, make_step
 
 

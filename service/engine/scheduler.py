@@ -11,12 +11,11 @@ import math
 from bisect import insort
 from collections import deque
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from service.engine.beams import Branch
 from service.engine.prefixes import KnownPrefix, PrefixStore, common_prefix
 from service.engine.sequence import Row, Sequence
-from service.engine.slots import Move, SlotTable
+from service.engine.slots import Copy, Move, SlotTable
 
 # A prefill pass of its own costs about as much as this many padded tokens in a shared one.
 PASS_TOKENS = 64
@@ -42,15 +41,6 @@ class Chunk:
 
     def __len__(self) -> int:
         return self.stop - self.start
-
-
-class Copy(NamedTuple):
-    """Positions `start` to `stop` - 1 of slot `source` go to slot `target`."""
-
-    source: int
-    target: int
-    start: int
-    stop: int
 
 
 @dataclass(slots=True, kw_only=True)

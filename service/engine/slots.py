@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 
 class Holder(Protocol):
@@ -20,6 +20,15 @@ class Move:
 
     source: int
     target: int
+
+
+class Copy(NamedTuple):
+    """Positions `start` to `stop` - 1 of slot `source` go to slot `target`."""
+
+    source: int
+    target: int
+    start: int
+    stop: int
 
 
 class SlotTable(Generic[H]):
