@@ -72,12 +72,16 @@ class KeyValueCache:
         source_length = size.source_length if shape.cross else 0
 
         def zeros(layers: int, columns: int) -> Tensor:
-            dimensions = (2, layers, size.slots, shape.heads, columns, shape.head_width)
+            # What a slot holds lies together: a few slots take a few pages, however large pages are.
+            dimensions = (size.slots, 2, layers, shape.heads, columns, shape.head_width)
             if torch.device(size.device).type != "cpu" or 0 in dimensions:
-                return torch.zeros(dimensions, dtype=size.dtype, device=size.device)
-            # Memory that the system has cleared, and has only where something was written to: a cache is rarely full.
-            cleared = np.zeros(math.prod(dimensions) * size.dtype.itemsize, dtype=np.uint8)
-            return torch.from_numpy(cleared).view(size.dtype).view(dimensions)
+                kv = torch.zeros(dimensions, dtype=size.dtype, device=size.device)
+            else:
+                # Memory that the system has cleared, and has only where something was written to: a cache is rarely
+                # full.
+                cleared = np.zeros(math.prod(dimensions) * size.dtype.itemsize, dtype=np.uint8)
+                kv = torch.from_numpy(cleared).view(size.dtype).view(dimensions)
+            return kv.permute(1, 2, 0, 3, 4, 5)
 
         def numbers(count: int) -> Tensor:
             if torch.device(size.device).type == "meta":  # to count there, PyTorch imports sympy, which stays

@@ -332,7 +332,9 @@ async def test_a_model_that_is_not_ready_yet_is_503(stand):
     async with stand.client() as client:
         response = await client.post("/generate", json={"inputs": "a"})
     assert (response.status_code, error_of(response)["code"]) == (503, "not_ready")
-    assert response.headers["retry-after"] == "10"  # nothing is known yet of how long it takes
+    assert (
+        1 <= int(response.headers["retry-after"]) <= 10
+    )  # what is left of the usual time: none is known of this model
 
 
 async def test_a_new_version_is_described_anew(stand, client):
