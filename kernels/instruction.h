@@ -24,6 +24,9 @@ struct Kernel {
     void (*run)(const Instruction &, int64_t first, int64_t last);
 };
 
-enum KernelName { QUANTIZE, LINEAR_INT8, NORM, APPLY, COMBINE, EMBED, CLAMP, ATTEND, WRITE, BEST, TOP, LINEAR, ROTATE, COPY, KERNELS };
+enum KernelName {
+    QUANTIZE, LINEAR_INT8, NORM, APPLY, COMBINE, EMBED, CLAMP, ATTEND, WRITE, BEST, TOP, LINEAR, ROTATE, COPY,
+    ROUND, LINEAR_FLOAT32, LINEAR_BFLOAT16, KERNELS
+};
 enum Function { NONE, RELU, GELU, GELU_TANH, SILU, SIGMOID, TANH, SCALE, CAP };
 enum Combination { ADD, MULTIPLY };

@@ -6,6 +6,7 @@
 #include <sys/auxv.h>
 #endif
 
+const Kernel *avx512_bf16_kernels();
 const Kernel *avx512_kernels();
 const Kernel *avxvnni_kernels();
 const Kernel *avx2_kernels();
@@ -23,10 +24,11 @@ struct Choice {
 const Choice *choices(int64_t *count) {
 #if defined(__x86_64__)
     static const Processor cpu;
-    static const Choice found[] = {{"AVX512-VNNI", cpu.avx512_vnni(), avx512_kernels},
+    static const Choice found[] = {{"AVX512-BF16", cpu.avx512_bf16(), avx512_bf16_kernels},
+                                   {"AVX512-VNNI", cpu.avx512_vnni(), avx512_kernels},
                                    {"AVX-VNNI", cpu.avx_vnni(), avxvnni_kernels},
                                    {"AVX2", cpu.avx2(), avx2_kernels}};
-    *count = 3;
+    *count = 4;
     return found;
 #elif defined(__aarch64__)
 #if defined(__linux__)

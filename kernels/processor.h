@@ -17,6 +17,7 @@ struct Processor {
     }
     bool avx2() const { return (kept & 0x06) == 0x06 && basic >> 12 & 1 && ebx >> 5 & 1; } // with FMA
     bool avx_vnni() const { return avx2() && eax >> 4 & 1; }
+    bool avx512_bf16() const { return avx512_vnni() && eax >> 5 & 1; } // with VNNI
     bool avx512_vnni() const { // F, DQ, BW and VL
         constexpr unsigned wide = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31;
         return avx2() && (kept & 0xe6) == 0xe6 && (ebx & wide) == wide && ecx >> 11 & 1;

@@ -9,6 +9,7 @@ constexpr int LANES = sizeof(Floats) / sizeof(float), REGISTERS = 16 / LANES;
 typedef int32_t Integers __attribute__((vector_size(sizeof(Floats))));
 typedef int8_t Bytes __attribute__((vector_size(sizeof(Floats))));
 typedef int8_t Narrow __attribute__((vector_size(LANES))); // a byte for each number of a register
+typedef int16_t Halves __attribute__((vector_size(2 * LANES)));
 typedef float V16 __attribute__((vector_size(64)));
 typedef float V8 __attribute__((vector_size(32)));
 typedef float V4 __attribute__((vector_size(16)));
@@ -26,6 +27,7 @@ typedef Several<Floats>::type F16;
 typedef Several<Integers>::type I16;
 typedef Several<Bytes>::type B64; // the bytes of sixteen products of four
 typedef Several<Narrow>::type B16;
+typedef Several<Halves>::type H16;
 
 #define OPERATOR(op)                                                                                                       \
     template <typename V> inline auto operator op(Pair<V> a, Pair<V> b)->Pair<decltype(a.low op b.low)> {                  \
@@ -39,6 +41,7 @@ OPERATOR(/)
 OPERATOR(&)
 OPERATOR(^)
 OPERATOR(<<)
+OPERATOR(>>)
 OPERATOR(<)
 OPERATOR(>)
 OPERATOR(==)
@@ -54,6 +57,7 @@ inline Floats floats(Integers value) { return (Floats)value; }
 inline Integers whole(Floats value) { return __builtin_convertvector(value, Integers); }
 inline Floats decimal(Integers value) { return __builtin_convertvector(value, Floats); }
 inline Narrow narrow(Integers value) { return __builtin_convertvector(value, Narrow); }
+inline Halves halved(Integers value) { return __builtin_convertvector(value, Halves); }
 inline Floats chosen(Integers which, Floats a, Floats b) { return which ? a : b; }
 inline Floats larger(Floats a, Floats b) { return a > b ? a : b; }
 inline Floats smaller(Floats a, Floats b) { return a < b ? a : b; }
@@ -67,6 +71,7 @@ OF_ONE(floats)
 OF_ONE(whole)
 OF_ONE(decimal)
 OF_ONE(narrow)
+OF_ONE(halved)
 OF_TWO(larger)
 OF_TWO(smaller)
 #undef OF_ONE

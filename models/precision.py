@@ -7,6 +7,7 @@ from typing import Any, Literal
 import torch
 
 from models.native.library import instruction_set
+from models.native.linear import NativeLinear
 from models.packed import PackedLinear, packing_supported
 from models.parts import parts_of, replace_linears
 from models.quantization import int8_linear, int8_supported, vnni_supported
@@ -65,14 +66,26 @@ def convert(model: Any, precision: Precision, device: torch.device) -> tuple[Any
 
     Layer by layer, from whatever format its weights have: there is never a second copy of all of them.
     """
-    dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
+    weights = torch.bfloat16 if precision == "bfloat16" else torch.float32
+    # By kernels all that lies between linear layers is float32, whatever format their weights have.
+    native = precision == "int8" or _kernels_lead(device, weights)
+    dtype = torch.float32 if native else weights
     model.eval()
     for part in parts_of(model):
         part.settle()
     if precision == "int8":
         replace_linears(model, int8_linear)
+    elif native:
+        replace_linears(model, lambda weight, bias: NativeLinear(weight.to(weights), bias))
     elif packing_supported(device, dtype):
         replace_linears(
             model, lambda weight, bias: PackedLinear(weight.to(dtype), None if bias is None else bias.to(dtype))
         )
     return model.to(device=device, dtype=dtype).eval(), dtype
+
+
+def _kernels_lead(device: torch.device, weights: torch.dtype) -> bool:
+    """Whether linear layers are ours: PyTorch's know the tiles of AMX, which ours do not."""
+    if device.type != "cpu" or instruction_set() is None:
+        return False
+    return weights is torch.float32 or not torch.cpu.get_capabilities().get("amx_bf16")

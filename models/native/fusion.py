@@ -12,7 +12,9 @@ from torch import Tensor
 
 from models.native.instructions import Combination, Function, Instruction, Kernel
 
-ACTIVATION, RESIDUAL, OUT = 4, 6, 7  # of a linear layer's sizes, and of its operands
+LINEARS = {Kernel.LINEAR_INT8, Kernel.LINEAR_FLOAT32, Kernel.LINEAR_BFLOAT16}
+ACTIVATION, DISTANCE = 4, 5  # of their sizes: the latter of a residual's rows
+RESIDUAL, OUT = 6, 7  # of their operands
 WITHOUT_NUMBERS = {each for each in Function if each not in (Function.SCALE, Function.CAP)}
 
 
@@ -34,7 +36,7 @@ def fused(instructions: Sequence[Instruction], results: Set[int]) -> list[Instru
 def _one(first: Instruction, second: Instruction, mentions: Counter[int], results: Set[int]) -> Instruction | None:
     if first.kernel is Kernel.NORM and second.kernel is Kernel.QUANTIZE:
         return _quantized(first, second)
-    if first.kernel is not Kernel.LINEAR_INT8 or first.operands[RESIDUAL] is not None:
+    if first.kernel not in LINEARS or first.operands[RESIDUAL] is not None:
         return None
     sums = _storage(_tensor(first.operands[OUT]))
     if mentions[sums] != 2 or sums in results:  # somebody else reads them, too
@@ -71,7 +73,8 @@ def _added(linear: Instruction, combine: Instruction) -> Instruction | None:
     if residual is None or not _alike(residual, linear) or _same(residual, linear.operands[OUT]):
         return None
     operands = (*linear.operands[:RESIDUAL], residual, _rows(out, linear))
-    return replace(linear, operands=operands, sizes=(*linear.sizes[: ACTIVATION + 1], linear.sizes[2]))
+    sizes = (*linear.sizes[:DISTANCE], linear.sizes[2], *linear.sizes[DISTANCE + 1 :])
+    return replace(linear, operands=operands, sizes=sizes)
 
 
 def _tensor(operand: Tensor | None) -> Tensor:

@@ -34,6 +34,9 @@ class Kernel(IntEnum):
     LINEAR = 11
     ROTATE = 12
     COPY = 13
+    ROUND = 14
+    LINEAR_FLOAT32 = 15
+    LINEAR_BFLOAT16 = 16
 
 
 class Function(IntEnum):
@@ -84,6 +87,12 @@ def quantize(rows_RK: Tensor, integers_RK: Tensor, largest_R: Tensor) -> Instruc
     return Instruction(Kernel.QUANTIZE, (rows_RK, integers_RK, largest_R), sizes)
 
 
+def rounded(rows_RK: Tensor, halves_RK: Tensor) -> Instruction:
+    """To bfloat16, which may have more columns: they become zeros."""
+    sizes = (*rows_RK.shape, rows_RK.stride(0), halves_RK.shape[1])
+    return Instruction(Kernel.ROUND, (rows_RK, halves_RK), sizes)
+
+
 def linear_int8(
     integers_RK: Tensor,
     largest_R: Tensor,
@@ -95,8 +104,16 @@ def linear_int8(
 ) -> Instruction:
     """Weights are packed [N / 16, K / 4, 16, 4], and with scales, offsets and bias filled up to whole blocks."""
     operands = (integers_RK, largest_R, weights, scales_N, offsets_N, bias_N, None, out_RN)
-    sizes = (*integers_RK.shape, out_RN.shape[1], out_RN.stride(0), Function.NONE)
+    sizes = (*integers_RK.shape, out_RN.shape[1], out_RN.stride(0), Function.NONE, 0)
     return Instruction(Kernel.LINEAR_INT8, operands, sizes)
+
+
+def linear_packed(x_RK: Tensor, weights: Tensor, bias_N: Tensor, out_RN: Tensor) -> Instruction:
+    """Weights are packed [N / 16, K, 16, 1] in float32, [N / 16, K / 2, 16, 2] in bfloat16, as the rows are, and with
+    the bias filled up to whole blocks."""
+    kernel = Kernel.LINEAR_BFLOAT16 if weights.dtype is torch.bfloat16 else Kernel.LINEAR_FLOAT32
+    sizes = (*x_RK.shape, out_RN.shape[1], out_RN.stride(0), Function.NONE, 0, x_RK.stride(0))
+    return Instruction(kernel, (x_RK, None, weights, None, None, bias_N, None, out_RN), sizes)
 
 
 def linear(x_RK: Tensor, weight_NK: Tensor, bias_N: Tensor | None, out_RN: Tensor) -> Instruction:

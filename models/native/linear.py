@@ -1,4 +1,8 @@
-"""The native twin of `models.quantization.Int8Linear`: the same integers, the same sums, the same numbers to the bit.
+"""Linear layers by kernels: rows in float32, weights in int8, bfloat16 or float32.
+
+`NativeInt8Linear` is the twin of `models.quantization.Int8Linear`: the same integers, the same sums, the same numbers
+to the bit. `NativeLinear` takes its sums in float32 from the first input to the last, whatever the number of rows, so
+that a sequence gets the same numbers in any batch.
 
 Shapes: R rows, K inputs, N outputs.
 """
@@ -33,7 +37,7 @@ class NativeInt8Linear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., N] float32 from [..., K] float32."""
-        rows_RK = x if x.dim() == 2 and x.stride(1) == 1 else x.reshape(-1, x.shape[-1])
+        rows_RK = _rows(x)
         rows = rows_RK.shape[0]
         integers_RK = torch.empty(rows, self._inputs, dtype=torch.uint8)
         largest_R = torch.empty(rows)
@@ -45,3 +49,36 @@ class NativeInt8Linear(nn.Module):
             ),
         )
         return out_RN if x.dim() == 2 else out_RN.view(*x.shape[:-1], self._outputs)
+
+
+class NativeLinear(nn.Module):
+    def __init__(self, weight_NK: Tensor, bias_N: Tensor | None) -> None:
+        """Weights float32, or bfloat16: then rows are rounded to it, too."""
+        super().__init__()
+        self._outputs = weight_NK.shape[0]
+        self._halves = weight_NK.dtype is torch.bfloat16
+        columns, side_by_side = -self._outputs % BLOCK, 2 if self._halves else 1
+        padded_NK = F.pad(weight_NK.detach(), (0, -weight_NK.shape[1] % side_by_side, 0, columns))
+        self._inputs = padded_NK.shape[1]
+        self._weights = settled(padded_NK.unflatten(0, (-1, BLOCK)).unflatten(2, (-1, side_by_side)).transpose(1, 2))
+        bias_N = torch.zeros(self._outputs) if bias_N is None else bias_N.detach().float()
+        self._bias_N = F.pad(bias_N, (0, columns))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[..., N] float32 from [..., K] float32."""
+        rows_RK = _rows(x)
+        rows = rows_RK.shape[0]
+        out_RN = torch.empty(rows, self._outputs)
+        if self._halves:
+            halves_RK = torch.empty(rows, self._inputs, dtype=torch.bfloat16)
+            perform(
+                kernels.rounded(rows_RK, halves_RK),
+                kernels.linear_packed(halves_RK, self._weights, self._bias_N, out_RN),
+            )
+        else:
+            perform(kernels.linear_packed(rows_RK, self._weights, self._bias_N, out_RN))
+        return out_RN if x.dim() == 2 else out_RN.view(*x.shape[:-1], self._outputs)
+
+
+def _rows(x: Tensor) -> Tensor:
+    return x if x.dim() == 2 and x.stride(1) == 1 else x.reshape(-1, x.shape[-1])

@@ -6,6 +6,9 @@ import pytest
 import torch
 
 from models.interface import StateSize
+from models.native.library import instruction_set
+from models.native.linear import NativeLinear
+from models.packed import PackedLinear
 from models.precision import Precision, convert, resolve_device, resolve_precision
 from models.quantization import int8_supported
 from models.registry import Registry
@@ -93,13 +96,36 @@ def test_a_model_answers_much_as_before_in_what_auto_chooses_on_this_machine(nam
     assert (got - exact).norm() < 0.1 * exact.norm()
 
 
-def test_bfloat16_halves_the_weights_and_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_kernels_bfloat16_halves_the_weights_and_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("models.precision.packing_supported", lambda device, dtype: False)  # packed ones are not listed
+    monkeypatch.setattr("models.precision.instruction_set", lambda: None)
     model, size = built(CONFIGS["gpt-pre"]), StateSize(slots=2, length=24)
     weights, cache = sum(p.nbytes for p in model.parameters()), model.new_state(size).nbytes
     model, dtype = convert(model, "bfloat16", CPU)
     assert 2 * sum(p.nbytes for p in model.parameters()) == weights
     assert 2 * model.new_state(replace(size, dtype=dtype)).nbytes == cache
+
+
+@pytest.mark.skipif(instruction_set() is None, reason="there are no kernels for this CPU, or none were built")
+@pytest.mark.parametrize(
+    ("features", "precision", "layer", "dtype"),
+    [
+        ({}, "float32", NativeLinear, torch.float32),
+        ({}, "bfloat16", NativeLinear, torch.float32),
+        ({"amx_bf16"}, "float32", NativeLinear, torch.float32),
+        ({"amx_bf16"}, "bfloat16", PackedLinear, torch.bfloat16),
+    ],
+)
+def test_linear_layers_are_kernels_but_where_pytorch_has_tiles_of_bfloat16(
+    monkeypatch: pytest.MonkeyPatch, features: set[str], precision: Precision, layer: type, dtype: torch.dtype
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: dict.fromkeys(features, True))
+    monkeypatch.setattr("models.precision.packing_supported", lambda device, dtype: True)
+    other = PackedLinear if layer is NativeLinear else NativeLinear
+    model, between = convert(built(CONFIGS["gpt-pre"]), precision, CPU)
+    assert between is dtype
+    assert any(isinstance(module, layer) for module in model.modules())
+    assert not any(isinstance(module, other) for module in model.modules())
 
 
 @torch.inference_mode()

@@ -13,7 +13,7 @@ from torch import Tensor
 from models.native import programs
 from models.native.instructions import Kernel
 from models.native.library import instruction_set
-from models.native.linear import NativeInt8Linear
+from models.native.linear import NativeInt8Linear, NativeLinear
 from models.native.programs import EXTENTS, Program, Recorder
 from models.quantization import quantized
 
@@ -26,16 +26,36 @@ torch.manual_seed(0)
 WEIGHT, BIAS = torch.randn(WIDTH), torch.randn(WIDTH)
 UP = NativeInt8Linear(*quantized(torch.randn(WIDER, WIDTH), torch.randn(WIDER)))
 DOWN = NativeInt8Linear(*quantized(torch.randn(WIDTH, WIDER), torch.randn(WIDTH)))
+FLOATS = {
+    dtype: (
+        NativeLinear(torch.randn(WIDER, WIDTH).to(dtype), torch.randn(WIDER)),
+        NativeLinear(torch.randn(WIDTH, WIDER).to(dtype), None),
+    )
+    for dtype in (torch.float32, torch.bfloat16)
+}
 
 
 def normed(x: Tensor) -> Tensor:
     return F.layer_norm(x, (WIDTH,), WEIGHT, BIAS)
 
 
+def of_floats(x: Tensor, dtype: torch.dtype) -> Tensor:
+    up, down = FLOATS[dtype]
+    return x + down(F.relu(up(normed(x))))
+
+
 LAYERS: dict[str, tuple[Callable[[Tensor], Tensor], list[Kernel]]] = {
     "before the norm": (
         lambda x: x + DOWN(F.relu(UP(normed(x)))),
         [Kernel.NORM, Kernel.LINEAR_INT8, Kernel.QUANTIZE, Kernel.LINEAR_INT8],
+    ),
+    "in float32": (
+        lambda x: of_floats(x, torch.float32),
+        [Kernel.NORM, Kernel.LINEAR_FLOAT32, Kernel.LINEAR_FLOAT32],
+    ),
+    "in bfloat16": (
+        lambda x: of_floats(x, torch.bfloat16),
+        [Kernel.NORM, Kernel.ROUND, Kernel.LINEAR_BFLOAT16, Kernel.ROUND, Kernel.LINEAR_BFLOAT16],
     ),
     "behind it": (
         lambda x: normed(DOWN(F.gelu(UP(x))) + x),

@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.interface import StateSize
 from models.native.library import instruction_set
+from models.native.linear import NativeLinear
 from models.parts import replace_linears
 from models.quantization import int8_linear
 from service.engine.beams import Beams
@@ -56,9 +57,9 @@ def test_recorded_steps_give_the_tokens_of_eager_ones(name: str) -> None:
 
 @pytest.mark.skipif(instruction_set() is None, reason="there are no kernels for this CPU, or none were built")
 @pytest.mark.parametrize("name", [name for name in CONFIGS if not name.startswith(("t5", "recurrent"))])
-def test_programs_give_the_tokens_of_operators(name: str) -> None:
-    """In int8: PyTorch's own layers in float32 are no kernels."""
-    models = [replace_linears(built(CONFIGS[name]), int8_linear) for _ in range(2)]
+@pytest.mark.parametrize("layer", [int8_linear, NativeLinear])
+def test_programs_give_the_tokens_of_operators(layer: Callable[[Tensor, Tensor | None], nn.Module], name: str) -> None:
+    models = [replace_linears(built(CONFIGS[name]), layer) for _ in range(2)]
     operators, programs = (
         engine_of(model, slots=10, prefill_tokens=16, programs=own)
         for model, own in zip(models, (False, True), strict=True)
