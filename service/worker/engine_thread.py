@@ -40,7 +40,7 @@ class EngineThread:
         self.steps = 0  # that have ended well
         self._engine, self._expected = engine, expected
         self._slots = engine.scheduler.rows.capacity
-        self._inbox: queue.SimpleQueue[Sequence | None] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[Many[Sequence]] = queue.SimpleQueue()  # those of one request arrive together
         self._listeners: dict[str, tuple[asyncio.AbstractEventLoop, Sink]] = {}
         self._alive: dict[str, Sequence] = {}  # that have not ended
         self._backlogs: dict[str, Backlog] = {}  # of each of them
@@ -81,8 +81,7 @@ class EngineThread:
             self._backlogs[sequence.spec.id] = backlog
             self._alive[sequence.spec.id] = sequence
         self._held.update(sequence.spec.id for sequence in sequences[len(first) :])
-        for sequence in first:
-            self._inbox.put(sequence)
+        self._inbox.put(first)
 
     def check_room(self, sequences: Many[Sequence] = ()) -> None:
         """Raises NotReady, or Overloaded where one more would have to wait that may not: one of `sequences`, or where
@@ -181,7 +180,7 @@ class EngineThread:
         A process must not end while a step of its model computes: that would abort it.
         """
         self._stopping.set()
-        self._inbox.put(None)
+        self._inbox.put(())  # wakes it
         self._thread.join(timeout_s)
         if self._thread.is_alive():
             for sequence_id in list(self._alive):
@@ -209,10 +208,10 @@ class EngineThread:
         block = self._engine.idle
         while True:
             try:
-                sequence = self._inbox.get(block=block)
+                sequences = self._inbox.get(block=block)
             except queue.Empty:
                 return
-            if sequence is not None:
+            for sequence in sequences:
                 self._engine.add(sequence)
             block = False
 
