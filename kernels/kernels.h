@@ -4,6 +4,7 @@
 #include "linear.h"
 #include "attention.h"
 #include "vocabulary.h"
+#include "shortlist.h"
 
 #define KERNEL(name) {0, name##_units, name##_cost, name}
 #define ELEMENTWISE(name) {1, name##_units, name##_cost, name}
@@ -15,7 +16,7 @@ template <typename Products = Widened> inline const Kernel *table() {
         KERNEL(quantize), PACKED(Int8), KERNEL(norm), ELEMENTWISE(apply), ELEMENTWISE(combine), KERNEL(embed),
         KERNEL(clamp), KERNEL(attend), KERNEL(write), KERNEL(best), KERNEL(top),
         KERNEL(linear), KERNEL(rotate), KERNEL(copy),
-        KERNEL(round), PACKED(Float32), PACKED(Products),
+        KERNEL(round), PACKED(Float32), PACKED(Products), KERNEL(shortlist),
     };
     return kernels;
 }

@@ -166,35 +166,30 @@ inline Floats to_register(Floats v) { return v; }
 template <typename V> inline Floats to_register(Pair<V> v) { return to_register(v.low + v.high); }
 
 // Sums of the halves of each half of a, then of b, and so on, down to halves of so many.
-template <int SIZE> inline V16 folded(V16 a, V16 b) {
-    if constexpr (SIZE == 16) {
+template <int SIZE, typename V> inline V folded(V a, V b) {
+    constexpr int ALL = sizeof(V) / 4;
+    if constexpr (ALL == 16 && SIZE == 16) {
         return __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23) +
                __builtin_shufflevector(a, b, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
-    } else if constexpr (SIZE == 8) {
+    } else if constexpr (ALL == 16 && SIZE == 8) {
         return __builtin_shufflevector(a, b, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27) +
                __builtin_shufflevector(a, b, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31);
-    } else if constexpr (SIZE == 4) {
+    } else if constexpr (ALL == 16 && SIZE == 4) {
         return __builtin_shufflevector(a, b, 0, 1, 4, 5, 8, 9, 12, 13, 16, 17, 20, 21, 24, 25, 28, 29) +
                __builtin_shufflevector(a, b, 2, 3, 6, 7, 10, 11, 14, 15, 18, 19, 22, 23, 26, 27, 30, 31);
-    } else {
+    } else if constexpr (ALL == 16) {
         return __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30) +
                __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
-    }
-}
-template <int SIZE> inline V8 folded(V8 a, V8 b) {
-    if constexpr (SIZE == 8) {
+    } else if constexpr (ALL == 8 && SIZE == 8) {
         return __builtin_shufflevector(a, b, 0, 1, 2, 3, 8, 9, 10, 11) +
                __builtin_shufflevector(a, b, 4, 5, 6, 7, 12, 13, 14, 15);
-    } else if constexpr (SIZE == 4) {
+    } else if constexpr (ALL == 8 && SIZE == 4) {
         return __builtin_shufflevector(a, b, 0, 1, 4, 5, 8, 9, 12, 13) +
                __builtin_shufflevector(a, b, 2, 3, 6, 7, 10, 11, 14, 15);
-    } else {
+    } else if constexpr (ALL == 8) {
         return __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14) +
                __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15);
-    }
-}
-template <int SIZE> inline V4 folded(V4 a, V4 b) {
-    if constexpr (SIZE == 4) {
+    } else if constexpr (SIZE == 4) {
         return __builtin_shufflevector(a, b, 0, 1, 4, 5) + __builtin_shufflevector(a, b, 2, 3, 6, 7);
     } else {
         return __builtin_shufflevector(a, b, 0, 2, 4, 6) + __builtin_shufflevector(a, b, 1, 3, 5, 7);
@@ -202,13 +197,13 @@ template <int SIZE> inline V4 folded(V4 a, V4 b) {
 }
 
 // The sums of as many registers as one has numbers.
-template <int COUNT = LANES> inline Floats sums(const Floats (&v)[COUNT]) {
+template <typename V, int COUNT> inline V sums(const V (&v)[COUNT]) {
     if constexpr (COUNT == 2) {
         return folded<2>(v[0], v[1]);
     } else {
-        Floats half[COUNT / 2];
+        V half[COUNT / 2];
         for (int j = 0; j < COUNT / 2; j++) half[j] = folded<COUNT>(v[2 * j], v[2 * j + 1]);
-        return sums<COUNT / 2>(half);
+        return sums(half);
     }
 }
 

@@ -38,6 +38,7 @@ from models.manifest import (
     FORMAT_VERSION,
     MANIFEST,
     PRETRAINED,
+    SHORTLIST,
     TARGET_TOKENIZER,
     TASKS,
     TOKENIZER,
@@ -48,13 +49,14 @@ from models.manifest import (
     parse_json,
     parse_manifest,
 )
+from models.shortlist import Shortlist, ShortlistError
 from models.threads import serial
 from models.tokenizer import Tokenizer, TokenizerError
 
 __all__ = [
-    "ADAPTER", "CARD", "CONFIG", "CURVES", "FILES", "FORMAT_VERSION", "MANIFEST", "PRETRAINED", "TASKS", "TOKENIZER",
-    "WEIGHTS", "Adapter", "Checkpoint", "CheckpointError", "FindBase", "Manifest", "facts_of", "load", "parse_json",
-    "parse_manifest", "read_config", "read_manifest", "save", "sha256_of", "verify", "write_manifest",
+    "ADAPTER", "CARD", "CONFIG", "CURVES", "FILES", "FORMAT_VERSION", "MANIFEST", "PRETRAINED", "SHORTLIST", "TASKS",
+    "TOKENIZER", "WEIGHTS", "Adapter", "Checkpoint", "CheckpointError", "FindBase", "Manifest", "facts_of", "load",
+    "parse_json", "parse_manifest", "read_config", "read_manifest", "save", "sha256_of", "verify", "write_manifest",
 ]  # fmt: skip
 
 # Given NAME@VERSION, the directory of that checkpoint. Raises CheckpointError.
@@ -67,6 +69,7 @@ class Checkpoint:
     model: Any  # a torch module that speaks the three verbs of `models.interface.Servable`, in eval mode
     tokenizer: Tokenizer
     manifest: Manifest
+    shortlist: Shortlist | None = None  # where it has a table
 
 
 def save(
@@ -172,7 +175,7 @@ def _built(directory: Path, find: FindBase | None, *, stored: bool = False) -> C
         begun = _base_weights(directory, manifest.adapter, find)
         _load_weights(model, {**begun, **weights}, directory / ADAPTER)
         merge(model)
-    return Checkpoint(config, model, tokenizer, manifest)
+    return Checkpoint(config, model, tokenizer, manifest, _read_shortlist(directory, manifest, config.vocab_size))
 
 
 def _read_tokenizer(directory: Path, manifest: Manifest, size: int) -> Tokenizer:
@@ -183,6 +186,15 @@ def _read_tokenizer(directory: Path, manifest: Manifest, size: int) -> Tokenizer
             known["target"] = Tokenizer.load(directory / TARGET_TOKENIZER, **known)
         return Tokenizer.load(directory / TOKENIZER, **known)
     except TokenizerError as error:
+        raise CheckpointError(str(error)) from error
+
+
+def _read_shortlist(directory: Path, manifest: Manifest, size: int) -> Shortlist | None:
+    if SHORTLIST not in manifest.files:
+        return None
+    try:
+        return Shortlist.load(directory / SHORTLIST, size)
+    except ShortlistError as error:
         raise CheckpointError(str(error)) from error
 
 

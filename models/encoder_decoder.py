@@ -116,7 +116,11 @@ class EncoderDecoder(nn.Module):
 
     def decode(self, tokens_B: Tensor, positions_B: Tensor, cache: KeyValueCache) -> Tensor:
         """One target token a row. The start token has position 0, the first output 1."""
-        return self.logits(self.decoder_norm(self._advance(tokens_B, positions_B, cache)))
+        return self.logits(self.decoded(tokens_B, positions_B, cache))
+
+    def decoded(self, tokens_B: Tensor, positions_B: Tensor, cache: KeyValueCache) -> Tensor:
+        """[B, C]: what `logits` projects in a step."""
+        return self.decoder_norm(self._advance(tokens_B, positions_B, cache))
 
     def _advance(self, tokens_B: Tensor, positions_B: Tensor, cache: KeyValueCache) -> Tensor:
         bias = None if self.decoder_bias is None else self.decoder_bias.step(positions_B + 1, cache.length + 1)

@@ -21,8 +21,9 @@ CONFIG, WEIGHTS, TOKENIZER, MANIFEST = "config.json", "model.safetensors", "toke
 CARD, CURVES = "README.md", "curves.png"
 ADAPTER = "adapter.safetensors"  # in the place of WEIGHTS
 TARGET_TOKENIZER = "target_tokenizer.json"  # of a translator that reads its two languages by two vocabularies
+SHORTLIST = "shortlist.safetensors"  # of a translator: which tokens a source's translation can have
 FILES = (CONFIG, WEIGHTS, TOKENIZER)  # what every whole checkpoint has; the manifest has their hashes
-EXTRAS = (TARGET_TOKENIZER, CARD, CURVES)  # what it may have; where it does, the manifest has their hashes, too
+EXTRAS = (TARGET_TOKENIZER, SHORTLIST, CARD, CURVES)  # what it may have; the manifest then has their hashes, too
 # The format that brought a field. Where these are empty, a manifest is written as 1, which earlier releases read.
 _SINCE = {"lineage": 2, "adapter": 2, "chat_template": 3, "score_function": 4, "format": 4, "also": 4, "embedding": 4}
 _KNOWN = (*FILES, ADAPTER, *EXTRAS)

@@ -30,6 +30,7 @@ class Pieces:
     starts: list[int]  # of each, its first token's position
     segments: list[list[int]] | None = None
     prefixes: list[list[int]] | None = None
+    lists: list[np.ndarray | None] | None = None  # of each that has not all: the tokens that may come, int32
 
     @classmethod
     def of(cls, prompts: Prompts, slots_B: Tensor, memories_B: Tensor) -> Self:

@@ -19,6 +19,7 @@ from service.commands.init import init
 from service.commands.keys import key
 from service.commands.publishing import publish
 from service.commands.serving import reload_model, serve
+from service.commands.shortlisting import shortlist
 from service.commands.training import train
 from service.commands.translate import translate
 from service.version import version
@@ -38,6 +39,7 @@ app.command(rich_help_panel=TRAIN)(evaluate)
 app.command(rich_help_panel=TRAIN)(publish)
 app.command("import", rich_help_panel=TRAIN)(import_model)
 app.command(rich_help_panel=TRAIN)(export)
+app.command(rich_help_panel=TRAIN)(shortlist)
 app.add_typer(registry.commands, name="registry", rich_help_panel=TRAIN)
 app.command(
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True},

@@ -17,6 +17,7 @@ Positive = Annotated[int, Gt(0)]
 class EngineOptions:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "float32", "bfloat16", "int8"] = "auto"  # the fastest the hardware computes natively
+    shortlist: bool = False  # translators: choose among the tokens of the checkpoint's table alone
     slots: Positive = 64  # sequences that run at once
     prefix_slots: Annotated[int, Ge(0)] = 16  # prompts that are kept, for those that begin like them; generators
     max_prompt_tokens: Positive | None = None  # None: the model's own limit

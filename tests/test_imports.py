@@ -71,7 +71,9 @@ RULES = (
     Rule("service.iso639", (), ()),
     Rule("service.config", ("service.messages", "service.options"), ("pydantic", "pydantic_settings", "yaml")),
     Rule(
-        "service.engine", ("models.config", "models.interface", "models.native", "models.packing"), ("torch", "numpy")
+        "service.engine",
+        ("models.config", "models.interface", "models.native", "models.packing", "models.shortlist"),
+        ("torch", "numpy"),
     ),
     Rule(
         "service.worker",

@@ -43,7 +43,14 @@ def parser() -> argparse.ArgumentParser:
     engine.add_argument("--pair", nargs=2, default=["fr", "en"], metavar=("SOURCE", "TARGET"), help="its languages")
     engine.add_argument("--texts", type=Path, default=workloads.TEXTS, help="last column is read, for workload d")
     engine.add_argument("--limit", type=_positive, default=256, help="lines of a file")
-    engine.add_argument("--model", type=Path, help="directory of a model, also a published one, for workload b, c or d")
+    engine.add_argument(
+        "--model", type=Path, help="directory of a model, also a published one, for one of the workloads"
+    )
+    engine.add_argument(
+        "--candidates",
+        type=_positive,
+        help="tokens of each random prompt's shortlist, for workload b; else none has one",
+    )
     engine.add_argument("--no-beams", action="store_true", help="greedy only")
     engine.add_argument("--quick", action="store_true", help="batches 1 and 8, 16 tokens, 1 round")
     engine.add_argument("--markdown", type=Path, help="write the tables there")
@@ -145,6 +152,7 @@ def run_engine(
     texts: Path,
     limit: int,
     model: Path | None,
+    candidates: int | None,
     no_beams: bool,
     quick: bool,
     markdown: Path | None,
@@ -161,6 +169,7 @@ def run_engine(
         texts=texts,
         limit=limit,
         model=model,
+        candidates=candidates,
     )
     measured = []
     for name in workload:

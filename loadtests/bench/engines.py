@@ -7,6 +7,7 @@ ours and of the peers mean the same.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +20,20 @@ from models.config import AutoregressiveConfig, Config
 from models.interface import StateSize
 from models.precision import Precision, convert
 from models.quantization import int8_supported
+from models.shortlist import Shortlist, Tokens, Translations
 from service.engine.engine import Engine
 from service.engine.runner import Runner
 from service.engine.scheduler import Scheduler
 from service.engine.sequence import Beams, Sequence, SequenceSpec
 
 CPU = torch.device("cpu")
-WEIGHTS = "triptych.pt"
+WEIGHTS, TABLE = "triptych.pt", "shortlist.safetensors"
+TARGET = "target"  # the table's one language
 PREFILL_TOKENS = 512  # as the service does by default
 
 
-def write(model: Any, directory: Path) -> None:
-    """All that contenders read."""
+def write(model: Any, directory: Path, table: Translations | None = None) -> None:
+    """All that contenders read; of a table each gets the same in the form that it reads."""
     from loadtests.peers import ctranslate2_export, ctranslate2_peer, transformers_peer
     from loadtests.peers.transformers_export import transformers_model
 
@@ -40,6 +43,9 @@ def write(model: Any, directory: Path) -> None:
     torch.save(model.state_dict(), directory / WEIGHTS)
     torch.save(transformers_model(model), directory / transformers_peer.MODEL)
     getattr(ctranslate2_export, architecture)(model, directory / ctranslate2_peer.MODEL)
+    if table is not None:
+        Shortlist({TARGET: table}).save(directory / TABLE)
+        ctranslate2_export.vocabulary_map(table, model.config, directory / ctranslate2_peer.MODEL)
     if architecture == "bert":
         head = model.classifier
         np.savez(
@@ -47,13 +53,17 @@ def write(model: Any, directory: Path) -> None:
         )
 
 
-def entries(*, natural_ends: bool) -> list[Entry]:
-    """Every contender in every format that it offers on this machine."""
+def entries(*, natural_ends: bool, table: bool = False) -> list[Entry]:
+    """Every contender in every format that it offers on this machine; with a table, also restricted to it, where that
+    saves time: ours in int8, CTranslate2 in every format."""
     from loadtests.peers import ctranslate2_peer, transformers_peer
 
     found = [Entry("triptych", precision) for precision in precisions()]
-    for compute_type in ctranslate2_peer.formats():
-        found += [Entry("ctranslate2", compute_type, by_tokens) for by_tokens in ((False, True)[: 1 + natural_ends])]
+    found += [replace(entry, listed=True) for entry in found if table and entry.format == "int8"]
+    for listed in (False, True)[: 1 + table]:
+        for compute_type in ctranslate2_peer.formats():
+            for by_tokens in (False, True)[: 1 + natural_ends]:
+                found.append(Entry("ctranslate2", compute_type, by_tokens, listed))
     return found + [Entry("transformers", dtype) for dtype in transformers_peer.FORMATS]
 
 
@@ -65,7 +75,9 @@ def precisions() -> list[Precision]:
 
 def open_model(entry: Entry, directory: Path, room: Room, threads: int) -> Contender:
     torch.set_num_threads(threads)
-    return Triptych(load(directory), entry.format, room)  # type: ignore[arg-type]
+    model = load(directory)
+    table = Shortlist.load(directory / TABLE, model.config.vocab_size) if entry.listed else None
+    return Triptych(model, entry.format, room, table)  # type: ignore[arg-type]
 
 
 def load(directory: Path) -> Any:
@@ -78,11 +90,11 @@ def load(directory: Path) -> Any:
 class Triptych:
     """Our engine, stepped in the caller's thread; a new one when another number of slots is asked for."""
 
-    def __init__(self, model: Any, precision: Precision, room: Room) -> None:
+    def __init__(self, model: Any, precision: Precision, room: Room, table: Shortlist | None = None) -> None:
         """`model` is converted in place."""
         self.config: Config = model.config
         self.model, self.dtype = convert(model, precision, CPU)
-        self.room = room
+        self.room, self.table = room, table
         self._engine: Engine | None = None
 
     def engine(self, slots: int) -> Engine:
@@ -111,8 +123,15 @@ class Triptych:
                 max_new_tokens=job.max_new_tokens,
                 end_id=end_id,
                 beams=Beams(width=job.beams) if job.beams > 1 else None,
+                shortlist=self._shortlist(prompt),
             )
         )
+
+    def _shortlist(self, prompt: Ids) -> Tokens | None:
+        if self.table is None:
+            return None
+        assert isinstance(self.config, AutoregressiveConfig), "a table is a translator's"
+        return self.table.of(TARGET, prompt, [] if self.config.end_id is None else [self.config.end_id])
 
     def run(self, job: Job) -> list[Ids]:
         engine = self.engine(job.in_flight * job.beams)

@@ -62,10 +62,11 @@ class Entry:
     engine: str  # one of `_MODULES`
     format: str
     by_tokens: bool = False  # batches of as many tokens as `in_flight` average prompts have
+    listed: bool = False  # outputs have tokens alone that the workload's table gives for a prompt
 
     @property
     def label(self) -> str:
-        return self.format + (", by tokens" if self.by_tokens else "")
+        return self.format + (", by tokens" if self.by_tokens else "") + (", shortlist" if self.listed else "")
 
     def opener(self) -> Callable[[Entry, Path, Room, int], Contender]:
         """What opens it, given a directory and threads. Loads the contender's own libraries, and nobody else's."""

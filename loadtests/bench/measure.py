@@ -33,6 +33,7 @@ class Row:
     batch: int
     engine: str
     format: str
+    listed: bool = False  # its outputs have tokens of the workload's table alone
     per_second: float  # tokens or texts, as `unit` says, from the median time
     unit: str
     seconds: list[float]  # of each round
@@ -48,10 +49,10 @@ def measure(workload: Workload, *, rounds: int, threads: int, say: Callable[[str
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         say(f"{workload.name}: loading")
         directory = Path(name)
-        engines.write(workload.model, directory)
+        engines.write(workload.model, directory, workload.table)
         natural = any(not job.exact for job in workload.jobs)
         workers: dict[Entry, Worker] = {}
-        for entry in engines.entries(natural_ends=natural):
+        for entry in engines.entries(natural_ends=natural, table=workload.table is not None):
             worker = workers[entry] = Worker(entry, directory, workload.room, threads)
             stack.callback(worker.close)
         rows: list[Row] = []
@@ -90,7 +91,8 @@ def _median(runs: Sequence[Run]) -> float:
 
 def _fast(runs: dict[Entry, list[Run]]) -> Iterator[Entry]:
     for entry, own in runs.items():
-        best = min(_median(theirs) for other, theirs in runs.items() if other.engine == entry.engine)
+        alike = (entry.engine, entry.listed)
+        best = min(_median(theirs) for other, theirs in runs.items() if (other.engine, other.listed) == alike)
         if _median(own) <= FAR_BEHIND * best:
             yield entry
 
@@ -103,6 +105,7 @@ def _row(workload: Workload, job: Job, entry: Entry, runs: dict[Entry, list[Run]
         batch=job.in_flight,
         engine=entry.engine,
         format=entry.label,
+        listed=entry.listed,
         per_second=workload.count(job) / _median(own),
         unit=workload.unit,
         seconds=[run.seconds for run in own],
@@ -135,7 +138,7 @@ def bleu(texts: Sequence[str], references: Sequence[str]) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class Ratio:
-    """Our best format against a peer's best, at one job."""
+    """Our best format against a peer's best, at one job; those with lists of tokens are compared apart."""
 
     workload: str
     search: str
@@ -143,6 +146,7 @@ class Ratio:
     peer: str
     ours_format: str
     peer_format: str
+    listed: bool = False
     ratio: float
     goal: float | None
 
@@ -151,22 +155,31 @@ def ratios(workload: Workload, rows: Sequence[Row]) -> list[Ratio]:
     found = []
     for job in workload.jobs:
         here = [r for r in rows if (r.workload, r.search, r.batch) == (workload.name, job.search, job.in_flight)]
-        best = {
-            engine: max((r for r in here if r.engine == engine), key=lambda r: r.per_second)
-            for engine in dict.fromkeys(r.engine for r in here)
-        }
-        ours = best.pop("triptych")
-        for peer, theirs in best.items():
-            found.append(
-                Ratio(
-                    workload=workload.name,
-                    search=job.search,
-                    batch=job.in_flight,
-                    peer=peer,
-                    ours_format=ours.format,
-                    peer_format=theirs.format,
-                    ratio=ours.per_second / theirs.per_second,
-                    goal=workload.goals.get((peer, job.search, job.in_flight)),
+        for listed in (False, True):
+            best = _best([r for r in here if r.listed == listed])
+            ours = best.pop("triptych", None)
+            if ours is None:
+                continue
+            for peer, theirs in best.items():
+                found.append(
+                    Ratio(
+                        workload=workload.name,
+                        search=job.search,
+                        batch=job.in_flight,
+                        peer=peer,
+                        ours_format=ours.format,
+                        peer_format=theirs.format,
+                        listed=listed,
+                        ratio=ours.per_second / theirs.per_second,
+                        goal=None if listed else workload.goals.get((peer, job.search, job.in_flight)),
+                    )
                 )
-            )
     return found
+
+
+def _best(rows: Sequence[Row]) -> dict[str, Row]:
+    """Each engine's quickest."""
+    return {
+        engine: max((r for r in rows if r.engine == engine), key=lambda r: r.per_second)
+        for engine in dict.fromkeys(r.engine for r in rows)
+    }

@@ -55,7 +55,7 @@ def show(workload: Workload, rows: Sequence[Row], ratios: Sequence[Ratio], conso
             table.add_row(f"{row.engine} {row.format}", *cells)
         console.print(table)
         for row in here:
-            if row.format.startswith("float32") and row.agreement < SAME:
+            if row.format.startswith("float32") and not row.listed and row.agreement < SAME:
                 console.print(f"  [red]{row.engine} {row.format} does not say what ours says: not the same work?[/red]")
         for ratio in _at(ratios, job.search, job.in_flight):
             console.print("  " + sentence(ratio))
@@ -100,10 +100,11 @@ def markdown(measured: Sequence[tuple[Workload, Sequence[Row], Sequence[Ratio]]]
                 own = {row.batch: row for row in here if (row.engine, row.format) == name}
                 speeds = [f"{own[b].per_second:,.0f}" for b in batches]
                 lines.append(_line(" ".join(name), *speeds, *(_QUALITY[q](own[batches[-1]]) for q in quality)))
-            for peer in dict.fromkeys(ratio.peer for ratio in ratios):
-                values = {r.batch: r.ratio for r in ratios if (r.search, r.peer) == (search, peer)}
+            for peer, listed in dict.fromkeys((ratio.peer, ratio.listed) for ratio in ratios):
+                values = {r.batch: r.ratio for r in ratios if (r.search, r.peer, r.listed) == (search, peer, listed)}
                 cells = [f"**{values[b]:.2f}**" for b in batches]
-                lines.append(_line(f"ours to {peer}'s best", *cells, *[""] * len(quality)))
+                best = f"ours to {peer}'s best" + (", shortlist" if listed else "")
+                lines.append(_line(best, *cells, *[""] * len(quality)))
             parts.append("\n".join(lines))
     return "\n\n".join(parts) + "\n"
 

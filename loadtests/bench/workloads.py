@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from loadtests.bench.jobs import Ids, Job, Room, padded
@@ -16,6 +17,7 @@ from models.checkpoint import Checkpoint
 from models.config import BertConfig, GPTConfig, Seq2SeqConfig
 from models.interface import Prompts
 from models.registry import Registry
+from models.shortlist import Translations
 
 DATA = Path(__file__).resolve().parent.parent / "data"
 SHIPPED = Path(__file__).resolve().parents[2] / "models" / "checkpoints"
@@ -41,7 +43,8 @@ class Options:
     pair: Sequence[str] = ("fr", "en")  # languages of source and target
     texts: Path = TEXTS  # the last column is read
     limit: int | None = 256  # lines of a file
-    model: Path | None = None  # a directory, of a checkpoint or a published model, instead of random weights
+    model: Path | None = None  # a directory, of a checkpoint or a published model, instead of the workload's own
+    candidates: int | None = None  # that a random table gives for a prompt, where weights are random; None: no table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +57,7 @@ class Workload:
     references: Sequence[str] = ()  # translations of the prompts by people, for BLEU
     answers: Sequence[int] = ()  # right labels of the prompts, for accuracy
     checkpoint: Checkpoint | None = None
+    table: Translations | None = None  # of tokens that translate those of a prompt: contenders run with it, too
     goals: dict[tuple[str, str, int], float] = field(default_factory=dict)  # (peer, search, batch) -> ratio to reach
 
     @property
@@ -85,12 +89,13 @@ def _goals(peer: str, search: str, values: Sequence[float]) -> dict[tuple[str, s
 
 
 def _shipped_translator(options: Options) -> Workload:
-    checkpoint = shipped("translator")
+    checkpoint = _given(options, "seq2seq") or shipped("translator")
     rows = read(options.sentences, options.limit)
     prompts = [formats.translation_source(checkpoint.tokenizer, row[0], options.pair[1]) for row in rows]
+    shortlist, called = checkpoint.shortlist, _called(options, "shipped translator")
     return Workload(
         name="a",
-        title=f"shipped translator, {'→'.join(options.pair)}, {len(rows)} sentences of {options.sentences.name}",
+        title=f"{called}, {'→'.join(options.pair)}, {len(rows)} sentences of {options.sentences.name}",
         model=checkpoint.model,
         jobs=[
             Job(prompts=prompts, in_flight=batch, max_new_tokens=128, exact=False, beams=beams)
@@ -100,6 +105,7 @@ def _shipped_translator(options: Options) -> Workload:
         unit="texts",
         references=[formats.normalize(row[1]) for row in rows],
         checkpoint=checkpoint,
+        table=None if shortlist is None else shortlist.languages.get(options.pair[1]),
         goals=_goals("ctranslate2", "greedy", (1.3, 1.5, 1.5))
         | _goals("ctranslate2", f"beam {BEAMS}", (1.2, 1.3, 1.3)),
     )
@@ -114,6 +120,7 @@ def _opus(options: Options) -> Workload:
         model=model,
         jobs=_random_jobs(options, model.config.vocab_size, SOURCE, _widths(options)),
         unit="tokens",
+        table=_random_table(options.candidates, model.config.vocab_size),
         goals=_goals("ctranslate2", "greedy", (2.5, 2.5, 2.0)) | _goals("transformers", "greedy", (4, 3, 2.5)),
     )
 
@@ -222,6 +229,22 @@ def _random_jobs(options: Options, vocabulary: int, length: int, widths: Sequenc
         for beams in widths
         for batch in options.batches
     ]
+
+
+def _random_table(candidates: int | None, vocabulary: int) -> Translations | None:
+    """About so many for a prompt of SOURCE tokens: a third, which are always allowed, the prompt's own tokens, and as
+    many for each of these. Raises ValueError for fewer than that needs."""
+    if candidates is None:
+        return None
+    each = (candidates - candidates // 3) // SOURCE - 1
+    if not 3 * SOURCE <= candidates <= vocabulary:
+        raise ValueError(f"candidates is {candidates}, expected {3 * SOURCE} to the vocabulary's {vocabulary}")
+    chance = np.random.default_rng(0)
+    return Translations(
+        tokens=np.sort(chance.integers(vocabulary, size=(vocabulary, each), dtype=np.int32)).ravel(),
+        ends=np.arange(1, vocabulary + 1) * each,
+        always=np.sort(chance.choice(vocabulary, candidates - SOURCE * (1 + each), replace=False).astype(np.int32)),
+    )
 
 
 def random_model(config: Any) -> Any:

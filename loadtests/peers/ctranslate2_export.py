@@ -17,11 +17,13 @@ from torch import Tensor, nn
 
 from loadtests.peers.ctranslate2_peer import vocabulary
 from models.bert import Bert
-from models.config import AutoregressiveConfig
+from models.config import AutoregressiveConfig, Config
 from models.gpt import GPT
 from models.layers import Layer, TokenEmbedding
 from models.seq2seq import Seq2Seq
+from models.shortlist import Translations
 
+VOCABULARY_MAP = "vmap.txt"  # as CTranslate2 calls it
 ACTIVATIONS = {
     "relu": common_spec.Activation.RELU,
     "gelu": common_spec.Activation.GELU,
@@ -86,6 +88,17 @@ def bert(model: Bert, directory: Path) -> None:
     _linear(spec.pooler_dense, model.pooler)
     spec.register_vocabulary(vocabulary(vars(config)))
     _save(spec, config, directory)
+
+
+def vocabulary_map(table: Translations, config: Config, directory: Path) -> None:
+    """A table as CTranslate2's vocabulary map, which belongs to the translator in `directory`: a line for each source
+    token with what translates it and the token itself, and one without a source token for what is always allowed. What
+    the sources of a batch have is there allowed to all of the batch."""
+    names = vocabulary(vars(config))
+    lists = [("", table.always.tolist())]
+    lists += [(name, [source, *table.of_token(source).tolist()]) for source, name in enumerate(names)]
+    lines = [source + "\t" + " ".join(names[token] for token in tokens) for source, tokens in lists]
+    (directory / VOCABULARY_MAP).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _save(spec: Any, config: Any, directory: Path) -> None:

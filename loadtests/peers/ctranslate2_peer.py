@@ -51,7 +51,7 @@ class _Peer:
         )
         self.names = vocabulary(config)
         self.ids = {token: number for number, token in enumerate(self.names)}
-        self.by_tokens = entry.by_tokens
+        self.by_tokens, self.listed = entry.by_tokens, entry.listed
 
     def _batching(self, job: Job) -> dict[str, Any]:
         if not self.by_tokens:
@@ -73,6 +73,7 @@ class _Translator(_Peer):
             max_decoding_length=job.max_new_tokens,
             min_decoding_length=job.max_new_tokens if job.exact else 1,
             max_input_length=0,
+            use_vmap=self.listed,
             **self._batching(job),
         )
         return [[self.ids[token] for token in result.hypotheses[0]] for result in results]

@@ -37,6 +37,7 @@ class Kernel(IntEnum):
     ROUND = 14
     LINEAR_FLOAT32 = 15
     LINEAR_BFLOAT16 = 16
+    SHORTLIST = 17
 
 
 class Function(IntEnum):
@@ -225,6 +226,22 @@ def top(logits_RV: Tensor, values_RN: Tensor, tokens_RN: Tensor, totals_R: Tenso
     """N is V at most; the totals are the logarithms of the sums of all exponentials."""
     sizes = (*logits_RV.shape, logits_RV.stride(0), values_RN.shape[1])
     return Instruction(Kernel.TOP, (logits_RV, values_RN, tokens_RN, totals_R), sizes)
+
+
+def shortlist(
+    integers_RK: Tensor,
+    largest_R: Tensor,
+    weights_VK: Tensor,
+    scales_V: Tensor,
+    offsets_V: Tensor,
+    own_R: Tensor,
+    lists_LN: Tensor,
+    out_RV: Tensor,
+) -> Instruction:
+    """`own_R` says which list is a row's; a list is how many tokens it has, and these."""
+    operands = (integers_RK, largest_R, weights_VK, scales_V, offsets_V, own_R, lists_LN, out_RV)
+    sizes = (*integers_RK.shape, out_RV.shape[1], lists_LN.stride(0), lists_LN.shape[0])
+    return Instruction(Kernel.SHORTLIST, operands, sizes)
 
 
 def _walk(*tensors: Tensor) -> tuple[list[int], list[list[int]]] | None:

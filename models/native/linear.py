@@ -9,6 +9,8 @@ Shapes: R rows, K inputs, N outputs.
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -26,6 +28,7 @@ class NativeInt8Linear(nn.Module):
         """Weights int8; `scales_N` are those of sums of products with inputs of 127 at most."""
         super().__init__()
         self._outputs = quantized_NK.shape[0]
+        self.biased = bool(bias_N.any())
         columns = -self._outputs % BLOCK
         padded_NK = F.pad(quantized_NK, (0, -quantized_NK.shape[1] % FOUR, 0, columns))
         self._inputs = padded_NK.shape[1]
@@ -34,6 +37,27 @@ class NativeInt8Linear(nn.Module):
         # Inputs are offset by 128, as the processor multiplies unsigned bytes by signed ones: this takes it back.
         self._offsets_N = padded_NK.sum(dim=1, dtype=torch.int32).mul_(-128)
         self._scales_N, self._bias_N = F.pad(scales_N, (0, columns)), F.pad(bias_N, (0, columns))
+
+    @cached_property
+    def plain_NK(self) -> Tensor:
+        """The weights with each output's in a row, for those who want few outputs. It is made when it is first asked
+        for, which cannot be recorded."""
+        return self._weights.transpose(1, 2).reshape(-1, self._inputs)
+
+    def some(self, rows_RK: Tensor, own_R: Tensor, lists_LN: Tensor) -> Tensor:
+        """[R, N] like `forward`, of a layer without a bias: of row r the outputs that list `own_R[r]` has, and minus
+        infinity elsewhere. A list [N + 1] int32 is how many outputs it has, and these; with none it has all."""
+        assert not self.biased, "a vocabulary's projection has no bias"
+        integers_RK = torch.empty(rows_RK.shape[0], self._inputs, dtype=torch.uint8)
+        largest_R = torch.empty(rows_RK.shape[0])
+        out_RN = torch.empty(rows_RK.shape[0], self._outputs)
+        perform(
+            kernels.quantize(rows_RK, integers_RK, largest_R),
+            kernels.shortlist(
+                integers_RK, largest_R, self.plain_NK, self._scales_N, self._offsets_N, own_R, lists_LN, out_RN
+            ),
+        )
+        return out_RN
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., N] float32 from [..., K] float32."""

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from models.interface import Servable, State
 from models.native.library import instruction_set
+from models.native.linear import NativeInt8Linear
 from models.native.programs import EXTENTS, NotRecordable, Program, Recorder
 from models.native.vocabulary import best
 from models.packing import Packed, Pieces, Reading
@@ -32,17 +33,38 @@ class _Pass:
     target: Packed
 
 
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """Steps of rows that have lists of tokens, beside others."""
+
+    step: Program
+    lists_LN: Tensor  # int32, of each memory row: how many tokens, and these; none: all may come
+
+    @property
+    def counts(self) -> np.ndarray:
+        return self.lists_LN.numpy()[:, 0]
+
+    def keep(self, memory: int, tokens: np.ndarray | None) -> None:
+        own = self.lists_LN.numpy()[memory]
+        own[0] = 0 if tokens is None else len(tokens)
+        if tokens is not None:
+            own[1 : 1 + len(tokens)] = tokens
+
+
 class Programs:
     def __init__(self, model: Any, state: Any) -> None:
         """Raises NotRecordable."""
         self.model, self.state = model, state
         self._record = Recorder()
         self._rows: Packed | None = None
+        self._listed: _Listed | None = None
+        # Whether `decode` restricts rows to their lists; where it does not, logits are of all tokens.
+        self.lists = _listable(model)
         with torch.inference_mode():
             self._pass = self._of_prompts(TOKENS)
             if model.config.capabilities.decodes:
                 self._rows = Packed.room(max(state.slots, EXTENTS[0]), 1)
-                self._step = self._of_rows(self._rows)
+                self._step = self._current = self._of_rows(self._rows)
                 self._copies = np.zeros((max(state.slots, EXTENTS[0]), 4), dtype=np.int64)
                 self._copy = self._of_copies(torch.from_numpy(self._copies))
 
@@ -51,6 +73,8 @@ class Programs:
         assert self._rows is not None, "a model that does not decode is not asked to"
         count = len(tokens)
         self._rows.fields[:4, :count] = tokens, positions, slots, memories
+        listed = self._listed is not None and bool(self._listed.counts[memories].any())
+        self._current = self._listed.step if listed and self._listed is not None else self._step
         return self._stepped(count)
 
     def advance(self, tokens: list[int]) -> Outcome:
@@ -62,8 +86,8 @@ class Programs:
         return self._stepped(count)
 
     def _stepped(self, count: int) -> Outcome:
-        self._step.run(count)
-        return _first(self._step, count)
+        self._current.run(count)
+        return _first(self._current, count)
 
     def copy(self, copies: Sequence[Copy]) -> None:
         """Of positions of slots, in their order."""
@@ -74,7 +98,7 @@ class Programs:
             self._copy.run(len(some))
 
     def prefill(self, pieces: Pieces) -> Outcome:
-        """It holds until the next call."""
+        """It holds until the next call. Logits are of all tokens; lists hold for what is decoded afterwards."""
         reading: Reading = self.model.prepared(pieces, self.state)
         source, target = reading.source, reading.target
         count = len(pieces.tokens)
@@ -85,7 +109,36 @@ class Programs:
             if part is not None:
                 buffer.fill(part)
         self._pass.program.run(*tokens, count)
+        self._keep(pieces)
         return _first(self._pass.program, count)
+
+    def _keep(self, pieces: Pieces) -> None:
+        if pieces.lists is not None and self._listed is None and self.lists:
+            self._listed = self._of_lists()
+        if self._listed is not None:
+            for memory, tokens in zip(pieces.memories, pieces.lists or [None] * len(pieces.memories), strict=True):
+                self._listed.keep(memory, tokens)
+
+    def _of_lists(self) -> _Listed:
+        """Made when the first request comes that has a list: without one it would be but memory."""
+        rows, embedding = self._rows, self.model.embedding
+        assert rows is not None, "what does not decode has no lists"
+        assert embedding.output.plain_NK.numel(), "made now, as that cannot be recorded"
+        kept = rows.fields.copy()  # rows may be at work
+        rows.fields[:] = 0
+        rows.fields[1] = -1  # recording runs the step: nothing but the scrap column is written to
+        lists_LN = torch.zeros(self.state.slots, 1 + self.model.config.vocab_size, dtype=torch.int32)
+
+        def step() -> tuple[Tensor, Tensor]:
+            own = rows.first(EXTENTS[0], 1)
+            state = self.state.at(own.slots_T, own.memories_T)
+            hidden_BC = self.model.decoded(own.tokens_T, own.positions_T, state)
+            logits_BV = embedding.output.some(hidden_BC, own.memories_T, lists_LN)
+            return _chosen(logits_BV if embedding.output_bias is None else logits_BV + embedding.output_bias)
+
+        listed = _Listed(self._record(step, [rows.tokens]), lists_LN)
+        rows.fields[:] = kept
+        return listed
 
     def _of_rows(self, rows: Packed) -> Program:
         def step() -> tuple[Tensor, Tensor]:
@@ -126,3 +179,9 @@ def make_programs(model: Servable, state: State, device: torch.device) -> Progra
         return Programs(model, state)
     except NotRecordable:
         return None
+
+
+def _listable(model: Any) -> bool:
+    """Whether kernels multiply some tokens of its vocabulary alone."""
+    output = getattr(getattr(model, "embedding", None), "output", None)
+    return hasattr(model, "decoded") and isinstance(output, NativeInt8Linear) and not output.biased

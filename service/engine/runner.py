@@ -6,15 +6,18 @@ Shapes: B rows, S prompt tokens, V vocabulary.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from models.config import AutoregressiveConfig
 from models.interface import Aligning, Prompts, Seq2SeqBatch, Servable, State
 from models.packing import Pieces
+from models.shortlist import restrict
 from service.engine.beams import Branch
 from service.engine.branching import branches
 from service.engine.programs import Outcome, make_programs
@@ -105,24 +108,30 @@ class Runner:
         pieces = _pieces(chunks)
         if self._programs is not None:
             result.padded_tokens += sum(map(len, chunks))
-            return self._programs.prefill(pieces)
+            outcome = self._programs.prefill(pieces)
+            return outcome if pieces.lists is None else _among(outcome[0][: len(chunks)], pieces.lists)
         prompts = self._prompts(pieces)
         result.padded_tokens += prompts.tokens_BS.numel()
         slots_B, memories_B = self._tensor(pieces.slots), self._tensor(pieces.memories)
         logits_BV = self.model.prefill(prompts, slots_B, self.state, memories_B)
-        return logits_BV, best(logits_BV).tolist()
+        return _among(logits_BV, pieces.lists)
 
     def _decode(self, rows: list[Row]) -> Outcome:
         if self._programs is not None:
             again, self._rows = rows == self._rows, rows
-            if again:
-                return self._programs.advance([row.tokens[-1] for row in rows])
-            return self._programs.decode(
-                [row.tokens[-1] for row in rows],
-                [row.position for row in rows],
-                [row.slot for row in rows],
-                [row.sequence.slot for row in rows],
+            tokens = [row.tokens[-1] for row in rows]
+            outcome = (
+                self._programs.advance(tokens)
+                if again
+                else self._programs.decode(
+                    tokens,
+                    [row.position for row in rows],
+                    [row.slot for row in rows],
+                    [row.sequence.slot for row in rows],
+                )
             )
+            lists = None if self._programs.lists else _lists(row.sequence for row in rows)
+            return outcome if lists is None else _among(outcome[0][: len(rows)], lists)
         sequences = list({row.sequence: None for row in rows})
         used = rows[-1].slot + 1
         shape = self._step.round_up(self._shape(rows, sequences, used))
@@ -139,7 +148,7 @@ class Runner:
         logits_BV = self._step.run(shape, inputs)
         # Rows without a token, whose prompt is still being read, may lie between the others.
         logits_BV = logits_BV[:used] if used == len(rows) else logits_BV[[row.slot for row in rows]]
-        return logits_BV, best(logits_BV).tolist()
+        return _among(logits_BV, _lists(row.sequence for row in rows))
 
     def _shape(self, rows: list[Row], sequences: list[Sequence], used: int) -> StepShape:
         length = max(row.position for row in rows) + 1
@@ -198,6 +207,7 @@ def _pieces(chunks: list[Chunk]) -> Pieces:
         starts=[chunk.start for chunk in chunks],
         segments=segments if len(segments) == len(chunks) else None,
         prefixes=prefixes if any(prefixes) else None,
+        lists=_lists(sequences),
     )
 
 
@@ -206,6 +216,19 @@ def _details(logits_BV: Tensor, tokens: list[int], rows: list[Row]) -> dict[Row,
     # A model's sequences want their logits or do not, all of them.
     logits = logits_BV.tolist() if rows[0].sequence.spec.want_logits else [None] * len(rows)
     return {row: Details(*each) for row, *each in zip(rows, values, best, logits, strict=True)}
+
+
+def _lists(sequences: Iterable[Sequence]) -> list[np.ndarray | None] | None:
+    """None where none has one."""
+    lists = [each.spec.shortlist for each in sequences]
+    return None if all(each is None for each in lists) else lists
+
+
+def _among(logits_BV: Tensor, lists: list[np.ndarray | None] | None) -> Outcome:
+    """Each row's choice, among its list."""
+    if lists is not None:
+        logits_BV = restrict(logits_BV, lists)
+    return logits_BV, best(logits_BV).tolist()
 
 
 def _some(logits_BV: Tensor, rows: list[int]) -> Tensor:

@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from service.engine.beams import Beams, BeamSearch, Hypothesis
 from service.engine.constraints import ConstrainedSearch, Phrase
 from service.engine.loops import LoopGuard
@@ -63,6 +65,7 @@ class SequenceSpec:
     beams: Beams | None = None  # beam search instead of one token after the other
     phrases: tuple[Phrase, ...] = ()  # that the results of a beam search must have
     target_prefix: list[int] = field(default_factory=list)  # the first tokens of a translation, given
+    shortlist: np.ndarray | None = None  # the tokens that may come, and have probabilities, int32; None: all
     begun: int = 0  # of these, so many count in the length of a beam search's results, as `transformers` has it
     priority: int = 0  # lower is sooner
     streamed: bool = True  # each token is told as it comes; otherwise the end alone

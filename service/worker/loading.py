@@ -84,6 +84,11 @@ class Loaded:
         """
         config, manifest = checkpoint.config, checkpoint.manifest
         served, kind = task_for(manifest, task)
+        if options.shortlist and (checkpoint.shortlist is None or served != "translate"):
+            raise ValueError(
+                f"shortlist is true, but {manifest.reference} has no table of tokens for {served}: "
+                "`triptych shortlist` makes that of a translator"
+            )
         device = resolve_device(options.device)
         precision, reason = resolve_precision(options.precision, device)
         max_prompt = _limit("max_prompt_tokens", options.max_prompt_tokens, config.max_prompt)
@@ -160,7 +165,9 @@ class Loaded:
             model=model,
             device=device,
             layout=layout,
-            task=kind(checkpoint.tokenizer, config, manifest, limits),
+            task=kind(
+                checkpoint.tokenizer, config, manifest, limits, checkpoint.shortlist if options.shortlist else None
+            ),
             options=options,
             info=info,
         )

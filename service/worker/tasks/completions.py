@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import cached_property
 
 from models.config import AutoregressiveConfig
+from models.shortlist import Tokens
 from service.engine.constraints import Phrase
 from service.engine.engine import Output
 from service.engine.loops import LoopGuard
@@ -40,6 +41,7 @@ class Completing(WorkerTask):
         phrases: tuple[Phrase, ...] = (),
         loop_guard: LoopGuard | None = None,
         want_logprobs: bool = False,
+        shortlist: Tokens | None = None,
     ) -> list[SequenceSpec]:
         """One, or one for each sample. Whatever they have in common, the first is what it would be alone."""
         decoding = request.decoding
@@ -58,6 +60,7 @@ class Completing(WorkerTask):
                 beams=beams,
                 phrases=phrases,
                 target_prefix=prefix,
+                shortlist=shortlist,
                 begun=len(self.format.begins),
                 align_layer=align_layer,
                 want_logprobs=want_logprobs or request.stream or decoding.num_return_sequences > 1,

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 from models.checkpoint import Manifest
 from models.config import Config
 from models.formats import Format
+from models.shortlist import Shortlist
 from models.tokenizer import Tokenizer
 from service.engine.engine import Output
 from service.engine.sequence import SequenceSpec
@@ -58,6 +59,7 @@ class WorkerTask(ABC):
     config: Config
     manifest: Manifest
     limits: Limits
+    shortlist: Shortlist | None = None  # where answers are to be chosen among a source's tokens
 
     def __post_init__(self) -> None:
         self.check_checkpoint()

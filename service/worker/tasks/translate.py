@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from models.confidence import ConfidenceCurve, curves_in
 from models.formats import TRANSLATION, Format
+from models.shortlist import Tokens
 from service.engine.constraints import Phrase
 from service.engine.loops import LoopGuard
 from service.engine.sequence import Sequence, SequenceSpec
@@ -168,16 +169,29 @@ class Translate(Completing):
     ) -> list[SequenceSpec]:
         layers = self.config.capabilities.alignment_layers
         layer = align_layer_of(request, layers)
+        phrases = self._phrases(wanted) if not layers and can_search(request.decoding) else ()
         return self._specs(
             request,
             prompt,
             self._lengths(request, len(prompt) - self.format.special, len(prefix) - len(self.format.begins)),
             prefix=prefix,
             align_layer=layers - 1 if layer is None and aligned and layers else layer,
-            phrases=self._phrases(wanted) if not layers and can_search(request.decoding) else (),
+            phrases=phrases,
             loop_guard=LoopGuard.of(prompt) if request.loop_guard else None,
             want_logprobs=request.confidence,
+            shortlist=self._shortlist_of(request, prompt, prefix, phrases),
         )
+
+    def _shortlist_of(
+        self, request: TranslateRequest, prompt: list[int], prefix: list[int], phrases: tuple[Phrase, ...]
+    ) -> Tokens | None:
+        """The tokens that may come: the table's, and whatever the request or the model's format asks for."""
+        if self.shortlist is None:
+            return None
+        ends = [*self._other_ends, *([] if self.config.end_id is None else [self.config.end_id])]
+        asked = [token for phrase in phrases for token in (*phrase.tokens, *phrase.first)]
+        biased = [token for token, _ in request.decoding.logit_bias]
+        return self.shortlist.of(request.target_language, prompt, [*ends, *prefix, *asked, *biased])
 
     def _lengths(self, request: TranslateRequest, source_tokens: int, prefix_tokens: int) -> Lengths:
         after = f" after a target_prefix of {prefix_tokens} tokens" if prefix_tokens else ""

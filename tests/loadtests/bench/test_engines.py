@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from loadtests.bench import engines
 from loadtests.bench.jobs import Entry, Job, Room
+from models.shortlist import Translations
 from tests.models.tiny import BERTS, CONFIGS, built
 
 PEERS = [Entry("ctranslate2", "float32"), Entry("transformers", "float32")]
@@ -63,6 +65,37 @@ def test_every_engine_is_there_and_by_tokens_only_where_lengths_are_free() -> No
     assert {entry.format for entry in found if entry.engine == "triptych"} == set(engines.precisions())
     assert not any(entry.by_tokens for entry in found)
     assert any(entry.by_tokens for entry in engines.entries(natural_ends=True))
+
+
+def test_with_a_table_ctranslate2_chooses_what_ours_chooses_and_nothing_else(tmp_path: Path) -> None:
+    model = built(CONFIGS["seq2seq-pre-sinusoidal-tied"])
+    chance = np.random.default_rng(0)
+    size = model.config.vocab_size
+    table = Translations(
+        tokens=chance.integers(size, size=size, dtype=np.int32),
+        ends=np.arange(1, size + 1),
+        always=np.arange(3, dtype=np.int32),
+    )
+    engines.write(model, tmp_path, table)
+    # One at a time: in a batch CTranslate2 allows to each what is allowed to any.
+    job = Job(prompts=prompts(), in_flight=1, max_new_tokens=8, exact=False)
+    ours, theirs = (
+        answers(tmp_path, Entry(engine, "float32", listed=True), job) for engine in ("triptych", "ctranslate2")
+    )
+    assert ours == theirs
+    assert ours != answers(tmp_path, Entry("triptych", "float32"), job)
+    for prompt, output in zip(job.prompts, ours, strict=True):
+        assert {*output} <= {*table.of(prompt).tolist()}
+
+
+def test_with_a_table_ours_in_int8_and_ctranslate2_run_with_it_too() -> None:
+    without, found = (engines.entries(natural_ends=True, table=table) for table in (False, True))
+    assert not any(entry.listed for entry in without)
+    assert {entry for entry in found if not entry.listed} == {*without}
+    listed = {(entry.engine, entry.format, entry.by_tokens) for entry in found if entry.listed}
+    assert {each for each in listed if each[0] == "triptych"} <= {("triptych", "int8", False)}
+    theirs = {(entry.engine, entry.format, entry.by_tokens) for entry in without if entry.engine == "ctranslate2"}
+    assert {each for each in listed if each[0] != "triptych"} == theirs
 
 
 @pytest.mark.parametrize("name", ["seq2seq-pre-sinusoidal-tied", "seq2seq-post-sinusoidal-tied"])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from loadtests.bench import measure
 from loadtests.bench.jobs import Entry, Ids, Job
 from loadtests.bench.worker import Run, Worker, timed
 from loadtests.bench.workloads import Workload
+from models.shortlist import learned
 
 OURS, SLOW, PEER = Entry("triptych", "float32"), Entry("triptych", "slow"), Entry("peer", "float32")
 JOB = Job(prompts=[[5], [6]], in_flight=2, max_new_tokens=1, exact=True)
@@ -92,6 +94,23 @@ def test_a_workload_is_measured_with_every_engine_and_the_same_outputs(tiny_work
         here = [row for row in rows if row.batch == ratio.batch]
         ours, theirs = (max(r.per_second for r in here if r.engine == e) for e in ("triptych", ratio.peer))
         assert ratio.ratio == pytest.approx(ours / theirs)
+
+
+def test_contenders_with_lists_are_compared_with_each_other_alone(tiny_workload: Workload) -> None:
+    size = tiny_workload.model.config.vocab_size
+    table = learned({"en": []}, vocabulary=size, best=1, frequent=0, always=range(40)).languages["en"]
+    workload = replace(tiny_workload, table=table, jobs=tiny_workload.jobs[:1])
+    rows = measure.measure(workload, rounds=1, threads=1, say=lambda _: None)
+    assert any(row.listed for row in rows if row.engine == "ctranslate2")
+    assert all(row.format.endswith(", shortlist") == row.listed for row in rows)
+    ratios = measure.ratios(workload, rows)
+    int8 = any(row.listed for row in rows if row.engine == "triptych")
+    assert [(r.peer, r.listed) for r in ratios] == [
+        ("ctranslate2", False),
+        ("transformers", False),
+        *([("ctranslate2", True)] if int8 else []),
+    ]
+    assert all(ratio.ours_format.endswith(", shortlist") == ratio.listed for ratio in ratios)
 
 
 def test_a_contender_that_dies_is_named(tiny_workload: Workload, tmp_path: Path) -> None:

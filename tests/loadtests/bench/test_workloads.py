@@ -8,6 +8,8 @@ import pytest
 from loadtests.bench import workloads
 from loadtests.bench.engines import Triptych
 from loadtests.bench.workloads import SENTENCES, TEXTS, Options, read
+from models.checkpoint import SHORTLIST, save, write_manifest
+from models.shortlist import learned
 from tests.models.huggingface.published import ENCODER, GPT2, made, written
 from tests.models.huggingface.test_vocabularies import byte_level, wordpiece
 
@@ -50,6 +52,35 @@ def test_translators_search_greedily_and_with_beams_generators_greedily() -> Non
     assert {len(prompt) for job in gpt.jobs for prompt in job.prompts} == {128}
     (greedy_only,) = workloads.workloads("b", replace(OPTIONS, beams=False))
     assert [(job.search, job.in_flight) for job in greedy_only.jobs] == both[:2]
+
+
+def test_a_random_table_gives_a_prompt_about_as_many_tokens_as_are_asked_for() -> None:
+    (without,) = workloads.workloads("b", OPTIONS)
+    assert without.table is None
+    (workload,) = workloads.workloads("b", replace(OPTIONS, candidates=300))
+    assert workload.table is not None
+    for prompt in workload.jobs[-1].prompts:
+        assert len(workload.table.of(prompt)) == pytest.approx(300, rel=0.05)
+
+
+@pytest.mark.parametrize("candidates", [95, 32002])
+def test_a_table_that_would_be_too_small_or_too_large_is_refused(candidates: int) -> None:
+    with pytest.raises(ValueError, match=f"candidates is {candidates}, expected 96 to the vocabulary's 32001"):
+        workloads.workloads("b", replace(OPTIONS, candidates=candidates))
+
+
+def test_a_given_translator_brings_its_table(tmp_path: Path) -> None:
+    shipped = workloads.shipped("translator")
+    save(tmp_path / "it", model=shipped.model, tokenizer=shipped.tokenizer, manifest=shipped.manifest)
+    size = shipped.config.vocab_size
+    learned({"en": []}, vocabulary=size, best=1, frequent=0, always=[7]).save(tmp_path / "it" / SHORTLIST)
+    write_manifest(tmp_path / "it", shipped.manifest)
+    (workload,) = workloads.workloads("a", replace(OPTIONS, model=tmp_path / "it"))
+    assert workload.title.startswith("it, fr→en")
+    assert workload.table is not None
+    assert workload.table.always.tolist() == [7]
+    (other,) = workloads.workloads("a", replace(OPTIONS, model=tmp_path / "it", pair=("en", "fr")))
+    assert other.table is None
 
 
 def test_a_file_of_one_s_own_takes_the_place_of_the_sentences(tmp_path: Path) -> None:

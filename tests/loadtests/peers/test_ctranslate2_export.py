@@ -11,6 +11,7 @@ import torch
 from loadtests.peers import ctranslate2_export, ctranslate2_peer
 from models.config import GPTConfig, Seq2SeqConfig
 from models.interface import Prompts
+from models.shortlist import Translations
 from tests.models.tiny import BERTS, CONFIGS, built, teacher_forced
 
 TRANSLATORS = [name for name, config in CONFIGS.items() if isinstance(config, Seq2SeqConfig) and name != "bart"]
@@ -56,6 +57,32 @@ def test_a_classifier_computes_the_same_pooled_vector_there(name: str, tmp_path:
     encoder = ctranslate2.Encoder(str(tmp_path), compute_type="float32")
     theirs = torch.from_numpy(np.array(encoder.forward_batch([PROMPT]).pooler_output))
     torch.testing.assert_close(theirs, model.pool(model.hidden(prompt())), atol=1e-4, rtol=1e-4)
+
+
+def test_a_table_becomes_a_map_that_allows_the_same_tokens(tmp_path: Path) -> None:
+    model = built(CONFIGS["seq2seq-pre-sinusoidal-tied"])
+    config = model.config
+    ctranslate2_export.seq2seq(model, tmp_path)
+    chance = np.random.default_rng(0)
+    table = Translations(
+        tokens=chance.integers(3, config.vocab_size, config.vocab_size * 2, dtype=np.int32),
+        ends=np.arange(1, config.vocab_size + 1) * 2,
+        always=np.array([20, 21], dtype=np.int32),
+    )
+    ctranslate2_export.vocabulary_map(table, config, tmp_path)
+    names = ctranslate2_peer.vocabulary(vars(config))
+    translator = ctranslate2.Translator(str(tmp_path), compute_type="float32")
+    # As many outputs as there are tokens: every one that may come does.
+    (result,) = translator.translate_batch(
+        [[names[token] for token in PROMPT]],
+        use_vmap=True,
+        beam_size=1,
+        num_hypotheses=len(names),
+        return_alternatives=True,
+        max_decoding_length=1,
+    )
+    found = {token for (token,) in result.hypotheses} - {"<s>", "<blank>"}  # which it adds, as it does the end
+    assert found == {names[token] for token in table.of(PROMPT)}
 
 
 def test_a_matrix_that_occurs_more_than_once_is_kept_once(tmp_path: Path) -> None:

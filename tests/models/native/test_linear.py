@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -15,6 +16,7 @@ from models.native.library import instruction_set
 from models.native.linear import NativeInt8Linear, NativeLinear
 from models.native.programs import perform
 from models.quantization import Int8Linear, quantized, vnni_supported
+from models.shortlist import restrict
 
 pytestmark = [
     pytest.mark.skipif(instruction_set() is None, reason="there are no kernels for this CPU, or none were built"),
@@ -166,3 +168,19 @@ def test_rounding_gives_what_pytorch_gives_to_the_bit_and_fills_up_with_zeros(
     expected = torch.nn.functional.pad(x.bfloat16(), (0, padded - inputs))
     assert torch.equal(got.isnan(), expected.isnan())
     assert torch.equal(got.nan_to_num(7).view(torch.int16), expected.nan_to_num(7).view(torch.int16))
+
+
+@pytest.mark.parametrize(("rows", "inputs", "outputs"), [(1, 256, 500), (5, 100, 77), (9, 64, 16), (3, 7, 21)])
+@torch.inference_mode()
+def test_the_outputs_of_a_rows_list_are_those_of_the_whole_layer_to_the_bit_and_others_minus_infinity(
+    rows: int, inputs: int, outputs: int
+) -> None:
+    native, twin = layers(inputs, outputs, bias=False)
+    x, chance = torch.randn(rows, inputs), np.random.default_rng(rows)
+    lists = [np.sort(chance.permutation(outputs)[: 1 + 5 * row]).astype(np.int32) for row in range(rows)]
+    lists_LN = torch.zeros(rows + 1, 1 + outputs, dtype=torch.int32)  # the last is empty: all outputs
+    for row, own in enumerate(lists):
+        lists_LN[row, 0] = len(own)
+        lists_LN[row, 1 : 1 + len(own)] = torch.from_numpy(own)
+    assert torch.equal(native.some(x, torch.arange(rows), lists_LN), restrict(twin(x), lists))
+    assert torch.equal(native.some(x, torch.full((rows,), rows), lists_LN), twin(x))
