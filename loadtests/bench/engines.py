@@ -34,7 +34,7 @@ PREFILL_TOKENS = 512  # as the service does by default
 
 def write(model: Any, directory: Path, table: Translations | None = None) -> None:
     """All that contenders read; of a table each gets the same in the form that it reads."""
-    from loadtests.peers import ctranslate2_export, ctranslate2_peer, transformers_peer
+    from loadtests.peers import ctranslate2_export, ctranslate2_peer, openvino_export, transformers_peer
     from loadtests.peers.transformers_export import transformers_model
 
     directory.mkdir(parents=True, exist_ok=True)
@@ -43,6 +43,7 @@ def write(model: Any, directory: Path, table: Translations | None = None) -> Non
     torch.save(model.state_dict(), directory / WEIGHTS)
     torch.save(transformers_model(model), directory / transformers_peer.MODEL)
     getattr(ctranslate2_export, architecture)(model, directory / ctranslate2_peer.MODEL)
+    getattr(openvino_export, architecture)(model, directory)
     if table is not None:
         Shortlist({TARGET: table}).save(directory / TABLE)
         ctranslate2_export.vocabulary_map(table, model.config, directory / ctranslate2_peer.MODEL)
@@ -56,7 +57,7 @@ def write(model: Any, directory: Path, table: Translations | None = None) -> Non
 def entries(*, natural_ends: bool, table: bool = False) -> list[Entry]:
     """Every contender in every format that it offers on this machine; with a table, also restricted to it, where that
     saves time: ours in int8, CTranslate2 in every format."""
-    from loadtests.peers import ctranslate2_peer, transformers_peer
+    from loadtests.peers import ctranslate2_peer, openvino_peer, transformers_peer
 
     found = [Entry("triptych", precision) for precision in precisions()]
     found += [replace(entry, listed=True) for entry in found if table and entry.format == "int8"]
@@ -64,6 +65,7 @@ def entries(*, natural_ends: bool, table: bool = False) -> list[Entry]:
         for compute_type in ctranslate2_peer.formats():
             for by_tokens in (False, True)[: 1 + natural_ends]:
                 found.append(Entry("ctranslate2", compute_type, by_tokens, listed))
+    found += [Entry("openvino", format) for format in openvino_peer.formats()]
     return found + [Entry("transformers", dtype) for dtype in transformers_peer.FORMATS]
 
 

@@ -51,6 +51,7 @@ class Contender(Protocol):
 _MODULES = {
     "triptych": "loadtests.bench.engines",
     "ctranslate2": "loadtests.peers.ctranslate2_peer",
+    "openvino": "loadtests.peers.openvino_peer",
     "transformers": "loadtests.peers.transformers_peer",
 }
 

@@ -19,7 +19,7 @@ from loadtests.bench.measure import Ratio, Row
 from loadtests.bench.workloads import Workload
 
 SAME = 0.9  # share of equal outputs in the same precision; beam search may rank near ties differently
-LIBRARIES = ("torch", "ctranslate2", "transformers")
+LIBRARIES = ("torch", "ctranslate2", "openvino", "transformers")
 
 
 def machine(threads: int) -> dict[str, Any]:

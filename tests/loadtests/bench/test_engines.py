@@ -61,7 +61,7 @@ def test_batches_by_tokens_change_no_output(tmp_path: Path) -> None:
 
 def test_every_engine_is_there_and_by_tokens_only_where_lengths_are_free() -> None:
     found = engines.entries(natural_ends=False)
-    assert {entry.engine for entry in found} == {"triptych", "ctranslate2", "transformers"}
+    assert {entry.engine for entry in found} == {"triptych", "ctranslate2", "openvino", "transformers"}
     assert {entry.format for entry in found if entry.engine == "triptych"} == set(engines.precisions())
     assert not any(entry.by_tokens for entry in found)
     assert any(entry.by_tokens for entry in engines.entries(natural_ends=True))
