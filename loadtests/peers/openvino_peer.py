@@ -9,9 +9,12 @@ Shapes: B rows, M prompts, K beams, T new tokens, L tokens so far, S source toke
 
 from __future__ import annotations
 
+import io
 import json
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -30,15 +33,22 @@ HIDDEN = np.float32(-1e30)  # added to scores of what is not to be attended to; 
 FORMATS: dict[str, dict[str, str]] = {  # properties that say how it computes
     "float32": {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32"},
     "bfloat16": {"INFERENCE_PRECISION_HINT": "bf16", "KV_CACHE_PRECISION": "bf16"},
-    "int8": {},  # what is not weights, as the plugin takes it by itself
+    # What is not weights, as the plugin takes it by itself, but for the cache: in 8 bits, as it would have it, rows
+    # that others leave go on with wrong keys and values.
+    "int8": {"KV_CACHE_PRECISION": "bf16"},
 }
 
 
 @cache
 def formats() -> tuple[str, ...]:
     """bfloat16 where the processor has it."""
-    able = "BF16" in ov.Core().get_property("CPU", properties.device.capabilities)
-    return tuple(name for name in FORMATS if name != "bfloat16" or able)
+    return tuple(name for name in FORMATS if name != "bfloat16" or "BF16" in capabilities())
+
+
+@cache
+def capabilities() -> list[str]:
+    """Of the processor, as OpenVINO names them."""
+    return list(ov.Core().get_property("CPU", properties.device.capabilities))
 
 
 def open_model(entry: Entry, directory: Path, room: Room, threads: int) -> Contender:
@@ -55,19 +65,24 @@ class _Compiler:
             "PERFORMANCE_HINT": "LATENCY",  # one stream that all threads work in
             "NUM_STREAMS": "1",
             "INFERENCE_NUM_THREADS": str(threads),
-            **FORMATS[format],
+            **{name: value if "BF16" in capabilities() else "f32" for name, value in FORMATS[format].items()},
         }
 
     def read(self, path: str) -> ov.Model:
         model = self.core.read_model(self.directory / path)
-        if self.format == "int8":
-            import nncf
-
-            model = nncf.compress_weights(model)
-        return model
+        return _in_int8(model) if self.format == "int8" else model
 
     def request(self, model: ov.Model) -> ov.InferRequest:
         return self.core.compile_model(model, "CPU", self.properties).create_infer_request()
+
+
+def _in_int8(model: ov.Model) -> ov.Model:
+    """Its weights, without a word: nncf reports to the terminal what it does."""
+    import nncf
+
+    nncf.set_log_level(logging.ERROR)
+    with redirect_stdout(io.StringIO()):
+        return nncf.compress_weights(model)
 
 
 class _Classifier:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,19 @@ def test_prompts_of_mixed_lengths_are_numbers_in_bfloat16_too(tmp_path: Path) ->
         for a, b in zip(one, other, strict=True)
     ]
     assert sum(a == b for a, b in pairs) > len(pairs) / 2
+
+
+@pytest.mark.parametrize("format", openvino_peer.formats())
+def test_in_every_format_those_who_stay_go_on_with_what_is_theirs(format: str, tmp_path: Path) -> None:
+    """The first tokens of prompts that others leave one after the other, each as it is alone."""
+    _, theirs = opened(built(CONFIGS[SEQ2SEQ]), tmp_path, format)
+    job = Job(prompts=prompts(), in_flight=1, max_new_tokens=8, exact=True)
+    alone = theirs.run(job)
+    theirs.end_id = alone[0][2]
+    expected = [o[: o.index(theirs.end_id)] if theirs.end_id in o else o for o in alone]
+    together = theirs.run(replace(job, in_flight=7, exact=False))
+    assert len({len(output) for output in expected}) > 1
+    assert sum(one == other for one, other in zip(together, expected, strict=True)) >= len(expected) - 1
 
 
 @pytest.mark.parametrize("name", BERTS)
