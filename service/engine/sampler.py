@@ -25,6 +25,7 @@ Filter = Callable[[Tensor, Tensor], Tensor]
 # As float32 these stay clear of 0 and infinity, so that no logit becomes NaN; beyond them nothing changes any more.
 COLDEST, HOTTEST = 1e-5, 1e5
 BLOCK = 128  # logits that share a maximum in the search for the best ones
+FEW = 128  # the largest `top_k` whose tokens are found without sorting the vocabulary
 
 
 def choose(logits_BV: Tensor, rows: list[Row], known: list[int] | None = None) -> list[int]:
@@ -34,7 +35,7 @@ def choose(logits_BV: Tensor, rows: list[Row], known: list[int] | None = None) -
     picky = [index for index, row in enumerate(rows) if not row.sequence.plain]
     if picky:
         others = [rows[index] for index in picky]
-        picked = _pick(adjust(logits_BV[picky].float(), others), others).tolist()
+        picked = _pick(adjust(logits_BV[picky].float(), others), others)
         for index, token in zip(picky, picked, strict=True):
             tokens[index] = token
     return tokens
@@ -144,12 +145,16 @@ def top(logits_BV: Tensor, count: int) -> tuple[Tensor, Tensor]:
     return best.values, columns_BN.gather(1, best.indices)
 
 
-def _pick(logits_KV: Tensor, rows: list[Row]) -> Tensor:
-    tokens_K = logits_KV.argmax(dim=1)
+def _pick(logits_KV: Tensor, rows: list[Row]) -> list[int]:
     random = [index for index, row in enumerate(rows) if row.sequence.spec.sampling.do_sample]
+    if len(random) == len(rows):
+        return sample(logits_KV, rows).tolist()
+    tokens = best(logits_KV).tolist()
     if random:
-        tokens_K[random] = sample(logits_KV[random], [rows[index] for index in random])
-    return tokens_K
+        drawn = sample(logits_KV[random], [rows[index] for index in random]).tolist()
+        for index, token in zip(random, drawn, strict=True):
+            tokens[index] = token
+    return tokens
 
 
 def adjust(logits_KV: Tensor, rows: list[Row]) -> Tensor:
@@ -213,13 +218,35 @@ def sample(logits_KV: Tensor, rows: list[Row]) -> Tensor:
     another token wins only where the first two were that near each other.
     """
     settings = [row.sequence.spec.sampling for row in rows]
-    temperatures = [min(max(each.temperature, COLDEST), HOTTEST) for each in settings]
+    temperatures_K1 = _column([min(max(each.temperature, COLDEST), HOTTEST) for each in settings], logits_KV)
     drawn = [row.sequence.random.getrandbits(63) for row in rows]
     drawn_K1 = torch.tensor(drawn, dtype=torch.int64, device=logits_KV.device)[:, None]
+    few = [each.top_k is not None and each.top_k <= FEW for each in settings]
+    if not any(few) or not vocabulary.chooses(logits_KV):
+        return _drawn(logits_KV, temperatures_K1, drawn_K1, settings)
+    tokens_K = torch.empty(len(rows), dtype=torch.int64)
+    for choose_among, own in ((_drawn_of_few, True), (_drawn, False)):
+        some = [index for index, each in enumerate(few) if each is own]
+        if some:
+            those = [settings[index] for index in some]
+            tokens_K[some] = choose_among(logits_KV[some], temperatures_K1[some], drawn_K1[some], those)
+    return tokens_K
 
+
+def _drawn(logits_KV: Tensor, temperatures_K1: Tensor, drawn_K1: Tensor, settings: list[Sampling]) -> Tensor:
     highest_K1 = logits_KV.amax(dim=1, keepdim=True)
-    weights_KV = _filtered(((logits_KV - highest_K1) / _column(temperatures, logits_KV)).softmax(dim=1), settings)
-    return (weights_KV / transforms.exponential(drawn_K1, weights_KV.shape[1])).argmax(dim=1)
+    weights_KV = _filtered(((logits_KV - highest_K1) / temperatures_K1).softmax(dim=1), settings)
+    everyone_V = torch.arange(logits_KV.shape[1], device=logits_KV.device)
+    return (weights_KV / transforms.exponential(drawn_K1, everyone_V)).argmax(dim=1)
+
+
+def _drawn_of_few(logits_KV: Tensor, temperatures_K1: Tensor, drawn_K1: Tensor, settings: list[Sampling]) -> Tensor:
+    """Where none but the best few take part, nothing is done to all others. As many for every row, so that its sums are
+    those it gets alone."""
+    best_KN, tokens_KN, _ = vocabulary.top(logits_KV, FEW)
+    weights_KN = _kept(((best_KN - best_KN[:, :1]) / temperatures_K1).exp(), settings)
+    winners_K1 = (weights_KN / transforms.exponential(drawn_K1, tokens_KN)).argmax(dim=1, keepdim=True)
+    return tokens_KN.gather(1, winners_K1)[:, 0]
 
 
 def _filtered(weights_KV: Tensor, settings: list[Sampling]) -> Tensor:

@@ -110,12 +110,13 @@ def _fewest(shares_KV: Tensor, p_K1: Tensor) -> Tensor:
     return kept_KV
 
 
-def exponential(seed_K1: Tensor, count: int) -> Tensor:
-    """[K, count] independent exponential numbers of mean 1, a row from one int64 alone: the outputs of SplitMix64.
+def exponential(seed_K1: Tensor, places: Tensor) -> Tensor:
+    """Independent exponential numbers of mean 1 [K, N], a row from one int64 alone: the outputs of SplitMix64 at
+    `places` [N] or [K, N].
 
     Steele et al. 2014, "Fast splittable pseudorandom number generators". A product that overflows wraps, as it should.
     """
-    bits_KV = seed_K1 + torch.arange(count, device=seed_K1.device) * -0x61C8864680B583EB
+    bits_KV = seed_K1 + places * -0x61C8864680B583EB
     for shift, factor in ((30, -0x40A7B892E31B1A47), (27, -0x6B2FB644ECCEEE15)):
         bits_KV = (bits_KV ^ _shifted(bits_KV, shift)) * factor
     # The upper 31 bits as a number in (0, 1): small ones, which win, have all of a float's precision; none becomes 1.

@@ -9,6 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.engine import sampler
 from service.engine.beams import Beams
 from service.engine.sampler import best, best_tokens, choose, continuations, logprobs, top
 from service.engine.sequence import Sampling, Sequence, SequenceSpec
@@ -123,6 +124,25 @@ def test_filters_of_a_neighbour_change_nothing() -> None:
     alone = [choose(logits[:1], sequence(seed).rows)[0] for seed in range(50)]
     beside = [choose(logits, [*sequence(seed).rows, *sequence(seed, top_k=3).rows])[0] for seed in range(50)]
     assert alone == beside
+
+
+@pytest.mark.parametrize("filters", [{}, {"top_p": 0.6}, {"min_p": 0.2}, {"typical_p": 0.7}, {"temperature": 3.0}])
+@pytest.mark.parametrize("top_k", [1, 5, 40, sampler.FEW])
+def test_the_best_few_are_drawn_from_as_if_the_vocabulary_were_sorted(
+    top_k: int, filters: dict[str, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    logits = torch.randn(200, 1000) * 3
+    logits[::3, 5:] = -torch.inf  # fewer than there could be
+
+    def drawn() -> list[int]:
+        settings: list[Any] = [dict(do_sample=True, top_k=top_k, seed=seed, **filters) for seed in range(200)]
+        rows = [row for each in settings for row in running(sampling=Sampling(**each)).rows]
+        return choose(logits, [*rows[:150], *sequence(7).rows, *rows[151:]])
+
+    few = drawn()
+    monkeypatch.setattr(sampler, "FEW", 0)
+    assert few == drawn()
 
 
 def test_a_tiny_top_p_keeps_the_best_token() -> None:

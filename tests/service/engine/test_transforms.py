@@ -233,7 +233,7 @@ def test_all_adjustments_together_are_their_definitions_in_order(
 
 def test_exponential_numbers_are_exponential_and_independent() -> None:
     seeds = torch.tensor([[0], [1], [2**62], [-(2**63)]])
-    numbers = transforms.exponential(seeds, 100_000)
+    numbers = transforms.exponential(seeds, torch.arange(100_000))
     assert torch.isfinite(numbers).all()
     assert (numbers > 0).all()
     for quantile in (0.001, 0.1, 0.5, 0.9, 0.999):
@@ -242,4 +242,6 @@ def test_exponential_numbers_are_exponential_and_independent() -> None:
         assert (shares - quantile).abs().max() < error
     both = torch.cat([numbers, numbers.roll(1, dims=1)])  # of rows, and of neighbours in a row
     assert (torch.corrcoef(both) - torch.eye(8)).abs().max() < 0.02
-    assert torch.equal(transforms.exponential(seeds[1:2], 50), numbers[1:2, :50])
+    assert torch.equal(transforms.exponential(seeds[1:2], torch.arange(50)), numbers[1:2, :50])
+    some = torch.tensor([[7, 99_999, 0], [3, 2, 1]])
+    assert torch.equal(transforms.exponential(seeds[:2], some), numbers[:2].gather(1, some))
