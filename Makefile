@@ -28,7 +28,7 @@ format: $(VENV)/.test  ## let ruff rewrite the files
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.bench  ## the engine against CTranslate2 and transformers (ARGS="--workload b --quick")
+bench: $(VENV)/.bench  ## the engine against CTranslate2, OpenVINO and transformers (ARGS="--workload b --quick")
 	$(BIN)/triptych bench engine $(ARGS)
 
 loadtest: $(VENV)/.bench  ## drive a running service with Locust (ARGS="-u 64 -t 60s")
