@@ -46,7 +46,8 @@ def test_every_setting_is_listed_with_its_default(section: Any, first: str) -> N
         elif default in (None, {}, ()):
             assert listed[name] == "none", name
         elif listed[name].startswith("`"):
-            assert type(default)(listed[name].strip("`")) == default, name
+            value = listed[name].strip("`")
+            assert (yaml.safe_load(value) if isinstance(default, bool) else type(default)(value)) == default, name
         else:
             assert name in ("registry", "models", "gateway", "files"), f"{name} has the default {default!r}"
 
