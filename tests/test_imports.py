@@ -154,7 +154,18 @@ RULES = (
     Rule(
         "loadtests",
         ("models", "service.engine", "service.messages"),
-        ("torch", "numpy", "rich", "locust", "ctranslate2", "transformers", "sacrebleu", "matplotlib"),
+        (
+            "torch",
+            "numpy",
+            "rich",
+            "locust",
+            "ctranslate2",
+            "transformers",
+            "openvino",
+            "nncf",
+            "sacrebleu",
+            "matplotlib",
+        ),
     ),
     # What a generator's training texts are, its recipe and the training job's reading say.
     Rule("loadtests.bench.compression", ("models",), ("rich", "pyppmd")),

@@ -48,8 +48,6 @@ def shortlist(
         if not isinstance(checkpoints.root, Path) and not Path(checkpoint).is_dir():
             raise failed(f"{checkpoint} lies at {checkpoints.root}: make the table before the model is published there")
         loaded = checkpoints.load(checkpoint)
-        if loaded.manifest.task != "translate":
-            raise failed(f"a shortlist is of a translator; {loaded.manifest.name} is made to {loaded.manifest.task}")
         files = [Options(data=file, columns=parts_of(columns), format=format, limit=limit) for file in data]
         table = learned_from(loaded, files, console, best=best, frequent=frequent)
         table.save(directory / SHORTLIST)

@@ -19,7 +19,13 @@ LONGEST = 100  # tokens of a side: pairs that are longer say little of which tok
 def learned_from(
     checkpoint: Checkpoint, files: Sequence[Options], console: Console, *, best: int, frequent: int
 ) -> Shortlist:
-    """For each direction of the checkpoint that a file has both columns of. Raises ValueError where no file has any."""
+    """For each direction of the checkpoint that a file has both columns of.
+
+    Raises ValueError where the checkpoint has no directions, and where no file has any of them.
+    """
+    manifest = checkpoint.manifest
+    if not manifest.language_pairs:
+        raise ValueError(f"a shortlist is of a translator; {manifest.name} is made to {manifest.task}")
     pairs: dict[str, dict[str, list[Pair]]] = {}  # by target and source language
     for options in files:
         for source, target in _directions(checkpoint, options):
@@ -27,7 +33,7 @@ def learned_from(
             found = pairs.setdefault(target, {}).setdefault(source, [])
             found += _encoded(checkpoint, source, target, *read)
     if not any(some for sources in pairs.values() for some in sources.values()):
-        served = listed(checkpoint.manifest.language_pairs)
+        served = listed(manifest.language_pairs)
         raise ValueError(
             f"no file has pairs of at most {LONGEST} tokens a side of {served}: say what the columns are with --columns"
         )

@@ -75,7 +75,7 @@ def test_a_workload_is_measured_with_every_engine_and_the_same_outputs(tiny_work
     rows = measure.measure(tiny_workload, rounds=2, threads=1, say=said.append)
     assert said == ["tiny: loading", "tiny: greedy, batch 1", "tiny: greedy, batch 4"]
     assert {(row.engine, row.batch) for row in rows} == {
-        (engine, batch) for engine in ("triptych", "ctranslate2", "transformers") for batch in (1, 4)
+        (engine, batch) for engine in ("triptych", "ctranslate2", "openvino", "transformers") for batch in (1, 4)
     }
     for row in rows:
         assert row.per_second > 0
@@ -86,8 +86,10 @@ def test_a_workload_is_measured_with_every_engine_and_the_same_outputs(tiny_work
     ratios = measure.ratios(tiny_workload, rows)
     assert {(ratio.peer, ratio.batch): ratio.goal for ratio in ratios} == {
         ("ctranslate2", 1): None,
+        ("openvino", 1): None,
         ("transformers", 1): None,
         ("ctranslate2", 4): 2.0,
+        ("openvino", 4): None,
         ("transformers", 4): None,
     }
     for ratio in ratios:
@@ -107,6 +109,7 @@ def test_contenders_with_lists_are_compared_with_each_other_alone(tiny_workload:
     int8 = any(row.listed for row in rows if row.engine == "triptych")
     assert [(r.peer, r.listed) for r in ratios] == [
         ("ctranslate2", False),
+        ("openvino", False),
         ("transformers", False),
         *([("ctranslate2", True)] if int8 else []),
     ]
