@@ -48,8 +48,8 @@ inline void round(const Instruction &i, int64_t first, int64_t last) {
         uint16_t *out = i.as<uint16_t>(1) + row * padded;
         for (int64_t k = 0; k < padded; k += 16) {
             const F16 value = inputs - k >= 16 ? load(x + k) : load_some(x + k, inputs - k, 0);
-            const I16 all = bits(value), up = all + 0x7fff + (all >> 16 & 1);
-            const H16 halves = halved(bits(chosen(value == value, floats(up), splat(__builtin_nanf("")))) >> 16);
+            const I16 all = bits(chosen(value == value, value, splat(__builtin_nanf("")))); // others would go past the last integer
+            const H16 halves = halved((all + 0x7fff + (all >> 16 & 1)) >> 16);
             __builtin_memcpy(out + k, &halves, padded - k >= 16 ? 32 : (padded - k) * 2);
         }
     }

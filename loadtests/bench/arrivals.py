@@ -5,8 +5,8 @@
 Requests arrive as a Poisson process; source lengths are even from 4 to 64, target lengths skewed from 4 to 128 (4 plus
 an exponential of mean 24). Both ways get the same requests at the same times, in this process, without HTTP. The static
 way is what `@serve.batch` does: from the first waiting request on, collect up to 32 or for 10 ms, pad, prefill, and
-decode until the longest has ended; a request is answered when its batch is. It uses the same model in the same
-precision, the same cache and the same rounding of shapes.
+decode until the longest has ended; a request is answered when its batch is. It is the same engine, which is given one
+batch at a time, and each request of it as many tokens as the longest wants.
 
 Rates rise step by step until a way's 95th percentile of latency is over the bound: unless told otherwise, four times
 that of requests that the engine serves one at a time. A point over the bound is measured twice and the better counts.
@@ -22,14 +22,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from rich.console import Console
 from rich.table import Table
 
 from loadtests.bench.engines import CPU, Triptych
-from loadtests.bench.jobs import Ids, Job, Room, padded
+from loadtests.bench.jobs import Ids, Job, Room
 from loadtests.bench.workloads import OPUS, random_model
-from models.interface import Prompts, StateSize
 from models.precision import Precision, resolve_precision
 
 SOURCES, TARGETS, MEAN_TARGET = (4, 64), (4, 128), 24
@@ -64,11 +62,10 @@ def requests(rate: float, seconds: float, *, vocabulary: int, seed: int = 0) -> 
 
 
 class Continuous:
-    """The engine."""
+    """The engine as it is served."""
 
-    def __init__(self, model: Any, precision: Precision) -> None:
-        self.triptych = Triptych(model, precision, ROOM)
-        self.engine = self.triptych.engine(SLOTS)
+    def __init__(self, triptych: Triptych) -> None:
+        self.triptych, self.engine = triptych, triptych.engine(SLOTS)
 
     def __call__(self, arrivals: Sequence[Arrival]) -> Latencies:
         waiting = deque(enumerate(arrivals))
@@ -92,17 +89,16 @@ class Continuous:
 class Static:
     """Batches that are collected, run to the end, and only then answered."""
 
-    def __init__(self, model: Any, dtype: torch.dtype) -> None:
-        """`model` is already in its precision."""
-        self.model, self.config = model, model.config
-        size = StateSize(slots=SLOTS, length=TARGETS[1], source_length=SOURCES[1], dtype=dtype)
-        self.state = model.new_state(size)
+    def __init__(self, triptych: Triptych) -> None:
+        self.triptych = triptych
 
     def __call__(self, arrivals: Sequence[Arrival]) -> Latencies:
         latencies: Latencies = []
         started = time.perf_counter()
         for batch in self._batches(arrivals, started):
-            self.run([arrival.source for arrival in batch], max(arrival.target_tokens for arrival in batch))
+            longest = max(arrival.target_tokens for arrival in batch)
+            prompts = [arrival.source for arrival in batch]
+            self.triptych.run(Job(prompts=prompts, in_flight=SLOTS, max_new_tokens=longest, exact=True))
             ended = time.perf_counter() - started
             latencies += [ended - arrival.at for arrival in batch]
         return latencies
@@ -118,26 +114,6 @@ class Static:
             full_at = batch[-1].at if len(batch) == SLOTS else closes
             time.sleep(max(full_at - (time.perf_counter() - started), 0))
             yield batch
-
-    @torch.inference_mode()
-    def run(self, sources: Sequence[Ids], tokens: int) -> list[Ids]:
-        """Greedy outputs of `tokens` tokens each."""
-        rows, lengths = len(sources), [len(source) for source in sources]
-        ids, _ = padded(sources, self.config.pad_id)
-        prompts = Prompts(tokens_BS=torch.tensor(ids), lengths_B=torch.tensor(lengths))
-        tokens_B = self.model.prefill(prompts, torch.arange(rows), self.state).argmax(dim=1)
-        outputs = [tokens_B]
-        memory = _round_up(max(lengths), 16, self.state.source_length)
-        for position in range(1, tokens):
-            window = self.state.window(rows, _round_up(position + 1, 32, self.state.length), memory)
-            tokens_B = self.model.decode(tokens_B, torch.full((rows,), position), window).argmax(dim=1)
-            outputs.append(tokens_B)
-        return torch.stack(outputs, dim=1).tolist()
-
-
-def _round_up(count: int, step: int, limit: int) -> int:
-    """As the engine's own steps do on a CPU."""
-    return min(-(-count // step) * step, limit)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,9 +165,9 @@ def run(
     *, precision: Precision, seconds: float, console: Console, bound: float | None = None, model: Any = None
 ) -> dict[str, Any]:
     precision, reason = resolve_precision(precision, CPU)
-    continuous = Continuous(model or random_model(OPUS), precision)
-    static = Static(continuous.triptych.model, continuous.triptych.dtype)
-    vocabulary = static.config.vocab_size
+    triptych = Triptych(model or random_model(OPUS), precision, ROOM)
+    continuous, static = Continuous(triptych), Static(triptych)
+    vocabulary = triptych.config.vocab_size
     alone, capacity = _calibrate(continuous, vocabulary)
     bound_s = bound or BOUND * alone
     console.print(

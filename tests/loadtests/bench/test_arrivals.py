@@ -3,12 +3,11 @@ from __future__ import annotations
 import itertools
 
 import pytest
-import torch
 from rich.console import Console
 
 from loadtests.bench import arrivals
 from loadtests.bench.arrivals import Arrival, Continuous, Point, Static
-from loadtests.bench.jobs import Job
+from loadtests.bench.engines import Triptych
 from models.config import Seq2SeqConfig
 from tests.models.tiny import built
 
@@ -27,25 +26,26 @@ def test_requests_arrive_at_the_asked_rate_with_lengths_in_their_limits() -> Non
     assert arrivals.requests(50, 20, vocabulary=61) == found
 
 
-def test_both_ways_give_the_same_outputs_and_a_latency_for_each_request() -> None:
-    model = built(CONFIG)
-    continuous, static = Continuous(model, "float32"), Static(model, torch.float32)
+@pytest.fixture
+def triptych() -> Triptych:
+    return Triptych(built(CONFIG), "float32", arrivals.ROOM)
+
+
+@pytest.mark.parametrize("system", [Continuous, Static])
+def test_each_way_has_a_latency_for_each_request(system: type, triptych: Triptych) -> None:
     some = [Arrival(0.001 * n, [3 + n, 9, 20][: 1 + n % 3], 4 + n % 5) for n in range(40)]
-    for system in (continuous, static):
-        latencies = system(some)
-        assert len(latencies) == 40
-        assert all(latency > 0 for latency in latencies)
-    sources = [each.source for each in some[:8]]
-    job = Job(prompts=sources, in_flight=32, max_new_tokens=9, exact=True)
-    assert static.run(sources, 9) == continuous.triptych.run(job)
+    latencies = system(triptych)(some)
+    assert len(latencies) == 40
+    assert all(latency > 0 for latency in latencies)
 
 
-def test_a_static_batch_is_what_comes_within_ten_milliseconds_and_at_most_thirty_two() -> None:
-    static = Static(built(CONFIG), torch.float32)
-    batches: list[int] = []
-    static.run = lambda sources, tokens: batches.append(len(sources))  # type: ignore[method-assign,assignment,return-value]
-    static([Arrival(0, [5], 4) for _ in range(40)] + [Arrival(0.2, [5], 4), Arrival(0.205, [5], 4)])
-    assert batches == [32, 8, 2]
+def test_a_static_batch_is_what_comes_within_ten_milliseconds_and_at_most_thirty_two_and_as_long_as_its_longest(
+    triptych: Triptych, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches: list[tuple[int, int]] = []
+    monkeypatch.setattr(triptych, "run", lambda job: batches.append((len(job.prompts), job.max_new_tokens)))
+    Static(triptych)([Arrival(0, [5], 4 + n) for n in range(40)] + [Arrival(0.2, [5], 9), Arrival(0.205, [5], 4)])
+    assert batches == [(32, 35), (8, 43), (2, 9)]
 
 
 def point(rate: float, p95_s: float) -> Point:

@@ -82,6 +82,28 @@ def test_rows_that_share_a_memory_read_the_same_one() -> None:
         assert torch.equal(got[row], alone[0])
 
 
+@settings(max_examples=30)
+@given(
+    positions=st.lists(st.integers(-1, 149), min_size=1, max_size=40), groups=st.integers(1, 3),
+    share=st.integers(1, 3), width=st.sampled_from([16, 20, 64, 100]), biased=st.booleans(), seed=st.integers(0, 99),
+)  # fmt: skip
+@torch.inference_mode()
+def test_the_tokens_of_a_prompt_read_their_row_together_as_each_does_alone(
+    positions: list[int], groups: int, share: int, width: int, biased: bool, seed: int
+) -> None:
+    torch.manual_seed(seed)
+    tokens, heads = len(positions), groups * share
+    keys, values = torch.randn(2, 3, groups, 151, width)
+    q, at = torch.randn(tokens, heads, width), torch.tensor(positions)
+    places = torch.randint(0, 3, (tokens,)).sort().values
+    bias = torch.randn(tokens, heads, 151) if biased else None
+    got = attend_columns(q, keys, values, Columns(at, positions=True, places_T=places, bias_THC=bias), scale=0.25)
+    for token in range(tokens):
+        one = slice(token, token + 1)
+        own = Columns(at[one], positions=True, places_T=places[one], bias_THC=None if bias is None else bias[one])
+        assert torch.equal(got[one], attend_columns(q[one], keys, values, own, scale=0.25))
+
+
 @torch.inference_mode()
 def test_what_a_step_writes_lies_at_its_positions() -> None:
     cache = torch.zeros(2, 3, 2, 7, 5)
