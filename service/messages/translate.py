@@ -33,6 +33,9 @@ class TranslateRequest(Request):
     split: Split = parameter("sentences", "what is translated by itself; what stands between stays as it is")  # noqa: RUF009  # a field
     decoding: Decoding = GREEDY
     protect: bool = parameter(True, "addresses, code, placeholders and the like come back as they are; default: true")
+    capitals: bool = parameter(
+        True, "a sentence in capitals is read in small letters, and its translation is in capitals; default: true"
+    )
     glossary: tuple[tuple[str, str], ...] = ()  # (source, target): what is there in the source is said so
     loop_guard: bool = parameter(True, "ends a translation that repeats itself; default: true")
     target_prefix: str = parameter("", "what the translation begins with")

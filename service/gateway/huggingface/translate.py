@@ -38,6 +38,7 @@ class TranslateParameters(DecodingParameters, Languages):  # the fields of the l
     format: TextFormat | None = taken(TranslateRequest, "format")
     split: Split | None = taken(TranslateRequest, "split")
     protect: bool | None = taken(TranslateRequest, "protect")
+    capitals: bool | None = taken(TranslateRequest, "capitals")
     glossary: Glossary | None = Field(
         default=None,
         description="a source's words: what they become in the translation; or one of the service's by name",
@@ -135,6 +136,7 @@ class TranslateBody(completions.CompletionBody):
                 format=asked.format or "text",
                 split=asked.split or "sentences",
                 protect=asked.protect is not False,
+                capitals=asked.capitals is not False,
                 glossary=glossary,
                 loop_guard=asked.loop_guard is not False,
                 decoding=decoding,

@@ -1,4 +1,4 @@
-"""What a sentence's translation must have: its protected pieces, and what a glossary says of its words.
+"""What a sentence's translation must have: its protected pieces, what a glossary says of its words, and its capitals.
 
 Where the translation has not said it by itself, it is put in the place of the words that are aligned with it. Knows
 nothing of tokens, requests or models.
@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from service.messages import Alignment
+from service.worker.segments.capitals import raised
 from service.worker.segments.glossary import Term
 from service.worker.segments.placing import Placed, place
 from service.worker.segments.protection import Hidden
@@ -20,8 +21,14 @@ from service.worker.segments.protection import Hidden
 class Wanted:
     hidden: Hidden
     terms: tuple[Term, ...] = ()
+    capitals: bool = False  # the sentence is written in them, and so is its translation
 
     def __bool__(self) -> bool:
+        return bool(self.hidden.originals or self.terms or self.capitals)
+
+    @property
+    def aligned(self) -> bool:
+        """Whether the alignment may be needed."""
         return bool(self.hidden.originals or self.terms)
 
     def texts(self) -> Iterator[tuple[str, str]]:
@@ -41,8 +48,12 @@ class Wanted:
         """The same with the stand-ins as they are, and its alignment."""
         missing = [*self._missing_stand_ins(translation), *self._missing_terms(translation)]
         if missing and alignment is not None:
-            return place(translation, missing, alignment, before)
-        return " ".join([translation, *(each.text for each in missing)]).lstrip(" "), alignment
+            translation, alignment = place(translation, missing, alignment, before)
+        else:
+            translation = " ".join([translation, *(each.text for each in missing)]).lstrip(" ")
+        if self.capitals:
+            translation = raised(translation, [said for texts in self.texts() for said in texts])
+        return translation, alignment
 
     def _missing_stand_ins(self, translation: str) -> Iterator[Placed]:
         for stand_in in self.hidden.missing(translation):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from models.confidence import ConfidenceCurve, curves_in
 from models.formats import TRANSLATION, Format
@@ -18,6 +18,7 @@ from service.errors import EmptyInput, InvalidRequest, UnknownLanguagePair
 from service.messages import Completion, Confidence, Request, Timing, TranslateRequest
 from service.worker.decoding import Lengths, align_layer_of, can_search, lengths_of, within_tokens
 from service.worker.results import alignment_of, finished_text, mean_logprob
+from service.worker.segments.capitals import in_capitals, lowered
 from service.worker.segments.cutting import fitting
 from service.worker.segments.glossary import Glossary
 from service.worker.segments.markup.document import Document, Translated, parsed, spans
@@ -41,6 +42,24 @@ class MarkedPart(Part):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DocumentPart(Part):
     document: Document
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A sentence with stand-ins, and how the model reads it."""
+
+    text: str
+    language: str
+    stand_ins: Collection[str]
+    capitals: bool
+
+    @classmethod
+    def of(cls, request: TranslateRequest, text: str, stand_ins: Collection[str]) -> Self:
+        capitals = request.capitals and in_capitals(text, stand_ins)
+        return cls(text, request.source_language, stand_ins, capitals)
+
+    def read(self, part: str) -> str:
+        return lowered(part, self.language, self.stand_ins) if self.capitals else part
 
 
 class Translate(Completing):
@@ -95,8 +114,9 @@ class Translate(Completing):
         parts: list[Part] = []
         for segment in found.segments:
             hidden = hide(segment.text, segment.pieces, request.text)
-            for piece, prompt in self._pieces(request, Segment(segment.before, hidden.text)):
-                wanted = Wanted(hidden.within(piece.text), tuple(glossary.terms(piece.text)))
+            sentence = Sentence.of(request, hidden.text, [stand_in for stand_in, _ in hidden.originals])
+            for piece, prompt in self._pieces(request, segment.before, sentence):
+                wanted = Wanted(hidden.within(piece.text), tuple(glossary.terms(piece.text)), sentence.capitals)
                 before = between(piece.before, request.target_language) if parts else piece.before
                 source = wanted.hidden.restored(piece.text)
                 prefix = self._prefix(request, "" if parts else request.target_prefix)
@@ -116,11 +136,14 @@ class Translate(Completing):
         )
         parts: list[Part] = []
         for sentence in document.sentences:
-            pieces = list(self._pieces(request, Segment("", sentence.text)))
+            read = Sentence.of(
+                request, sentence.text, [sentence.text[each.start : each.end] for each in sentence.pieces]
+            )
+            pieces = list(self._pieces(request, "", read))
             marked = sentence.parts(spans(piece for piece, _ in pieces)) if len(pieces) > 1 else [sentence]
             for one, (_, prompt) in zip(marked, pieces, strict=True):
                 stand_ins = tuple((one.text[piece.start : piece.end],) * 2 for piece in one.pieces)
-                wanted = Wanted(Hidden(one.text, stand_ins), tuple(glossary.terms(one.text)))
+                wanted = Wanted(Hidden(one.text, stand_ins), tuple(glossary.terms(one.text)), read.capitals)
                 prefix = self._prefix(request, "" if parts else request.target_prefix)
                 fields = self._fields(request, prompt, prefix, wanted, aligned=bool(one.tags))
                 parts.append(MarkedPart(source=one.text, sentence=one, wanted=wanted, **fields))
@@ -131,7 +154,7 @@ class Translate(Completing):
     ) -> dict[str, Any]:
         """Of a sentence's part. `aligned`: the alignment is needed whatever the translation has."""
         return {
-            "specs": self._specs_of(request, prompt, prefix, wanted, aligned or bool(wanted)),
+            "specs": self._specs_of(request, prompt, prefix, wanted, aligned or wanted.aligned),
             "finished": partial(wanted.finished, before=self.tokenizer.decode(prefix)),
             "whole": bool(wanted),
         }
@@ -151,18 +174,21 @@ class Translate(Completing):
         before = self.tokenizer.target.encode("a")
         return tuple(self.tokenizer.target.encode("a" + text)[len(before) :])
 
-    def _pieces(self, request: TranslateRequest, segment: Segment) -> Iterator[tuple[Segment, list[int]]]:
+    def _pieces(
+        self, request: TranslateRequest, before: str, sentence: Sentence
+    ) -> Iterator[tuple[Segment, list[int]]]:
         """What the model reads at once, each with its prompt."""
 
         def read(text: str) -> list[int]:
-            return self.format.source(self.tokenizer, text, request.target_language, request.source_language)
+            seen = sentence.read(text)
+            return self.format.source(self.tokenizer, seen, request.target_language, request.source_language)
 
         if request.split != "none":
-            yield from fitting(segment, read, self.tokenizer, self.limits.max_prompt_tokens)
+            yield from fitting(Segment(before, sentence.text), read, self.tokenizer, self.limits.max_prompt_tokens)
         else:
-            prompt = read(self._normalized("the text", segment.text))
+            prompt = read(self._normalized("the text", sentence.text))
             within_tokens("the text", prompt, self.limits.max_prompt_tokens)
-            yield Segment(segment.before, self._normalized("the text", segment.text)), prompt
+            yield Segment(before, self._normalized("the text", sentence.text)), prompt
 
     def _specs_of(
         self, request: TranslateRequest, prompt: list[int], prefix: list[int], wanted: Wanted, aligned: bool

@@ -155,13 +155,20 @@ async def test_a_translation_that_is_searched_for_may_be_streamed_sentence_by_se
 
 
 async def test_what_is_protected_and_said_reaches_the_worker(stand: Stand, client: httpx.AsyncClient) -> None:
-    asked = {"protect": False, "glossary": {"A  b": "feline", "le chien": "hound"}, "loop_guard": False}
+    asked = {
+        "protect": False,
+        "capitals": False,
+        "glossary": {"A  b": "feline", "le chien": "hound"},
+        "loop_guard": False,
+    }
     for parameters in (asked, {}, dict.fromkeys(asked)):
         assert (await ask(client, {"src_lang": "fr", **parameters}, "/translate")).status_code == 200
     said, *others = stand.translator.seen
-    assert (said.protect, said.loop_guard) == (False, False)
+    assert (said.protect, said.capitals, said.loop_guard) == (False, False, False)
     assert said.glossary == (("A  b", "feline"),), "what is in the text"
-    assert [(other.protect, other.glossary, other.loop_guard) for other in others] == [(True, (), True)] * 2
+    assert all(
+        (other.protect, other.capitals, other.glossary, other.loop_guard) == (True, True, (), True) for other in others
+    )
 
 
 def with_glossary(folder: Path) -> Stand:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -145,6 +146,41 @@ def test_what_has_got_lost_is_put_where_the_words_are_that_are_aligned_with_it(t
     (answer,) = events
     assert isinstance(answer, Completion)
     assert answer.text == "I were a@b.fr"
+
+
+def test_a_sentence_in_capitals_is_read_in_small_letters_and_answered_in_capitals(translator: Checkpoint) -> None:
+    asked = dataclasses.replace(paragraph("JE SUIS a@b.fr. Tu es !"), decoding=Decoding())
+    engine, call, events = started(translator, asked)
+    first, second = call.sequences
+    decode, encode = translator.tokenizer.decode, translator.tokenizer.encode
+    assert decode(first.spec.prompt) == "Je suis Tom."
+    assert decode(second.spec.prompt) == "Tu es !"
+    engine.give(second, *encode("You are!"), 2)
+    engine.give(first, *encode("I am Tom."), 2)
+    answer = events[-1]
+    assert isinstance(answer, Completion)
+    assert answer.text == told(events) == "I AM a@b.fr. You are!"
+    assert [each.source for each in answer.sentences] == ["JE SUIS a@b.fr.", "Tu es !"]
+
+
+def test_capitals_are_the_models_own_business_where_they_are_to_be(translator: Checkpoint) -> None:
+    asked = dataclasses.replace(paragraph("JE SUIS LA."), capitals=False, decoding=Decoding())
+    engine, call, events = started(translator, asked)
+    assert translator.tokenizer.decode(call.sequences[0].spec.prompt) == "JE SUIS LA."
+    engine.give(call.sequences[0], *translator.tokenizer.encode("I am."), 2)
+    assert told(events) == "I am."
+
+
+def test_of_a_document_capitals_stay_with_their_tags_and_terms_as_the_glossary_has_them(translator: Checkpoint) -> None:
+    text = "<p>LE <b>CHAT</b> EST LA.</p>"
+    asked = dataclasses.replace(paragraph(text, stream=False), format="html", glossary=(("chat", "cat"),))
+    engine, call, events = started(translator, asked)
+    (sentence,) = call.sequences
+    assert translator.tokenizer.decode(sentence.spec.prompt) == "Le chat est la."
+    engine.give(sentence, *translator.tokenizer.encode("The cat is."), 2)
+    answer = events[-1]
+    assert isinstance(answer, Completion)
+    assert re.sub(r"</?b>", "", answer.text) == "<p>THE cat IS.</p>"
 
 
 def test_nothing_is_protected_where_nothing_is_to_be(translator: Checkpoint) -> None:
